@@ -1,0 +1,1 @@
+"""Tables of time series: read, checked, put on a grid, inspected and split in time."""
