@@ -1,0 +1,149 @@
+"""Whether one forecast beats another by more than luck: the Diebold-Mariano test, and Holm's correction.
+
+Letters: C cutoffs, in time order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr
+
+from tidewright.errors import ConfigError, DataError
+
+Floats = NDArray[np.float64]
+Alternative = Literal["less", "greater", "two-sided"]
+_ROUNDING = (
+    1e-12  # losses that differ by less than this share of their size are the same number, computed twice
+)
+
+
+@dataclass(frozen=True)
+class DieboldMariano:
+    """A test of equal accuracy: `mean_difference` is ours minus theirs, negative where ours is better.
+
+    `n` counts the cutoffs, `lags` the autocovariances in the variance and `weights` their weights: "bartlett"
+    instead of "rectangular" where the latter's estimate wasn't positive. `statistic` and `p_value` are NaN
+    where the test can't be made; `reason` then says why.
+    """
+
+    statistic: float
+    p_value: float
+    mean_difference: float
+    n: int
+    lags: int
+    weights: Literal["rectangular", "bartlett"] = "rectangular"
+    reason: str = ""
+
+
+def diebold_mariano(
+    ours: ArrayLike,
+    theirs: ArrayLike,
+    *,
+    horizon: int,
+    stride: int = 1,
+    alternative: Alternative = "less",
+) -> DieboldMariano:
+    """The test that our mean loss equals theirs, against "less" (ours is smaller), "greater" or "two-sided".
+
+    `ours` and `theirs` are [C]: one mean loss a cutoff, in time order, cutoffs `stride` steps apart, of
+    forecasts `horizon` steps ahead. Forecasts whose horizons overlap have correlated losses, so the variance
+    takes ceil(horizon / stride) - 1 autocovariances. A cutoff where either loss is NaN isn't counted, but
+    keeps its place in time (Parzen 1963). With fewer than about 10 cutoffs for each lag the test rejects too
+    often; take a larger stride or more cutoffs.
+    Source: Diebold and Mariano (1995), with the correction for small samples and Student's t of Harvey,
+    Leybourne and Newbold (1997).
+
+    >>> ours, theirs = [1.0, 2.0, 1.5, 1.0, 1.2], [2.0, 2.5, 2.4, 1.4, 2.2]
+    >>> result = diebold_mariano(ours, theirs, horizon=1)
+    >>> round(result.mean_difference, 2), round(result.statistic, 3), round(result.p_value, 4)
+    (-0.76, -5.899, 0.0021)
+    """
+    differences, size = _check_losses(ours, theirs)
+    _check_options(horizon=horizon, stride=stride, alternative=alternative)
+    lags = -(-horizon // stride) - 1
+    n = int(np.isfinite(differences).sum())
+    if n == 0:
+        return DieboldMariano(np.nan, np.nan, np.nan, n, lags, reason="no cutoff has both losses")
+    mean = float(np.nanmean(differences))
+    known = differences[np.isfinite(differences)]
+    if float(np.abs(known).max()) <= _ROUNDING * size:
+        return DieboldMariano(np.nan, 1.0, mean, n, lags, reason="the losses are identical at every cutoff")
+    if n < max(3, lags + 2):
+        reason = f"{n} cutoffs are too few for {lags} lags; at least {max(3, lags + 2)} are needed"
+        return DieboldMariano(np.nan, np.nan, mean, n, lags, reason=reason)
+    if float(np.ptp(known)) <= _ROUNDING * size:
+        reason = "the losses differ by the same amount at every cutoff, so the difference has no variance"
+        return DieboldMariano(np.nan, np.nan, mean, n, lags, reason=reason)
+    variance, weights = _long_run_variance(differences - mean, lags=lags, n=n)
+    span = lags + 1  # the horizon, counted in cutoffs
+    correction = (n + 1 - 2 * span + span * (span - 1) / n) / n
+    statistic = float(mean / np.sqrt(variance / n) * np.sqrt(correction))
+    p_value = _p_value(statistic, freedom=n - 1, alternative=alternative)
+    return DieboldMariano(statistic, p_value, mean, n, lags, weights)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """The p-values of several tests, raised so that the chance of any false rejection stays that of one test.
+
+    NaN stays NaN and isn't counted as a test. Source: Holm (1979).
+
+    >>> holm([0.01, 0.04, float("nan"), 0.03])
+    array([0.03, 0.06,  nan, 0.06])
+    """
+    raw = np.asarray(p_values, dtype=np.float64)
+    if raw.ndim != 1 or ((raw < 0) | (raw > 1)).any():
+        raise DataError(f"p-values are a list of numbers from 0 to 1 (NaN: not tested), got {raw.tolist()}.")
+    order = np.argsort(raw, kind="stable")[: int((~np.isnan(raw)).sum())]  # NaN sorts last
+    raised = raw[order] * np.arange(order.size, 0, -1)
+    adjusted = np.full(raw.shape, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return adjusted
+
+
+def _long_run_variance(
+    deviations: Floats, *, lags: int, n: int
+) -> tuple[float, Literal["rectangular", "bartlett"]]:
+    """The variance of sqrt(n) times the mean, and the weights that gave it; a NaN deviation adds nothing."""
+    filled = np.where(np.isnan(deviations), 0.0, deviations)
+    covariances = np.array([filled[lag:] @ filled[: filled.size - lag] for lag in range(lags + 1)]) / n
+    rectangular = float(covariances[0] + 2.0 * covariances[1:].sum())
+    if rectangular > 0:
+        return rectangular, "rectangular"
+    bartlett = 1.0 - np.arange(1, lags + 1) / (lags + 1)
+    return float(covariances[0] + 2.0 * bartlett @ covariances[1:]), "bartlett"
+
+
+def _p_value(statistic: float, *, freedom: int, alternative: Alternative) -> float:
+    if alternative == "two-sided":
+        return float(2.0 * stdtr(freedom, -abs(statistic)))
+    return float(stdtr(freedom, statistic if alternative == "less" else -statistic))
+
+
+def _check_losses(ours: ArrayLike, theirs: ArrayLike) -> tuple[Floats, float]:
+    """The differences [C], NaN where either loss is, and the size of the largest loss."""
+    mine, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if mine.ndim != 1 or mine.shape != other.shape:
+        raise DataError(
+            f"the losses are two lists of one number a cutoff, got shapes {mine.shape} and {other.shape}. "
+            "Score both forecasts at the same cutoffs."
+        )
+    endless = np.isinf(mine) | np.isinf(other)
+    if endless.any():
+        raise DataError(
+            f"the loss at cutoff {int(np.argmax(endless))} is infinite. Mend the forecast or the metric."
+        )
+    differences = mine - other
+    known = ~np.isnan(differences)
+    size = max(float(np.abs(losses[known]).max(initial=0.0)) for losses in (mine, other))
+    return differences, size
+
+
+def _check_options(*, horizon: int, stride: int, alternative: str) -> None:
+    if horizon < 1 or stride < 1:
+        raise ConfigError(f"horizon and stride are at least 1 step, got {horizon} and {stride}.")
+    if alternative not in ("less", "greater", "two-sided"):
+        raise ConfigError(f"alternative is 'less', 'greater' or 'two-sided', got '{alternative}'.")
