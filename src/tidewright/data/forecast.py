@@ -1,0 +1,65 @@
+"""`Forecast`: what a model says of the future, as a table with its times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tidewright.data.frequency import Ints
+from tidewright.data.panel import Native, Panel, Roles
+
+CUTOFF, MODEL = "cutoff", "model"
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """A row for each series, cutoff and future time, a column for each quantile level, named by it ("0.1").
+
+    The series and time columns have the user's own names; the point forecast is the column "0.5".
+    """
+
+    table: pl.DataFrame
+    roles: Roles
+    levels: tuple[float, ...]
+    native: Native = "polars"
+
+    def to_native(self) -> Any:
+        """The table in the kind of the panel that was given (pandas, polars or Arrow)."""
+        from tidewright.data.border import to_native
+
+        return to_native(self.table, self.native)
+
+
+def level_names(levels: tuple[float, ...]) -> list[str]:
+    """The column names of quantile levels.
+
+    >>> level_names((0.1, 0.5))
+    ['0.1', '0.5']
+    """
+    return [f"{level:g}" for level in levels]
+
+
+def tabulate(
+    panel: Panel, values: npt.NDArray[np.floating[Any]], *, rows: Ints, levels: tuple[float, ...], model: str
+) -> Forecast:
+    """A Forecast from values [N, H, Q] made at the flat rows `rows` [N] of a panel (each row is a cutoff)."""
+    from tidewright.data.build import times_column
+
+    count, horizon, _ = values.shape
+    cutoffs = panel.positions[rows]
+    positions = (cutoffs[:, None] + np.arange(1, horizon + 1)).reshape(-1)
+    dtype = panel.table[panel.roles.time].dtype
+    columns: dict[str, Any] = {}
+    if panel.roles.series is not None:
+        ids = panel.table[panel.roles.series][rows]
+        columns[panel.roles.series] = ids[np.repeat(np.arange(count), horizon)]
+    columns[CUTOFF] = times_column(panel.frequency, np.repeat(cutoffs, horizon), dtype)
+    columns[panel.roles.time] = times_column(panel.frequency, positions, dtype)
+    for q, name in enumerate(level_names(levels)):
+        columns[name] = np.ascontiguousarray(values[:, :, q]).reshape(-1).astype(np.float64)
+    table = pl.DataFrame(columns).with_columns(pl.lit(model).alias(MODEL))
+    return Forecast(table, panel.roles, levels, panel.native)

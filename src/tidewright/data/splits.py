@@ -1,0 +1,175 @@
+"""Splits in time: by grid position over the whole panel, with no label shared between the parts.
+
+A cutoff is the position of the last row that a window's inputs may hold; its labels are the H positions after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from tidewright.data.frequency import Ints
+from tidewright.data.panel import Panel
+from tidewright.data.task import Task
+from tidewright.errors import ConfigError, ShortSeriesError
+
+MOST_CUTOFFS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """The positions first, first + stride, ... up to last at most."""
+
+    first: int
+    last: int
+    stride: int = 1
+
+    @property
+    def positions(self) -> Ints:
+        """Every cutoff [C], ascending."""
+        return np.arange(self.first, self.last + 1, self.stride, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return max(0, (self.last - self.first) // self.stride + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which cutoffs train, which validate and which test; `purge` positions lie between the last cutoff of a part and the
+    first of the next, at least the horizon, so that no label of one is a label of the other; `embargo` positions more.
+
+    `test` is None for a fold of cross-validation.
+    """
+
+    train: Cutoffs
+    validation: Cutoffs
+    test: Cutoffs | None
+    horizon: int
+    purge: int
+    embargo: int
+
+    def explain(self, panel: Panel) -> str:
+        """The split in words, with dates.
+
+        The dates of a part are those of its labels.
+        """
+        parts = [("train", self.train), ("validation", self.validation)]
+        if self.test is not None:
+            parts.append(("test", self.test))
+        lines = [
+            f"{name:<10} {panel.time_at(c.first + 1)} to {panel.time_at(c.positions[-1] + self.horizon)}  ({len(c)} cutoffs, "
+            f"every {c.stride})"
+            for name, c in parts
+        ]
+        lines.append(f"between parts: {self.purge} steps purged (horizon {self.horizon}), {self.embargo} steps of embargo")
+        return "\n".join(lines)
+
+
+def split_holdout(
+    panel: Panel,
+    task: Task,
+    *,
+    validation: int | None = None,
+    test: int | None = None,
+    purge: int | None = None,
+    embargo: int = 0,
+    stride: int | None = None,
+) -> Split:
+    """The last `test` positions are the test, the `validation` positions before them validate, the rest trains.
+
+    By default each is 15 % of the span, at least twice the horizon. `stride` is the distance between scored cutoffs
+    (default: so that at most 250 are scored); training uses every cutoff. Raises `ShortSeriesError`.
+    """
+    first, last = panel.span
+    length, horizon = last - first + 1, task.horizon
+    usual = min(max(2 * horizon, round(0.15 * length)), max(horizon, (length - 2 * horizon) // 3))
+    validation, test = usual if validation is None else validation, usual if test is None else test
+    purge = _check_purge(purge, horizon, embargo)
+    for name, size in (("validation", validation), ("test", test)):
+        if size < horizon:
+            raise ConfigError(f"{name} has {size} steps, less than the horizon {horizon}. Give it at least {horizon}.")
+    test_from, gap = last - test, purge - horizon + embargo
+    valid_to = test_from - gap
+    valid_from = valid_to - validation
+    train_to = valid_from - gap - horizon
+    if train_to < first:
+        need = validation + test + 2 * gap + horizon + 1
+        raise ShortSeriesError(
+            f"the panel spans {length} steps, but validation {validation}, test {test} and horizon {horizon} need {need}. "
+            "Ask for a shorter horizon, or bring longer series."
+        )
+    return Split(
+        train=Cutoffs(first, train_to),
+        validation=_scored(valid_from, valid_to - horizon, stride),
+        test=_scored(test_from, last - horizon, stride),
+        horizon=horizon,
+        purge=purge,
+        embargo=embargo,
+    )
+
+
+def split_rolling(
+    panel: Panel,
+    task: Task,
+    *,
+    folds: int,
+    validation: int | None = None,
+    purge: int | None = None,
+    embargo: int = 0,
+    window: Literal["expanding", "sliding"] = "expanding",
+    until: int | None = None,
+) -> tuple[Split, ...]:
+    """Walk-forward folds, oldest first: each validates on the next `validation` positions (default: the horizon).
+
+    The last fold ends at `until` (default: the panel's end), so that folds can leave a test part out. A sliding window
+    keeps the training length of the first fold; an expanding one grows. Raises `ShortSeriesError`.
+    """
+    if folds < 1:
+        raise ConfigError(f"folds is the number of walk-forward folds, 1 or more; got {folds}.")
+    first, last = panel.span
+    last = last if until is None else until
+    validation = task.horizon if validation is None else validation
+    purge = _check_purge(purge, task.horizon, embargo)
+    if validation < task.horizon:
+        raise ConfigError(f"validation has {validation} steps, less than the horizon {task.horizon}.")
+    starts = [last - validation * (folds - k) for k in range(folds)]
+    ends = [start - purge - embargo for start in starts]
+    if ends[0] < first:
+        raise ShortSeriesError(
+            f"{folds} folds of {validation} steps with a purge of {purge} leave no training part in {last - first + 1} steps. "
+            "Ask for fewer or shorter folds."
+        )
+    size = ends[0] - first
+    return tuple(
+        Split(
+            train=Cutoffs(first if window == "expanding" else end - size, end),
+            validation=_scored(start, start + validation - task.horizon, None),
+            test=None,
+            horizon=task.horizon,
+            purge=purge,
+            embargo=embargo,
+        )
+        for start, end in zip(starts, ends, strict=True)
+    )
+
+
+def without_test(split: Split) -> Split:
+    """The same split with no test part: what a search may see."""
+    return replace(split, test=None)
+
+
+def _check_purge(purge: int | None, horizon: int, embargo: int) -> int:
+    purge = horizon if purge is None else purge
+    if purge < horizon:
+        raise ConfigError(f"purge {purge} is less than the horizon {horizon}: labels would be shared between the parts.")
+    if embargo < 0:
+        raise ConfigError(f"embargo is a number of steps, 0 or more; got {embargo}.")
+    return purge
+
+
+def _scored(first: int, last: int, stride: int | None) -> Cutoffs:
+    if stride is None:
+        stride = max(1, -(-(last - first + 1) // MOST_CUTOFFS))
+    return Cutoffs(first, last, stride)

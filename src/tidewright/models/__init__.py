@@ -1,0 +1,1 @@
+"""What a model is: its spec, its network or formula, and what a fitted one can do."""

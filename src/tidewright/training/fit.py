@@ -1,0 +1,71 @@
+"""`fit`: one call that learns any model of the catalog and gives back a `Fitted`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split
+from tidewright.data.task import Task
+from tidewright.features.calendar import usual_calendar
+from tidewright.features.view import View, fit_static
+from tidewright.models.fitted import Fitted
+from tidewright.models.spec import ModelSpec, kind_of, spec_key
+from tidewright.training.events import Callback, FitEnded, FitStarted, emit
+from tidewright.training.spec import TrainSpec
+
+
+def fit(
+    spec: ModelSpec,
+    *,
+    panel: Panel,
+    split: Split,
+    task: Task,
+    view: View | None = None,
+    train: TrainSpec | None = None,
+    season: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    deadline: float | None = None,
+) -> Fitted:
+    """The fitted model. It sees the training and validation parts of `split` only.
+
+    `view` says what it sees (default: `usual_view`), `train` how a network learns, `season` the seasonal lag (default:
+    the frequency's). `deadline` is a `time.monotonic()` after which an epoch or a boosting round is the last one; the
+    history says when that happened. Floors choose their own lookback and take neither view nor train.
+    """
+    tell = tuple(callbacks)
+    train = train or TrainSpec()
+    view = view or usual_view(panel, split=split, task=task, season=season)
+    key = spec_key(spec, train, view)
+    emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
+    started, cpu = time.monotonic(), time.process_time()
+    kind = kind_of(spec)
+    if kind == "floor":
+        from tidewright.models.fit_floors import fit_floor
+
+        fitted: Fitted = fit_floor(spec, panel=panel, split=split, task=task, season=season)  # type: ignore[arg-type]
+    elif kind == "trees":
+        from tidewright.training.fit_trees import fit_trees
+
+        fitted = fit_trees(
+            spec, panel=panel, split=split, task=task, view=view, season=season, seed=train.seed, callbacks=tell, deadline=deadline  # type: ignore[arg-type]
+        )
+    else:
+        from tidewright.training.fit_torch import fit_torch
+
+        fitted = fit_torch(spec, panel=panel, split=split, task=task, view=view, train=train, callbacks=tell, deadline=deadline)
+    emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu))
+    return fitted
+
+
+def usual_view(panel: Panel, *, split: Split, task: Task, season: int | None = None) -> View:
+    """What a model sees unless told otherwise: a few seasons back, the grid's calendar, the static columns of training.
+
+    The lookback is the larger of twice the horizon and two seasons, at most a third of the training span and 336.
+    """
+    season = panel.frequency.season if season is None else season
+    span = split.train.last - split.train.first + 1
+    lookback = max(2, min(max(2 * task.horizon, 2 * season, 16), max(span // 3, season), 336))
+    return View(lookback, usual_calendar(panel.frequency), fit_static(panel.until(split.train.last)))
