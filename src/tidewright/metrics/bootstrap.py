@@ -115,7 +115,7 @@ def _check_sums(numerators: ArrayLike, denominators: ArrayLike) -> tuple[Floats,
     above, below = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
     if above.ndim != 1 or above.shape != below.shape or above.size == 0:
         raise DataError(
-            f"the bootstrap takes one number a cutoff, in time order; got shapes {above.shape} and {below.shape}. "
+            f"the bootstrap takes one number a cutoff, in order; got shapes {above.shape} and {below.shape}. "
             "Score each cutoff first."
         )
     bad = ~(np.isfinite(above) & np.isfinite(below) & (below >= 0))
