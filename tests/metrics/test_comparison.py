@@ -12,7 +12,7 @@ from tidewright.metrics.comparison import diebold_mariano, holm
 
 
 def moving_average(generator, *, n, horizon):
-    """Unit-variance noise that is uncorrelated from lag `horizon` on, as errors of overlapping forecasts are."""
+    """Unit-variance noise, uncorrelated from lag `horizon` on, as errors of overlapping forecasts are."""
     noise = generator.standard_normal(n + horizon - 1)
     return np.convolve(noise, np.ones(horizon) / np.sqrt(horizon), mode="valid")
 
