@@ -1,0 +1,42 @@
+"""The decision: weights from past returns and forecasts, and what they would have earned after costs."""
+
+from __future__ import annotations
+
+from tidewright.portfolio.allocate import RULES, Rule, equal_weights, hrp_weights, inverse_variance_weights
+from tidewright.portfolio.backtest import backtest_weights
+from tidewright.portfolio.costs import Costs
+from tidewright.portfolio.inference import (
+    DeflatedSharpe,
+    SharpeSample,
+    deflated_sharpe,
+    expected_best_sharpe,
+    probabilistic_sharpe,
+    sample_sharpe,
+)
+from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.tilt import tilt_by_forecast
+from tidewright.portfolio.walk import Targets, View, returns_from_prices, walk_weights
+from tidewright.portfolio.weights import Weights
+
+__all__ = [
+    "RULES",
+    "Costs",
+    "DeflatedSharpe",
+    "Ledger",
+    "Rule",
+    "SharpeSample",
+    "Targets",
+    "View",
+    "Weights",
+    "backtest_weights",
+    "deflated_sharpe",
+    "equal_weights",
+    "expected_best_sharpe",
+    "hrp_weights",
+    "inverse_variance_weights",
+    "probabilistic_sharpe",
+    "returns_from_prices",
+    "sample_sharpe",
+    "tilt_by_forecast",
+    "walk_weights",
+]

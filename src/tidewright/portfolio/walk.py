@@ -1,0 +1,163 @@
+"""Weights decided bar after bar, each from the past alone. T bars, A assets, D decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tidewright.errors import AllocationError
+from tidewright.portfolio.allocate import RULES, Rule
+from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_assets, read_prices, read_times
+from tidewright.portfolio.tilt import tilt_by_forecast
+from tidewright.portfolio.weights import Weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Forecasts that may tilt weights: row t is what was known after bar t.
+
+    `expected` [T, A] are forecast returns and `uncertainty` [T, A] their standard deviations; a row of NaN
+    in `expected` is no view at that bar. `skill` is the information coefficient, 0 to 1, as one number
+    (measured before the first bar) or [T] (measured up to each bar). See `tilt_by_forecast` for `strength`
+    and `max_multiple`.
+    """
+
+    expected: ArrayLike
+    uncertainty: ArrayLike
+    skill: float | ArrayLike
+    strength: float = 1.0
+    max_multiple: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """Target weights `values` [D, A] of `assets`, and the bars `times` [D] at whose close each was decided.
+
+    They go to the backtest as `backtest_weights(targets.values, prices, decided=targets.times, ...)`.
+    `tilted` [D] says which decisions were moved by a forecast.
+    """
+
+    times: TimeArray
+    assets: tuple[str, ...]
+    values: FloatArray
+    tilted: tuple[bool, ...]
+    method: str
+
+    def latest(self) -> Weights:
+        """The weights of the last decision."""
+        return Weights(assets=self.assets, values=self.values[-1], method=self.method)
+
+
+def walk_weights(
+    returns: ArrayLike,
+    *,
+    times: ArrayLike,
+    assets: Sequence[str],
+    decide_every: int,
+    lookback: int,
+    rule: str | Rule = "hrp",
+    view: View | None = None,
+) -> Targets:
+    """Weights decided every `decide_every` bars from the `lookback` latest returns, the bar's own included.
+
+    `returns` [T, A] are simple returns; row t is known after the close of `times[t]`. The first decision is
+    at row lookback - 1. `rule` is a name of `RULES` or a function like them. A `view` tilts each decision
+    by its row.
+
+    >>> rng = np.random.default_rng(1)
+    >>> days = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]")
+    >>> returns = rng.normal(0, 0.01, (60, 2))
+    >>> walk = walk_weights(returns, times=days, assets=("A", "B"), decide_every=20, lookback=30)
+    >>> walk.times.astype(str).tolist(), walk.values.sum(axis=1).round(12).tolist()
+    (['2024-01-30', '2024-02-19'], [1.0, 1.0])
+    """
+    values = np.ascontiguousarray(returns, dtype=np.float64)
+    if values.ndim != 2:
+        raise AllocationError(f"returns have the shape {values.shape}; bring a table [T, A].")
+    stamps = read_times(times, rows=values.shape[0])
+    names = read_assets(assets, columns=values.shape[1])
+    _check_schedule(decide_every, lookback=lookback, rows=values.shape[0])
+    decide: Rule = RULES.load(rule) if isinstance(rule, str) else rule
+    forecasts = None if view is None else _read_view(view, shape=values.shape)
+    rows = range(lookback - 1, values.shape[0], decide_every)
+    bases = [
+        decide(values[row - lookback + 1 : row + 1], assets=names, times=stamps[row - lookback + 1 : row + 1])
+        for row in rows
+    ]
+    decisions = [
+        _tilt(base, view=forecasts, row=row, stamps=stamps) for base, row in zip(bases, rows, strict=True)
+    ]
+    return Targets(
+        times=stamps[list(rows)],
+        assets=names,
+        values=np.stack([weights.values for weights in decisions]),
+        tilted=tuple(weights is not base for weights, base in zip(decisions, bases, strict=True)),
+        method=bases[0].method if view is None else f"{bases[0].method}+forecast",
+    )
+
+
+def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence[str]) -> FloatArray:
+    """Simple returns [T - 1, A] of prices [T, A]; row t belongs to times[t + 1]. NaN where a price is.
+
+    >>> days = np.arange("2024-01-01", "2024-01-04", dtype="datetime64[D]")
+    >>> returns_from_prices([[10.0], [11.0], [5.5]], times=days, assets=("A",)).round(6).tolist()
+    [[0.1], [-0.5]]
+    """
+    stamps = read_times(times, rows=len(np.asarray(prices)))
+    values = read_prices(prices, assets=assets, times=stamps)
+    return values[1:] / values[:-1] - 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ReadView:
+    expected: FloatArray
+    uncertainty: FloatArray
+    skill: FloatArray
+    strength: float
+    max_multiple: float
+
+
+def _check_schedule(decide_every: int, *, lookback: int, rows: int) -> None:
+    if decide_every < 1:
+        raise AllocationError(f"decide_every is {decide_every}; it is a number of bars, at least 1.")
+    if lookback < 2:
+        raise AllocationError(f"lookback is {lookback}; weights need at least 2 rows of returns.")
+    if rows < lookback:
+        raise AllocationError(
+            f"{rows} rows of returns are fewer than the lookback of {lookback}. Ask for a shorter one or "
+            "bring more."
+        )
+
+
+def _read_view(view: View, *, shape: tuple[int, ...]) -> _ReadView:
+    expected = np.asarray(view.expected, dtype=np.float64)
+    uncertainty = np.asarray(view.uncertainty, dtype=np.float64)
+    for noun, values in (("expected returns", expected), ("uncertainties", uncertainty)):
+        if values.shape != shape:
+            raise AllocationError(
+                f"the view's {noun} have the shape {values.shape}, the returns {shape}. Align them."
+            )
+    skill = np.asarray(view.skill, dtype=np.float64)
+    if skill.shape not in ((), shape[:1]):
+        raise AllocationError(f"the view's skill has the shape {skill.shape}; give one number, or one a bar.")
+    skill = np.broadcast_to(skill, shape[:1])
+    return _ReadView(expected, uncertainty, skill, view.strength, view.max_multiple)
+
+
+def _tilt(base: Weights, *, view: _ReadView | None, row: int, stamps: TimeArray) -> Weights:
+    if view is None or np.isnan(view.expected[row]).all():
+        return base
+    try:
+        return tilt_by_forecast(
+            base,
+            expected=view.expected[row],
+            uncertainty=view.uncertainty[row],
+            skill=float(view.skill[row]),
+            strength=view.strength,
+            max_multiple=view.max_multiple,
+        )
+    except AllocationError as error:
+        raise AllocationError(f"the view of {name_time(stamps, row=row)}: {error}") from error

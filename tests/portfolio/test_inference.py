@@ -1,0 +1,109 @@
+"""Probabilistic and deflated Sharpe ratios, against the paper, scipy and worlds of noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tidewright.errors import AllocationError
+from tidewright.portfolio import (
+    SharpeSample,
+    deflated_sharpe,
+    expected_best_sharpe,
+    probabilistic_sharpe,
+    sample_sharpe,
+)
+
+PAPER = SharpeSample(sharpe=2.5 / math.sqrt(250), periods=1250, skew=-3.0, kurtosis=10.0)
+VARIANCE = 0.5 / 250
+
+
+def test_the_deflated_sharpe_ratio_of_the_paper_comes_out() -> None:
+    after_100 = deflated_sharpe(PAPER, trials=100, trial_variance=VARIANCE)
+    assert after_100.hurdle == pytest.approx(0.1132, abs=5e-5)
+    assert after_100.probability == pytest.approx(0.9004, abs=5e-5)
+    assert deflated_sharpe(PAPER, trials=46, trial_variance=VARIANCE).probability == pytest.approx(
+        0.9505, abs=5e-5
+    )
+
+
+def test_one_trial_is_the_probabilistic_sharpe_ratio() -> None:
+    assert deflated_sharpe(PAPER, trials=1, trial_variance=VARIANCE).probability == probabilistic_sharpe(
+        PAPER
+    )
+
+
+def test_more_trials_and_more_variance_raise_the_hurdle() -> None:
+    hurdles = [expected_best_sharpe(trials, trial_variance=VARIANCE) for trials in (1, 2, 3, 10, 1000, 10**6)]
+    assert hurdles == sorted(hurdles)
+    assert hurdles[0] == 0.0
+    assert expected_best_sharpe(10, trial_variance=4 * VARIANCE) == pytest.approx(2 * hurdles[3], rel=1e-12)
+
+
+def test_the_hurdle_is_near_the_mean_of_the_largest_of_normals() -> None:
+    best = np.random.default_rng(1).normal(size=(20_000, 100)).max(axis=1).mean()
+    assert expected_best_sharpe(100, trial_variance=1.0) == pytest.approx(best, rel=0.02)
+
+
+def test_moments_agree_with_scipy() -> None:
+    returns = np.random.default_rng(2).standard_t(5, size=500) * 0.01
+    sample = sample_sharpe(returns, risk_free=0.001)
+    assert sample.sharpe == pytest.approx((returns.mean() - 0.001) / returns.std(ddof=1), rel=1e-12)
+    assert sample.skew == pytest.approx(stats.skew(returns), rel=1e-10)
+    assert sample.kurtosis == pytest.approx(stats.kurtosis(returns, fisher=False), rel=1e-10)
+
+
+def test_with_normal_returns_it_is_near_the_t_test() -> None:
+    returns = np.random.default_rng(3).normal(0.0005, 0.01, size=1000)
+    p_value = stats.ttest_1samp(returns, 0.0, alternative="greater").pvalue
+    assert 1 - probabilistic_sharpe(sample_sharpe(returns)) == pytest.approx(p_value, abs=0.005)
+
+
+def test_returns_without_variation_have_no_probability() -> None:
+    sample = sample_sharpe([0.01] * 10)
+    assert math.isnan(sample.sharpe)
+    assert math.isnan(probabilistic_sharpe(sample))
+    assert math.isnan(deflated_sharpe(sample, trials=3, trial_variance=0.1).probability)
+
+
+def test_the_best_of_fifty_noise_strategies_is_seldom_called_skill() -> None:
+    rng = np.random.default_rng(4)
+    plain = deflated = 0
+    for _ in range(200):
+        world = rng.normal(0, 0.01, size=(50, 500))
+        ratios = world.mean(axis=1) / world.std(axis=1, ddof=1)
+        best = sample_sharpe(world[int(np.argmax(ratios))])
+        plain += probabilistic_sharpe(best) > 0.95
+        verdict = deflated_sharpe(best, trials=50, trial_variance=float(ratios.var(ddof=1)))
+        deflated += verdict.probability > 0.95
+    assert plain > 0.8 * 200
+    assert deflated <= 0.05 * 200
+
+
+@pytest.mark.parametrize(
+    ("trials", "variance", "message"),
+    [
+        (0, 0.1, "trials is 0"),
+        (2.5, 0.1, "trials is 2.5"),
+        (True, 0.1, "trials is True"),
+        (5, -0.1, "trial_variance is -0.1"),
+        (5, math.nan, "trial_variance is nan"),
+    ],
+)
+def test_trials_that_can_not_be_are_refused(trials: Any, variance: float, message: str) -> None:
+    with pytest.raises(AllocationError, match=message):
+        expected_best_sharpe(trials, trial_variance=variance)
+
+
+def test_excess_kurtosis_is_refused_where_it_shows() -> None:
+    with pytest.raises(AllocationError, match="Pass the plain kurtosis"):
+        SharpeSample(sharpe=0.1, periods=100, skew=0.0, kurtosis=0.0)
+
+
+def test_one_return_is_refused() -> None:
+    with pytest.raises(AllocationError, match="1 returns has no distribution"):
+        sample_sharpe([0.1])
