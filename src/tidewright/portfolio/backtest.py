@@ -22,6 +22,7 @@ from tidewright.portfolio.inputs import (
     TimeArray,
     name_time,
     read_assets,
+    read_matrix,
     read_prices,
     read_targets,
     read_times,
@@ -67,7 +68,7 @@ def backtest_weights(
     >>> ledger.equity
     array([1000., 1000., 1050., 1100.])
     """
-    closes = np.ascontiguousarray(prices, dtype=np.float64)
+    closes = read_matrix(prices, noun="prices")
     stamps = read_times(times, rows=len(closes))
     closes = read_prices(closes, assets=assets, times=stamps)
     names = read_assets(assets, columns=closes.shape[1])
@@ -132,9 +133,9 @@ def _plan_fills(
     assets: tuple[str, ...],
     allow_cash: bool,
 ) -> tuple[_Plan, tuple[str, ...]]:
-    values = np.asarray(targets, dtype=np.float64)
+    values = read_matrix(targets, noun="target weights")
     rows = _find_rows(values, stamps=stamps, decided=decided)
-    chosen = values if decided is not None or values.ndim != 2 else values[rows]
+    chosen = values if decided is not None else values[rows]
     weights, cash = read_targets(chosen, assets=assets, times=stamps[rows], allow_cash=allow_cash)
     notes: list[str] = []
     if rows.size and rows[-1] == stamps.size - 1:
@@ -151,14 +152,14 @@ def _plan_fills(
 def _find_rows(values: FloatArray, *, stamps: TimeArray, decided: ArrayLike | None) -> Rows:
     """The bars that decide: those of the times in `decided`, or those whose row is not all NaN."""
     if decided is None:
-        if values.ndim == 2 and values.shape[0] != stamps.size:
+        if values.shape[0] != stamps.size:
             raise AllocationError(
                 f"{values.shape[0]} rows of target weights came with {stamps.size} bars. Give one row a bar "
                 "(NaN "
                 "where nothing is decided), or the times of the rows as decided=."
             )
-        return np.flatnonzero(~np.isnan(values).all(axis=-1)) if values.ndim == 2 else np.arange(stamps.size)
-    moments = read_times(decided, rows=values.shape[0] if values.ndim else 0)
+        return np.flatnonzero(~np.isnan(values).all(axis=1))
+    moments = read_times(decided, rows=values.shape[0])
     rows = np.searchsorted(stamps, moments)
     unknown = np.flatnonzero((rows == stamps.size) | (stamps[np.minimum(rows, stamps.size - 1)] != moments))
     if unknown.size:
@@ -202,7 +203,8 @@ def _note_jumps(book: _Book, *, assets: tuple[str, ...], stamps: TimeArray) -> t
     """One-bar moves of held assets that are as large as a split's."""
     before, _ = book.held()
     ratio = np.ones_like(book.closes)
-    np.divide(book.closes[1:], book.closes[:-1], out=ratio[1:], where=before[1:])
+    with np.errstate(over="ignore"):
+        np.divide(book.closes[1:], book.closes[:-1], out=ratio[1:], where=before[1:])
     jumps = np.argwhere(before & ((ratio <= 0.55) | (ratio >= 1.8)))
     if jumps.size == 0:
         return ()

@@ -20,6 +20,22 @@ _SUM_TOLERANCE = 1e-9
 _NO_SPREAD = 1e-14
 
 
+def read_matrix(values: ArrayLike, *, noun: str) -> FloatArray:
+    """A table of numbers [rows, A], C-contiguous; text and other shapes are refused."""
+    try:
+        matrix = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise AllocationError(
+            f"{noun} hold something that is no number ({error}). Bring numbers only."
+        ) from error
+    if matrix.ndim != 2:
+        raise AllocationError(
+            f"{noun} have the shape {np.shape(values)}; rows are bars and columns are assets. Bring a table "
+            "[T, A]."
+        )
+    return matrix
+
+
 def read_assets(assets: Sequence[str], *, columns: int) -> tuple[str, ...]:
     """The names, one a column and none twice."""
     names = tuple(assets)
@@ -66,7 +82,7 @@ def name_time(times: TimeArray | None, *, row: int) -> str:
 
 def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike | None = None) -> FloatArray:
     """Returns [T, A] for an allocation: at least two rows, all finite, no asset constant and none a price."""
-    values = _read_matrix(returns, noun="returns")
+    values = read_matrix(returns, noun="returns")
     names = read_assets(assets, columns=values.shape[1])
     rows = values.shape[0]
     stamps = None if times is None else read_times(times, rows=rows)
@@ -82,9 +98,8 @@ def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike 
     if constant.size:
         asset = int(constant[0])
         raise AllocationError(
-            f"the return of {names[asset]!r} is {values[0, asset]:g} in all of the {rows} rows: without "
-            "variance it "
-            "has no risk to weigh. Leave the asset out, or mend its stale prices."
+            f"the return of {names[asset]!r} is {values[0, asset] + 0.0:g} in all of the {rows} rows: "
+            "without variance it has no risk to weigh. Leave the asset out, or mend its stale prices."
         )
     return values
 
@@ -93,7 +108,7 @@ def read_prices(
     prices: ArrayLike, *, assets: Sequence[str], times: TimeArray, noun: str = "price"
 ) -> FloatArray:
     """Prices [T, A] above zero; NaN says that the asset can't be traded at that bar."""
-    values = _read_matrix(prices, noun=f"{noun}s")
+    values = read_matrix(prices, noun=f"{noun}s")
     names = read_assets(assets, columns=values.shape[1])
     if values.shape[0] != times.size:
         raise AllocationError(
@@ -109,7 +124,7 @@ def read_targets(
 ) -> tuple[FloatArray, FloatArray]:
     """Target weights [D, A] and the share left in cash [D]; each row long-only and summing to one (or "
     "less)."""
-    values = _read_matrix(targets, noun="target weights")
+    values = read_matrix(targets, noun="target weights")
     names = read_assets(assets, columns=values.shape[1])
     if values.shape[0] != times.size:
         raise AllocationError(
@@ -134,21 +149,6 @@ def read_targets(
     return np.where(full[:, None], values / np.where(full, sums, 1.0)[:, None], values), np.where(
         full, 0.0, 1.0 - sums
     )
-
-
-def _read_matrix(values: ArrayLike, *, noun: str) -> FloatArray:
-    try:
-        matrix = np.ascontiguousarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise AllocationError(
-            f"{noun} hold something that is no number ({error}). Bring numbers only."
-        ) from error
-    if matrix.ndim != 2:
-        raise AllocationError(
-            f"{noun} have the shape {np.shape(values)}; rows are bars and columns are assets. Bring a table "
-            "[T, A]."
-        )
-    return matrix
 
 
 _REMEDIES = {

@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.allocate import RULES, Rule
-from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_assets, read_prices, read_times
+from tidewright.portfolio.inputs import (
+    FloatArray,
+    TimeArray,
+    name_time,
+    read_assets,
+    read_matrix,
+    read_prices,
+    read_times,
+)
 from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.weights import Weights
 
@@ -74,9 +82,7 @@ def walk_weights(
     >>> walk.times.astype(str).tolist(), walk.values.sum(axis=1).round(12).tolist()
     (['2024-01-30', '2024-02-19'], [1.0, 1.0])
     """
-    values = np.ascontiguousarray(returns, dtype=np.float64)
-    if values.ndim != 2:
-        raise AllocationError(f"returns have the shape {values.shape}; bring a table [T, A].")
+    values = read_matrix(returns, noun="returns")
     stamps = read_times(times, rows=values.shape[0])
     names = read_assets(assets, columns=values.shape[1])
     _check_schedule(decide_every, lookback=lookback, rows=values.shape[0])
@@ -106,9 +112,11 @@ def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence
     >>> returns_from_prices([[10.0], [11.0], [5.5]], times=days, assets=("A",)).round(6).tolist()
     [[0.1], [-0.5]]
     """
-    stamps = read_times(times, rows=len(np.asarray(prices)))
-    values = read_prices(prices, assets=assets, times=stamps)
-    return values[1:] / values[:-1] - 1.0
+    table = read_matrix(prices, noun="prices")
+    stamps = read_times(times, rows=len(table))
+    values = read_prices(table, assets=assets, times=stamps)
+    with np.errstate(over="ignore"):
+        return values[1:] / values[:-1] - 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
