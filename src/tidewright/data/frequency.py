@@ -1,4 +1,4 @@
-"""The grid that a panel's times stand on: every time is one whole position on it, so that time arithmetic is integer arithmetic.
+"""The grid that a panel's times stand on: every time is one whole position, an integer.
 
 Times are int64 microseconds since 1970-01-01 UTC, or plain integers for step data.
 """
@@ -21,13 +21,13 @@ Unit = Literal["fixed", "month", "business", "session", "step"]
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-_FIXED = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY, "w": 7 * DAY}
+_FIXED = {"us": 1, "ms": 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY, "w": 7 * DAY}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 _ALIASES = {
-    "hourly": "h", "daily": "d", "weekly": "w", "monthly": "mo", "quarterly": "q", "yearly": "y", "annual": "y",
-    "min": "m", "minute": "m", "t": "m", "sec": "s", "hour": "h", "day": "d", "week": "w", "month": "mo", "me": "mo",
-    "ms": "mo", "qs": "q", "qe": "q", "a": "y", "ys": "y", "ye": "y", "year": "y", "quarter": "q", "business": "b",
-    "bd": "b",
+    "hourly": "h", "daily": "d", "weekly": "w", "monthly": "mo", "quarterly": "q", "yearly": "y", "annual":
+    "y", "min": "m", "minute": "m", "t": "m", "sec": "s", "hour": "h", "day": "d", "week": "w", "month":
+    "mo", "me": "mo", "qs": "q", "qe": "q", "a": "y", "ys": "y", "ye": "y", "year": "y", "quarter": "q",
+    "business": "b", "bd": "b",
 }  # fmt: skip
 _NAMES = (*_FIXED, *_MONTHS, "b", "step", *_ALIASES)
 _YEAR = 365.2425 * DAY
@@ -37,8 +37,8 @@ _YEAR = 365.2425 * DAY
 class Frequency:
     """One grid: `count` microseconds, months, business days, exchange sessions or steps from `anchor`.
 
-    `anchor` is a time (microseconds or an integer step) that lies on the grid; `day` is the day of the month for
-    monthly grids (0: the last day); `calendar` is an exchange's code, such as XNYS, for session grids.
+    `anchor` is a time (microseconds or an integer step) that lies on the grid; `day` is the day of the month
+    for monthly grids (0: the last day); `calendar` is an exchange's code, such as XNYS, for session grids.
     """
 
     unit: Unit
@@ -57,12 +57,14 @@ class Frequency:
         if self.unit == "business":
             return "1b"
         scales = _MONTHS if self.unit == "month" else _FIXED
-        letter, scale = max(((n, s) for n, s in scales.items() if self.count % s == 0), key=lambda pair: pair[1])
+        letter, scale = max(
+            ((n, s) for n, s in scales.items() if self.count % s == 0), key=lambda pair: pair[1]
+        )
         return f"{self.count // scale}{letter}"
 
     @property
     def periods_per_year(self) -> float:
-        """How many grid positions a year has: what annualisation uses (sessions are counted on the exchange's calendar)."""
+        """How many grid positions a year has, for annualisation; sessions are counted on their calendar."""
         if self.unit == "fixed":
             return _YEAR / self.count
         if self.unit == "month":
@@ -75,7 +77,7 @@ class Frequency:
 
     @property
     def season(self) -> int:
-        """The usual seasonal lag of this grid, in positions (24 for hourly, 7 for daily, 52 for weekly; else 1)."""
+        """The usual seasonal lag of this grid, in positions (24 for hourly, 7 for daily, 52 for weekly)."""
         if self.unit == "month":
             return max(1, 12 // self.count)
         if self.unit in ("business", "session"):
@@ -88,12 +90,13 @@ class Frequency:
         return DAY // self.count if self.count < DAY and DAY % self.count == 0 else 1
 
     def positions(self, times: Ints) -> Ints:
-        """The grid position of each time [T]; -1 less than the smallest int is never used: an off-grid time raises."""
+        """The grid position of each time [T]; a time off the grid raises `FrequencyError`."""
         found, fits = self.locate(times)
         if not fits.all():
             bad = int(np.flatnonzero(~fits)[0])
             raise FrequencyError(
-                f"{format_time(int(times[bad]), self)} does not lie on the grid {self.name} from {format_time(self.anchor, self)}."
+                f"{format_time(int(times[bad]), self)} does not lie on the grid {self.name} from "
+                f"{format_time(self.anchor, self)}."
             )
         return found
 
@@ -109,7 +112,7 @@ class Frequency:
         days = times.astype("datetime64[us]").astype("datetime64[D]")
         if self.unit == "business":
             start = np.datetime64(self.anchor, "us").astype("datetime64[D]")
-            position = np.busday_count(start, days).astype(np.int64)
+            position = np.busday_count(start, np.busday_offset(days, 0, roll="backward")).astype(np.int64)
             return position, np.is_busday(days) & (times % DAY == 0)
         sessions = _sessions(str(self.calendar))
         position = (np.searchsorted(sessions, days, side="right") - 1).astype(np.int64)
@@ -127,7 +130,9 @@ class Frequency:
             return _micros(np.busday_offset(start, positions))
         sessions = _sessions(str(self.calendar))
         if positions.size and (positions.max() >= len(sessions) or positions.min() < 0):
-            raise FrequencyError(f"calendar {self.calendar} is known from {sessions[0]} to {sessions[-1]} only.")
+            raise FrequencyError(
+                f"calendar {self.calendar} is known from {sessions[0]} to {sessions[-1]} only."
+            )
         return _micros(sessions[positions])
 
     def _month_times(self, positions: Ints) -> Ints:
@@ -145,14 +150,18 @@ def parse_frequency(text: str) -> tuple[Unit, int]:
     >>> parse_frequency("Q")
     ('month', 3)
     """
+    if not isinstance(text, str):
+        raise FrequencyError(f"a frequency is a name such as '1h', 'weekly' or '15min'; got {text!r}.")
     match = re.fullmatch(r"(\d*)\s*([A-Za-z]+)(-[A-Za-z]+)?", text.strip())
     name = match[2].lower() if match else ""
-    if match and match[2] == "M":  # pandas' monthly; a lower-case m is minutes
+    if match and match[2] in ("M", "MS"):  # pandas' months; lower-case m and ms are minutes and milliseconds
         name = "mo"
     name = _ALIASES.get(name, name)
     count = int(match[1] or 1) if match else 0
     if count < 1 or name not in (*_FIXED, *_MONTHS, "b", "step"):
-        raise FrequencyError(explain_unknown("frequency", text, _NAMES) + " A count may stand before it: 15m.")
+        raise FrequencyError(
+            explain_unknown("frequency", text, _NAMES) + " A count may stand before it: 15m."
+        )
     if name in _FIXED:
         return "fixed", count * _FIXED[name]
     if name in _MONTHS:
@@ -168,7 +177,8 @@ def format_time(time: int, frequency: Frequency | None = None) -> str:
     """A time for people: a date, a date with its hour, or a step number."""
     if frequency is not None and frequency.unit == "step":
         return str(time)
-    text = str(np.datetime64(time, "us").astype("datetime64[s]")).replace("T", " ")
+    unit = "s" if time % SECOND == 0 else "us"
+    text = str(np.datetime64(time, "us").astype(f"datetime64[{unit}]")).replace("T", " ")
     return text.removesuffix(" 00:00:00")
 
 
@@ -190,6 +200,6 @@ def _sessions(calendar: str) -> npt.NDArray[np.datetime64]:
 def _sessions_per_year(calendar: str, anchor: int) -> float:
     sessions = _sessions(calendar)
     start = np.datetime64(anchor, "us").astype("datetime64[D]")
-    after = sessions[sessions >= start]
+    after = sessions[sessions >= min(start, sessions[-260])]
     years = float((after[-1] - after[0]).astype(np.int64)) / 365.2425
     return (len(after) - 1) / years

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,122 +12,248 @@ import polars as pl
 from tidewright.data.frequency import DAY, Frequency, Ints, format_time, parse_frequency
 from tidewright.errors import FrequencyError
 
-Place = Callable[[int], str]
-_MONTHLY = {28: 1, 29: 1, 30: 1, 31: 1, 90: 3, 91: 3, 92: 3, 365: 12, 366: 12}
-MOST_GAPS = 20  # a grid with more than this many times the rows that were given points at a wrong time, not at gaps
+Codes = npt.NDArray[np.int32]
+MOST_GAPS = (
+    20  # a grid with more than this many times the rows that were given points at a wrong time, not at gaps
+)
+_LONG_RUN = 5  # so many equal gaps one after the other are a spacing, not holes
+_EPOCH_JUMP = 5 * 365 * DAY
+# the days that months, quarters, half-years and years have, and their number of months
+_MONTH_DAYS = {
+    **dict.fromkeys(range(28, 32), 1),
+    **dict.fromkeys(range(59, 63), 2),
+    **dict.fromkeys(range(90, 93), 3),
+    **dict.fromkeys(range(120, 124), 4),
+    **dict.fromkeys(range(181, 185), 6),
+    **dict.fromkeys(range(365, 367), 12),
+}
 
 
 def find_frequency(
-    times: Ints, codes: npt.NDArray[np.int32], *, asked: str | None, calendar: str | None, steps: bool, names: Sequence[Any]
+    times: Ints, codes: Codes, *, asked: str | None, calendar: str | None, steps: bool, names: Sequence[Any]
 ) -> Frequency:
-    """The grid of sorted, distinct times [T] of series `codes` [T]; every time lies on it. Raises `FrequencyError`."""
+    """The grid of sorted, distinct times [T] of series `codes` [T]; each lies on it, or `FrequencyError`."""
     if calendar is not None:
-        if asked is not None and asked.lower() not in ("b", "1b", "d", "1d", "daily", "business"):
-            raise FrequencyError(f"calendar {calendar} has one row a trading day, but the frequency asked for is '{asked}'. Give one of the two.")
-        frequency = Frequency("session", 1, anchor=int(times.min()), calendar=calendar)
+        frequency = _of_calendar(calendar, asked, times, steps)
     elif asked is not None:
-        frequency = _asked(asked, times, steps)
+        frequency = _of_name(asked, times, steps)
     else:
         frequency = _inferred(times, codes, steps, names)
-    _check(frequency, times, codes, names)
+    if not steps:
+        _check_epoch(times, codes, names)
+    positions = _check_fit(frequency, times, codes, names)
+    _check_spread(frequency, positions, times, codes, names)
+    if calendar is not None or asked is not None:
+        _check_not_finer(frequency, positions, times, codes)
     return frequency
 
 
-def _asked(asked: str, times: Ints, steps: bool) -> Frequency:
+def _of_calendar(calendar: str, asked: str | None, times: Ints, steps: bool) -> Frequency:
+    if steps:
+        raise FrequencyError(
+            f"calendar {calendar} needs dates, but the time column holds whole step numbers. Bring dates, or "
+            "leave the calendar out."
+        )
+    if asked is not None and parse_frequency(asked) not in (("business", 1), ("fixed", DAY)):
+        raise FrequencyError(
+            f"calendar {calendar} has one row a trading day, but the frequency asked for is '{asked}'. "
+            "Give one of the two."
+        )
+    return Frequency("session", 1, anchor=int(times.min()), calendar=calendar)
+
+
+def _of_name(asked: str, times: Ints, steps: bool) -> Frequency:
     unit, count = parse_frequency(asked)
     if steps != (unit == "step"):
         has = "whole step numbers" if steps else "dates"
-        raise FrequencyError(f"the time column holds {has}, which frequency '{asked}' does not fit. Leave the frequency out, or bring other times.")
+        raise FrequencyError(
+            f"the time column holds {has}, which frequency '{asked}' does not fit. "
+            "Leave the frequency out, or bring other times."
+        )
     return Frequency(unit, count, anchor=int(times.min()), day=_day(times) if unit == "month" else 1)
 
 
-def _inferred(times: Ints, codes: npt.NDArray[np.int32], steps: bool, names: Sequence[Any]) -> Frequency:
+def _inferred(times: Ints, codes: Codes, steps: bool, names: Sequence[Any]) -> Frequency:
     inside = np.diff(codes) == 0
     gaps = np.diff(times)[inside]
     if not gaps.size:
-        raise FrequencyError("the frequency can't be told: no series has two rows. Bring longer series, or give frequency=.")
-    step = _common_step(gaps, codes[1:][inside], names, steps)
+        raise FrequencyError(
+            "the frequency can't be told: no series has two rows. Bring longer series, or give frequency=."
+        )
+    kinds = gaps if steps else _kinds(gaps)
+    _check_one_spacing(gaps, kinds, codes[1:][inside], names=names, steps=steps)
+    step = _commonest(gaps[kinds == _commonest(kinds)])
+    _check_runs(gaps, kinds, times[1:][inside], codes[1:][inside], step=step, names=names, steps=steps)
     anchor = int(times.min())
     if steps:
         return Frequency("step", step, anchor)
-    if step == DAY and not np.isin(_weekday(times), (5, 6)).any() and (gaps == 3 * DAY).any() and (times % DAY == 0).all():
+    if _is_business(times, gaps, step):
         return Frequency("business", 1, anchor)
-    months = _MONTHLY.get(step // DAY) if step % DAY == 0 else None
-    if months is not None and (np.unique(gaps).size > 1 or months > 1 or step > 28 * DAY):
-        return Frequency("month", months, anchor, day=_day(times))
+    months = -_commonest(kinds)
+    if months > 0:
+        monthly = Frequency("month", months, anchor, day=_day(times))
+        if monthly.locate(times)[1].all() or not (gaps % step == 0).all():
+            return monthly
     return Frequency("fixed", step, anchor)
 
 
-def _common_step(gaps: Ints, codes: npt.NDArray[np.int32], names: Sequence[Any], steps: bool) -> int:
-    """The usual gap, the same for every series; mixed or irregular spacing is an error that names the series."""
-    table = pl.DataFrame({"code": codes, "gap": gaps})
-    counts = table.group_by("code", "gap").len().sort("len", "gap", descending=[True, False])
-    usual = counts.group_by("code", maintain_order=True).first()
-    step = int(counts.group_by("gap").agg(pl.col("len").sum()).sort("len", "gap", descending=[True, False])["gap"][0])
-    lengths = counts.group_by("code").agg(pl.col("len").sum().alias("all"))
-    regular = (pl.col("len") >= 4) & (pl.col("len") >= 0.8 * pl.col("all"))  # a few wide gaps are gaps, not a frequency
-    usual = usual.join(lengths, on="code", maintain_order="left").filter(regular)
-    other = usual.filter(~pl.Series([_similar(int(g), step) for g in usual["gap"]], dtype=pl.Boolean))
+def _is_business(times: Ints, gaps: Ints, step: int) -> bool:
+    weekday = (times // DAY + 3) % 7  # 1970-01-01 was a Thursday; 0 is Monday
+    return bool(step == DAY and (weekday < 5).all() and (gaps == 3 * DAY).any() and (times % DAY == 0).all())
+
+
+def _kinds(gaps: Ints) -> Ints:
+    """Each gap, but minus the number of months where it is as long as some months are."""
+    kinds = gaps.copy()
+    for days, months in _MONTH_DAYS.items():
+        kinds[gaps == days * DAY] = -months
+    return kinds
+
+
+def _commonest(values: Ints) -> int:
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[np.argmax(counts)])
+
+
+def _check_one_spacing(gaps: Ints, kinds: Ints, codes: Codes, *, names: Sequence[Any], steps: bool) -> None:
+    """Every series that has a usual gap has the same one, and most gaps of the panel are that long."""
+    base = _commonest(kinds)
+    counts = pl.DataFrame({"code": codes, "kind": kinds}).group_by("code", "kind").len()
+    counts = counts.with_columns(all=pl.col("len").sum().over("code")).sort(
+        "code", "len", descending=[False, True]
+    )
+    usual = counts.filter((pl.col("len") >= 4) & (pl.col("len") >= 0.8 * pl.col("all")))
+    other = usual.filter(pl.col("kind") != base)
     if len(other):
-        code, gap = int(other["code"][0]), int(other["gap"][0])
-        base = int(counts.filter(pl.col("gap") == step)["code"].min())  # type: ignore[arg-type]
+        first = int(codes[np.flatnonzero(kinds == base)[0]])
+        code, kind = int(other["code"][0]), int(other["kind"][0])
         raise FrequencyError(
-            f"the series have different frequencies: {names[base]!r} is spaced {_span(step, steps)}, {names[code]!r} {_span(gap, steps)}. "
+            f"the series have different frequencies: {names[first]!r} is spaced "
+            ""
+            f"{_span(_commonest(gaps[kinds == base]), steps)}, {names[code]!r} "
+            f"{_span(_commonest(gaps[(kinds == kind) & (codes == code)]), steps)}. "
             "Resample them to one, or make a panel of each."
         )
-    share = float(np.mean([_similar(int(g), step) for g in gaps]))
+    share = float(np.mean(kinds == base))
     if share < 0.5:
         raise FrequencyError(
-            f"the times are irregular: the commonest gap, {_span(step, steps)}, is only {share:.0%} of them. Resample the table, "
-            "or give frequency= (and it will be checked)."
+            "the times are irregular: the commonest gap, "
+            f"{_span(_commonest(gaps[kinds == base]), steps)}, is only "
+            f"{share:.0%} of them. Resample the table, or give frequency= (and it will be checked)."
         )
-    return step
 
 
-def _similar(gap: int, step: int) -> bool:
-    """Equal, or both the length of a month, of a quarter, of a year."""
-    month = _MONTHLY.get(step // DAY) if step % DAY == 0 else None
-    return gap == step or (month is not None and gap % DAY == 0 and _MONTHLY.get(gap // DAY) == month)
+def _check_runs(
+    gaps: Ints, kinds: Ints, times: Ints, codes: Codes, *, step: int, names: Sequence[Any], steps: bool
+) -> None:
+    """No series changes its spacing: a long run of one other gap is a second frequency, not holes."""
+    starts = np.flatnonzero((np.diff(kinds, prepend=kinds[0] - 1) != 0) | (np.diff(codes, prepend=-1) != 0))
+    lengths = np.diff(np.append(starts, len(kinds)))
+    of_series = np.bincount(codes)[codes[starts]]
+    odd = (kinds[starts] != _commonest(kinds)) & (lengths >= _LONG_RUN) & (lengths >= 0.05 * of_series)
+    if odd.any():
+        row = int(starts[np.flatnonzero(odd)[0]])
+        at = times[row] - gaps[row]
+        raise FrequencyError(
+            f"series {names[int(codes[row])]!r} changes its spacing at "
+            f"{at if steps else format_time(int(at))} from "
+            f"{_span(step, steps)} to {_span(int(gaps[row]), steps)}. Resample it to one frequency, or "
+            "give frequency= "
+            "to have the times between made explicit."
+        )
 
 
-def _check(frequency: Frequency, times: Ints, codes: npt.NDArray[np.int32], names: Sequence[Any]) -> None:
+def _check_epoch(times: Ints, codes: Codes, names: Sequence[Any]) -> None:
+    zero = (times[:-1] >= 0) & (times[:-1] < DAY) & (np.diff(codes) == 0) & (np.diff(times) > _EPOCH_JUMP)
+    if zero.any():
+        row = int(np.flatnonzero(zero)[0])
+        raise FrequencyError(
+            f"series {names[int(codes[row])]!r} has a row at {format_time(int(times[row]))} and the next at "
+            f"{format_time(int(times[row + 1]))}: a date of 1970 usually is a missing time that was read "
+            "as zero. "
+            "Fill it or drop that row."
+        )
+
+
+def _check_fit(frequency: Frequency, times: Ints, codes: Codes, names: Sequence[Any]) -> Ints:
+    """The positions [T] of the times, all on the grid and no two of a series on one position."""
     positions, fits = frequency.locate(times)
     if not fits.all():
         row = int(np.flatnonzero(~fits)[0])
         raise FrequencyError(
-            f"series {names[codes[row]]!r} has a row at {format_time(int(times[row]), frequency)}, which is off the grid {frequency.name} "
-            f"({int((~fits).sum())} such rows). {_remedy(frequency)}"
+            f"series {names[codes[row]]!r} has a row at {format_time(int(times[row]), frequency)}, which "
+            "is off the "
+            f"grid {frequency.name} ({int((~fits).sum())} such rows{_seen(frequency, times, codes)}). "
+            f"{_remedy(frequency, times)}"
         )
     doubled = (np.diff(positions) == 0) & (np.diff(codes) == 0)
     if doubled.any():
         row = int(np.flatnonzero(doubled)[0])
         raise FrequencyError(
-            f"series {names[codes[row]]!r} has several rows in one {frequency.name} step, at {format_time(int(times[row]), frequency)} and "
-            f"{format_time(int(times[row + 1]), frequency)}. Give the finer frequency, or aggregate first."
+            f"series {names[codes[row]]!r} has several rows in one {frequency.name} step, at "
+            f"{format_time(int(times[row]), frequency)} and {format_time(int(times[row + 1]), frequency)}. "
+            "Give the finer frequency, or aggregate first."
         )
-    rows = np.maximum.reduceat(positions, _starts(codes)) - np.minimum.reduceat(positions, _starts(codes)) + 1
-    if rows.sum() > MOST_GAPS * len(times) + 1000:
-        worst = int(np.argmax(rows))
+    return positions
+
+
+def _check_spread(
+    frequency: Frequency, positions: Ints, times: Ints, codes: Codes, names: Sequence[Any]
+) -> None:
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    given = np.diff(np.append(starts, len(codes)))
+    rows = np.maximum.reduceat(positions, starts) - np.minimum.reduceat(positions, starts) + 1
+    wide = np.flatnonzero(rows > MOST_GAPS * given + 1000)
+    if wide.size:
+        worst = int(wide[np.argmax(rows[wide] / given[wide])])
+        own = times[starts[worst] : starts[worst] + given[worst]]
+        jump = int(np.argmax(np.diff(own)))
         raise FrequencyError(
-            f"series {names[worst]!r} would need {int(rows[worst])} rows on the grid {frequency.name}, far more than the {len(times)} rows given: "
-            "one of its times is far from the others (a date of 1970?), or the frequency is too fine."
+            f"series {names[worst]!r} would need {int(rows[worst])} rows on the grid {frequency.name}, "
+            "far more than "
+            f"the {int(given[worst])} given; its widest gap is from "
+            f"{format_time(int(own[jump]), frequency)} to "
+            f"{format_time(int(own[jump + 1]), frequency)}. One of its times is wrong, or the frequency "
+            "is too fine: "
+            "fix the time, or give a coarser frequency."
         )
 
 
-def _remedy(frequency: Frequency) -> str:
+def _check_not_finer(frequency: Frequency, positions: Ints, times: Ints, codes: Codes) -> None:
+    """A grid that was asked for and is finer than every gap would be mostly made of holes."""
+    gaps = np.diff(positions)[np.diff(codes) == 0]
+    if gaps.size >= 3 and gaps.min() > 1:
+        raise FrequencyError(
+            f"the rows are never {frequency.name} apart: the closest two of a series are "
+            f"{int(gaps.min())} positions "
+            f"away from each other{_seen(frequency, times, codes)}. Give the frequency that the rows "
+            "have, or leave "
+            "it out."
+        )
+
+
+def _seen(frequency: Frequency, times: Ints, codes: Codes) -> str:
+    gaps = np.diff(times)[np.diff(codes) == 0]
+    return f"; the commonest gap is {_span(_commonest(gaps), frequency.unit == 'step')}" if gaps.size else ""
+
+
+def _remedy(frequency: Frequency, times: Ints) -> str:
+    clock = bool((times % DAY != 0).any())
+    if frequency.unit in ("session", "business") and clock:
+        return "This grid has one row a day: give dates without a clock time."
     if frequency.unit == "session":
         return "Check the calendar, or drop the rows on days that the exchange was closed."
-    if frequency.count == 3_600_000_000:
-        return "If these are local times with daylight saving, give them with their time zone."
-    return "Check the times, or give the frequency that they have."
-
-
-def _starts(codes: npt.NDArray[np.int32]) -> Ints:
-    return np.flatnonzero(np.diff(codes, prepend=-1)).astype(np.int64)
-
-
-def _weekday(times: Ints) -> Ints:
-    return (times // DAY + 3) % 7  # 1970-01-01 was a Thursday; 0 is Monday
+    if frequency.unit == "business":
+        return "Drop the rows on weekends, or ask for '1d'."
+    if frequency.unit == "month":
+        return "Give every row the same day of its month (the first, or the last), not the last trading day."
+    if frequency.unit == "fixed" and frequency.count <= DAY:
+        return (
+            "If these are local times with daylight saving, give them with their time zone; else check "
+            "the times, "
+            "or give the frequency that they have."
+        )
+    return "Bring all series to the same days, or give the frequency that they have."
 
 
 def _day(times: Ints) -> int:

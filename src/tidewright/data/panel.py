@@ -1,6 +1,7 @@
 """`Panel`: many series in one long frozen table, on one grid, with a role for every column.
 
-S series, T rows in all; series s owns the rows `offsets[s]:offsets[s + 1]` of every flat array, in time order, with no gap.
+S series, T rows in all; series s owns the rows `offsets[s]:offsets[s + 1]` of every flat array, in time
+order, with no gap.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Frequency, Ints, format_time
-from tidewright.errors import DataError
+from tidewright.errors import ColumnError, DataError
 
 Floats = npt.NDArray[np.float64]
 Native = Literal["polars", "pandas", "pyarrow"]
@@ -25,8 +27,8 @@ Native = Literal["polars", "pandas", "pyarrow"]
 class Roles:
     """Which column is what. `series` is None for a table of one series.
 
-    `past` columns are known up to the cutoff, `known` columns also over the horizon, `static` columns are one value a
-    series.
+    `past` columns are known up to the cutoff, `known` columns also over the horizon, `static` columns are
+    one value a series.
     """
 
     time: str
@@ -56,10 +58,12 @@ class Repair:
 class Panel:
     """Many series in one frozen long table. Make one with `Panel.from_table`; a Panel is always valid.
 
-    Rows are sorted by series and time and stand on the grid of `frequency` without gaps: a missing time is a row whose
-    target is null. Trailing rows without a target are the known future. Column names are the user's own.
+    Rows are sorted by series and time and stand on the grid of `frequency` without gaps: a missing time is a
+    row whose target is null. Trailing rows without a target are the known future. Column names are the
+    user's own.
 
-    >>> table = pl.DataFrame({"shop": ["a"] * 4, "day": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 4), eager=True), "sold": [1, 2, 3, 4]})
+    >>> days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 4), eager=True)
+    >>> table = pl.DataFrame({"shop": ["a"] * 4, "day": days, "sold": [1, 2, 3, 4]})
     >>> panel = Panel.from_table(table, series="shop", time="day", target="sold")
     >>> panel.frequency.name, panel.n_series, panel.values("sold")
     ('1d', 1, array([1., 2., 3., 4.]))
@@ -74,6 +78,7 @@ class Panel:
     unused: tuple[str, ...] = ()
     native: Native = "polars"
     time_dtype: Any = field(default=pl.Date)
+    local: bool = False  # the grid counts wall times of the zone (daily data at local midnight), not UTC
 
     @classmethod
     def from_table(
@@ -91,13 +96,14 @@ class Panel:
     ) -> Panel:
         """A Panel from a pandas, polars or Arrow table, or from the path of a CSV or Parquet file.
 
-        The frequency is inferred and checked unless given; `calendar` is an exchange's code (XNYS) for trading days.
-        Every repair (sorted rows, gaps made explicit, parsed dates) is announced as a `RepairWarning` and kept in
-        `repairs`. Raises `DataError` or one of its kinds, naming the series and the row.
+         The frequency is inferred and checked unless given; `calendar` is an exchange's code (XNYS).
+         Every repair (sorted rows, gaps made explicit, parsed dates) is announced as a `RepairWarning` and
+        kept in `repairs`. Raises `DataError` or one of its kinds, naming the series and the row.
         """
         from tidewright.data.build import build_panel
 
-        roles = Roles(time, target, series, tuple(past), tuple(known), tuple(static))
+        groups = ((group,) if isinstance(group, str) else tuple(group) for group in (past, known, static))
+        roles = Roles(time, target, series, *groups)
         return build_panel(data, roles=roles, frequency=frequency, calendar=calendar)
 
     @property
@@ -111,6 +117,10 @@ class Panel:
         if self.roles.series is None:
             return (self.roles.target,)
         return tuple(self.table[self.roles.series].gather(self.offsets[:-1]).to_list())
+
+    @cached_property
+    def _numbers(self) -> dict[Any, int]:
+        return {name: number for number, name in enumerate(self.series_ids)}
 
     @cached_property
     def codes(self) -> npt.NDArray[np.int32]:
@@ -136,25 +146,35 @@ class Panel:
 
     def values(self, column: str) -> Floats:
         """One numeric column as a flat read-only array [T] of float64; NaN where it is missing."""
+        if column not in self.table.columns or not _is_number(self.table[column].dtype):
+            numeric = [name for name in self.table.columns if _is_number(self.table[name].dtype)]
+            raise ColumnError(explain_unknown("numeric column", column, numeric))
         values = self.table[column].cast(pl.Float64).fill_null(float("nan")).to_numpy(writable=True)
         values.flags.writeable = False
         return values
 
     def matrix(self, columns: Sequence[str]) -> Floats:
         """Several numeric columns side by side [T, F]."""
-        return np.column_stack([self.values(c) for c in columns]) if columns else np.empty((len(self.table), 0))
+        if not columns:
+            return np.empty((len(self.table), 0))
+        return np.column_stack([self.values(c) for c in columns])
 
     def rows_of(self, series: Any) -> slice:
         """The flat rows of one series, by its name."""
-        if series not in self.series_ids:
-            raise DataError(f"there is no series {series!r}. The first ones are: {list(self.series_ids[:5])}.")
-        number = self.series_ids.index(series)
+        if series not in self._numbers:
+            raise DataError(
+                f"there is no series {series!r}. The first ones are: {list(self.series_ids[:5])}."
+            )
+        number = self._numbers[series]
         return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
 
     def select(self, series: Iterable[Any]) -> Panel:
         """The same panel with only the named series."""
-        rows = np.concatenate([np.arange(r.start, r.stop) for r in map(self.rows_of, series)])
-        return self._take(np.sort(rows))
+        wanted = list(series)
+        if not wanted:
+            raise DataError("no series were named. Name at least one.")
+        rows = np.concatenate([np.arange(r.start, r.stop) for r in map(self.rows_of, wanted)])
+        return self._take(np.unique(rows))
 
     def until(self, position: int) -> Panel:
         """The rows at or before a grid position; a series without an observed target there is left out.
@@ -171,16 +191,24 @@ class Panel:
     def extend(self, steps: int) -> Panel:
         """The same panel with room for `steps` rows after each series' last observed target.
 
-        New rows hold null in every column but the series, the time and the static ones; rows that are there already
-        (the known future) are kept.
+        New rows hold null in every column but the series, the time and the static ones; rows that are there
+        already (the known future) are kept.
         """
         from tidewright.data.build import extend_panel
 
         return extend_panel(self, steps=steps)
 
     def time_at(self, position: int) -> str:
-        """A grid position as a time for people."""
-        return format_time(int(self.frequency.times(np.array([position]))[0]), self.frequency)
+        """A grid position as a time for people; in UTC, and saying so, for times of a zone."""
+        zone = getattr(self.time_dtype, "time_zone", None)
+        utc = " UTC" if zone is not None and not self.local else ""
+        return format_time(int(self.frequency.times(np.array([position]))[0]), self.frequency) + utc
+
+    def moments(self, positions: Ints) -> pl.Series:
+        """Grid positions as a column of times in the panel's own type and zone."""
+        from tidewright.data.times import write_times
+
+        return write_times(self.frequency, positions, dtype=self.time_dtype, local=self.local)
 
     def place(self, row: int) -> str:
         """A flat row as a place for people: its series and its time."""
@@ -188,7 +216,7 @@ class Panel:
         return f"series {name!r} at {self.time_at(int(self.positions[row]))}"
 
     def to_native(self) -> Any:
-        """The table, in the kind that was given (pandas, polars or Arrow)."""
+        """The table, in the kind that was given (pandas, polars or Arrow); a pandas index became a column."""
         from tidewright.data.border import to_native
 
         return to_native(self.table, self.native)
@@ -209,3 +237,7 @@ class Panel:
             f"Panel({self.n_series} series, {len(self.table)} rows, {self.frequency.name}, "
             f"{self.time_at(first)} to {self.time_at(last)}, target {self.roles.target!r})"
         )
+
+
+def _is_number(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype == pl.Boolean

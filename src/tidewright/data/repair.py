@@ -1,0 +1,121 @@
+"""What may be mended in a table, each announced: rows sorted, equal rows dropped, gaps made explicit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tidewright.data.frequency import Frequency, Ints, format_time
+from tidewright.data.panel import Repair, Roles
+from tidewright.data.times import Announce
+from tidewright.errors import DataError
+
+Codes = npt.NDArray[np.int32]
+ID = "__id"  # the series ids of every clean table, also when the user has no series column
+_CODE, _POSITION = "__code", "__position"
+
+
+def sort_rows(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> pl.DataFrame:
+    """The rows by series and time; announced when a row came before an earlier one of its own series."""
+    count = int(table.select((pl.col(roles.time).diff().over(ID) < 0).sum()).item())
+    if count:
+        detail = f"{count} rows came after a later one of their series; all were sorted by time"
+        announce(Repair("sorted rows", count, detail))
+    return table.sort(ID, roles.time, maintain_order=True)
+
+
+def drop_repeated(table: pl.DataFrame, *, roles: Roles, announce: Announce, steps: bool) -> pl.DataFrame:
+    """One row a series and time: equal rows are dropped and announced, rows that differ raise `DataError`."""
+    keys = [ID, roles.time]
+    same = (table[ID] == table[ID].shift(1)) & (table[roles.time] == table[roles.time].shift(1))
+    if not same.any():
+        return table
+    distinct = table.unique(maintain_order=True)
+    conflict = distinct.filter(distinct.select(pl.struct(keys).is_duplicated()).to_series())
+    if len(conflict):
+        raise DataError(_explain_conflict(conflict, roles, steps))
+    count = len(table) - len(distinct)
+    detail = f"{count} rows stood there twice, equal in every column, and were dropped"
+    announce(Repair("dropped repeats", count, detail))
+    return distinct
+
+
+def _explain_conflict(conflict: pl.DataFrame, roles: Roles, steps: bool) -> str:
+    first = conflict.filter((pl.col(ID) == conflict[ID][0]) & (pl.col(roles.time) == conflict[roles.time][0]))
+    moment = int(conflict[roles.time][0])
+    differing = [c for c in roles.columns if c in first.columns and first[c].n_unique() > 1]
+    shown = roles.target if roles.target in differing or not differing else differing[0]
+    return (
+        f"series {conflict[ID][0]!r} has {len(first)} different rows at "
+        f"{moment if steps else format_time(moment)} "
+        f"('{shown}' is {first[shown].to_list()[:4]}); {len(conflict)} rows conflict in all. Keep one row "
+        "a time, or "
+        "aggregate them; name the series column if the table holds several; "
+        "local times of an autumn night with daylight saving (DST) need their time zone."
+    )
+
+
+def fill_gaps(
+    table: pl.DataFrame, *, roles: Roles, grid: Frequency, codes: Codes, announce: Announce
+) -> tuple[pl.DataFrame, Ints, Ints]:
+    """A row for every grid position from each series' first row to its last, its position and its series.
+
+    A row that was missing holds null but for its series, its time and its static columns; they are announced.
+    """
+    positions = grid.positions(table[roles.time].to_numpy())
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    first, last = positions[starts], positions[np.append(starts[1:], len(codes)) - 1]
+    lengths = last - first + 1
+    full_codes = np.repeat(np.arange(len(starts)), lengths)
+    full = (
+        np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[full_codes]
+    )
+    static = spread_static(table, roles=roles, codes=codes, announce=announce)
+    if len(full) > len(table):
+        left = pl.DataFrame({_CODE: full_codes.astype(np.int32), _POSITION: full})
+        right = table.with_columns(pl.Series(_CODE, codes), pl.Series(_POSITION, positions))
+        joined = left.join(right, on=[_CODE, _POSITION], how="left", maintain_order="left")
+        absent = joined[roles.time].is_null().to_numpy()
+        announce(_tell_gaps(absent, full, static[ID].gather(full_codes), grid))
+        table = joined.with_columns(pl.Series(roles.time, grid.times(full))).select(table.columns)
+    fixed = [static[name].gather(full_codes).alias(name) for name in static.columns]
+    return table.with_columns(fixed), full.astype(np.int64), full_codes.astype(np.int64)
+
+
+def _tell_gaps(absent: npt.NDArray[np.bool_], full: Ints, ids: pl.Series, grid: Frequency) -> Repair:
+    gap = int(np.flatnonzero(absent)[0])
+    at = format_time(int(grid.times(full[gap : gap + 1])[0]), grid)
+    count = int(absent.sum())
+    return Repair(
+        "filled gaps",
+        count,
+        f"{count} missing times were made explicit with empty values, the first in series {ids[gap]!r} at "
+        f"{at}",
+    )
+
+
+def spread_static(table: pl.DataFrame, *, roles: Roles, codes: Any, announce: Announce) -> pl.DataFrame:
+    """One row a series: its id and its static values. A static column that changes raises `DataError`."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    found = table[starts].select(ID)
+    grouped = table.with_columns(pl.Series(_CODE, codes)).group_by(_CODE, maintain_order=True)
+    first = grouped.agg(pl.col(c).drop_nulls().first() for c in roles.static)
+    for name in roles.static:
+        spread = first[name].gather(codes)
+        differs = (table[name] != spread).fill_null(value=False)
+        if differs.any():
+            row = int(differs.arg_true()[0])
+            raise DataError(
+                f"static column '{name}' changes within series {table[ID][row]!r} (from {spread[row]!r} to "
+                f"{table[name][row]!r}). Give it the role past or known instead."
+            )
+        blank = int((table[name].is_null() & spread.is_not_null()).sum())
+        if blank:
+            announce(
+                Repair("filled static", blank, f"{blank} empty values of '{name}' took their series' value")
+            )
+        found = found.with_columns(first[name])
+    return found
