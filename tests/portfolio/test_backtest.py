@@ -249,11 +249,15 @@ def test_the_summary_is_the_metrics_of_the_net_returns() -> None:
     targets, closes, _ = draw_market(6)
     ledger = run(targets, closes)
     returns = ledger.net_returns()
-    figures = ledger.summary(periods_per_year=252.0, risk_free=0.0001)
+    figures = ledger.summary(periods_per_year=np.float64(252.0), risk_free=0.0001)
     assert figures["sharpe"] == sharpe(returns, periods_per_year=252.0, risk_free=0.0001)
     assert figures["max_drawdown"] == max_drawdown(returns).depth
     assert figures["costs"] == pytest.approx(ledger.costs.sum(), rel=1e-12)
     assert figures["periods"] == returns.size
+    assert figures["cost_drag"] == pytest.approx(
+        ledger.costs.sum() / ledger.equity[ledger.first_fill :].mean() * 252 / returns.size, rel=1e-12
+    )
+    assert {type(value) for value in figures.values()} == {float}
 
 
 def test_turnover_is_one_way_a_year_and_leaves_the_entry_out() -> None:

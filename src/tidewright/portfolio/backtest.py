@@ -3,6 +3,9 @@
 T bars, A assets, D decisions, K fills. No loop runs over bars: between two fills the units are constant,
 and right after a fill the portfolio is its target weights times what is left of the equity, so that the
 whole account follows from one cumulative product over the fills.
+
+A price of NaN means that the asset can't be traded or valued at that bar: an AllocationError names asset
+and date if it is held or targeted there, and otherwise it is no matter.
 """
 
 from __future__ import annotations
@@ -56,9 +59,6 @@ def backtest_weights(
     are those of t, the money is split at the fill's prices, and the costs come out of the equity that is
     split, so cash never goes below zero. Fractions of units are held. Between fills the units stay and the
     weights drift. Cash earns nothing. A decision of the last bar has no bar to be filled at and is noted.
-
-    A price of NaN means that the asset can't be traded or valued at that bar: it is an AllocationError that
-    names asset and date if the asset is held or targeted there, and no matter otherwise.
 
     >>> days = np.arange("2024-01-01", "2024-01-05", dtype="datetime64[D]")
     >>> targets = [[0.5, 0.5]] + [[np.nan, np.nan]] * 3

@@ -56,7 +56,7 @@ class Ledger:
         bars = self.net_returns().size
         if self.first_fill is None or bars == 0:
             return math.nan
-        return float(self.turnover[self.first_fill + 1 :].sum()) * periods_per_year / bars
+        return float(self.turnover[self.first_fill + 1 :].sum() * periods_per_year / bars)
 
     def summary(self, *, periods_per_year: float, risk_free: float = 0.0) -> dict[str, float]:
         """Every figure of `metrics.returns` on the net returns, with turnover and costs; nan where undefined.
@@ -72,7 +72,7 @@ class Ledger:
             for name, metric in RETURN_METRICS.items()
         }
         paid = float(self.costs.sum())
-        years = returns.size / periods_per_year
+        years = returns.size / float(periods_per_year)
         return figures | {
             "turnover": self.turnover_per_year(periods_per_year=periods_per_year),
             "costs": paid,

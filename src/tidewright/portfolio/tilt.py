@@ -1,4 +1,13 @@
-"""From a forecast to weights: a bounded tilt of some base weights towards what is expected."""
+"""From a forecast to weights: a bounded tilt of some base weights towards what is expected.
+
+The multiple of asset i is exp(strength * skill * z_i), where z is the cross-sectional z-score (ddof = 0) of
+expected / uncertainty; so at a strength of 1 and a skill of 0.05, one standard score is worth 5 % of the
+weight. Multiples are clipped to [max_multiple^-1/2, max_multiple^1/2] and the products divided by their
+sum, so that no weight ends above max_multiple times its base or below the base divided by it.
+
+Source: the score follows Grinold 1994, Alpha Is Volatility Times IC Times Score; the exponential and its
+bounds are Tidewright's.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +34,9 @@ def tilt_by_forecast(
 
     `expected` [A] are forecast returns and `uncertainty` [A] their standard deviations (above zero), over
     one horizon. `skill` is the information coefficient that was measured out of sample before this date, 0
-    to 1: pass 0 for a model that did not beat its floor, and the base comes back unchanged. The multiple of
-    asset i is exp(strength * skill * z_i), where z is the cross-sectional z-score (ddof = 0) of expected /
-    uncertainty; so at a strength of 1 and a skill of 0.05, one standard score is worth 5 % of the weight.
-    Multiples are clipped to [max_multiple^-1/2, max_multiple^1/2] and the products divided by their sum, so
-    that no weight ends above `max_multiple` times its base or below the base divided by it. The base must
-    be long-only, and so is the result. Forecasts that rate all assets alike leave the base as it is. A NaN
-    forecast is an AllocationError. Source: the score follows Grinold 1994, Alpha Is Volatility Times IC
-    Times Score; the exponential tilt and its bounds are Tidewright's.
+    to 1: pass 0 for a model that did not beat its floor, and the base comes back unchanged. A forecast that
+    rates all assets alike changes nothing either. The base must be long-only, and so is the result; see the
+    file's head for the formula and its bounds. A NaN forecast is an AllocationError.
 
     >>> base = Weights(assets=("A", "B"), values=np.array([0.5, 0.5]), method="equal")
     >>> tilt_by_forecast(base, expected=[0.02, 0.01], uncertainty=[0.05, 0.05], skill=0.1).values.round(4)
