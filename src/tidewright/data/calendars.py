@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,10 +23,14 @@ def list_sessions(calendar: str) -> npt.NDArray[np.datetime64]:
     names = package.get_calendar_names(include_aliases=False)
     if calendar not in names:
         raise UnknownNameError(explain_unknown("calendar", calendar, names))
-    kind = type(package.get_calendar(calendar))
-    start = max(np.datetime64(FIRST), _bound(kind.bound_min(), FIRST))
-    end = min(np.datetime64(LAST), _bound(kind.bound_max(), LAST))
-    sessions = package.get_calendar(calendar, start=str(start), end=str(end)).sessions
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # the package's own calls of pandas, not the user's
+        kind = type(package.get_calendar(calendar))
+        start = max(np.datetime64(FIRST), _bound(kind.bound_min(), FIRST))
+        end = min(np.datetime64(LAST), _bound(kind.bound_max(), LAST))
+        sessions = package.get_calendar(calendar, start=str(start), end=str(end)).sessions
     return np.asarray(sessions.values).astype("datetime64[D]")
 
 
