@@ -1,3 +1,57 @@
-"""Tidewright: train once, apply many, decide."""
+"""Tidewright: train once, apply many, decide.
+
+The names below are imported when they are first used, so that `import tidewright` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidewright.data.forecast import Forecast as Forecast
+    from tidewright.data.inspect import inspect as inspect
+    from tidewright.data.panel import Panel as Panel
+    from tidewright.data.splits import split_holdout as split_holdout
+    from tidewright.data.splits import split_rolling as split_rolling
+    from tidewright.data.task import Task as Task
+    from tidewright.features.view import View as View
+    from tidewright.inference.session import open_session as open
+    from tidewright.models.build import build_spec as build_spec
+    from tidewright.registry.bundle import save_bundle as save_bundle
+    from tidewright.training.evaluate import evaluate as evaluate
+    from tidewright.training.fit import fit as fit
+    from tidewright.training.spec import TrainSpec as TrainSpec
+    from tidewright.workflows.run import run as run
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Forecast": "tidewright.data.forecast:Forecast",
+    "Panel": "tidewright.data.panel:Panel",
+    "Task": "tidewright.data.task:Task",
+    "TrainSpec": "tidewright.training.spec:TrainSpec",
+    "View": "tidewright.features.view:View",
+    "build_spec": "tidewright.models.build:build_spec",
+    "evaluate": "tidewright.training.evaluate:evaluate",
+    "fit": "tidewright.training.fit:fit",
+    "inspect": "tidewright.data.inspect:inspect",
+    "open": "tidewright.inference.session:open_session",
+    "run": "tidewright.workflows.run:run",
+    "save_bundle": "tidewright.registry.bundle:save_bundle",
+    "split_holdout": "tidewright.data.splits:split_holdout",
+    "split_rolling": "tidewright.data.splits:split_rolling",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605  # a list of names, made from the table that says where they live
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"tidewright has no '{name}'. It has: {', '.join(sorted(_HOMES))}.")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, "__version__"]

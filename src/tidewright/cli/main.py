@@ -1,0 +1,198 @@
+"""The command and its verbs. Exit 0: done; 1: an error with its remedy; 2: wrong usage; 70: a defect of ours."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Exit
+
+from tidewright import __version__
+from tidewright.errors import ConfigError, TidewrightError
+
+app = typer.Typer(
+    name="tidewright",
+    help="Train once, apply many, decide: from a table of time series to a verified forecast, a sealed model and a decision.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at a table before anything is learned from it.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Items = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TABLE] [KEY=VALUE]...", help="A CSV or Parquet file, then options in Hydra's grammar: model=lstm,lightgbm train.learning_rate=1e-3"),
+]
+Series = Annotated[str | None, typer.Option(help="The column that names the series.")]
+Time = Annotated[str | None, typer.Option(help="The column of times.")]
+Target = Annotated[str | None, typer.Option(help="The column to forecast (several, with commas, in layout columns).")]
+Past = Annotated[str | None, typer.Option(help="Covariates known up to now, with commas.")]
+Known = Annotated[str | None, typer.Option(help="Covariates known into the future, with commas.")]
+Static = Annotated[str | None, typer.Option(help="One value a series, with commas.")]
+Frequency = Annotated[str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")]
+Calendar = Annotated[str | None, typer.Option(help="An exchange's code for trading days, such as XNYS.")]
+Layout = Annotated[str, typer.Option(help="long, columns (a series a column) or rows (a series a row).")]
+Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
+Season = Annotated[int | None, typer.Option(help="The seasonal lag in steps; the grid's own when left out.")]
+Budget = Annotated[str | None, typer.Option(help="How long it may take: 90s, 3m, 1h.")]
+Out = Annotated[str | None, typer.Option(help="The folder of runs.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A fallback or a model that fails is an error.")]
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="The version, and nothing else.", is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens to stderr.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"tidewright {__version__}")
+        raise Exit(0)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+
+
+@app.command("run")
+def run_verb(
+    items: Items = None, series: Series = None, time: Time = None, target: Target = None, past: Past = None, known: Known = None,
+    static: Static = None, frequency: Frequency = None, calendar: Calendar = None, layout: Layout = "long", horizon: Horizon = None,
+    season: Season = None, budget: Budget = None, out: Out = None, json: Json = False, quiet: Quiet = False, strict: Strict = False,
+) -> None:  # fmt: skip
+    """Do it all: check the table, fit floors and models, score them once, seal the winner, decide, report.
+
+    Without a table: recipe market, on 20 US stocks that come with the package.
+    """
+    from tidewright.cli.verbs import run_table
+
+    path, overrides = split_items(items)
+    given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
+    given |= {"data.path": path, "horizon": horizon, "season": season, "budget_s": budget, "folder": out, "strict": strict or None}
+    run_table(given, overrides, as_json=json, quiet=quiet)
+
+
+@app.command("train")
+def train_verb(
+    items: Items = None, series: Series = None, time: Time = None, target: Target = None, past: Past = None, known: Known = None,
+    static: Static = None, frequency: Frequency = None, calendar: Calendar = None, layout: Layout = "long", horizon: Horizon = None,
+    season: Season = None, budget: Budget = None, out: Out = None, json: Json = False, quiet: Quiet = False, strict: Strict = False,
+) -> None:  # fmt: skip
+    """Fit the chosen models (model=lstm) beside the floors, without tuning, and seal the winner."""
+    from tidewright.cli.verbs import run_table
+
+    path, overrides = split_items(items)
+    given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
+    given |= {"data.path": path, "horizon": horizon, "season": season, "budget_s": budget, "folder": out, "strict": strict or None}
+    run_table(given | {"tune.enabled": False}, overrides, as_json=json, quiet=quiet)
+
+
+@app.command("predict")
+def predict_verb(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
+    output: Annotated[Path | None, typer.Option(help="Write here (.csv or .parquet) instead of stdout.")] = None,
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
+    json: Json = False,
+    strict: Strict = False,
+) -> None:
+    """Forecast the steps after each series' last value."""
+    from tidewright.cli.verbs import predict_table
+
+    predict_table(bundle, table, output=output, backend=backend, as_json=json, strict=strict)
+
+
+@app.command("evaluate")
+def evaluate_verb(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
+    last: Annotated[int | None, typer.Option(help="Score the last so many steps (default: four horizons).")] = None,
+    json: Json = False,
+) -> None:
+    """Score a bundle on the newest part of a table, beside the naive floors that need no training."""
+    from tidewright.cli.verbs import evaluate_bundle
+
+    evaluate_bundle(bundle, table, last=last, as_json=json)
+
+
+@app.command("runs")
+def runs_verb(
+    folder: Annotated[Path, typer.Argument(help="The folder of runs.")] = Path("tidewright-runs"), json: Json = False
+) -> None:
+    """List the runs, newest first."""
+    from tidewright.cli.verbs import show_runs
+
+    show_runs(folder, as_json=json)
+
+
+@app.command("models")
+def models_verb(json: Json = False) -> None:
+    """List the models and floors, with their options."""
+    from tidewright.cli.verbs import show_models
+
+    show_models(as_json=json)
+
+
+@app.command("doctor")
+def doctor_verb(json: Json = False) -> None:
+    """Say what this machine has, and what Tidewright will use."""
+    from tidewright.cli.doctor import show_doctor
+
+    show_doctor(as_json=json)
+
+
+@data_app.command("inspect")
+def inspect_verb(
+    table: Annotated[Path, typer.Argument(help="A CSV or Parquet file.")],
+    series: Series = None, time: Time = None, target: Target = None, past: Past = None, known: Known = None,
+    static: Static = None, frequency: Frequency = None, calendar: Calendar = None, layout: Layout = "long", horizon: Horizon = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Findings with their severity, place and remedy. Exit 1 when the table can't be used as it is."""
+    from tidewright.cli.verbs import inspect_file
+
+    given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
+    inspect_file(table, given, horizon=horizon, as_json=json)
+
+
+def split_items(items: list[str] | None) -> tuple[str | None, list[str]]:
+    """The table and the overrides among the words of a command; what is a file is never an override."""
+    overrides = [item for item in items or [] if "=" in item and not Path(item).exists()]
+    tables = [item for item in items or [] if item not in overrides]
+    if len(tables) > 1:
+        raise ConfigError(f"one table at a time; got {', '.join(tables)}. Options are written as key=value.")
+    return (tables[0] if tables else None), overrides
+
+
+def _data_options(
+    series: str | None, time: str | None, target: str | None, past: str | None, known: str | None, static: str | None,
+    frequency: str | None, calendar: str | None, layout: str,
+) -> dict[str, Any]:  # fmt: skip
+    lists = {key: tuple(text.split(",")) for key, text in (("past", past), ("known", known), ("static", static)) if text}
+    plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar, "layout": layout}
+    return {f"data.{key}": value for key, value in {**plain, **lists}.items()}
+
+
+def main() -> None:
+    """The entry point: every way out has its exit code."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(words: list[str]) -> int:
+    try:
+        app(words)
+    except SystemExit as done:  # typer's own way out: 0, 2 for wrong usage, 130 when interrupted
+        return done.code if isinstance(done.code, int) else 0
+    except TidewrightError as error:
+        typer.echo(f"error: {error}", err=True)
+        return 1
+    except Exception:  # the one place for a defect of ours
+        logging.getLogger(__name__).critical("a defect of Tidewright", exc_info=True)
+        typer.echo("This is a defect of Tidewright, not of your data. Please report it with the lines above.", err=True)
+        return 70
+    return 0

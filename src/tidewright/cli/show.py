@@ -1,0 +1,138 @@
+"""Results for people on stdout, and as plain data for machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:  # a verb imports what it shows; --help must not
+    from tidewright.training.compare import Leaderboard, Row
+    from tidewright.workflows.judge import Judged
+    from tidewright.workflows.result import Decision, RunResult
+
+ASIDE = ("mase", "wape", "rmse", "coverage")
+
+
+def show_result(result: RunResult) -> None:
+    """The run, from the data verdict to the next command."""
+    from tidewright.data.findings import explain
+
+    console = Console()
+    head = f"{result.panel.n_series} series, {result.panel.frequency.name}, horizon {result.task.horizon}, season {result.season}"
+    console.rule(head, align="left")
+    console.print(explain(result.verdict), markup=False, highlight=False)
+    console.rule("split", align="left")
+    console.print(result.split.explain(result.panel), markup=False, highlight=False)
+    console.rule("leaderboard", align="left")
+    console.print(_board(result.leaderboard))
+    console.print(Text(result.leaderboard.reason, style="bold"))
+    for name, reason in result.leaderboard.failed.items():
+        console.print(f"left out: {name}: {reason}", markup=False)
+    console.rule("bundle", align="left")
+    serving, latency = result.serving, result.serving.latency_ms
+    console.print(
+        f"{serving.path}\nsha256 digest {serving.digest}\n{serving.backend}: largest difference from eager {serving.parity:.1e} of the "
+        f"window's scale (allowed {serving.tolerance:.0e})\none row: p50 {latency['p50_ms']:.3f} ms, p95 {latency['p95_ms']:.3f} ms, "
+        f"p99 {latency['p99_ms']:.3f} ms; eager {serving.eager_ms:.3f} ms",
+        markup=False, highlight=False,
+    )  # fmt: skip
+    if result.decision is not None:
+        _show_decision(console, result.decision)
+    for note in result.notes:
+        console.print(f"note: {note.kind}: {note.used}: {note.reason}", markup=False, highlight=False)
+    console.rule(f"{result.seconds:.0f} s", align="left")
+    console.print(f"report  {result.report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_evaluation(judged: Judged) -> None:
+    """A bundle's scores beside its floors'."""
+    rows = [{"model": name, **{key: _number(scores.get(key)) for key in ("mae", *ASIDE)}} for name, scores in judged.scores.items()]
+    show_table(rows, title=f"{judged.windows} windows, {judged.first} to {judged.last}")
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Rows with the same keys, as a table."""
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    for name in rows[0]:
+        table.add_column(str(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    Console().print(table)
+
+
+def to_plain(value: Any) -> Any:
+    """A value as JSON takes it: NaN and infinities become null, paths and times text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (str, int, bool)) or value is None:
+        return value
+    if isinstance(value, (np.ndarray, Iterable)) and not isinstance(value, (bytes, Path)):
+        return [to_plain(item) for item in value]
+    return str(value)
+
+
+def _board(board: Leaderboard) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    metrics = [board.metric, *(name for name in ASIDE if name != board.metric)]
+    table.add_column("model")
+    for name in (f"{board.metric} validation", f"{board.metric} test", "90 % interval", *(f"{m} test" for m in metrics[1:]), "skill", "p", "CPU s"):
+        table.add_column(name, justify="right")
+    for row in board.rows:
+        table.add_row(*_cells(row, board, metrics), style="bold green" if row.model == board.winner else "dim" if row.floor else "")
+    return table
+
+
+def _cells(row: Row, board: Leaderboard, metrics: Sequence[str]) -> list[str]:
+    mark = " *" if row.model == board.winner else ""
+    interval = "" if row.interval is None else f"{_number(row.interval.low)} to {_number(row.interval.high)}"
+    p_value = row.comparison.p_value
+    return [
+        f"{row.model}{' (floor)' if row.floor else ''}{mark}",
+        _number(row.validation.get(metrics[0])),
+        _number(row.test.get(metrics[0])),
+        interval,
+        *(_number(row.test.get(name)) for name in metrics[1:]),
+        f"{row.skill:+.1%}",
+        "" if math.isnan(p_value) else f"{p_value:.2g}",
+        f"{row.cpu_seconds:.1f}",
+    ]
+
+
+def _show_decision(console: Console, decision: Decision) -> None:
+    console.rule("decision", align="left")
+    console.print(decision.reason, markup=False)
+    order = np.argsort(decision.weights.values)[::-1]
+    shown = ", ".join(f"{decision.weights.assets[i]} {decision.weights.values[i]:.1%}" for i in order)
+    console.print(f"next weights ({decision.weights.method}): {shown}", markup=False, highlight=False)
+    rows = [
+        {
+            "strategy": s.name,
+            "CAGR": f"{s.summary['cagr']:.1%}",
+            "volatility": f"{s.summary['volatility']:.1%}",
+            "Sharpe": f"{s.summary['sharpe']:.2f}",
+            "Sortino": f"{s.summary['sortino']:.2f}",
+            "max drawdown": f"{s.summary['max_drawdown']:.1%}",
+            "turnover a year": f"{s.summary['turnover']:.2f}",
+            "deflated Sharpe": "" if s.deflated is None else f"{s.deflated.probability:.3f} of {s.deflated.trials} trials",
+        }
+        for s in decision.strategies
+    ]
+    show_table(rows, title=f"test part, after costs, {decision.periods_per_year:.1f} sessions a year by the calendar")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.4g}"

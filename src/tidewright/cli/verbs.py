@@ -1,0 +1,137 @@
+"""What each verb does, and how its result is shown."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tidewright.cli.show import show_evaluation, show_result, show_table, to_plain
+from tidewright.errors import DataError, FallbackWarning, RepairWarning
+
+
+def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
+    """`tidewright run` and `train`: the whole flow, its progress on stderr, its result on stdout."""
+    from tidewright.cli.progress import ProgressView
+    from tidewright.workflows.run import run_settings
+    from tidewright.workflows.settings import read_settings
+    from tidewright.workflows.summary import summarise
+
+    named = any(item.startswith(("recipe=", "data.path=")) for item in overrides)
+    recipe = "market" if given["data.path"] is None and not named else None
+    settings = read_settings(overrides, {**given, "recipe": recipe})
+    with ProgressView(quiet=quiet) as view, _told(view.tell):
+        result = run_settings(settings, callbacks=(view.hear,), tell=view.tell)
+    if as_json:
+        typer.echo(json.dumps(to_plain(summarise(result)), indent=2))
+    else:
+        show_result(result)
+
+
+def predict_table(
+    bundle: Path, table: Path, *, output: Path | None, backend: str, as_json: bool, strict: bool
+) -> None:
+    """`tidewright predict`: a forecast as CSV or JSON on stdout, or in a file."""
+    from tidewright.inference.session import open_session
+
+    with _told(lambda line: typer.echo(line, err=True)):
+        session = open_session(bundle, backend=backend, strict=strict)
+        forecast = session.forecast(table).table
+    if output is None:
+        typer.echo(forecast.write_json() if as_json else forecast.write_csv(), nl=as_json)
+    elif output.suffix == ".parquet":
+        forecast.write_parquet(output)
+    elif output.suffix == ".csv":
+        forecast.write_csv(output)
+    else:
+        raise DataError(f"'{output.name}' has an ending that says nothing about its form. Use .csv or .parquet.")
+    if output is not None:
+        typer.echo(f"{len(forecast)} rows in {output}", err=True)
+
+
+def evaluate_bundle(bundle: Path, table: Path, *, last: int | None, as_json: bool) -> None:
+    """`tidewright evaluate`: a bundle's scores beside the floors that need no training."""
+    from tidewright.workflows.judge import judge
+
+    with _told(lambda line: typer.echo(line, err=True)):
+        judged = judge(bundle, table, last=last)
+    if as_json:
+        typer.echo(json.dumps(to_plain(asdict(judged)), indent=2))
+    else:
+        show_evaluation(judged)
+
+
+def inspect_file(table: Path, given: Mapping[str, Any], *, horizon: int | None, as_json: bool) -> None:
+    """`tidewright data inspect`: findings; exit 1 when one of them is an error."""
+    from tidewright.data.findings import Finding, Verdict, explain
+    from tidewright.data.inspect import inspect
+    from tidewright.workflows.load import read_panel
+    from tidewright.workflows.settings import DataSettings
+
+    data = DataSettings(**{key.removeprefix("data."): value for key, value in given.items() if value is not None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RepairWarning)  # repairs are findings here
+        try:
+            verdict = inspect(read_panel(table, data), horizon=horizon or 0)
+        except DataError as error:
+            verdict = Verdict(findings=(Finding(severity="error", code="unusable", message=str(error)),))
+    typer.echo(json.dumps(to_plain(verdict.to_dict()), indent=2) if as_json else explain(verdict))
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+def show_runs(folder: Path, *, as_json: bool) -> None:
+    """`tidewright runs`: what was run, newest first."""
+    from tidewright.tracking.local import list_runs
+
+    rows = [dict(row) for row in list_runs(folder)]
+    if as_json:
+        typer.echo(json.dumps(to_plain(rows), indent=2))
+    elif not rows:
+        typer.echo(f"no runs in {folder}. Make one with: tidewright run")
+    else:
+        show_table(rows, title=f"runs in {folder}")
+
+
+def show_models(*, as_json: bool) -> None:
+    """`tidewright models`: the catalog, with every option and its default."""
+    from tidewright.models.spec import MODELS
+
+    rows = []
+    for name, entry in MODELS.items():
+        options = {f.name: f.default for f in fields(MODELS.load(name)) if f.name != "name"}
+        rows.append({"model": name, "family": entry.kind, "what": entry.summary, "options": options})
+    if as_json:
+        typer.echo(json.dumps(to_plain(rows), indent=2))
+        return
+    for row in rows:
+        row["options"] = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+    show_table(rows, title="models and floors")
+
+
+class _told:
+    """A context in which repairs and fallbacks are told in a line each rather than as Python warnings."""
+
+    def __init__(self, tell: Any) -> None:
+        self._tell, self._caught = tell, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        self._caught.__enter__()
+        before = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, (RepairWarning, FallbackWarning)):
+                self._tell(f"note: {message}")
+            else:
+                before(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("default", RepairWarning)
+
+    def __exit__(self, *error: Any) -> None:
+        self._caught.__exit__(*error)

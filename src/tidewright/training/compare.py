@@ -1,0 +1,217 @@
+"""A leaderboard: every model beside every floor, with error bars, and which one may ship.
+
+Models are compared on the validation part, where the choice is made; the test part is scored once, for the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.errors import FitError
+from tidewright.metrics.accuracy import find_metric, loss_by_cutoff, score_by_series, sum_by_group
+from tidewright.metrics.bootstrap import Interval, block_bootstrap_ratio, choose_block
+from tidewright.metrics.comparison import diebold_mariano, holm
+from tidewright.training.evaluate import Evaluation
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A test of whether a model's loss is lower than the best floor's: one-sided p-value and what it was taken over.
+
+    `basis` is "cutoffs" (Diebold and Mariano 1995 over time) or, where there are too few cutoffs, "series" (a t test of
+    the mean difference of each series, which takes them as independent). A NaN p-value has a `reason`.
+    """
+
+    p_value: float
+    basis: Literal["cutoffs", "series", "none"]
+    n: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model of a leaderboard. `interval` is of the test score; `skill` is 1 - its validation score / the best floor's."""
+
+    model: str
+    floor: bool
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    interval: Interval | None
+    comparison: Comparison
+    skill: float
+    seconds: float
+    cpu_seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """Rows from the best validation score to the worst, and the verdict: what ships, and why.
+
+    `beat_floor` is true when the best model's validation score is better than the best floor's and the difference is
+    significant at 5 % after Holm's correction for the number of models.
+    """
+
+    metric: str
+    rows: tuple[Row, ...]
+    best_floor: str
+    winner: str
+    beat_floor: bool
+    reason: str
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self, model: str) -> Row:
+        """The row of a model."""
+        return next(row for row in self.rows if row.model == model)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model that takes part: its scores on both parts, and what it cost."""
+
+    validation: Evaluation
+    test: Evaluation
+    floor: bool
+    seconds: float
+    cpu_seconds: float
+    note: str = ""
+
+
+def compare(
+    entrants: Sequence[Entrant],
+    *,
+    metric: str,
+    horizon: int,
+    strides: tuple[int, int],
+    seed: int = 0,
+    failed: Mapping[str, str] | None = None,
+) -> Leaderboard:
+    """The leaderboard of some models and floors. `strides` are the distances between validation and test cutoffs.
+
+    Where the metric is undefined (MASE of series that never move), the rows are in order of MAE, and the reason says so.
+    """
+    used, why = _usable(metric, entrants)
+    floors = [e for e in entrants if e.floor]
+    if not floors:
+        raise FitError("no floor could be fitted, so that no model can be judged. Bring longer series.")
+    ranked = sorted(entrants, key=lambda e: _value(e, used))
+    best_floor = min(floors, key=lambda e: _value(e, used))
+    models = [e for e in ranked if not e.floor]
+    tests = {e.validation.model: _test(e, best_floor, used, horizon, strides[0]) for e in models}
+    adjusted = holm([tests[e.validation.model].p_value for e in models]) if models else np.empty(0)
+    base = _value(best_floor, used)
+    rows = tuple(
+        Row(
+            model=e.validation.model,
+            floor=e.floor,
+            validation=e.validation.scores,
+            test=e.test.scores,
+            interval=_interval(e, used, horizon, strides[1], seed),
+            comparison=tests.get(e.validation.model, Comparison(float("nan"), "none", 0, "a floor")),
+            skill=1.0 - _value(e, used) / base if base > 0 else 0.0,
+            seconds=e.seconds,
+            cpu_seconds=e.cpu_seconds,
+            note=e.note,
+        )
+        for e in ranked
+    )
+    winner, beat, reason = _verdict(models, best_floor, used, adjusted, tests)
+    return Leaderboard(
+        used, rows, best_floor.validation.model, winner, beat, why + reason, dict(failed or {})
+    )
+
+
+def _usable(metric: str, entrants: Sequence[Entrant]) -> tuple[str, str]:
+    find_metric(metric)
+    if all(np.isfinite(e.validation.scores.get(metric, np.nan)) for e in entrants):
+        return metric, ""
+    return "mae", f"{metric} is undefined on this validation part, so models were compared by mae. "
+
+
+def _value(entrant: Entrant, metric: str) -> float:
+    return find_metric(metric).badness(entrant.validation.scores[metric], scored=entrant.validation.scored)
+
+
+def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:
+    ours, theirs = entrant.validation, floor.validation
+    cutoffs = ours.windows.cutoffs
+    over_time = diebold_mariano(
+        loss_by_cutoff(ours.scored, metric, cutoff=cutoffs),
+        loss_by_cutoff(theirs.scored, metric, cutoff=cutoffs),
+        horizon=horizon,
+        stride=stride,
+    )
+    if np.isfinite(over_time.p_value):
+        return Comparison(over_time.p_value, "cutoffs", over_time.n, over_time.reason)
+    differences = (
+        score_by_series(ours.scored, [metric])[metric] - score_by_series(theirs.scored, [metric])[metric]
+    )
+    differences = differences[np.isfinite(differences)]
+    if len(differences) < 8:
+        return Comparison(float("nan"), "none", over_time.n, over_time.reason)
+    across = diebold_mariano(differences, np.zeros(len(differences)), horizon=1)
+    return Comparison(across.p_value, "series", across.n, across.reason or over_time.reason)
+
+
+def _interval(entrant: Entrant, metric: str, horizon: int, stride: int, seed: int) -> Interval | None:
+    sums = sum_by_group(entrant.test.scored, metric, group=entrant.test.windows.cutoffs)
+    count = len(sums.numerator)
+    if count < 3:
+        return None
+    block = choose_block(count, lags=-(-horizon // stride) - 1)
+    interval = block_bootstrap_ratio(sums.numerator, sums.denominator, block=block, seed=seed)
+    if find_metric(metric).root:  # the ends of a monotone map are the map of the ends
+        return replace(interval, low=float(np.sqrt(interval.low)), high=float(np.sqrt(interval.high)))
+    return interval
+
+
+def _verdict(
+    models: Sequence[Entrant],
+    floor: Entrant,
+    metric: str,
+    adjusted: npt.NDArray[np.float64],
+    tests: Mapping[str, Comparison],
+) -> tuple[str, bool, str]:
+    name = floor.validation.model
+    base = _value(floor, metric)
+    for entrant, p_value in zip(models, adjusted, strict=True):
+        if _value(entrant, metric) < base and p_value < LEVEL:
+            model = entrant.validation.model
+            gain = 1.0 - _value(entrant, metric) / base
+            basis = tests[model].basis
+            return (
+                model,
+                True,
+                (
+                    f"{model} beat the best floor, {name}, on validation by {gain:.1%} in {metric} "
+                    f"(p {p_value:.2g} over {tests[model].n} {basis}, Holm-adjusted)."
+                ),
+            )
+    if not models:
+        return name, False, f"no model was asked for; {name} is the best floor."
+    best = models[0].validation.model
+    if _value(models[0], metric) >= base:
+        return (
+            name,
+            False,
+            f"no model beat its floor: {best}, the best, is no better than {name} on validation.",
+        )
+    test = tests[best]
+    why = (
+        f"p {adjusted[0]:.2g}, Holm-adjusted"
+        if np.isfinite(adjusted[0])
+        else f"no test could be made: {test.reason}"
+    )
+    gain = 1.0 - _value(models[0], metric) / base
+    return (
+        name,
+        False,
+        f"no model beat its floor with significance: {best} is {gain:.1%} better than {name} on validation ({why}).",
+    )

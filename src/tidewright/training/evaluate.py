@@ -1,0 +1,71 @@
+"""Scores of a fitted model on one part of a split, on the original scale, every model on the very same windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Cutoffs, Split
+from tidewright.errors import FitError
+from tidewright.features.windows import Windows, cut_windows
+from tidewright.metrics.accuracy import Scored, score, seasonal_scale
+from tidewright.models.fitted import Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's forecasts [N, H, Q] on the windows of one part, and their scores.
+
+    `season` is the seasonal lag of MASE and RMSSE, whose scales come from the training part alone.
+    """
+
+    model: str
+    windows: Windows
+    forecast: npt.NDArray[np.float64]
+    scored: Scored
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Every metric that the windows bring all for, over all scored cells."""
+        return score(self.scored)
+
+
+def evaluate(
+    fitted: Fitted,
+    *,
+    panel: Panel,
+    split: Split,
+    cutoffs: Cutoffs,
+    season: int | None = None,
+    model: str | None = None,
+) -> Evaluation:
+    """The scores of a model at the cutoffs of a part, for every series that has an observed value there.
+
+    The windows do not depend on the model: a series shorter than its lookback is padded with missing values.
+    """
+    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1)
+    forecast = fitted.predict(windows)
+    if not np.isfinite(forecast).all():
+        window = int(np.flatnonzero(~np.isfinite(forecast).all(axis=(1, 2)))[0])
+        raise FitError(
+            f"{fitted.spec.name} gave no finite forecast for {panel.place(int(windows.rows[window]))}."
+        )
+    season = panel.frequency.season if season is None else season
+    past = np.where(panel.positions <= split.train.last + split.horizon, panel.target, np.nan)
+    scales = [
+        seasonal_scale(past, offsets=panel.offsets, season=season, squared=squared)
+        for squared in (False, True)
+    ]
+    scored = Scored(
+        windows.labels(),
+        forecast,
+        levels=fitted.task.quantiles,
+        scale=scales[0][windows.series],
+        scale_squared=scales[1][windows.series],
+        series=windows.series,
+    )
+    return Evaluation(model or fitted.spec.name, windows, forecast, scored)

@@ -1,0 +1,143 @@
+"""Floors and models fitted within a budget and scored on the same windows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split, without_test
+from tidewright.data.task import Task
+from tidewright.errors import FitError, TidewrightError
+from tidewright.features.view import View
+from tidewright.models.build import build_spec
+from tidewright.models.fitted import Fitted
+from tidewright.models.spec import FLOORS, ModelSpec
+from tidewright.training.compare import Entrant, Leaderboard, compare
+from tidewright.training.evaluate import Evaluation, evaluate
+from tidewright.training.events import Callback
+from tidewright.training.fit import fit, usual_view
+from tidewright.training.spec import TrainSpec
+from tidewright.workflows.settings import RunSettings
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """All that was fitted, by name, and how it did."""
+
+    fitted: Mapping[str, Fitted]
+    leaderboard: Leaderboard
+    tests: Mapping[str, Evaluation]
+    validations: Mapping[str, Evaluation]
+    study: Any = None
+    trials: int = 0
+
+
+@dataclass(eq=False)
+class _Field:
+    """The contest while it goes on."""
+
+    panel: Panel
+    split: Split
+    task: Task
+    season: int
+    settings: RunSettings
+    callbacks: tuple[Callback, ...]
+    fitted: dict[str, Fitted] = field(default_factory=dict)
+    seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def enter(self, name: str, spec: ModelSpec, *, view: View | None, train: TrainSpec | None, deadline: float | None) -> None:
+        """Fits one model; our own error about it is its entry in `failed` (and raised when the run is strict)."""
+        started, cpu = time.monotonic(), time.process_time()
+        try:
+            self.fitted[name] = fit(
+                spec, panel=self.panel, split=without_test(self.split), task=self.task, view=view, train=train,
+                season=self.season, callbacks=self.callbacks, deadline=deadline,
+            )  # fmt: skip
+        except TidewrightError as error:
+            if self.settings.strict:
+                raise
+            self.failed[name] = str(error)
+        self.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
+
+    def score(self, name: str, *, test: bool) -> Evaluation:
+        """A model's scores on validation or, once, on test."""
+        assert self.split.test is not None
+        return evaluate(
+            self.fitted[name], panel=self.panel, split=self.split, season=self.season, model=name,
+            cutoffs=self.split.test if test else self.split.validation,
+        )  # fmt: skip
+
+
+def hold_contest(
+    panel: Panel, *, split: Split, task: Task, season: int, settings: RunSettings, budget_s: float,
+    callbacks: tuple[Callback, ...] = (), tell: Tell = lambda _: None,
+) -> Contest:
+    """Fits every floor and every chosen model, tunes the best in what is left of the budget, and compares them all."""
+    until = time.monotonic() + budget_s
+    view = usual_view(panel, split=split, task=task, season=season)
+    if settings.lookback is not None:
+        view = replace(view, lookback=settings.lookback)
+    ring = _Field(panel, split, task, season, settings, callbacks)
+    for name in FLOORS:
+        tell(f"floor {name}")
+        ring.enter(name, build_spec(name), view=None, train=None, deadline=None)
+    train = replace(settings.train, seed=settings.seed) if settings.seed else settings.train
+    names = list(settings.models)
+    for turn, name in enumerate(names):
+        tell(f"model {name}")
+        share = len(names) - turn + (1 if settings.tune.enabled else 0)
+        left = max(until - time.monotonic(), 1.0)
+        ring.enter(name, build_spec(name, settings.models[name]), view=view, train=train, deadline=time.monotonic() + left / share)
+    validations = {name: ring.score(name, test=False) for name in ring.fitted}
+    study = _tune_best(ring, validations, view, train, until, tell) if settings.tune.enabled else None
+    if not any(name in ring.fitted for name in FLOORS):
+        raise FitError(f"no floor could be fitted: {next(iter(ring.failed.values()), 'none was tried')}")
+    tell("the test, once")
+    tests = {name: ring.score(name, test=True) for name in ring.fitted}
+    entrants = [
+        Entrant(validations[name], tests[name], name in FLOORS, *ring.seconds[name], note=ring.notes.get(name, ""))
+        for name in ring.fitted
+    ]
+    assert split.test is not None
+    board = compare(
+        entrants, metric=settings.metric, horizon=task.horizon, strides=(split.validation.stride, split.test.stride),
+        seed=settings.seed, failed=ring.failed,
+    )  # fmt: skip
+    trials = len(ring.fitted) + len(ring.failed) + (len(study.trials) if study is not None else 0)
+    return Contest(ring.fitted, board, tests, validations, study, trials)
+
+
+def _tune_best(
+    ring: _Field, validations: dict[str, Evaluation], view: View, train: TrainSpec, until: float, tell: Tell
+) -> Any:
+    """Tunes the model that is best so far, when there is a space for it and time for two more fits like its first."""
+    from tidewright.tuning.space import load_space, spaces
+    from tidewright.tuning.tune import tune
+
+    models = [name for name in ring.fitted if name not in FLOORS and name in spaces()]
+    if not models:
+        return None
+    best = min(models, key=lambda name: validations[name].scores["mae"])
+    left = until - time.monotonic()
+    if left < 2.0 * ring.seconds[best][0] + 1.0:
+        ring.notes[best] = "not tuned: no time was left in the budget"
+        return None
+    tell(f"tuning {best} for {left:.0f} s")
+    started, cpu = time.monotonic(), time.process_time()
+    study = tune(
+        load_space(best), panel=ring.panel, split=without_test(ring.split), task=ring.task,
+        model=ring.fitted[best].spec, budget_s=left, trials=ring.settings.tune.trials, view=view, train=train, season=ring.season,
+        seed=ring.settings.seed, callbacks=ring.callbacks,
+    )  # fmt: skip
+    name = f"{best} tuned"
+    ring.fitted[name] = study.best_fitted
+    ring.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
+    validations[name] = ring.score(name, test=False)
+    return study

@@ -1,0 +1,148 @@
+"""From a market's forecasts to weights, and what they would have earned over the test part after costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Cutoffs, Split
+from tidewright.data.wide import to_wide
+from tidewright.features.windows import cut_windows
+from tidewright.models.fitted import Fitted
+from tidewright.portfolio import (
+    Costs,
+    Ledger,
+    View,
+    backtest_weights,
+    deflated_sharpe,
+    hrp_weights,
+    sample_sharpe,
+    tilt_by_forecast,
+    walk_weights,
+)
+from tidewright.portfolio.skill import measure_skill
+from tidewright.training.compare import Leaderboard
+from tidewright.training.evaluate import Evaluation
+from tidewright.workflows.result import Decision, Strategy
+from tidewright.workflows.settings import DecideSettings
+
+Doubles = npt.NDArray[np.float64]
+
+
+def decide(
+    panel: Panel,
+    prices: Panel,
+    *,
+    split: Split,
+    board: Leaderboard,
+    fitted: Fitted,
+    validation: Evaluation,
+    settings: DecideSettings,
+    trials: int,
+) -> Decision:
+    """Equal weight and HRP (Lopez de Prado 2016) over the test part, HRP tilted by the forecast only if it beat its floor.
+
+    A decision after the close of bar t is filled at the close of bar t + 1. `trials` is all that was tried, for the
+    deflated Sharpe ratio.
+    """
+    assert split.test is not None
+    wide, returns = to_wide(prices), to_wide(panel)
+    first = split.test.first - settings.lookback + 1
+    rows = returns.positions >= first
+    assets = tuple(str(name) for name in panel.series_ids)
+    per_year = panel.frequency.periods_per_year
+    skill = _measure(validation, panel.n_series) if board.beat_floor else 0.0
+    view = _view(panel, returns.positions[rows], split, fitted, skill, settings) if board.beat_floor else None
+    costs = Costs(fee_bps=settings.fee_bps, half_spread_bps=settings.half_spread_bps)
+    plans: dict[str, tuple[str, View | None]] = {"equal weight": ("equal", None), "HRP": ("hrp", None)}
+    if view is not None:
+        plans["HRP + forecast"] = ("hrp", view)
+    ledgers: dict[str, Ledger] = {}
+    for name, (rule, tilt) in plans.items():
+        targets = walk_weights(
+            returns.values[rows], times=returns.times[rows], assets=assets, decide_every=settings.decide_every,
+            lookback=settings.lookback, rule=rule, view=tilt,
+        )  # fmt: skip
+        bars = wide.positions >= split.test.first
+        ledgers[name] = backtest_weights(
+            targets.values, wide.values[bars], times=wide.times[bars], assets=assets, decided=targets.times, costs=costs
+        )
+    base = hrp_weights(returns.values[-settings.lookback :], assets=assets)
+    if view is not None:
+        expected, spread = _newest(panel, fitted)
+        base = tilt_by_forecast(base, expected=expected, uncertainty=spread, skill=skill)
+    return Decision(
+        weights=base,
+        strategies=_strategies(ledgers, per_year, trials),
+        used_forecast=view is not None and skill > 0,
+        reason=_reason(board, skill),
+        trials=trials,
+        periods_per_year=per_year,
+    )
+
+
+def _measure(validation: Evaluation, assets: int) -> float:
+    """The mean rank IC on validation of the forecast sum over the horizon."""
+    windows = validation.windows
+    cutoffs, rows = np.unique(windows.cutoffs, return_inverse=True)
+    expected = np.full((len(cutoffs), assets), np.nan)
+    realised = np.full((len(cutoffs), assets), np.nan)
+    expected[rows, windows.series] = validation.scored.point.sum(axis=1)
+    realised[rows, windows.series] = validation.scored.actual.sum(axis=1)
+    return measure_skill(expected, realised)
+
+
+def _view(
+    panel: Panel, positions: npt.NDArray[np.int64], split: Split, fitted: Fitted, skill: float, settings: DecideSettings
+) -> View:
+    assert split.test is not None
+    cutoffs = Cutoffs(split.test.first, int(positions[-1]), settings.decide_every)
+    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False)
+    mean, spread = _moments(fitted.predict(windows), fitted)
+    expected = np.full((len(positions), panel.n_series), np.nan)
+    uncertainty = np.full_like(expected, np.nan)
+    rows = windows.cutoffs - positions[0]
+    expected[rows, windows.series], uncertainty[rows, windows.series] = mean, spread
+    return View(expected=expected, uncertainty=uncertainty, skill=skill)
+
+
+def _newest(panel: Panel, fitted: Fitted) -> tuple[Doubles, Doubles]:
+    from tidewright.features.windows import newest_windows
+
+    return _moments(fitted.predict(newest_windows(panel, fitted.view, horizon=fitted.task.horizon)), fitted)
+
+
+def _moments(quantiles: Doubles, fitted: Fitted) -> tuple[Doubles, Doubles]:
+    """The sum of medians over the horizon, and the root of the summed squared interval widths [N] (steps as independent)."""
+    mean = quantiles[:, :, fitted.task.median].sum(axis=1)
+    width = quantiles[:, :, -1] - quantiles[:, :, 0]
+    spread = np.sqrt((width**2).sum(axis=1))
+    return mean, np.where(spread > 0, spread, np.nan if spread.max() == 0 else spread[spread > 0].min())
+
+
+def _strategies(ledgers: Mapping[str, Ledger], per_year: float, trials: int) -> tuple[Strategy, ...]:
+    samples = {name: sample_sharpe(ledger.net_returns()) for name, ledger in ledgers.items()}
+    found = []
+    for name, ledger in ledgers.items():
+        sample = samples[name]
+        luck = 1.0 / max(sample.periods - 1, 1)
+        found.append(
+            Strategy(
+                name=name,
+                ledger=ledger,
+                summary=ledger.summary(periods_per_year=per_year),
+                deflated=deflated_sharpe(sample, trials=max(trials, 1), trial_variance=luck) if np.isfinite(sample.sharpe) else None,
+            )
+        )
+    return tuple(found)
+
+
+def _reason(board: Leaderboard, skill: float) -> str:
+    if not board.beat_floor:
+        return "No forecast moved the weights, since no model beat its floor."
+    if skill <= 0:
+        return f"{board.winner} beat its floor, but its forecasts did not order the assets on validation (rank IC at most 0), so they moved no weight."
+    return f"{board.winner} beat its floor; its forecasts tilt the HRP weights by their rank IC on validation, {skill:.3f}."

@@ -1,0 +1,49 @@
+"""A bundle scored on the newest part of a table, beside the floors that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tidewright.data.splits import Cutoffs, Split, split_holdout
+from tidewright.data.task import Task
+from tidewright.features.windows import cut_windows
+from tidewright.inference.session import open_session
+from tidewright.models.build import build_spec
+from tidewright.training.evaluate import evaluate
+from tidewright.training.fit import fit
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Scores by model, over `windows` windows whose labels lie from `first` to `last`."""
+
+    scores: Mapping[str, Mapping[str, float]]
+    windows: int
+    first: str
+    last: str
+
+
+def judge(bundle: str | Path, table: Any, *, last: int | None = None) -> Judged:
+    """The bundle's scores on the last `last` steps (default: four horizons), and those of naive and seasonal naive.
+
+    Nothing is learned but the floors' intervals, which come from the steps before.
+    """
+    session = open_session(bundle)
+    panel = session.read(table)
+    task = Task(horizon=session.task.horizon, quantiles=session.task.quantiles)
+    size = 4 * task.horizon if last is None else last
+    split = split_holdout(panel, task, validation=task.horizon, test=size)
+    assert split.test is not None
+    floors = {name: fit(build_spec(name), panel=panel, split=split, task=task) for name in ("naive", "seasonal")}
+    contestants = {session.model: session.fitted, **floors}
+    scored = {name: evaluate(model, panel=panel, split=split, cutoffs=split.test) for name, model in contestants.items()}
+    windows = next(iter(scored.values())).windows
+    return Judged(
+        {name: evaluation.scores for name, evaluation in scored.items()},
+        len(windows),
+        panel.time_at(split.test.first + 1),
+        panel.time_at(int(split.test.positions[-1]) + task.horizon),
+    )

@@ -1,0 +1,57 @@
+"""The winner sealed as a bundle, opened again, checked and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tidewright.data.panel import Panel
+from tidewright.features.windows import Windows, newest_windows
+from tidewright.inference.session import Session, open_session
+from tidewright.models.fitted import Fitted
+from tidewright.registry.bundle import save_bundle
+from tidewright.workflows.result import Serving
+
+CALLS = 300
+
+
+def seal(fitted: Fitted, *, panel: Panel, folder: Path, metrics: Mapping[str, Any], strict: bool) -> tuple[Serving, Session]:
+    """Saves the bundle, opens it and times one-row answers, compiled and eager."""
+    bundle = save_bundle(fitted, panel=panel, folder=folder, metrics=metrics)
+    session = open_session(folder, strict=strict)
+    windows = newest_windows(panel, fitted.view, horizon=fitted.task.horizon).subset(np.array([0]))
+    inputs = _inputs(windows, session)
+    session.predict(inputs)
+    session.reset_latency()
+    for _ in range(CALLS):
+        session.predict(inputs)
+    serving = Serving(
+        path=folder,
+        digest=bundle.digest,
+        backend=session.backend,
+        parity=bundle.parity,
+        tolerance=bundle.tolerance,
+        latency_ms=session.latency(),
+        eager_ms=_time_eager(fitted, windows),
+    )
+    session.reset_latency()
+    return serving, session
+
+
+def _inputs(windows: Windows, session: Session) -> dict[str, Any]:
+    batch = windows.batch()
+    return {name: getattr(batch, name) for name in session.inputs}
+
+
+def _time_eager(fitted: Fitted, windows: Windows) -> float:
+    """The median of some eager answers, in milliseconds."""
+    spans = []
+    for _ in range(30):
+        started = time.perf_counter()
+        fitted.predict(windows)
+        spans.append(1e3 * (time.perf_counter() - started))
+    return float(np.median(spans))

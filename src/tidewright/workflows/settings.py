@@ -1,0 +1,154 @@
+"""What a run can be told: one validated record, from keyword arguments or from overrides in Hydra's grammar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tidewright.catalog import explain_unknown
+from tidewright.config import Group, Schema, compose
+from tidewright.data.task import DEFAULT_QUANTILES
+from tidewright.errors import ConfigError
+from tidewright.metrics.definitions import METRICS
+from tidewright.models.spec import FLOORS, MODELS
+from tidewright.training.spec import TrainSpec
+
+TRAINED = tuple(name for name in MODELS if name not in FLOORS)
+RECIPES = ("table", "market")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
+
+
+class Frozen(BaseModel):
+    """A frozen record that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Frozen):
+    """Where the table is and which column is what."""
+
+    path: str | None = None
+    time: str | None = None
+    target: str | None = None
+    series: str | None = None
+    past: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    layout: Literal["long", "columns", "rows"] = "long"
+    frequency: str | None = None
+    calendar: str | None = None
+
+
+class SplitSettings(Frozen):
+    """Sizes of the validation and the test part in steps (None: 15 % of the span each), purge and embargo."""
+
+    validation: int | None = None
+    test: int | None = None
+    purge: int | None = None
+    embargo: int = 0
+
+
+class TuneSettings(Frozen):
+    """Whether the best network or trees are tuned in what is left of the budget, and at most how many trials."""
+
+    enabled: bool = True
+    trials: int | None = Field(default=None, ge=1)
+
+
+class DecideSettings(Frozen):
+    """The portfolio: cost in basis points of what is traded, how often to decide and from how many past bars."""
+
+    fee_bps: float = Field(default=1.0, ge=0.0, le=1000.0)
+    half_spread_bps: float = Field(default=2.0, ge=0.0, le=1000.0)
+    decide_every: int = Field(default=21, ge=1)
+    lookback: int = Field(default=252, ge=2)
+
+
+class RunSettings(Frozen):
+    """Everything that `tidewright run` can be told."""
+
+    recipe: Literal["table", "market"] = "table"
+    data: DataSettings = DataSettings()
+    horizon: int = Field(default=5, ge=1)
+    quantiles: tuple[float, ...] = DEFAULT_QUANTILES
+    season: int | None = Field(default=None, ge=1)
+    lookback: int | None = Field(default=None, ge=1)
+    metric: str = "mase"
+    budget_s: float = Field(default=60.0, gt=0.0)
+    seed: int = 0
+    strict: bool = False
+    track: bool = True
+    folder: str = "tidewright-runs"
+    split: SplitSettings = SplitSettings()
+    train: TrainSpec = TrainSpec()
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    tune: TuneSettings = TuneSettings()
+    decide: DecideSettings = DecideSettings()
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, value: str) -> str:
+        if value not in METRICS:
+            raise ValueError(explain_unknown("metric", value, METRICS))
+        return value
+
+
+def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> RunSettings:
+    """Settings from overrides (`model=lstm train.learning_rate=1e-3`) and from options that were given by name.
+
+    `given` holds dotted keys too (`data.time`); it wins over the defaults and the overrides win over it. Raises
+    `ConfigError` that names the option and the near miss.
+    """
+    options = compose(schema(), overrides)
+    spoken = {item.partition("=")[0] for item in overrides}
+    for key, value in (given or {}).items():
+        if value is not None and key not in spoken:
+            _put(options, key, value)
+    if isinstance(options["budget_s"], str):
+        options["budget_s"] = parse_seconds(options["budget_s"])
+    try:
+        return RunSettings(**options)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def schema() -> Schema:
+    """Every option with its default, and the group `model`."""
+    base = RunSettings().model_dump(exclude={"models", "train"})
+    base["train"] = asdict(TrainSpec())
+    options = {name: _defaults(MODELS.load(name)) for name in TRAINED}
+    return Schema(base, {"model": Group(options, TRAINED, "models")})
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from '90', '90s', '3m' or '1.5h'.
+
+    >>> parse_seconds("3m")
+    180.0
+    """
+    match = _TIME.fullmatch(text.strip().lower())
+    if not match:
+        raise ConfigError(f"'{text}' is no length of time. Write it as 90s, 3m or 1.5h.")
+    return float(match[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}[match[2]]
+
+
+def _defaults(record: Any) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(record) if f.name != "name" and f.default is not MISSING}
+
+
+def _put(options: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        options = options[part]
+    options[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if first["type"] == "value_error" else f"{place}: {message}; got {first['input']!r}."

@@ -1,0 +1,54 @@
+"""A run's result as plain data: what `--json` prints and what the run's record keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tidewright.training.compare import Row
+from tidewright.workflows.result import Decision, RunResult
+
+
+def summarise(result: RunResult) -> dict[str, Any]:
+    """Every figure of a run, without its arrays; NaN is an undefined value."""
+    board, serving = result.leaderboard, result.serving
+    return {
+        "run": result.run_id,
+        "folder": str(result.folder),
+        "data": result.verdict.to_dict(),
+        "split": asdict(result.split),
+        "task": {"horizon": result.task.horizon, "quantiles": list(result.task.quantiles), "season": result.season},
+        "winner": board.winner,
+        "beat_floor": board.beat_floor,
+        "best_floor": board.best_floor,
+        "reason": board.reason,
+        "metric": board.metric,
+        "leaderboard": [_row(row) for row in board.rows],
+        "failed": dict(board.failed),
+        "bundle": {**asdict(serving), "path": str(serving.path)},
+        "decision": None if result.decision is None else _decision(result.decision),
+        "notes": [asdict(note) for note in result.notes],
+        "seconds": result.seconds,
+        "stages": dict(result.stages),
+        "report": None if result.report is None else str(result.report),
+        "next": result.next_command,
+    }
+
+
+def _row(row: Row) -> Mapping[str, Any]:
+    return {**asdict(row), "validation": dict(row.validation), "test": dict(row.test)}
+
+
+def _decision(decision: Decision) -> Mapping[str, Any]:
+    return {
+        "method": decision.weights.method,
+        "weights": dict(zip(decision.weights.assets, decision.weights.values.tolist(), strict=True)),
+        "used_forecast": decision.used_forecast,
+        "reason": decision.reason,
+        "trials": decision.trials,
+        "periods_per_year": decision.periods_per_year,
+        "strategies": {
+            s.name: {**s.summary, "deflated_sharpe": None if s.deflated is None else s.deflated.probability} for s in decision.strategies
+        },
+    }
