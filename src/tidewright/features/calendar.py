@@ -1,7 +1,7 @@
 """Calendar and Fourier columns: known for every time, past and future.
 
-A name is either a cycle ("hour", "weekday", "monthday", "yearday": sine and cosine), or "fourier:PERIOD:K" (the K-th
-harmonic of a cycle of PERIOD grid positions, from the panel's anchor).
+A name is either a cycle ("hour", "weekday", "monthday", "yearday": sine and cosine), or "fourier:PERIOD:K"
+(the K-th harmonic of a cycle of PERIOD grid positions, from the panel's anchor).
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def check_calendar(names: tuple[str, ...], frequency: Frequency) -> None:
             raise ConfigError(f"step data have no clock times, so no '{name}'. Use fourier:PERIOD:K.")
 
 
-def _waves(name: str, frequency: Frequency, positions: Ints, times: Ints) -> tuple[npt.NDArray[np.float64], ...]:
+def _waves(
+    name: str, frequency: Frequency, positions: Ints, times: Ints
+) -> tuple[npt.NDArray[np.float64], ...]:
     check_calendar((name,), frequency)
     fourier = _FOURIER.fullmatch(name)
     if fourier:

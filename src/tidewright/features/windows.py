@@ -6,16 +6,18 @@ N windows, L lookback, H horizon, P past, K known and M static features, T rows,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, ShortSeriesError
-from tidewright.features.view import View, known_matrix
+from tidewright.features.view import View, as_singles, known_matrix
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -24,7 +26,8 @@ Array = TypeVar("Array", Doubles, Singles)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """What a model is given of n windows: target [n, L], past [n, L, P], known [n, L + H, K], static [n, M], float32.
+    """What a model is given of n windows: target [n, L], past [n, L, P], known [n, L + H, K], static [n, M],
+    float32.
 
     NaN is a missing value. Nothing here is later than the cutoff, but for `known`.
     """
@@ -39,8 +42,8 @@ class Batch:
 class Windows:
     """Every window of a panel, as flat arrays and an index; nothing is materialised until `batch` gathers it.
 
-    `y` is the target [T], `past` [T, P], `known` [T, K] and `static` [S, M] are the covariates, all with NaN for
-    missing; `rows` [N] is the flat row of each window's cutoff (its last input), `series` [N] its series.
+    `y` is the target [T], `past` [T, P], `known` [T, K] and `static` [S, M] are the covariates, all with NaN
+    for missing; `rows` [N] is the flat row of each window's cutoff (its last input), `series` [N] its series.
     """
 
     y: Doubles
@@ -58,30 +61,37 @@ class Windows:
         return len(self.rows)
 
     def batch(self, index: Ints | slice | None = None) -> Batch:
-        """The inputs of the windows at `index` (all by default)."""
+        """The inputs of the windows at `index` (all by default). Raises `DataError` for a target beyond
+        float32.
+        """
         rows, low, high = self._place(index)
-        back = rows[:, None] + np.arange(1 - self.lookback, 1)
-        around = rows[:, None] + np.arange(1 - self.lookback, self.horizon + 1)
+        back = rows + 1 - self.lookback
         return Batch(
-            target=_take(self.y, back, low, high).astype(np.float32),
-            past=_take(self.past, back, low, high),
-            known=_take(self.known, around, low, high),
+            target=_take(self._y32, first=back, width=self.lookback, low=low, high=high),
+            past=_take(self.past, first=back, width=self.lookback, low=low, high=high),
+            known=_take(self.known, first=back, width=self.lookback + self.horizon, low=low, high=high),
             static=self.static[self.series[slice(None) if index is None else index]],
         )
 
     def history(self, index: Ints | slice | None = None) -> Doubles:
         """The target over the lookback [n, L] in float64."""
         rows, low, high = self._place(index)
-        return _take(self.y, rows[:, None] + np.arange(1 - self.lookback, 1), low, high)
+        return _take(self.y, first=rows + 1 - self.lookback, width=self.lookback, low=low, high=high)
 
     def labels(self, index: Ints | slice | None = None) -> Doubles:
-        """The target over the horizon [n, H] in float64; NaN where it is missing or lies beyond the series."""
+        """The target over the horizon [n, H] in float64; NaN where it is missing or lies beyond the
+        series.
+        """
         rows, low, high = self._place(index)
-        return _take(self.y, rows[:, None] + np.arange(1, self.horizon + 1), low, high)
+        return _take(self.y, first=rows + 1, width=self.horizon, low=low, high=high)
 
     def subset(self, index: Ints) -> Windows:
         """The same view with only some of the windows."""
         return replace(self, rows=self.rows[index], series=self.series[index], cutoffs=self.cutoffs[index])
+
+    @cached_property
+    def _y32(self) -> Singles:
+        return as_singles(self.y, what="the target")
 
     def _place(self, index: Ints | slice | None) -> tuple[Ints, Ints, Ints]:
         chosen = slice(None) if index is None else index
@@ -90,31 +100,32 @@ class Windows:
 
 
 def cut_windows(
-    panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs, labelled: bool = True, least: int | None = None
+    panel: Panel,
+    view: View,
+    *,
+    horizon: int,
+    cutoffs: Cutoffs,
+    labelled: bool = True,
+    least: int | None = None,
 ) -> Windows:
     """The windows of every series at the given cutoffs, as `view` sees them.
 
-    A window needs `least` rows of its series up to the cutoff (default: the whole lookback; missing values among them
-    are fine), at least one observed among them, and, when `labelled`, one observed label. Rows before a series' start
-    are NaN. Raises `ShortSeriesError` when no window is left.
+    A window needs `least` rows of its series up to the cutoff (default: the whole lookback; missing values
+    among them are fine), at least one observed in the lookback, and, when `labelled`, one observed label.
+    Rows before a series' start are NaN, and so are labels and known covariates after its last row;
+    `panel.extend(horizon)` first if the calendar is to be known there. Raises `ShortSeriesError` when no
+    window is left.
     """
     least = view.lookback if least is None else least
-    starts = panel.positions[panel.offsets[:-1]]
-    rows = panel.offsets[:-1, None] + (cutoffs.positions[None, :] - starts[:, None])
-    inside = (rows - panel.offsets[:-1, None] >= least - 1) & (rows < panel.offsets[1:, None])
-    series, _ = np.nonzero(inside)
-    flat = rows[inside]
-    keep = _observed(panel, flat, series, -view.lookback, 0)
+    series, rows = _inside(panel, cutoffs, least=least)
+    keep = _observed(panel, rows, series, begin=-view.lookback, end=0)
     if labelled:
-        keep &= _observed(panel, flat, series, 0, horizon)
-    windows = make_windows(panel, view, horizon=horizon, rows=flat[keep])
-    if not len(windows):
-        longest = int(np.diff(panel.offsets).max())
+        keep &= _observed(panel, rows, series, begin=0, end=horizon)
+    if not keep.any():
         raise ShortSeriesError(
-            f"no series has a window between {panel.time_at(cutoffs.first)} and {panel.time_at(cutoffs.last)}: lookback {view.lookback} and "
-            f"horizon {horizon} need {least + horizon} rows; the longest series has {longest}. Ask for a shorter lookback or horizon, or bring longer series."
+            _explain_none(panel, cutoffs, found=len(rows), lookback=view.lookback, need=least + horizon)
         )
-    return windows
+    return make_windows(panel, view, horizon=horizon, rows=rows[keep])
 
 
 def newest_windows(panel: Panel, view: View, *, horizon: int) -> Windows:
@@ -129,7 +140,7 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     rows = panel.ends if rows is None else np.asarray(rows, dtype=np.int64)
     return Windows(
         y=panel.target,
-        past=panel.matrix(panel.roles.past).astype(np.float32),
+        past=as_singles(panel.matrix(panel.roles.past), what="a past covariate"),
         known=known_matrix(panel, view),
         static=view.static.encode(panel),
         offsets=panel.offsets,
@@ -141,17 +152,61 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     )
 
 
-def _observed(panel: Panel, rows: Ints, series: Ints, begin: int, end: int) -> npt.NDArray[np.bool_]:
+def _inside(panel: Panel, cutoffs: Cutoffs, *, least: int) -> tuple[Ints, Ints]:
+    """The series and the flat row of every cutoff that lies in a series with `least` rows up to it."""
+    starts, ends = panel.positions[panel.offsets[:-1]], panel.positions[panel.offsets[1:] - 1]
+    lowest = np.maximum(-((cutoffs.first - (starts + max(least, 1) - 1)) // cutoffs.stride), 0)
+    highest = np.minimum((ends - cutoffs.first) // cutoffs.stride, len(cutoffs) - 1)
+    counts = np.maximum(highest - lowest + 1, 0)
+    series = np.repeat(np.arange(panel.n_series), counts)
+    within = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
+    positions = cutoffs.first + (lowest[series] + within) * cutoffs.stride
+    return series, panel.offsets[series] + positions - starts[series]
+
+
+def _explain_none(panel: Panel, cutoffs: Cutoffs, *, found: int, lookback: int, need: int) -> str:
+    between = f"between {panel.time_at(cutoffs.first)} and {panel.time_at(cutoffs.last)}"
+    if found:
+        return (
+            f"none of the {found} windows {between} has an observed target both in its lookback ({lookback} "
+            "steps) and "
+            "after its cutoff. Bring more values, or move the split."
+        )
+    longest = int(np.diff(panel.offsets).max())
+    return (
+        f"no series has a window {between}: it needs {need} rows (of lookback {lookback}, and the horizon); "
+        "the longest "
+        f"series has {longest}. Ask for a shorter lookback or horizon, or bring longer series."
+    )
+
+
+def _observed(panel: Panel, rows: Ints, series: Ints, *, begin: int, end: int) -> npt.NDArray[np.bool_]:
     """Whether any target is observed in rows (row + begin, row + end] of the series."""
     count = np.concatenate([[0], np.cumsum(~np.isnan(panel.target))])
     low = np.clip(rows + begin + 1, panel.offsets[series], panel.offsets[series + 1])
     high = np.clip(rows + end + 1, panel.offsets[series], panel.offsets[series + 1])
-    return count[high] > count[low]
+    return np.asarray(count[high] > count[low])
 
 
-def _take(flat: Array, index: Ints, low: Ints, high: Ints) -> Array:
-    """flat[index], with NaN outside low <= index < high (the window's own series)."""
-    taken = flat[np.clip(index, 0, max(len(flat) - 1, 0))]
-    if index.size and ((index[:, 0] < low).any() or (index[:, -1] >= high).any()):
-        taken[(index < low[:, None]) | (index >= high[:, None])] = np.nan
+def _take(flat: Array, *, first: Ints, width: int, low: Ints, high: Ints) -> Array:
+    """flat[first : first + width] of each window [n, width, ...], with NaN outside low to high (its own
+    series).
+
+    A window wholly inside its series is one copy of contiguous memory; only the others are indexed value by
+    value.
+    """
+    columns = int(np.prod(flat.shape[1:]))
+    whole = (first >= low) & (first + width <= high)
+    if columns and width and whole.all() and len(first):
+        runs = sliding_window_view(flat.reshape(-1), width * columns)[::columns]
+        return runs[first].reshape(len(first), width, *flat.shape[1:])
+    taken = np.full((len(first), width, *flat.shape[1:]), np.nan, dtype=flat.dtype)
+    if not taken.size:
+        return taken
+    if whole.any():
+        taken[whole] = _take(flat, first=first[whole], width=width, low=low[whole], high=high[whole])
+    part = np.flatnonzero(~whole)
+    index = first[part, None] + np.arange(width)
+    window, step = np.nonzero((index >= low[part, None]) & (index < high[part, None]))
+    taken[part[window], step] = flat[index[window, step]]
     return taken

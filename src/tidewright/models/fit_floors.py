@@ -1,24 +1,27 @@
-"""Floors fitted: period and lookback chosen on validation, ridge in closed form, residual quantiles from training windows."""
+"""Floors fitted: period and lookback chosen on validation, residual quantiles from training windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tidewright.data.frequency import Frequency
+from tidewright.data.frequency import DAY, Frequency
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
-from tidewright.errors import ShortSeriesError
+from tidewright.errors import ConfigError, ShortSeriesError
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows, cut_windows
-from tidewright.models.floors import CHUNK, Floor, FloorSpec, centre, point_forecast
+from tidewright.models.fit_ridge import solve_ridges
+from tidewright.models.floors import CELLS, Floor, FloorSpec, centre, point_forecast, window_scale
 from tidewright.models.spec import Damped, Drift, Median, Naive, Ridge, SeasonalNaive
 
-CALIBRATION = 4000  # training windows that residual quantiles are taken from
-JUDGED = 4000  # validation windows that a choice is made on
+CALIBRATION = 4000  # windows that residual quantiles are taken from, at most
+JUDGED = 4000  # validation windows that a choice is made on, at most
+LEARNED = 100_000  # training windows that a ridge is learned from, at most
+LONGEST = 720  # the longest lookback of a ridge that is tried unasked
+FEWEST = 30  # training windows that residual quantiles need
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,82 +31,117 @@ class _Parts:
     task: Task
     season: int
 
-    def windows(self, lookback: int, *, train: bool) -> Windows:
+    def cut(self, lookback: int, *, train: bool, least: int) -> Windows | None:
+        """The windows of a part that have `least` rows up to the cutoff; None where there are none."""
         cutoffs = self.split.train if train else self.split.validation
-        least = min(lookback, max(2, self.season))
-        return cut_windows(
-            self.panel, View(lookback), horizon=self.task.horizon, cutoffs=cutoffs, least=least if train else 1
-        )
+        try:
+            return cut_windows(
+                self.panel, View(lookback), horizon=self.task.horizon, cutoffs=cutoffs, least=least
+            )
+        except ShortSeriesError:
+            return None
 
 
 def fit_floor(spec: FloorSpec, *, panel: Panel, split: Split, task: Task, season: int | None = None) -> Floor:
-    """The fitted floor. `season` is the panel's seasonal lag (default: its frequency's); choices see train and validation only."""
+    """The fitted floor. `season` is the panel's seasonal lag (default: its frequency's).
+
+    Choices that the spec leaves open are made on validation; nothing after the validation part's labels is
+    seen. Raises `ShortSeriesError` when a part has no window.
+    """
     season = panel.frequency.season if season is None else season
+    if season < 1:
+        raise ConfigError(f"the season is a lag in steps, 1 or more; got {season}.")
     parts = _Parts(panel, split, task, season)
-    candidates = list(_ridges(spec, parts)) if isinstance(spec, Ridge) else [_plain(s, parts) for s in _variants(spec, parts)]
-    scored = [(_judge(candidate, parts), candidate) for candidate in candidates]
-    loss, best = min(scored, key=lambda pair: pair[0])
+    if isinstance(spec, Ridge):
+        candidates = _ridges(spec, parts)
+    else:
+        candidates = [
+            _unfitted(variant, parts, lookback=_lookback(variant, season))
+            for variant in _variants(spec, parts)
+        ]
+    losses = _judge(candidates, parts)
+    place = int(np.argmin(losses))
     history = tuple(
-        {"candidate": _describe(c), "validation_loss": value, "chosen": c is best} for value, c in scored
+        {"candidate": _describe(candidate), "validation_loss": loss, "chosen": number == place}
+        for number, (candidate, loss) in enumerate(zip(candidates, losses, strict=True))
     )
+    best = candidates[place]
     return replace(best, spread=_calibrate(best, parts), history=history)
 
 
 def candidate_periods(frequency: Frequency, season: int, longest: int) -> tuple[int, ...]:
-    """Seasonal periods worth a try on a grid, those that `longest` rows can show: its season, and the next longer cycles.
+    """Seasonal periods worth a try on a grid, those that `longest` rows can show: its season, and the next
+    longer
+    cycles.
 
     >>> candidate_periods(Frequency("fixed", 3600 * 1_000_000, 0), 24, 1000)
     (24, 168)
     """
-    further = {24: (168,), 7: (28, 364), 52: (), 12: (), 5: (21, 63)}.get(season, ())
-    found = [period for period in (season, *further) if 1 <= period < longest]
+    daily = frequency.unit == "fixed" and frequency.count < DAY and season * frequency.count == DAY
+    further = (7 * season,) if daily else {7: (28, 364), 5: (21, 63)}.get(season, ())
+    found = [period for period in (season, *further) if 1 <= period <= longest]
     return tuple(dict.fromkeys(found)) or (1,)
 
 
 def _variants(spec: FloorSpec, parts: _Parts) -> list[FloorSpec]:
     """The same spec with its open choices made, every way."""
-    longest = parts.split.train.last - parts.split.train.first + 1
+    longest = parts.split.validation.first - parts.split.train.first + 1
     periods = candidate_periods(parts.panel.frequency, parts.season, longest)
     if isinstance(spec, (SeasonalNaive, Damped)):
         return [replace(spec, period=p) for p in periods] if spec.period is None else [spec]
     if isinstance(spec, (Median, Drift)) and spec.lookback is None:
-        lengths = dict.fromkeys(min(max(2, n), longest) for p in periods for n in (p, 2 * p, 8 * p, 26 * p))
+        lengths = dict.fromkeys(max(2, min(n * p, longest)) for p in periods for n in (1, 2, 8, 26))
         return [replace(spec, lookback=n) for n in lengths]
     return [spec]
 
 
-def _plain(spec: FloorSpec, parts: _Parts) -> Floor:
-    return Floor(
-        spec=spec,
-        task=parts.task,
-        view=View(_lookback(spec, parts.season)),
-        season=parts.season,
-        spread=np.zeros((parts.task.horizon, len(parts.task.quantiles))),
-    )
+def _unfitted(spec: FloorSpec, parts: _Parts, *, lookback: int) -> Floor:
+    shape = (parts.task.horizon, len(parts.task.quantiles))
+    return Floor(spec=spec, task=parts.task, view=View(lookback), season=parts.season, spread=np.zeros(shape))
+
+
+def _need(spec: FloorSpec) -> int:
+    """How many rows the formula of a floor needs to be itself."""
+    if isinstance(spec, Damped):
+        return int(spec.period or 1) + spec.recent
+    if isinstance(spec, SeasonalNaive):
+        return int(spec.period or 1)
+    if isinstance(spec, Ridge):
+        return spec.lookbacks[0]
+    return 1 if isinstance(spec, Naive) else int(spec.lookback or 2)
 
 
 def _lookback(spec: FloorSpec, season: int) -> int:
-    if isinstance(spec, SeasonalNaive):
-        need = 2 * int(spec.period or 1)
-    elif isinstance(spec, Damped):
-        need = 2 * int(spec.period or 1) + spec.recent
-    else:
-        need = int((spec.lookback if isinstance(spec, (Median, Drift)) else None) or 2)
-    return max(need, 2 * season, 8)
+    """How far back a floor sees: a second season stands in for missing values, and gives the scale."""
+    if isinstance(spec, (Median, Drift)):
+        return _need(spec)
+    again = int(spec.period or 1) if isinstance(spec, (SeasonalNaive, Damped)) else 0
+    return max(_need(spec) + again, 2 * season, 8)
 
 
-def _judge(floor: Floor, parts: _Parts) -> float:
-    """The mean absolute (ridge: squared) error on validation, each series in units of its own training scale."""
-    windows = _sample(parts.windows(floor.view.lookback, train=False), JUDGED)
-    power = 2 if isinstance(floor.spec, Ridge) else 1  # least squares is judged by squares
-    scale = np.maximum(_series_scale(parts), 1e-300)
-    total, count = 0.0, 0
-    for start in range(0, len(windows), CHUNK):
-        rows = slice(start, start + CHUNK)
-        error = np.abs(windows.labels(rows) - point_forecast(floor, windows.history(rows)))
-        error = (error / scale[windows.series[rows]][:, None]) ** power
-        total, count = total + float(np.nansum(error)), count + int((~np.isnan(error)).sum())
-    return total / max(count, 1)
+def _judge(candidates: list[Floor], parts: _Parts) -> list[float]:
+    """The mean absolute (ridge: squared) error of each on the same validation windows, each series in units
+    of
+    its mean absolute step in training."""
+    lookbacks = [floor.view.lookback for floor in candidates]
+    windows = cut_windows(
+        parts.panel, View(min(lookbacks)), horizon=parts.task.horizon, cutoffs=parts.split.validation, least=1
+    )
+    windows = _sample(replace(windows, lookback=max(lookbacks)), most=_few(JUDGED, max(lookbacks)))
+    past, labels = windows.history(), windows.labels()
+    scale = _series_scale(parts)[windows.series][:, None]
+    centred: dict[int, tuple[Doubles, Doubles]] = {}
+    losses = []
+    for floor in candidates:
+        seen = past[:, -floor.view.lookback :]
+        if floor.weights is None:
+            losses.append(float(np.nanmean(np.abs(labels - point_forecast(floor, seen)) / scale)))
+            continue
+        if floor.view.lookback not in centred:
+            centred[floor.view.lookback] = centre(seen)
+        inputs, mean = centred[floor.view.lookback]
+        losses.append(float(np.nanmean(((labels - mean[:, None] - inputs @ floor.weights) / scale) ** 2)))
+    return losses
 
 
 def _series_scale(parts: _Parts) -> Doubles:
@@ -120,29 +158,50 @@ def _series_scale(parts: _Parts) -> Doubles:
 
 
 def _calibrate(floor: Floor, parts: _Parts) -> Doubles:
-    """Residual quantiles of the training windows [H, Q] in units of the window's scale, with the median held at 0."""
-    windows = _sample(parts.windows(floor.view.lookback, train=True), CALIBRATION)
-    from tidewright.models.floors import window_scale
+    """Residual quantiles [H, Q] in units of the window's scale, with the median held at 0.
 
+    From the training windows whose history is as long as the formula needs; where these are few, from the
+    validation windows if they are more. A step without a residual takes the step before it.
+    """
+    windows = _sample(_calibration(floor, parts), most=_few(CALIBRATION, floor.view.lookback))
     past = windows.history()
     scale = window_scale(past, floor.season)
-    residual = windows.labels() - point_forecast(floor, past)
-    residual = np.where(scale[:, None] > 0, residual / np.where(scale > 0, scale, 1.0)[:, None], np.nan)
+    moves = scale > 0
+    residual = (windows.labels() - point_forecast(floor, past))[moves] / scale[moves, None]
     levels = np.asarray(floor.task.quantiles)
     spread = np.zeros((floor.task.horizon, len(levels)))
     for step in range(floor.task.horizon):
         seen = residual[~np.isnan(residual[:, step]), step]
-        if seen.size:
-            spread[step] = np.quantile(seen, levels)
+        spread[step] = np.quantile(seen, levels) if seen.size else spread[max(step - 1, 0)]
     below, above = levels < 0.5, levels > 0.5
     return np.where(below, np.minimum(spread, 0.0), np.where(above, np.maximum(spread, 0.0), 0.0))
 
 
-def _sample(windows: Windows, most: int) -> Windows:
-    """At most `most` windows, evenly spaced in the order of series and time."""
+def _calibration(floor: Floor, parts: _Parts) -> Windows:
+    lookback = floor.view.lookback
+    least = min(lookback, max(_need(floor.spec), parts.season + 1))
+    windows = parts.cut(lookback, train=True, least=least)
+    if windows is not None and len(windows) >= FEWEST:
+        return windows
+    found = [windows, parts.cut(lookback, train=False, least=1)]
+    return max((part for part in found if part is not None), key=len)
+
+
+def _sample(windows: Windows, *, most: int) -> Windows:
+    """At most `most` windows: one at random out of each of as many equal runs, in the order of series and
+    time.
+
+    (Evenly spaced ones could all fall on the same hour of the day.)
+    """
     if len(windows) <= most:
         return windows
-    return windows.subset(np.linspace(0, len(windows) - 1, most).astype(np.int64))
+    edges = np.linspace(0, len(windows), most + 1).astype(np.int64)
+    return windows.subset(np.random.default_rng(0).integers(edges[:-1], edges[1:]))
+
+
+def _few(most: int, lookback: int) -> int:
+    """`most` windows, or as many as fit in memory together."""
+    return min(most, max(CELLS // lookback, 100))
 
 
 def _describe(floor: Floor) -> str:
@@ -154,50 +213,35 @@ def _describe(floor: Floor) -> str:
     return f"lookback {floor.view.lookback}"
 
 
-def _ridges(spec: Ridge, parts: _Parts) -> Iterator[Floor]:
-    """A ridge for every candidate, from one Gram matrix a scaling: that of the longest lookback holds the shorter ones."""
-    lookbacks = spec.lookbacks or _usual_lookbacks(parts)
-    for scaling in spec.scalings:
-        gram, cross = _gram(parts, max(lookbacks), scaled=scaling == "window")
-        for lookback in lookbacks:
-            centred = np.eye(lookback) - 1.0 / lookback
-            inner = gram[-lookback:, -lookback:]
-            left = centred @ inner @ centred
-            right = centred @ (cross[-lookback:] - inner.mean(axis=1, keepdims=True))
-            for penalty in spec.penalties:
-                ridge = penalty * np.trace(left) / lookback + 1e-12
-                weights = np.linalg.solve(left + ridge * np.eye(lookback), right)
-                chosen = Ridge(lookbacks=(lookback,), penalties=(penalty,), scalings=(scaling,))
-                yield replace(_plain(chosen, parts), view=View(lookback), weights=weights)
+def _ridges(spec: Ridge, parts: _Parts) -> list[Floor]:
+    """Every candidate of a ridge, learned."""
+    spec = replace(spec, lookbacks=spec.lookbacks or _usual_lookbacks(parts))
+    windows = _ridge_windows(parts, max(spec.lookbacks))
+    return [
+        replace(_unfitted(chosen, parts, lookback=chosen.lookbacks[0]), weights=weights)
+        for chosen, weights in solve_ridges(spec, windows)
+    ]
+
+
+def _ridge_windows(parts: _Parts, lookback: int) -> Windows:
+    """The training windows with the whole lookback; where these are few, those with a season, or any at
+    all.
+    """
+    windows = None
+    for least in (lookback, min(lookback, max(2, parts.season)), 1):
+        windows = parts.cut(lookback, train=True, least=least)
+        if windows is not None and len(windows) >= 2 * lookback:
+            break
+    if windows is None:
+        raise ShortSeriesError("no series has a training window with an observed label. Bring longer series.")
+    return _sample(windows, most=LEARNED)
 
 
 def _usual_lookbacks(parts: _Parts) -> tuple[int, ...]:
-    """One, two, four, seven, fourteen and twenty-one seasons, of those that leave the training part enough windows."""
+    """One, two, four, seven, fourteen and twenty-one seasons, of those that leave the training part enough
+    windows.
+    """
     season = max(parts.season, 4)
-    room = (parts.split.train.last - parts.split.train.first + 1) // 2
-    found = [n * season for n in (1, 2, 4, 7, 14, 21) if n * season <= min(room, 720)]
-    return tuple(found) or (max(2, room // 2),)
-
-
-def _gram(parts: _Parts, lookback: int, *, scaled: bool) -> tuple[Doubles, Doubles]:
-    """X'X [L, L] and X'Y [L, H] of the training windows, each window less its last value (and over its scale)."""
-    windows = parts.windows(lookback, train=True)
-    gram = np.zeros((lookback, lookback))
-    cross = np.zeros((lookback, parts.task.horizon))
-    used = 0
-    for start in range(0, len(windows), CHUNK):
-        rows = slice(start, start + CHUNK)
-        past, labels = windows.history(rows), windows.labels(rows)
-        full = ~np.isnan(labels).any(axis=1)
-        past, labels = past[full], labels[full]
-        mean, scale = centre(past, scaled=scaled)
-        inputs = np.where(np.isnan(past), 0.0, (past - mean[:, None]) / scale[:, None]).astype(np.float32)
-        targets = ((labels - mean[:, None]) / scale[:, None]).astype(np.float32)
-        gram += inputs.T @ inputs
-        cross += inputs.T @ targets
-        used += len(past)
-    if not used:
-        raise ShortSeriesError(
-            f"ridge: no training window of lookback {lookback} has all {parts.task.horizon} labels. Ask for a shorter lookback or horizon."
-        )
-    return gram, cross
+    limit = min((parts.split.train.last - parts.split.train.first + 1) // 2, LONGEST)
+    found = [n * season for n in (1, 2, 4, 7, 14, 21) if n * season <= limit]
+    return tuple(found or sorted({max(2, limit // n) for n in (8, 4, 2, 1)}))

@@ -1,7 +1,8 @@
-"""Floors: simple forecasts that every model must beat. Each is a formula on one window's history [N, L] (NaN: missing).
+"""Floors: simple forecasts that every model must beat. Each is a formula on one window's history [N, L] (NaN:
+missing).
 
-Quantiles are the point forecast plus residual quantiles of the training windows, a step at a time, in units of the
-window's own scale (its mean absolute seasonal difference); the median is the point forecast itself.
+Quantiles are the point forecast plus residual quantiles of the training windows, a step at a time, in units
+of the window's own scale (its mean absolute seasonal difference); the median is the point forecast itself.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from tidewright.features.windows import Doubles, Windows
 from tidewright.models.spec import Damped, Drift, Median, Naive, Ridge, SeasonalNaive
 
 FloorSpec = Naive | SeasonalNaive | Drift | Damped | Median | Ridge
-CHUNK = 8192  # windows predicted at once: bounds memory, and fits the cache
+CELLS = 4_000_000  # values of the histories that are held at once
 
 
 @dataclass(frozen=True, eq=False)
 class Floor:
-    """A fitted floor: its formula's numbers, and its residual quantiles `spread` [H, Q] in units of the window's scale.
+    """A fitted floor: its formula's numbers, and its residual quantiles `spread` [H, Q] in units of the
+    window's scale.
 
     `season` is the lag of that scale. A ridge has `weights` [L, H] and says whether windows are scaled.
     """
@@ -40,8 +42,7 @@ class Floor:
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`."""
         out = np.empty((len(windows), self.task.horizon, len(self.task.quantiles)))
-        for start in range(0, len(windows), CHUNK):
-            rows = slice(start, start + CHUNK)
+        for rows in chunks(len(windows), self.view.lookback):
             past = windows.history(rows)
             point = point_forecast(self, past)
             out[rows] = point[:, :, None] + window_scale(past, self.season)[:, None, None] * self.spread
@@ -53,12 +54,18 @@ class Floor:
         return found if self.weights is None else {**found, "weights": self.weights}
 
 
+def chunks(count: int, lookback: int) -> list[slice]:
+    """Slices of `count` windows whose histories fit in memory together."""
+    size = max(CELLS // lookback, 1)
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
 def point_forecast(floor: Floor, past: Doubles) -> Doubles:
     """The point forecast [N, H] from histories [N, L]."""
     spec, horizon = floor.spec, floor.task.horizon
     if isinstance(spec, Ridge):
         assert floor.weights is not None
-        return forecast_ridge(past, floor.weights, scaled=spec.scalings == ("window",))
+        return forecast_ridge(past, floor.weights)
     if isinstance(spec, SeasonalNaive):
         return forecast_seasonal(past, period=int(spec.period or 1), horizon=horizon)
     if isinstance(spec, Damped):
@@ -77,12 +84,20 @@ def last_observed(past: Doubles) -> Doubles:
     array([2.])
     """
     place = past.shape[1] - 1 - np.argmax(~np.isnan(past[:, ::-1]), axis=1)
-    return np.take_along_axis(past, place[:, None], axis=1)[:, 0]
+    return np.asarray(np.take_along_axis(past, place[:, None], axis=1)[:, 0])
 
 
 def median_observed(past: Doubles) -> Doubles:
-    """The median of each row's observed values; the mean of the middle two when their number is even."""
-    return np.asarray(np.nanmedian(past, axis=1))
+    """The median of each row's observed values; the mean of the middle two when their number is even.
+
+    >>> median_observed(np.array([[1.0, 9.0, np.nan, 2.0], [np.nan] * 4]))
+    array([ 2., nan])
+    """
+    ordered = np.sort(past, axis=1)  # missing values go last
+    count = (~np.isnan(past)).sum(axis=1)
+    middle = np.column_stack([np.maximum(count - 1, 0) // 2, count // 2])
+    low, high = np.take_along_axis(ordered, middle, axis=1).T
+    return np.asarray(low + (high - low) / 2)
 
 
 def forecast_seasonal(past: Doubles, *, period: int, horizon: int) -> Doubles:
@@ -102,22 +117,25 @@ def forecast_seasonal(past: Doubles, *, period: int, horizon: int) -> Doubles:
 
 
 def forecast_drift(past: Doubles, *, horizon: int) -> Doubles:
-    """The last observed value plus h times the mean step between the first and the last observed one [N, H]."""
+    """The last observed value plus h times the mean step between the first and the last observed one [N,
+    H].
+    """
     seen = ~np.isnan(past)
     first, last = np.argmax(seen, axis=1), past.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
     start = np.take_along_axis(past, first[:, None], axis=1)[:, 0]
     end = last_observed(past)
     slope = (end - start) / np.maximum(last - first, 1)
-    return end[:, None] + slope[:, None] * np.arange(1, horizon + 1)
+    return np.asarray(end[:, None] + slope[:, None] * np.arange(1, horizon + 1))
 
 
 def damped_level(past: Doubles, spec: Damped) -> Doubles:
-    """The level [N]: recent sum over the same steps a period before, clipped and damped; 1 where it can't be told."""
+    """The level [N]: recent sum over the same steps a period before, clipped and damped; 1 where it can't be
+    told.
+    """
     period, recent = int(spec.period or 1), spec.recent
-    now = past[:, -recent:]
-    before = past[:, -recent - period : -period]
-    if before.shape[1] < recent:
-        before = np.concatenate([np.full((len(past), recent - before.shape[1]), np.nan), before], axis=1)
+    missing = max(recent + period - past.shape[1], 0)
+    past = np.pad(past[:, -recent - period :], ((0, 0), (missing, 0)), constant_values=np.nan)
+    now, before = past[:, period:], past[:, :recent]
     both = ~np.isnan(now) & ~np.isnan(before)
     top, bottom = np.where(both, now, 0.0).sum(axis=1), np.where(both, before, 0.0).sum(axis=1)
     known = (top > 0) & (bottom > 0)
@@ -125,22 +143,26 @@ def damped_level(past: Doubles, spec: Damped) -> Doubles:
     return np.asarray(np.clip(ratio, spec.low, spec.high) ** spec.damping)
 
 
-def forecast_ridge(past: Doubles, weights: Doubles, *, scaled: bool) -> Doubles:
-    """mean + scale * ((past - mean) / scale) @ weights [N, H]; missing values count as the window's mean."""
-    mean, scale = centre(past, scaled=scaled)
-    inputs = np.where(np.isnan(past), 0.0, (past - mean[:, None]) / scale[:, None])
-    return mean[:, None] + scale[:, None] * (inputs @ weights)
+def forecast_ridge(past: Doubles, weights: Doubles) -> Doubles:
+    """mean + (past - mean) @ weights [N, H]; missing values count as the window's mean.
+
+    >>> forecast_ridge(np.array([[1.0, 3.0]]), np.array([[0.0], [1.0]]))
+    array([[3.]])
+    """
+    inputs, mean = centre(past)
+    return np.asarray(mean[:, None] + inputs @ weights)
 
 
-def centre(past: Doubles, *, scaled: bool) -> tuple[Doubles, Doubles]:
-    """The mean and the scale [N] of each window's observed values; scale 1 where it isn't asked for or is 0."""
+def centre(past: Doubles) -> tuple[Doubles, Doubles]:
+    """Each window less the mean of its observed values [N, L], 0 where it is missing, and that mean [N]."""
     seen = ~np.isnan(past)
-    count = np.maximum(seen.sum(axis=1), 1)
-    mean = np.where(seen, past, 0.0).sum(axis=1) / count
-    if not scaled:
-        return mean, np.ones(len(past))
-    deviation = np.sqrt(np.where(seen, (past - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
-    return mean, np.where(deviation > 0, deviation, 1.0)
+    if seen.all():
+        mean = past.mean(axis=1)
+        return np.asarray(past - mean[:, None]), np.asarray(mean)
+    count = seen.sum(axis=1)
+    mean = np.where(seen, past, 0.0).sum(axis=1) / np.maximum(count, 1)
+    inputs = np.where(seen, past - mean[:, None], 0.0)
+    return inputs, np.where(count > 0, mean, np.nan)
 
 
 def window_scale(past: Doubles, season: int) -> Doubles:
