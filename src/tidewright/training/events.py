@@ -42,7 +42,10 @@ class FitEnded:
 
 @dataclass(frozen=True, slots=True)
 class TrialEnded:
-    """One trial of a search is over: `state` is complete, pruned or failed (then `value` is None and `error` says why)."""
+    """One trial of a search is over.
+
+    `state` is complete, pruned or failed (then `value` is None and `error` says why).
+    """
 
     study: str
     number: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
@@ -13,6 +14,7 @@ from tidewright.features.calendar import usual_calendar
 from tidewright.features.view import View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
+from tidewright.runtime import Runtime
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.spec import TrainSpec
 
@@ -28,12 +30,16 @@ def fit(
     season: int | None = None,
     callbacks: Sequence[Callback] = (),
     deadline: float | None = None,
+    checkpoint: Path | None = None,
+    runtime: Runtime | None = None,
 ) -> Fitted:
     """The fitted model. It sees the training and validation parts of `split` only.
 
-    `view` says what it sees (default: `usual_view`), `train` how a network learns, `season` the seasonal lag (default:
-    the frequency's). `deadline` is a `time.monotonic()` after which an epoch or a boosting round is the last one; the
-    history says when that happened. Floors choose their own lookback and take neither view nor train.
+    `view` says what it sees (default: `usual_view`), `train` how a network learns, `season` the seasonal lag
+    (default: the frequency's). `deadline` is a `time.monotonic()` after which an epoch or a boosting round is
+    the last one; the history says when that happened. A network replaces the file `checkpoint` after every
+    epoch, goes on from it where there is one, and computes as `runtime` says (default: `detect_runtime`).
+    Floors choose their own lookback and take neither view nor train.
     """
     tell = tuple(callbacks)
     train = train or TrainSpec()
@@ -50,20 +56,42 @@ def fit(
         from tidewright.training.fit_trees import fit_trees
 
         fitted = fit_trees(
-            spec, panel=panel, split=split, task=task, view=view, season=season, seed=train.seed, callbacks=tell, deadline=deadline  # type: ignore[arg-type]
+            spec,  # type: ignore[arg-type]
+            panel=panel,
+            split=split,
+            task=task,
+            view=view,
+            train=train,
+            season=season,
+            callbacks=tell,
+            deadline=deadline,
         )
     else:
         from tidewright.training.fit_torch import fit_torch
 
-        fitted = fit_torch(spec, panel=panel, split=split, task=task, view=view, train=train, callbacks=tell, deadline=deadline)
-    emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu))
+        fitted = fit_torch(
+            spec,
+            panel=panel,
+            split=split,
+            task=task,
+            view=view,
+            train=train,
+            callbacks=tell,
+            deadline=deadline,
+            checkpoint=checkpoint,
+            runtime=runtime,
+        )
+    reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
+    emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     return fitted
 
 
 def usual_view(panel: Panel, *, split: Split, task: Task, season: int | None = None) -> View:
-    """What a model sees unless told otherwise: a few seasons back, the grid's calendar, the static columns of training.
+    """What a model sees unless told otherwise: a few seasons back, the grid's calendar, the static columns of
+    training.
 
-    The lookback is the larger of twice the horizon and two seasons, at most a third of the training span and 336.
+    The lookback is the larger of twice the horizon and two seasons, at most a third of the training span and
+    336.
     """
     season = panel.frequency.season if season is None else season
     span = split.train.last - split.train.first + 1

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
+
+from tidewright.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSpec:
-    """How a network learns.
+    """How a network learns. Raises `ConfigError` for a number outside its range.
 
-    An epoch is at most `steps` batches, drawn without replacement from a seeded shuffle of all training windows; after
-    each the validation loss is taken on at most `judged` windows, and `patience` epochs without an improvement of
-    `least_gain` (a share) stop the training; the best weights are given back. `clip` is the largest gradient norm.
-    `validation` means quantile loss on standardised windows, as `loss` is; "mse" and "mae" learn the point alone and add
-    residual quantiles.
+    An epoch is at most `steps` batches of at most `batch_size` windows, drawn without replacement from a
+    seeded shuffle of all training windows. After each epoch the loss is taken on at most `judged` validation
+    windows. `patience` epochs without a gain of `least_gain` (a share of the loss) end the training, `epochs`
+    at the latest; the weights of the best epoch are given back. `clip` is the largest gradient norm (`inf`:
+    none). `weight_decay` is decoupled for adamw, an L2 penalty for the others.
+
+    `loss` is taken on standardised windows, missing labels left out. "quantile" learns all quantiles by their
+    pinball loss; "mse" and "mae" learn the point alone, and its residual quantiles on training windows make
+    the others.
     """
 
     learning_rate: float = 1e-3
@@ -29,3 +36,21 @@ class TrainSpec:
     clip: float = 1.0
     loss: Literal["quantile", "mse", "mae"] = "quantile"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "steps", "patience", "judged"):
+            _check(name, getattr(self, name), low=1, words="1 or more")
+        _check(
+            "learning_rate", self.learning_rate, low=0.0, words="above 0 and finite", open_low=True, high=1e30
+        )
+        _check("clip", self.clip, low=0.0, words="above 0 (inf: no clipping)", open_low=True)
+        _check("weight_decay", self.weight_decay, low=0.0, words="0 or more and finite", high=1e30)
+        _check("least_gain", self.least_gain, low=0.0, words="from 0 to 1", high=1.0)
+        _check("seed", self.seed, low=0, words="from 0 to 2**63 - 1", high=2**63 - 1)
+
+
+def _check(
+    name: str, value: float, *, low: float, words: str, open_low: bool = False, high: float = inf
+) -> None:
+    if not (low < value <= high if open_low else low <= value <= high):
+        raise ConfigError(f"train.{name} is a number {words}; got {value!r}.")

@@ -1,0 +1,105 @@
+"""`TorchFitted`: a learned network, and how it is rebuilt from its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tidewright.data.task import Task
+from tidewright.errors import BundleError, DataError
+from tidewright.features.view import View
+from tidewright.features.windows import Doubles, Windows
+from tidewright.models.spec import ModelSpec
+from tidewright.models.torch.network import LARGEST, ForecastNet, build
+from tidewright.models.torch.shape import Shape, shape_of
+from tidewright.runtime import apply_threads
+
+CHUNK = 1024  # windows answered at once: bounds the memory of a recurrent network's states
+
+
+@dataclass(frozen=True, eq=False)
+class TorchFitted:
+    """A learned network. It is put into evaluation mode and never changes again: any thread may ask it."""
+
+    spec: ModelSpec
+    task: Task
+    view: View
+    shape: Shape
+    network: ForecastNet
+    history: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        self.network.eval().requires_grad_(False)
+
+    def predict(self, windows: Windows) -> Doubles:
+        """See `Fitted.predict`. One thread, so that equal windows give equal bits. Raises `DataError`."""
+        check_windows(windows, self)
+        out = np.empty((len(windows), self.shape.horizon, len(self.shape.quantiles)))
+        with apply_threads(1), torch.inference_mode():
+            for start in range(0, len(windows), CHUNK):
+                batch = windows.batch(slice(start, start + CHUNK))
+                inputs = {name: torch.from_numpy(getattr(batch, name)) for name in self.shape.inputs}
+                out[start : start + CHUNK] = self.network(**inputs).numpy()
+        return out
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """See `Fitted.tensors`: copies of the network's parameters and buffers."""
+        return {name: tensor.numpy().copy() for name, tensor in self.network.state_dict().items()}
+
+
+def from_tensors(
+    spec: ModelSpec,
+    *,
+    task: Task,
+    view: View,
+    shape: Shape,
+    tensors: Mapping[str, npt.NDArray[Any]],
+    history: tuple[Mapping[str, Any], ...] = (),
+) -> TorchFitted:
+    """The model whose `tensors()` these are. Raises `BundleError` for a name, shape or type that differs."""
+    with torch.device("meta"):  # no memory, and no draw from anybody's generator
+        network = build(spec, shape, point="spread" in tensors)
+    wanted = network.state_dict()
+    if set(wanted) != set(tensors):
+        missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
+        raise BundleError(
+            f"these are not the weights of this {spec.name}: missing {missing or 'none'}, "
+            f"unknown {extra or 'none'}. Give the spec and the shape that the weights were learned with."
+        )
+    for name, tensor in wanted.items():
+        given = torch.from_numpy(np.array(tensors[name]))
+        if given.shape != tensor.shape or given.dtype != tensor.dtype:
+            raise BundleError(
+                f"{name} of {spec.name} should be {tuple(tensor.shape)} {tensor.dtype}; got "
+                f"{tuple(given.shape)} {given.dtype}. "
+                "Give the spec and the shape that the weights were learned with."
+            )
+        wanted[name] = given
+    network.load_state_dict(wanted, assign=True)
+    return TorchFitted(spec, task, view, shape, network, history)
+
+
+def check_windows(windows: Windows, fitted: TorchFitted) -> None:
+    """Raises `DataError` for windows unlike those it learned from, or a number beyond float32."""
+    found = shape_of(windows, fitted.task)
+    if found != fitted.shape:
+        raise DataError(
+            f"{fitted.spec.name} learned from windows of {fitted.shape}; got {found}. Give the view it has."
+        )
+    check_range(windows.y)
+
+
+def check_range(values: npt.NDArray[np.float64]) -> None:
+    """Raises `DataError` when the target holds a finite number that a network can't compute with."""
+    size = np.abs(values)
+    if (size > LARGEST).any():
+        worst = int(np.argmax(np.where(np.isfinite(size), size, 0.0)))
+        raise DataError(
+            f"the target holds {values[worst]:g} in row {worst}; networks compute in float32, "
+            f"up to {LARGEST:g}. Repair the value or bring the target in larger units."
+        )

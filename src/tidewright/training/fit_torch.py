@@ -1,0 +1,174 @@
+"""`fit_torch`: windows of the training part, scalings fitted on it, the epoch loop, and the learned network.
+
+N windows, L lookback, H horizon, F features, Q quantiles, S series.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Cutoffs, Split
+from tidewright.data.task import Task
+from tidewright.features.view import View
+from tidewright.features.windows import Windows, cut_windows
+from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.models.torch.fitted import TorchFitted, check_range
+from tidewright.models.torch.network import ForecastNet, build, standardise
+from tidewright.models.torch.shape import shape_of
+from tidewright.runtime import Runtime, apply_threads, detect_runtime
+from tidewright.training.checkpoint import hold_checkpoint
+from tidewright.training.events import Callback
+from tidewright.training.gather import open_source
+from tidewright.training.spec import TrainSpec
+from tidewright.training.torch_loop import Course, train_network
+
+CALIBRATION = 4096  # training windows that the usual scale and residual quantiles are taken from
+LEAST = 2  # rows of history that a window of a short series needs
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Lesson:
+    """The windows that are learned from and judged on, and the flat rows that scalings are fitted on."""
+
+    training: Windows
+    judging: Windows
+    rows: npt.NDArray[np.bool_]
+
+
+def fit_torch(
+    spec: ModelSpec,
+    *,
+    panel: Panel,
+    split: Split,
+    task: Task,
+    view: View,
+    train: TrainSpec,
+    callbacks: tuple[Callback, ...] = (),
+    deadline: float | None = None,
+    checkpoint: Path | None = None,
+    runtime: Runtime | None = None,
+) -> TorchFitted:
+    """The learned network. Equal specs, data and machine kind give equal bits (on the CPU, one fit a process
+    at a time: dropout draws from torch's own generator, which is seeded here and put back afterwards).
+
+    `checkpoint` is a file that every epoch replaces, and from which a run that was killed goes on. Raises
+    `FitError`, `DataError`, `ShortSeriesError` and `ConfigError`.
+    """
+    runtime = runtime or detect_runtime()
+    device = runtime.device.used
+    check_range(panel.target)
+    lesson = _prepare(panel, split, task, view, train)
+    devices = [torch.cuda.current_device()] if device != "cpu" else []
+    key = spec_key(spec, train, view, task, digest_windows(lesson.training, lesson.judging))
+    with (
+        apply_threads(runtime),
+        torch.random.fork_rng(devices),
+        hold_checkpoint(checkpoint, key) as held,
+    ):
+        torch.manual_seed(train.seed)
+        network = build(spec, shape_of(lesson.training, task), point=train.loss != "quantile")
+        _fit_scalings(network, lesson)
+        network.to(device)
+        course = Course(
+            model=spec.name,
+            key=spec_key(spec, train, view),
+            training=open_source(lesson.training, device=device),
+            judging=open_source(lesson.judging, device=device),
+            train=train,
+            callbacks=callbacks,
+            deadline=deadline,
+            device=device,
+        )
+        progress = train_network(network, course, checkpoint=held)
+        network.to("cpu").eval()
+        if network.point:
+            network.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
+    return TorchFitted(spec, task, view, network.shape, network, progress.history)
+
+
+def training_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs) -> Windows:
+    """The windows to learn from: those with a whole lookback; padded ones of series too short for any."""
+    windows = cut_windows(panel, view, horizon=horizon, cutoffs=cutoffs, least=min(LEAST, view.lookback))
+    whole = windows.rows - windows.offsets[windows.series] >= view.lookback - 1
+    has_whole = np.zeros(len(windows.offsets) - 1, dtype=np.bool_)
+    has_whole[windows.series[whole]] = True
+    return windows.subset(np.flatnonzero(whole | ~has_whole[windows.series]))
+
+
+def measure_spread(network: ForecastNet, windows: Windows) -> npt.NDArray[np.float32]:
+    """Residual quantiles [H, Q] of the point on training windows, standardised; the median is held at 0."""
+    source = open_source(_evenly(windows, CALIBRATION))
+    with torch.inference_mode():
+        inputs, labels = source.batch(torch.arange(len(source)))
+        point, mean, scale = network.score(**inputs)
+        residual = ((labels - mean) / scale - point[:, :, 0]).numpy().astype(np.float64)
+    levels = np.asarray(network.shape.quantiles)
+    spread = np.zeros((network.shape.horizon, len(levels)))
+    for step in range(network.shape.horizon):
+        seen = residual[np.isfinite(residual[:, step]), step]
+        if seen.size:
+            spread[step] = np.quantile(seen, levels)
+    below, above = levels < 0.5, levels > 0.5
+    held = np.where(below, np.minimum(spread, 0.0), np.where(above, np.maximum(spread, 0.0), 0.0))
+    return held.astype(np.float32)
+
+
+def digest_windows(*parts: Windows) -> str:
+    """Sixteen hexadecimal digits that name everything that some windows can show."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        for array in (part.y, part.past, part.known, part.static, part.offsets, part.rows):
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _prepare(panel: Panel, split: Split, task: Task, view: View, train: TrainSpec) -> _Lesson:
+    training = training_windows(panel, view, horizon=task.horizon, cutoffs=split.train)
+    judging = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
+    return _Lesson(training, _evenly(judging, train.judged), panel.positions <= split.train.last)
+
+
+def _fit_scalings(network: ForecastNet, lesson: _Lesson) -> None:
+    """Puts every covariate's mean and scale over the training rows, and a window's usual scale, in place."""
+    windows = lesson.training
+    tables = {
+        "past": windows.past[lesson.rows],
+        "known": windows.known[lesson.rows],
+        "static": windows.static[np.unique(windows.series)],
+    }
+    for name in network.shape.inputs[1:]:
+        mean, scale = _moments(tables[name])
+        getattr(network, f"{name}_mean").copy_(torch.from_numpy(mean))
+        getattr(network, f"{name}_scale").copy_(torch.from_numpy(scale))
+    history = torch.from_numpy(_evenly(windows, CALIBRATION).batch().target)
+    _, _, _, scale_seen = standardise(history, torch.zeros(()))  # 0: does not move
+    moving = scale_seen[scale_seen > 0]
+    if len(moving):
+        network.usual_scale.copy_(moving.median())
+
+
+def _moments(table: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and scale [F] of each column's finite values; 0 and 1 where it has none, 1 if it is constant."""
+    values = table.astype(np.float64)
+    seen = np.isfinite(values)
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, values, 0.0).sum(axis=0) / count
+    centred = np.where(seen, values - mean, 0.0)
+    scale = np.sqrt((centred**2).sum(axis=0) / count)
+    moves = scale > 1e-6 * np.maximum(np.abs(mean), 1e-30)
+    return mean.astype(np.float32), np.where(moves, scale, 1.0).astype(np.float32)
+
+
+def _evenly(windows: Windows, most: int) -> Windows:
+    """At most `most` windows, evenly spaced in the order of series and time."""
+    if len(windows) <= most:
+        return windows
+    return windows.subset(np.linspace(0, len(windows) - 1, most).astype(np.int64))

@@ -1,0 +1,186 @@
+"""The one epoch loop of torch networks: in memory, seeded, checkpointed, with the best weights at its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from tidewright.errors import FitError
+from tidewright.models.torch.network import ForecastNet
+from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, pack_state, pick, unpack_state
+from tidewright.training.events import Callback, EpochEnded, emit
+from tidewright.training.gather import Source
+from tidewright.training.losses import Loss, open_loss
+from tidewright.training.optimizers import open_optimizer
+from tidewright.training.spec import TrainSpec
+
+JUDGE_CHUNK = 1024  # validation windows at once: bounds the memory of a recurrent network's states
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Course:
+    """What a run never changes: who learns (`model`, `key`: for events), from what, how, until when."""
+
+    model: str
+    key: str
+    training: Source
+    judging: Source
+    train: TrainSpec
+    callbacks: tuple[Callback, ...] = ()
+    deadline: float | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Learner:
+    """What changes from step to step: the network, its optimiser and the shuffle."""
+
+    network: ForecastNet
+    optimizer: Optimizer
+    shuffle: torch.Generator
+
+
+def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoint | None = None) -> Progress:
+    """Teaches the network in place and leaves the weights of its best epoch in it.
+
+    Draws (dropout) come from torch's own generator, the shuffle from one that is seeded by the spec. With a
+    checkpoint every epoch is saved before any callback hears of it, and a run that finds one goes on from it,
+    with the same bits. A callback's exception ends the run and is passed on. Raises `FitError` when the loss
+    is no longer finite.
+    """
+    hand = Learner(network, open_optimizer(course.train, network.parameters()), torch.Generator())
+    hand.shuffle.manual_seed(course.train.seed)
+    learn = open_loss(
+        course.train.loss, network.shape.quantiles, complete=course.training.complete, device=course.device
+    )
+    judge = open_loss(
+        course.train.loss, network.shape.quantiles, complete=course.judging.complete, device=course.device
+    )
+    progress, best = Progress(), snapshot(network)
+    saved = checkpoint.load() if checkpoint else None
+    if saved:
+        progress, tensors = saved
+        best = _restore(hand, tensors, course.device)
+    while not progress.stopped:
+        started = time.monotonic()
+        trained = run_epoch(hand, course, learn)
+        judged = measure_loss(network, course.judging, judge)
+        _check_finite(trained, judged, progress.epoch + 1, course.train)
+        before = progress.best
+        progress = advance(progress, trained, judged, time.monotonic() - started, course)
+        if progress.best < before:
+            best = snapshot(network)
+        if checkpoint:
+            checkpoint.save(progress, _pack(hand, best, course.device))
+        seconds = float(progress.history[-1]["seconds"])
+        emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
+    network.load_state_dict(best)
+    return progress
+
+
+def run_epoch(hand: Learner, course: Course, measure: Loss) -> float:
+    """One epoch of steps; the mean training loss."""
+    network, optimizer, clip = hand.network, hand.optimizer, course.train.clip
+    parameters = list(network.parameters())
+    total = torch.zeros((), device=course.device)
+    batches = draw_batches(len(course.training), course.train, hand.shuffle)
+    network.train()
+    for index in batches:
+        inputs, labels = course.training.batch(index.to(course.device))
+        optimizer.zero_grad()
+        loss_sum, count = measure(network, inputs, labels)
+        loss = loss_sum / count
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+        if clip < math.inf:
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        total += loss.detach()
+    return float(total) / len(batches)
+
+
+def draw_batches(count: int, train: TrainSpec, shuffle: torch.Generator) -> tuple[Tensor, ...]:
+    """One epoch's batches of window numbers: full ones up to `steps`, or all windows in even parts."""
+    order = torch.randperm(count, generator=shuffle)
+    most = train.steps * train.batch_size
+    if count >= most:
+        return tuple(torch.split(order[:most], train.batch_size))
+    return tuple(torch.tensor_split(order, -(-count // train.batch_size)))
+
+
+def measure_loss(network: ForecastNet, source: Source, measure: Loss) -> float:
+    """The mean loss over all windows of a source, in evaluation mode."""
+    network.eval()
+    total, labels_seen = 0.0, 0
+    with torch.inference_mode():
+        for index in torch.split(torch.arange(len(source), device=source.begins.device), JUDGE_CHUNK):
+            loss, count = measure(network, *source.batch(index))
+            total, labels_seen = total + float(loss), labels_seen + int(count)
+    return total / max(labels_seen, 1)
+
+
+def advance(progress: Progress, trained: float, judged: float, seconds: float, course: Course) -> Progress:
+    """The progress after one more epoch, and whether that was the last."""
+    train, epoch = course.train, progress.epoch + 1
+    gained = judged < progress.reference * (1.0 - train.least_gain) or epoch == 1
+    waited = 0 if gained else progress.waited + 1
+    stopped = ""
+    if epoch >= train.epochs:
+        stopped = "epochs"
+    elif waited >= train.patience:
+        stopped = "patience"
+    elif course.deadline is not None and time.monotonic() >= course.deadline:
+        stopped = "deadline"
+    record = {
+        "epoch": epoch,
+        "train_loss": trained,
+        "validation_loss": judged,
+        "seconds": seconds,
+        "stopped": stopped,
+    }
+    return replace(
+        progress,
+        epoch=epoch,
+        best=min(progress.best, judged),
+        reference=judged if gained else progress.reference,
+        waited=waited,
+        stopped=stopped,
+        history=(*progress.history, record),
+    )
+
+
+def snapshot(network: ForecastNet) -> Tensors:
+    """A copy of all weights and buffers."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _pack(hand: Learner, best: Tensors, device: str) -> Tensors:
+    packed = pack_state(hand.network, hand.optimizer)
+    packed |= {f"best.{name}": tensor for name, tensor in best.items()}
+    packed |= {"random.shuffle": hand.shuffle.get_state(), "random.draws": torch.get_rng_state()}
+    if device != "cpu":
+        packed["random.device"] = torch.cuda.get_rng_state(device)
+    return packed
+
+
+def _restore(hand: Learner, tensors: Tensors, device: str) -> Tensors:
+    """Puts a saved run back; its best weights."""
+    unpack_state(tensors, hand.network, hand.optimizer)
+    hand.shuffle.set_state(tensors["random.shuffle"])
+    torch.set_rng_state(tensors["random.draws"])
+    if device != "cpu":
+        torch.cuda.set_rng_state(tensors["random.device"], device)
+    return {name: tensor.to(device) for name, tensor in pick(tensors, "best.").items()}
+
+
+def _check_finite(trained: float, judged: float, epoch: int, train: TrainSpec) -> None:
+    if not (math.isfinite(trained) and math.isfinite(judged)):
+        raise FitError(
+            f"the loss is no longer finite in epoch {epoch} (training {trained}, validation {judged}) at "
+            f"learning rate {train.learning_rate:g} with {train.optimizer}. Try a tenth of that rate, or a "
+            f"smaller clip than {train.clip:g}."
+        )
