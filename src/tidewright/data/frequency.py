@@ -108,7 +108,9 @@ class Frequency:
             return position, rest == 0
         if self.unit == "month":
             position = _months(times) - _months(np.array([self.anchor]))[0]
-            return position // self.count, (self.times(position // self.count) == times)
+            position = position // self.count
+            here = self.times(position)
+            return position - (here > times), here == times
         days = times.astype("datetime64[us]").astype("datetime64[D]")
         if self.unit == "business":
             start = np.datetime64(self.anchor, "us").astype("datetime64[D]")

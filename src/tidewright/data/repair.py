@@ -14,8 +14,8 @@ from tidewright.data.times import Announce
 from tidewright.errors import DataError
 
 Codes = npt.NDArray[np.int32]
-ID = "__id"  # the series ids of every clean table, also when the user has no series column
-_CODE, _POSITION = "__code", "__position"
+ID = "\0id"  # the series ids of every clean table; no column of a user has a null character in its name
+_CODE, _POSITION = "\0code", "\0position"
 
 
 def sort_rows(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> pl.DataFrame:
