@@ -1,0 +1,1 @@
+"""How options are found: spaces written in YAML, a search that keeps its budget and never sees the test."""

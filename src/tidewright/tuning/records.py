@@ -1,0 +1,80 @@
+"""The three records that a point of a space changes: what the model is, how it learns, what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from tidewright.errors import ConfigError
+from tidewright.features.view import View
+from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.training.spec import TrainSpec
+
+Record = TypeVar("Record")
+
+# Which records each family of models heeds: an option that changes nothing is not searched.
+RECORDS_OF_KIND: dict[str, tuple[str, ...]] = {
+    "floor": ("model",),
+    "trees": ("model", "view"),
+    "torch": ("model", "train", "view"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What one trial learns: the three records."""
+
+    spec: ModelSpec
+    train: TrainSpec
+    view: View
+
+    @property
+    def key(self) -> str:
+        """The twelve digits that name the three records."""
+        return spec_key(self.spec, self.train, self.view)
+
+    def value(self, address: str) -> Any:
+        """The value of one option, by its address (`model.hidden`)."""
+        record, _, option = address.partition(".")
+        owner: Any = {"model": self.spec, "train": self.train, "view": self.view}[record]
+        return getattr(owner, option)
+
+    def change(self, point: Mapping[str, Any]) -> Candidate:
+        """The same records with the point's options set. Raises `ConfigError`."""
+        changes: dict[str, dict[str, Any]] = {"model": {}, "train": {}, "view": {}}
+        for address, value in point.items():
+            record, _, option = address.partition(".")
+            changes[record][option] = value
+        return Candidate(
+            change_record(self.spec, changes["model"]),
+            change_record(self.train, changes["train"]),
+            change_record(self.view, changes["view"]),
+        )
+
+
+def change_record(record: Record, options: Mapping[str, Any]) -> Record:
+    """A frozen record with some options set, each checked against its type. Raises `ConfigError`.
+
+    >>> change_record(TrainSpec(), {"epochs": 3}).epochs
+    3
+    >>> change_record(TrainSpec(), {"epochs": 2.5})
+    Traceback (most recent call last):
+        ...
+    tidewright.errors.ConfigError: epochs: Input should be a valid integer, ...; got 2.5.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if not options:
+        return record
+    values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+    try:
+        changed: Record = TypeAdapter(type(record)).validate_python({**values, **options})
+    except ValidationError as error:
+        first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, ConfigError):  # the record's own check, with its own message
+            raise own from error
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{place}: {first['msg']}; got {first['input']!r}.") from error
+    return changed
