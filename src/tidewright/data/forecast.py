@@ -11,6 +11,7 @@ import polars as pl
 
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Native, Panel, Roles
+from tidewright.errors import ColumnError
 
 CUTOFF, MODEL = "cutoff", "model"
 
@@ -46,20 +47,24 @@ def level_names(levels: tuple[float, ...]) -> list[str]:
 def tabulate(
     panel: Panel, values: npt.NDArray[np.floating[Any]], *, rows: Ints, levels: tuple[float, ...], model: str
 ) -> Forecast:
-    """A Forecast from values [N, H, Q] made at the flat rows `rows` [N] of a panel (each row is a cutoff)."""
-    from tidewright.data.build import times_column
+    """A Forecast from values [N, H, Q] made at the flat rows `rows` [N] of a panel (each row is a cutoff).
 
+    Raises `ColumnError` where the panel's series or time column has the name of one of the table's own.
+    """
     count, horizon, _ = values.shape
+    names = level_names(levels)
+    for name in (panel.roles.series, panel.roles.time):
+        if name in (CUTOFF, MODEL, *names):
+            raise ColumnError(f"the column '{name}' has a name that a forecast's table needs. Rename it.")
     cutoffs = panel.positions[rows]
     positions = (cutoffs[:, None] + np.arange(1, horizon + 1)).reshape(-1)
-    dtype = panel.table[panel.roles.time].dtype
     columns: dict[str, Any] = {}
     if panel.roles.series is not None:
         ids = panel.table[panel.roles.series][rows]
         columns[panel.roles.series] = ids[np.repeat(np.arange(count), horizon)]
-    columns[CUTOFF] = times_column(panel.frequency, np.repeat(cutoffs, horizon), dtype)
-    columns[panel.roles.time] = times_column(panel.frequency, positions, dtype)
-    for q, name in enumerate(level_names(levels)):
+    columns[CUTOFF] = panel.moments(np.repeat(cutoffs, horizon))
+    columns[panel.roles.time] = panel.moments(positions)
+    for q, name in enumerate(names):
         columns[name] = np.ascontiguousarray(values[:, :, q]).reshape(-1).astype(np.float64)
     table = pl.DataFrame(columns).with_columns(pl.lit(model).alias(MODEL))
     return Forecast(table, panel.roles, levels, panel.native)

@@ -1,6 +1,7 @@
 """Splits in time: by grid position over the whole panel, with no label shared between the parts.
 
-A cutoff is the position of the last row that a window's inputs may hold; its labels are the H positions after it.
+A cutoff is the position of the last row that a window's inputs may hold; its labels are the H positions after
+it.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ class Cutoffs:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which cutoffs train, which validate and which test; `purge` positions lie between the last cutoff of a part and the
-    first of the next, at least the horizon, so that no label of one is a label of the other; `embargo` positions more.
+    """Which cutoffs train, which validate and which test.
 
+    The first cutoff of a part is `purge` + `embargo` positions after the last one of the part before it. The
+    purge is at least the horizon, so that no label of one part is a label of another.
     `test` is None for a fold of cross-validation.
     """
 
@@ -59,11 +61,15 @@ class Split:
         if self.test is not None:
             parts.append(("test", self.test))
         lines = [
-            f"{name:<10} {panel.time_at(c.first + 1)} to {panel.time_at(c.positions[-1] + self.horizon)}  ({len(c)} cutoffs, "
+            f"{name:<10} {panel.time_at(c.first + 1)} to {panel.time_at(c.positions[-1] + self.horizon)}  "
+            f"({len(c)} cutoffs, "
             f"every {c.stride})"
             for name, c in parts
         ]
-        lines.append(f"between parts: {self.purge} steps purged (horizon {self.horizon}), {self.embargo} steps of embargo")
+        lines.append(
+            f"between parts: {self.purge} steps purged (horizon {self.horizon}), {self.embargo} steps of "
+            "embargo"
+        )
         return "\n".join(lines)
 
 
@@ -77,19 +83,24 @@ def split_holdout(
     embargo: int = 0,
     stride: int | None = None,
 ) -> Split:
-    """The last `test` positions are the test, the `validation` positions before them validate, the rest trains.
+    """The last `test` positions are the test, the `validation` positions before them validate, the rest
+    trains.
 
-    By default each is 15 % of the span, at least twice the horizon. `stride` is the distance between scored cutoffs
-    (default: so that at most 250 are scored); training uses every cutoff. Raises `ShortSeriesError`.
+    By default each is 15 % of the span, at least twice the horizon. `stride` is the distance between scored
+    cutoffs (default: so that at most 250 are scored); training uses every cutoff. Raises `ShortSeriesError`.
     """
     first, last = panel.span
     length, horizon = last - first + 1, task.horizon
     usual = min(max(2 * horizon, round(0.15 * length)), max(horizon, (length - 2 * horizon) // 3))
     validation, test = usual if validation is None else validation, usual if test is None else test
     purge = _check_purge(purge, horizon, embargo)
+    if stride is not None and stride < 1:
+        raise ConfigError(f"stride is the distance between scored cutoffs, 1 or more; got {stride}.")
     for name, size in (("validation", validation), ("test", test)):
         if size < horizon:
-            raise ConfigError(f"{name} has {size} steps, less than the horizon {horizon}. Give it at least {horizon}.")
+            raise ConfigError(
+                f"{name} has {size} steps, less than the horizon {horizon}. Give it at least {horizon}."
+            )
     test_from, gap = last - test, purge - horizon + embargo
     valid_to = test_from - gap
     valid_from = valid_to - validation
@@ -97,7 +108,8 @@ def split_holdout(
     if train_to < first:
         need = validation + test + 2 * gap + horizon + 1
         raise ShortSeriesError(
-            f"the panel spans {length} steps, but validation {validation}, test {test} and horizon {horizon} need {need}. "
+            f"the panel spans {length} steps, but validation {validation}, test {test} and horizon {horizon} "
+            f"need {need}. "
             "Ask for a shorter horizon, or bring longer series."
         )
     return Split(
@@ -121,15 +133,21 @@ def split_rolling(
     window: Literal["expanding", "sliding"] = "expanding",
     until: int | None = None,
 ) -> tuple[Split, ...]:
-    """Walk-forward folds, oldest first: each validates on the next `validation` positions (default: the horizon).
+    """Walk-forward folds, oldest first: each validates on the next `validation` positions (default: the
+    horizon).
 
-    The last fold ends at `until` (default: the panel's end), so that folds can leave a test part out. A sliding window
-    keeps the training length of the first fold; an expanding one grows. Raises `ShortSeriesError`.
+    The last fold ends at `until` (default: the panel's end), so that folds can leave a test part out. A
+    sliding window keeps the training length of the first fold; an expanding one grows. Raises
+    `ShortSeriesError`.
     """
     if folds < 1:
         raise ConfigError(f"folds is the number of walk-forward folds, 1 or more; got {folds}.")
-    first, last = panel.span
-    last = last if until is None else until
+    first, end = panel.span
+    last = end if until is None else until
+    if last > end:
+        raise ConfigError(
+            f"the folds would end at position {last}, but the panel's last value stands at {end}."
+        )
     validation = task.horizon if validation is None else validation
     purge = _check_purge(purge, task.horizon, embargo)
     if validation < task.horizon:
@@ -138,7 +156,8 @@ def split_rolling(
     ends = [start - purge - embargo for start in starts]
     if ends[0] < first:
         raise ShortSeriesError(
-            f"{folds} folds of {validation} steps with a purge of {purge} leave no training part in {last - first + 1} steps. "
+            f"{folds} folds of {validation} steps with a purge of {purge} leave no training part in "
+            f"{last - first + 1} steps. "
             "Ask for fewer or shorter folds."
         )
     size = ends[0] - first
@@ -163,7 +182,9 @@ def without_test(split: Split) -> Split:
 def _check_purge(purge: int | None, horizon: int, embargo: int) -> int:
     purge = horizon if purge is None else purge
     if purge < horizon:
-        raise ConfigError(f"purge {purge} is less than the horizon {horizon}: labels would be shared between the parts.")
+        raise ConfigError(
+            f"purge {purge} is less than the horizon {horizon}: labels would be shared between the parts."
+        )
     if embargo < 0:
         raise ConfigError(f"embargo is a number of steps, 0 or more; got {embargo}.")
     return purge

@@ -18,7 +18,8 @@ class TaskKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A horizon of H steps, and the quantile levels (Q), ascending, with the median among them: it is the point forecast.
+    """A horizon of H steps, and the quantile levels (Q), ascending, with the median among them: it is the
+    point forecast.
 
     >>> Task(horizon=8).quantiles
     (0.1, 0.5, 0.9)

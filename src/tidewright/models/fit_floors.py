@@ -242,6 +242,6 @@ def _usual_lookbacks(parts: _Parts) -> tuple[int, ...]:
     windows.
     """
     season = max(parts.season, 4)
-    limit = min((parts.split.train.last - parts.split.train.first + 1) // 2, LONGEST)
+    limit = min((parts.split.train.last - parts.split.train.first + 1) * 2 // 3, LONGEST)
     found = [n * season for n in (1, 2, 4, 7, 14, 21) if n * season <= limit]
     return tuple(found or sorted({max(2, limit // n) for n in (8, 4, 2, 1)}))

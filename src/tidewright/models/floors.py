@@ -101,19 +101,32 @@ def median_observed(past: Doubles) -> Doubles:
 
 
 def forecast_seasonal(past: Doubles, *, period: int, horizon: int) -> Doubles:
-    """The last observed value of the same season [N, H]; where a season has none, the last observed value.
+    """The value a period before each step [N, H]; a missing one takes the last observed value before it.
 
-    >>> forecast_seasonal(np.array([[1.0, 2.0, 3.0, np.nan]]), period=2, horizon=3)
-    array([[3., 2., 3.]])
+    Where nothing was observed before it either (the lookback begins there), the last observed value of all.
+
+    >>> forecast_seasonal(np.array([[1.0, 2.0, np.nan, 4.0]]), period=2, horizon=3)
+    array([[2., 4., 2.]])
     """
-    count = past.shape[0]
-    cycles = -(-past.shape[1] // period)
-    padded = np.full((count, cycles * period), np.nan)
-    padded[:, cycles * period - past.shape[1] :] = past
-    by_season = padded.reshape(count, cycles, period).transpose(0, 2, 1).reshape(count * period, cycles)
-    season = last_observed(by_season).reshape(count, period)
-    season = np.where(np.isnan(season), last_observed(past)[:, None], season)
-    return season[:, np.arange(horizon) % period]
+    missing = max(period - past.shape[1], 0)
+    padded = np.pad(past, ((0, 0), (missing, 0)), constant_values=np.nan) if missing else past
+    cycle = carry_forward(padded)[:, -period:]
+    cycle = np.where(np.isnan(cycle), last_observed(past)[:, None], cycle)
+    return np.asarray(cycle[:, np.arange(horizon) % period])
+
+
+def carry_forward(past: Doubles) -> Doubles:
+    """Each missing value of a row [N, L] replaced by the last observed one before it; NaN where there is
+    none.
+
+    >>> carry_forward(np.array([[np.nan, 2.0, np.nan, np.nan]]))
+    array([[nan,  2.,  2.,  2.]])
+    """
+    seen = ~np.isnan(past)
+    if seen.all():
+        return past
+    place = np.maximum.accumulate(np.where(seen, np.arange(past.shape[1]), 0), axis=1)
+    return np.asarray(np.take_along_axis(past, place, axis=1))
 
 
 def forecast_drift(past: Doubles, *, horizon: int) -> Doubles:
