@@ -137,7 +137,7 @@ CASES = {
     "hourly data called daily": Case(
         HOURLY,
         FrequencyError,
-        ("'a'", "2024-01-01 01:00", "off the grid 1d", "commonest gap is 1h"),
+        ("'a'", "2024-01-01 01:00", "off the grid 1d", "commonest gap is 1h", "aggregate"),
         options={"frequency": "1d"},
     ),
     "daily data called hourly": Case(
@@ -149,7 +149,7 @@ CASES = {
     "daily data called monthly": Case(
         good(),
         FrequencyError,
-        ("'a'", "2024-01-01", "off the grid 1mo", "same day"),
+        ("'a'", "2024-01-01", "off the grid 1mo", "aggregate"),
         options={"frequency": "1mo"},
     ),
     "series of different frequencies": Case(
@@ -309,7 +309,10 @@ CASES = {
         options={"calendar": "XNYSE"},
     ),
     "weekends on an exchange": Case(
-        good(), FrequencyError, ("'a'", "off the grid XNYS", "closed"), options={"calendar": "XNYS"}
+        good(),
+        FrequencyError,
+        ("'a'", "off the grid XNYS", "without a session"),
+        options={"calendar": "XNYS"},
     ),
     "a calendar for hourly data": Case(
         HOURLY, FrequencyError, ("'1h'", "trading day"), options={"calendar": "XNYS", "frequency": "1h"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import re
 from collections.abc import Callable
 from typing import Any
@@ -267,3 +268,41 @@ def test_a_message_never_shows_more_than_one_place_of_many() -> None:
         Panel.from_table(pl.DataFrame(columns), **ROLES)
     assert len(str(raised.value)) < 300
     assert re.search(r"80 such rows", str(raised.value))
+
+
+def test_a_lazy_table_is_read_and_a_broken_one_says_why() -> None:
+    lazy = pl.DataFrame(good()).lazy()
+    assert Panel.from_table(lazy, **ROLES).n_series == 2
+    with pytest.raises(DataError, match=r"the lazy table can't be computed: unable to find column"):
+        Panel.from_table(lazy.select("price"), **ROLES)
+
+
+def test_an_arrow_batch_and_wide_decimals_are_read() -> None:
+    wide = pa.array([decimal.Decimal(str(v)) for v in good()["sold"]], pa.decimal256(40, 2))
+    batch = pa.RecordBatch.from_pydict({**good(), "sold": wide})
+    panel = Panel.from_table(batch, **ROLES)
+    np.testing.assert_array_equal(panel.target, good()["sold"])
+    assert isinstance(panel.to_native(), pa.Table)
+
+
+def test_a_column_may_have_any_text_as_its_name() -> None:
+    frame = pl.DataFrame(good()).rename({"sold": ""})
+    np.testing.assert_array_equal(Panel.from_table(frame, **{**ROLES, "target": ""}).target, good()["sold"])
+
+
+@pytest.mark.parametrize("name", [0, None])
+def test_a_column_that_is_not_named_by_text_is_refused(name: Any) -> None:
+    with pytest.raises(ColumnError, match=f"named by its text; got {name}. Write '{name}'"):
+        Panel.from_table(pl.DataFrame(good()), **{**ROLES, "time": name})
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame(), pl.DataFrame(), pa.table({})])
+def test_a_table_without_columns_says_so(table: Any) -> None:
+    with pytest.raises(DataError, match="the table has no columns"):
+        Panel.from_table(table, **ROLES)
+
+
+def test_dates_before_the_calendar_are_told_where_it_begins() -> None:
+    frame = pl.DataFrame({"day": [dt.date(1960, 1, d) for d in (4, 5, 6, 7)], "sold": [1, 2, 3, 4]})
+    with pytest.raises(FrequencyError, match=r"1960-01-04.*off the grid XNYS.*known from 1970-01-02 on"):
+        Panel.from_table(frame, **ALONE, calendar="XNYS")

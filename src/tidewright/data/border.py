@@ -24,7 +24,7 @@ def to_polars(data: Any) -> tuple[pl.DataFrame, Native]:
     if isinstance(data, pl.DataFrame):
         return data, "polars"
     if isinstance(data, pl.LazyFrame):
-        return data.collect(), "polars"
+        return _collect(data), "polars"
     return _from_other(data)
 
 
@@ -33,6 +33,13 @@ def to_native(table: pl.DataFrame, native: Native) -> Any:
     if native == "pandas":
         return table.to_pandas()
     return table.to_arrow() if native == "pyarrow" else table
+
+
+def _collect(query: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return pl.DataFrame(query.collect())
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the lazy table can't be computed: {str(error).splitlines()[0]}") from error
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -74,6 +81,8 @@ def _from_other(data: Any) -> tuple[pl.DataFrame, Native]:
     import narwhals as nw
     from narwhals.exceptions import NarwhalsError
 
+    if type(data).__module__.startswith("pyarrow") and type(data).__name__ == "RecordBatch":
+        data = _batch_to_table(data)
     doubled = _doubled(data)
     if doubled is not None:
         _refuse_doubled(doubled)
@@ -83,11 +92,28 @@ def _from_other(data: Any) -> tuple[pl.DataFrame, Native]:
         raise DataError(f"a table is needed, got {type(data).__name__}. Give {_KINDS}.") from error
     native: Native = "pyarrow" if frame.implementation.is_pyarrow() else "pandas"
     try:
+        if native == "pyarrow":
+            return pl.DataFrame(pl.from_arrow(_narrow_decimals(data))), native
         return (_pandas_to_polars(data) if frame.implementation.is_pandas() else frame.to_polars()), native
     except DataError:
         raise
     except (NarwhalsError, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the table can't be read: {str(error).splitlines()[0]}") from error
+
+
+def _batch_to_table(batch: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.Table.from_batches([batch])
+
+
+def _narrow_decimals(table: Any) -> Any:
+    """Decimals of 256 bits, which polars has not, as float64."""
+    import pyarrow as pa
+
+    wide = {field.name for field in table.schema if pa.types.is_decimal256(field.type)}
+    fields = [field.with_type(pa.float64()) if field.name in wide else field for field in table.schema]
+    return table.cast(pa.schema(fields)) if wide else table
 
 
 def _doubled(data: Any) -> str | None:

@@ -92,7 +92,7 @@ def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announ
     numeric = (roles.target, *roles.past, *roles.known)
     columns += [clean_number(given, c, roles=roles, announce=announce).alias(c) for c in numeric]
     columns += [clean_static(given, c, roles=roles, announce=announce).alias(c) for c in roles.static]
-    return pl.DataFrame(columns)
+    return pl.DataFrame({column.name: column for column in columns})
 
 
 def _check_observed(panel: Panel) -> None:

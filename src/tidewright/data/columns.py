@@ -17,7 +17,11 @@ _ABSENT = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None",
 
 def check_roles(table: pl.DataFrame, *, roles: Roles) -> None:
     """Every column that has a role is there and has just one."""
+    if not table.columns:
+        raise DataError("the table has no columns. Bring one with times and a target at least.")
     for name in roles.columns:
+        if not isinstance(name, str):
+            raise ColumnError(f"a column is named by its text; got {name!r}. Write '{name}'.")
         if name not in table.columns:
             raise ColumnError(explain_unknown("column", name, table.columns) + _hint_separator(table))
         if roles.columns.count(name) > 1:

@@ -28,6 +28,11 @@ _MONTH_DAYS = {
     **dict.fromkeys(range(365, 367), 12),
 }
 
+_REMEDIES = {
+    "business": "Drop the rows on weekends, or ask for '1d'.",
+    "month": "Give every row the same day of its month (the first, or the last), not the last trading day.",
+}
+
 
 def find_frequency(
     times: Ints, codes: Codes, *, asked: str | None, calendar: str | None, steps: bool, names: Sequence[Any]
@@ -187,7 +192,7 @@ def _check_fit(frequency: Frequency, times: Ints, codes: Codes, names: Sequence[
             f"series {names[codes[row]]!r} has a row at {format_time(int(times[row]), frequency)}, which "
             "is off the "
             f"grid {frequency.name} ({int((~fits).sum())} such rows{_seen(frequency, times, codes)}). "
-            f"{_remedy(frequency, times)}"
+            f"{_remedy(frequency, times, codes)}"
         )
     doubled = (np.diff(positions) == 0) & (np.diff(codes) == 0)
     if doubled.any():
@@ -240,23 +245,24 @@ def _seen(frequency: Frequency, times: Ints, codes: Codes) -> str:
     return f"; the commonest gap is {_span(_commonest(gaps), frequency.unit == 'step')}" if gaps.size else ""
 
 
-def _remedy(frequency: Frequency, times: Ints) -> str:
-    clock = bool((times % DAY != 0).any())
-    if frequency.unit in ("session", "business") and clock:
+def _remedy(frequency: Frequency, times: Ints, codes: Codes) -> str:
+    gaps = np.diff(times)[np.diff(codes) == 0]
+    step = int(frequency.times(np.array([1]))[0] - frequency.times(np.array([0]))[0])
+    if frequency.unit in ("fixed", "month") and gaps.size and _commonest(gaps) < 0.9 * step:
+        return "Give the frequency that the rows have, or aggregate them first."
+    if frequency.unit in ("session", "business") and bool((times % DAY != 0).any()):
         return "This grid has one row a day: give dates without a clock time."
     if frequency.unit == "session":
-        return "Check the calendar, or drop the rows on days that the exchange was closed."
-    if frequency.unit == "business":
-        return "Drop the rows on weekends, or ask for '1d'."
-    if frequency.unit == "month":
-        return "Give every row the same day of its month (the first, or the last), not the last trading day."
+        first = format_time(int(frequency.times(np.array([0]))[0]))
+        return f"Check the calendar (known from {first} on), or drop the rows on days without a session."
     if frequency.unit == "fixed" and frequency.count <= DAY:
         return (
-            "If these are local times with daylight saving, give them with their time zone; else check "
-            "the times, "
+            "If these are local times with daylight saving, give them with their time zone; else check the times, "
             "or give the frequency that they have."
         )
-    return "Bring all series to the same days, or give the frequency that they have."
+    return _REMEDIES.get(
+        frequency.unit, "Bring all series to the same days, or give the frequency that they have."
+    )
 
 
 def _day(times: Ints) -> int:
