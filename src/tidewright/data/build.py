@@ -11,7 +11,6 @@ import polars as pl
 
 from tidewright.data.border import to_polars
 from tidewright.data.columns import check_roles, clean_ids, clean_number, clean_static
-from tidewright.data.frequency import Frequency, Ints
 from tidewright.data.grid import find_frequency
 from tidewright.data.panel import Panel, Repair, Roles
 from tidewright.data.repair import ID, drop_repeated, fill_gaps, sort_rows
@@ -79,11 +78,6 @@ def extend_panel(panel: Panel, *, steps: int) -> Panel:
         offsets=panel.offsets + np.concatenate([[0], np.cumsum(extra)]),
         positions=np.concatenate([panel.positions, positions])[order],
     )
-
-
-def times_column(grid: Frequency, positions: Ints, dtype: pl.DataType) -> pl.Series:
-    """The times at grid positions in a type; `Panel.moments` also knows a panel's wall times."""
-    return write_times(grid, positions, dtype=dtype, local=False)
 
 
 def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announce) -> pl.DataFrame:

@@ -257,8 +257,8 @@ def _remedy(frequency: Frequency, times: Ints, codes: Codes) -> str:
         return f"Check the calendar (known from {first} on), or drop the rows on days without a session."
     if frequency.unit == "fixed" and frequency.count <= DAY:
         return (
-            "If these are local times with daylight saving, give them with their time zone; else check the times, "
-            "or give the frequency that they have."
+            "If these are local times with daylight saving, give them with their time zone; else check the "
+            "times, or give the frequency that they have."
         )
     return _REMEDIES.get(
         frequency.unit, "Bring all series to the same days, or give the frequency that they have."
