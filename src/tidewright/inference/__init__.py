@@ -1,0 +1,1 @@
+"""Sessions: an opened bundle that answers, on the backend that serves best here."""

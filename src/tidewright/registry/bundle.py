@@ -1,0 +1,247 @@
+"""`Bundle`: a fitted model sealed in a folder: its graph, weights, schema, an example with its answer, and a
+card.
+
+No byte of it is used before its sha256 was compared, and nothing in it runs, names a class or points
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.panel import Panel, Roles
+from tidewright.data.splits import Split
+from tidewright.errors import BundleError, ConfigError
+from tidewright.features.windows import Batch, Doubles
+from tidewright.models.fitted import Fitted
+from tidewright.models.floors import Floor
+from tidewright.optional import require
+from tidewright.registry.card import write_card
+from tidewright.registry.manifest import Manifest, Schema, Trained, Widths, from_plain, to_plain
+from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, read_verified, seal
+from tidewright.registry.write import write_folder
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SHOWN = 8  # windows in the example
+ANSWER = "answer"
+_PACKAGES = ("tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm")
+
+Scores = Mapping[str, float] | Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A verified bundle: where it was, its digest (of its content alone), what it says of itself, and its
+    bytes.
+    """
+
+    folder: Path
+    digest: str
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    @property
+    def graph(self) -> bytes:
+        """The ONNX graph, checked."""
+        return self.files[GRAPH]
+
+    @property
+    def card(self) -> str:
+        """The model card, in Markdown."""
+        return self.files[CARD].decode()
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Every learned number, by name."""
+        return _read_tensors(self.files[WEIGHTS], name=WEIGHTS)
+
+    def example(self) -> tuple[Batch, Doubles]:
+        """A few windows, and the quantiles [N, H, Q] that the eager model gave for them."""
+        return _read_example(self.files[EXAMPLE], self.manifest)
+
+    def __repr__(self) -> str:
+        spec, grid = self.manifest.spec.name, self.manifest.schema.frequency.name
+        return f"Bundle({self.name!r}, {spec}, {grid}, {self.digest[:12]})"
+
+
+def save_bundle(
+    fitted: Fitted,
+    *,
+    panel: Panel,
+    folder: str | Path,
+    name: str | None = None,
+    split: Split | None = None,
+    metrics: Scores | None = None,
+    run: str | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Writes a fitted model as a bundle, in one step, and gives it back as it was read again.
+
+    `panel` is what it learned from (with `split`, its training part); `metrics` are its scores, or a mapping
+    of scores by model, floors among them; `run` is the id of its Run. Raises `ParityError` where the graph's
+    answers differ from the model's, and `BundleError` where the folder exists (unless `overwrite`) or can't
+    be written.
+    """
+    name = fitted.spec.name if name is None else name
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got "
+            f"{name!r}."
+        )
+    for package in ("onnx", "onnxruntime", "safetensors"):
+        require(package, extra="onnx", purpose="writing a bundle")
+    from tidewright.registry.check_graph import check_graph, read_widths
+    from tidewright.registry.export import to_onnx
+    from tidewright.registry.parity import check_parity
+    from tidewright.registry.trial_windows import real_windows
+
+    model = to_onnx(fitted)
+    graph = model.SerializeToString(deterministic=True)
+    real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
+    widths = Widths(**read_widths(model))
+    manifest = Manifest(
+        name=name,
+        spec=fitted.spec,
+        task=fitted.task,
+        view=fitted.view,
+        season=fitted.season if isinstance(fitted, Floor) else panel.frequency.season,
+        widths=widths,
+        schema=_schema(panel, widths, fitted),
+        parity=check_parity(fitted, graph, real=real),
+        data=_trained(panel, split),
+        versions=_versions(),
+        metrics=_scores(metrics, name),
+        run=run,
+    )
+    check_graph(graph, manifest)
+    files = {
+        GRAPH: graph,
+        WEIGHTS: _write_tensors(fitted.tensors()),
+        EXAMPLE: _write_example(fitted, real, manifest),
+        CARD: write_card(manifest).encode(),
+    }
+    write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
+    return load_bundle(folder)
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """The bundle in a folder, verified. Raises `TamperedError` naming the file that differs, `BundleError`
+    otherwise.
+    """
+    for package in ("onnx", "safetensors"):
+        require(package, extra="onnx", purpose="opening a bundle")
+    from tidewright.registry.check_graph import check_graph
+
+    content = read_verified(Path(folder))
+    manifest = from_plain(content.manifest)
+    check_graph(content.files[GRAPH], manifest)
+    return Bundle(Path(folder), content.digest, manifest, content.files)
+
+
+def _schema(panel: Panel, widths: Widths, fitted: Fitted) -> Schema:
+    """The columns that the model needs of the panel's."""
+    roles = panel.roles
+    calendar_only = widths.known == 2 * len(fitted.view.calendar)
+    used = Roles(
+        time=roles.time,
+        target=roles.target,
+        series=roles.series,
+        past=roles.past if widths.past else (),
+        known=() if calendar_only else roles.known,
+        static=tuple(name for name, _ in fitted.view.static.columns) if widths.static else (),
+    )
+    types = {column: str(panel.table[column].dtype) for column in used.columns}
+    types[used.time] = str(panel.time_dtype)
+    return Schema(used, types, panel.frequency, panel.local)
+
+
+def _trained(panel: Panel, split: Split | None) -> Trained:
+    first, last = panel.span
+    if split is not None:
+        first, last = split.train.first, split.train.last + split.horizon
+    return Trained(len(panel.table), panel.n_series, panel.time_at(first), panel.time_at(last))
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # an optional one
+            continue
+    return found
+
+
+def _scores(metrics: Scores | None, name: str) -> dict[str, dict[str, float | None]]:
+    """Scores by model and name; a score that is not finite is none."""
+    rows: dict[str, dict[str, float | None]] = {}
+    for key, value in (metrics or {}).items():
+        row, scores = (key, value) if isinstance(value, Mapping) else (name, {key: value})
+        plain = {metric: float(score) for metric, score in scores.items()}
+        rows.setdefault(row, {}).update({m: s if isfinite(s) else None for m, s in plain.items()})
+    return rows
+
+
+def _write_tensors(tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    from safetensors.numpy import save
+
+    content: bytes = save({name: np.asarray(array, order="C") for name, array in sorted(tensors.items())})
+    return content
+
+
+def _read_tensors(content: bytes, *, name: str) -> dict[str, npt.NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors: dict[str, npt.NDArray[Any]] = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise BundleError(f"{name} holds no tensors: {error}. Export the model again.") from error
+    return tensors
+
+
+def _write_example(fitted: Fitted, real: Batch, manifest: Manifest) -> bytes:
+    from tidewright.registry.parity import to_feed
+    from tidewright.registry.trial_windows import spread, take, to_windows
+
+    shown = take(real, spread(len(real.target), SHOWN))
+    answer = fitted.predict(to_windows(shown, horizon=fitted.task.horizon))
+    return _write_tensors({**to_feed(shown, names=manifest.widths.inputs), ANSWER: answer})
+
+
+def _read_example(content: bytes, manifest: Manifest) -> tuple[Batch, Doubles]:
+    found = _read_tensors(content, name=EXAMPLE)
+    widths, lookback, horizon = manifest.widths, manifest.view.lookback, manifest.task.horizon
+    count = len(found.get(ANSWER, ()))
+    shapes = {
+        "target": (count, lookback),
+        "past": (count, lookback, widths.past),
+        "known": (count, lookback + horizon, widths.known),
+        "static": (count, widths.static),
+    }
+    wanted = {name: shapes[name] for name in widths.inputs} | {
+        ANSWER: (count, horizon, len(manifest.task.quantiles))
+    }
+    if count == 0 or {name: array.shape for name, array in found.items()} != wanted:
+        raise BundleError(
+            f"{EXAMPLE} does not hold the inputs and the answer that the manifest says. Export the model "
+            "again."
+        )
+    inputs = {name: found.get(name, np.empty(shape, np.float32)) for name, shape in shapes.items()}
+    return Batch(**{name: array.astype(np.float32) for name, array in inputs.items()}), found[ANSWER].astype(
+        np.float64
+    )

@@ -1,0 +1,77 @@
+"""`card.md`: the model in a page, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidewright.registry.manifest import Manifest
+
+LIMITS = (
+    "The example in this bundle holds a few real windows of the training table.",
+    "A series shorter than the lookback is padded with missing values; its forecast rests on what it has.",
+    "Quantiles were learned from the past: they say nothing of changes that the past does not hold.",
+    "The forecast starts after the last observed value of each series.",
+)
+
+
+def write_card(manifest: Manifest) -> str:
+    """The card's text: what it is, what it learned from, its scores beside others', and what to mind."""
+    data, schema, view = manifest.data, manifest.schema, manifest.view
+    roles = schema.roles
+    lines = [
+        f"# {manifest.name}",
+        "",
+        f"A `{manifest.spec.name}` model that forecasts `{roles.target}` {manifest.task.horizon} steps ahead "
+        f"({schema.frequency.name}) from {view.lookback} past steps, as the quantiles "
+        f"{', '.join(f'{level:g}' for level in manifest.task.quantiles)}.",
+        "",
+        "## Trained on",
+        f"{data.series} series, {data.rows} rows, {data.first} to {data.last}.",
+        "",
+        "## Columns",
+        *(f"- {role}: {', '.join(names)}" for role, names in _columns(manifest).items() if names),
+        *([f"- made from the times: {', '.join(view.calendar)}"] if view.calendar else []),
+        "",
+        "## Scores",
+        *_scores(manifest.metrics),
+        "",
+        "## Compiled",
+        f"The ONNX graph differs from the eager model by at most {manifest.parity.figure:.2g} (relative), "
+        "over "
+        f"{manifest.parity.windows} windows; {manifest.parity.limit:g} is allowed.",
+        "",
+        "## To mind",
+        *(f"- {limit}" for limit in LIMITS),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _columns(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    roles = manifest.schema.roles
+    series = () if roles.series is None else (roles.series,)
+    return {
+        "series": series,
+        "time": (roles.time,),
+        "target": (roles.target,),
+        "known up to the cutoff": roles.past,
+        "known over the horizon": roles.known,
+        "one value a series": roles.static,
+    }
+
+
+def _scores(metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """A table with a row a model and a column a metric."""
+    if not metrics:
+        return ["None were given."]
+    names = list(dict.fromkeys(name for row in metrics.values() for name in row))
+    head = [f"| model | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    rows = [
+        f"| {model} | {' | '.join(_number(row.get(name)) for name in names)} |"
+        for model, row in metrics.items()
+    ]
+    return head + rows
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

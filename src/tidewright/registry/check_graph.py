@@ -1,0 +1,94 @@
+"""What an ONNX graph may be before a runtime sees it: plain operators on numbers that the file itself holds.
+
+No control flow, no functions, no files beside it, no operators of other domains, and no intermediate result
+of a size that a real model has no use for: a tiny file can't ask for gigabytes, or never end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
+
+from tidewright.errors import BundleError
+from tidewright.registry.graph import OUTPUT
+from tidewright.registry.graph_size import check_sizes
+from tidewright.registry.manifest import Manifest
+
+DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+MOST_NODES = 100_000
+REMEDY = "Export the model again with Tidewright."
+
+
+def check_graph(content: bytes, manifest: Manifest) -> None:
+    """Raises `BundleError` where the bytes are no graph, or one that is not what the manifest says, or does
+    more.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise BundleError(f"model.onnx is no ONNX graph: {error}. {REMEDY}") from error
+    _check_operators(model)
+    _check_border(model, manifest)
+    check_sizes(model)
+
+
+def read_widths(model: onnx.ModelProto) -> dict[str, int]:
+    """How many features each covariate input takes, by its name."""
+    found = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+    return {name: int(dims[-1].dim_value) for name, dims in found.items() if name != "target"}
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    if len(model.functions) or len(model.training_info):
+        raise BundleError(f"model.onnx holds functions or training steps, which a bundle may not. {REMEDY}")
+    domains = {entry.domain for entry in model.opset_import} | {node.domain for node in model.graph.node}
+    if not domains <= DOMAINS:
+        raise BundleError(
+            f"model.onnx uses operators of '{min(domains - DOMAINS)}', which may be code. {REMEDY}"
+        )
+    if len(model.graph.node) > MOST_NODES:
+        raise BundleError(f"model.onnx has {len(model.graph.node)} nodes; {MOST_NODES} are allowed. {REMEDY}")
+    for node in model.graph.node:
+        if any(item.HasField("g") or item.graphs for item in node.attribute):
+            raise BundleError(
+                f"model.onnx has a node '{node.op_type}' with a graph inside (a loop or a branch). {REMEDY}"
+            )
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise BundleError(
+                f"model.onnx keeps '{tensor.name}' in another file, which a bundle may not. {REMEDY}"
+            )
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[Any]:
+    yield from model.graph.initializer
+    for sparse in model.graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in model.graph.node:
+        for item in node.attribute:
+            yield from (item.t, *item.tensors)
+            for sparse in (item.sparse_tensor, *item.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+
+
+def _check_border(model: onnx.ModelProto, manifest: Manifest) -> None:
+    """The inputs and the output are those of the manifest, in float32."""
+    lookback, horizon, levels = manifest.view.lookback, manifest.task.horizon, len(manifest.task.quantiles)
+    widths = manifest.widths
+    shapes = {
+        "target": [lookback],
+        "past": [lookback, widths.past],
+        "known": [lookback + horizon, widths.known],
+        "static": [widths.static],
+    }
+    wanted = {name: shapes[name] for name in widths.inputs} | {OUTPUT: [horizon, levels]}
+    found = {}
+    for value in (*model.graph.input, *model.graph.output):
+        kind = value.type.tensor_type
+        single = kind.elem_type == onnx.TensorProto.FLOAT
+        found[value.name] = [dim.dim_value for dim in kind.shape.dim][1:] if single else None
+    if found != wanted:
+        raise BundleError(f"model.onnx takes and gives {found}; the manifest says {wanted}. {REMEDY}")

@@ -1,0 +1,33 @@
+"""`to_onnx`: one ONNX graph from raw history to quantiles on the original scale, for every model of the
+catalog.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from tidewright.errors import BundleError
+from tidewright.models.fitted import Fitted
+from tidewright.models.spec import kind_of
+
+EXPORTERS = {
+    "floor": "tidewright.registry.onnx_floors",
+    "torch": "tidewright.registry.onnx_torch",
+    "trees": "tidewright.registry.onnx_trees",
+}
+
+
+def to_onnx(fitted: Fitted) -> Any:
+    """The `onnx.ModelProto` of a fitted model, with its preprocessing and inverse scaling inside.
+
+    Inputs are `target` [N, L] and, where the model has them, `past` [N, L, P], `known` [N, L + H, K] and
+    `static` [N, M]; the output is `quantiles` [N, H, Q], ascending. All are float32, N is free, NaN is a
+    missing value.
+    """
+    kind = kind_of(fitted.spec)
+    if kind not in EXPORTERS:
+        raise BundleError(
+            f"models of the kind '{kind}' have no ONNX form. There are: {', '.join(EXPORTERS)}."
+        )
+    return import_module(EXPORTERS[kind]).to_onnx(fitted)

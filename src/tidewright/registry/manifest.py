@@ -1,0 +1,169 @@
+"""`Manifest`: what a bundle says of itself, as plain data that names nothing but catalog entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from typing import Any
+
+from tidewright.data.frequency import Frequency
+from tidewright.data.panel import Roles
+from tidewright.data.task import Task
+from tidewright.errors import BundleError, TidewrightError
+from tidewright.features.view import View
+from tidewright.models.build import build_spec
+from tidewright.models.spec import ModelSpec
+
+FORMAT = 1
+MOST_STEPS = 1_000_000  # of lookback and horizon
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """How many past (P), known (K) and static (M) features the graph takes; an input without features is left
+    out.
+    """
+
+    past: int = 0
+    known: int = 0
+    static: int = 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the graph's inputs."""
+        return ("target", *(item.name for item in fields(self) if getattr(self, item.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns that a forecast needs: their roles and types, and the grid of their times.
+
+    `types` holds the polars type of each column; `local` is true for wall times of a zone. Positions, and
+    with them Fourier columns, count from the frequency's anchor.
+    """
+
+    roles: Roles
+    types: Mapping[str, str]
+    frequency: Frequency
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The largest relative difference (see registry/parity) of the graph from the eager model when it was
+    exported, what was allowed, on how many windows, and on which kind of window it was largest.
+    """
+
+    figure: float
+    limit: float
+    windows: int
+    worst: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the model learned from: rows, series, and the first and last time with an observed target."""
+
+    rows: int
+    series: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a bundle says of itself. `season` is the seasonal lag of its scale, `metrics` scores by model and
+    name, `run` a Run's id.
+    """
+
+    name: str
+    spec: ModelSpec
+    task: Task
+    view: View
+    season: int
+    widths: Widths
+    schema: Schema
+    parity: Parity
+    data: Trained
+    versions: Mapping[str, str]
+    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The fields of a manifest whose types can be checked by name alone."""
+
+    name: str
+    task: Task
+    view: View
+    season: int
+    widths: Widths
+    schema: Schema
+    parity: Parity
+    data: Trained
+    versions: dict[str, str]
+    metrics: dict[str, dict[str, float | None]]
+    run: str | None
+
+
+def to_plain(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as plain data, ready for JSON."""
+    plain = asdict(manifest)
+    spec = plain.pop("spec")
+    return {**plain, "format": FORMAT, "model": {"name": spec.pop("name"), "options": spec}}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Manifest:
+    """The manifest back from plain data. Raises `BundleError` naming the field that is wrong."""
+    from pydantic import ValidationError
+
+    if plain.get("format") != FORMAT:
+        raise BundleError(
+            f"this bundle has the format {plain.get('format')!r}; this Tidewright reads {FORMAT}. Open it "
+            "with the "
+            "version that wrote it, or export the model again."
+        )
+    model = plain.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("options"), dict):
+        raise BundleError("the manifest's field 'model' does not name a model and its options.")
+    try:
+        spec = build_spec(str(model.get("name")), model["options"])
+        stored = _adapter().validate_python({k: v for k, v in plain.items() if k in _names()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"the manifest's field '{place}' is wrong: {first['msg']}.") from error
+    except TidewrightError as error:
+        raise BundleError(f"the manifest does not describe a model of this version: {error}") from error
+    _check_sane(stored)
+    return Manifest(spec=spec, **{name: getattr(stored, name) for name in _names()})
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_Stored)
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(item.name for item in fields(_Stored))
+
+
+def _check_sane(stored: _Stored) -> None:
+    """Numbers that a division, an allocation or a column of times would trust."""
+    frequency, widths = stored.schema.frequency, stored.widths
+    checks = {
+        "view.lookback": 1 <= stored.view.lookback <= MOST_STEPS,
+        "task.horizon": stored.task.horizon <= MOST_STEPS,
+        "season": 1 <= stored.season <= MOST_STEPS,
+        "schema.frequency.count": frequency.count >= 1,
+        "schema.frequency.calendar": (frequency.calendar is not None) == (frequency.unit == "session"),
+        "widths": all(0 <= getattr(widths, item.name) <= 100_000 for item in fields(widths)),
+    }
+    for place, fine in checks.items():
+        if not fine:
+            raise BundleError(f"the manifest's field '{place}' holds a number or a name that can't be.")

@@ -1,0 +1,82 @@
+"""Networks as ONNX graphs, by torch's exporter; the scalings are part of the network, and so of the graph."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx
+import torch
+from torch.export import Dim
+
+from tidewright.models.torch.fitted import TorchFitted
+from tidewright.registry.graph import OPSET, OUTPUT
+
+_TRACED = 3  # windows in the traced batch; any number goes through the graph
+_KNOWN = (  # what torch 2.13 says of its own parts on every export
+    (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
+    (FutureWarning, r"_check_is_size will be removed"),
+    (UserWarning, r"# The axis name: N will not be used"),
+    (UserWarning, r"The tensor attributes? self\.core\.recurrent\._flat_weights"),
+)
+
+
+def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
+    """The graph of a network: its inputs by name to `quantiles` [N, H, Q], all float32, N free."""
+    shape = fitted.shape
+    sizes = {
+        "target": (_TRACED, shape.lookback),
+        "past": (_TRACED, shape.lookback, shape.past),
+        "known": (_TRACED, shape.lookback + shape.horizon, shape.known),
+        "static": (_TRACED, shape.static),
+    }
+    inputs = {name: torch.zeros(sizes[name]) for name in shape.inputs}
+    rows = Dim("N", min=1)
+    with _quiet(), torch.inference_mode():
+        program = torch.onnx.export(
+            fitted.network,
+            kwargs=inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes={name: {0: rows} for name in inputs},
+            input_names=list(inputs),
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+    assert program is not None
+    return _strip(program.model_proto)
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the notes of where each node came from: they hold paths, and differ from run to run."""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    for name in ("metadata_props", "doc_string"):
+        model.ClearField(name)
+        model.graph.ClearField(name)
+    model.graph.name = "tidewright"
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what the exporter is known to say, and nothing else."""
+    log = logging.getLogger(
+        "torch.onnx._internal.exporter._registration"
+    )  # names torchvision, which is no need
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for category, text in _KNOWN:
+                warnings.filterwarnings("ignore", message=text, category=category)
+            yield
+    finally:
+        log.setLevel(level)

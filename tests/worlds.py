@@ -1,0 +1,39 @@
+"""Small simulated panels that tests share."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from tidewright.data.panel import Panel
+
+
+def small_table(*, series: int = 4, rows: int = 240, seed: int = 0, covariates: bool = True) -> pl.DataFrame:
+    """Hourly sales of a few shops: a daily wave, the effect of a known price, noise; some hours are "
+    "missing."""
+    draw = np.random.default_rng(seed)
+    hours = [datetime(2024, 1, 1) + timedelta(hours=h) for h in range(rows)]
+    parts = []
+    for number in range(series):
+        price = draw.choice([1.0, 2.0], rows)
+        wave = 10.0 * np.sin(2 * np.pi * np.arange(rows) / 24 + number)
+        sold = 50.0 + 20.0 * number + wave - 5.0 * price + draw.normal(size=rows)
+        sold[draw.random(rows) < 0.02] = np.nan
+        sold[-1] = 50.0
+        part = {"shop": [f"s{number}"] * rows, "hour": hours, "sold": sold}
+        if covariates:
+            part |= {"visits": sold * 2 + draw.normal(size=rows), "price": price}
+            part |= {"area": [100.0 * (number + 1)] * rows, "kind": ["old" if number % 2 else "new"] * rows}
+        parts.append(pl.DataFrame(part).with_columns(pl.col("sold").fill_nan(None)))
+    return pl.concat(parts)
+
+
+def small_panel(*, series: int = 4, rows: int = 240, seed: int = 0, covariates: bool = True) -> Panel:
+    """The same as a Panel; with covariates: `visits` is past, `price` known, `area` and `kind` static."""
+    table = small_table(series=series, rows=rows, seed=seed, covariates=covariates)
+    roles: dict[str, list[str]] = {}
+    if covariates:
+        roles = {"past": ["visits"], "known": ["price"], "static": ["area", "kind"]}
+    return Panel.from_table(table, series="shop", time="hour", target="sold", **roles)  # type: ignore[arg-type]
