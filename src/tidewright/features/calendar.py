@@ -47,7 +47,10 @@ def usual_calendar(frequency: Frequency) -> tuple[str, ...]:
 def check_calendar(names: tuple[str, ...], frequency: Frequency) -> None:
     """Raises `UnknownNameError` for an unknown column, `ConfigError` for clock times of step data."""
     for name in names:
-        if not _FOURIER.fullmatch(name) and name not in CYCLES:
+        fourier = _FOURIER.fullmatch(name)
+        if fourier and (float(fourier[1]) == 0 or int(fourier[2]) == 0):
+            raise ConfigError(f"'{name}' needs a period and a harmonic above 0, such as fourier:365.25:2.")
+        if not fourier and name not in CYCLES:
             raise UnknownNameError(explain_unknown("calendar column", name, (*CYCLES, "fourier:PERIOD:K")))
         if name in CYCLES and frequency.unit == "step":
             raise ConfigError(f"step data have no clock times, so no '{name}'. Use fourier:PERIOD:K.")

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import polars as pl
 
 from tidewright.data.panel import Panel
-from tidewright.errors import DataError
 from tidewright.features.calendar import calendar_columns
 
 MOST_LEVELS = 64
@@ -67,21 +66,5 @@ class View:
 
 def known_matrix(panel: Panel, view: View) -> npt.NDArray[np.float32]:
     """The known covariates [T, K]: the panel's own columns, then the calendar's."""
-    own = as_singles(panel.matrix(panel.roles.known), what="a known covariate")
+    own = panel.matrix(panel.roles.known).astype(np.float32)
     return np.hstack([own, calendar_columns(panel, view.calendar)]) if view.calendar else own
-
-
-def as_singles(values: npt.NDArray[np.float64], *, what: str) -> npt.NDArray[np.float32]:
-    """float64 values as float32; a finite value beyond its range raises `DataError` that says so of
-    `what`.
-    """
-    with np.errstate(over="ignore"):
-        singles = values.astype(np.float32)
-    beyond = np.isinf(singles) & np.isfinite(values)
-    if beyond.any():
-        raise DataError(
-            f"{what} holds {values[beyond][0]:g}, beyond the range of float32 (3.4e38), in which networks "
-            "and trees "
-            "see it. Bring it in a larger unit."
-        )
-    return singles

@@ -17,7 +17,7 @@ from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, ShortSeriesError
-from tidewright.features.view import View, as_singles, known_matrix
+from tidewright.features.view import View, known_matrix
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -61,9 +61,7 @@ class Windows:
         return len(self.rows)
 
     def batch(self, index: Ints | slice | None = None) -> Batch:
-        """The inputs of the windows at `index` (all by default). Raises `DataError` for a target beyond
-        float32.
-        """
+        """The inputs of the windows at `index` (all by default)."""
         rows, low, high = self._place(index)
         back = rows + 1 - self.lookback
         return Batch(
@@ -91,7 +89,7 @@ class Windows:
 
     @cached_property
     def _y32(self) -> Singles:
-        return as_singles(self.y, what="the target")
+        return self.y.astype(np.float32)
 
     def _place(self, index: Ints | slice | None) -> tuple[Ints, Ints, Ints]:
         chosen = slice(None) if index is None else index
@@ -140,7 +138,7 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     rows = panel.ends if rows is None else np.asarray(rows, dtype=np.int64)
     return Windows(
         y=panel.target,
-        past=as_singles(panel.matrix(panel.roles.past), what="a past covariate"),
+        past=panel.matrix(panel.roles.past).astype(np.float32),
         known=known_matrix(panel, view),
         static=view.static.encode(panel),
         offsets=panel.offsets,
