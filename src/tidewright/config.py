@@ -51,7 +51,9 @@ def compose(schema: Schema, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise ConfigError(f"'{error.override}' is no override. Write one as key=value, such as train.learning_rate=1e-3.") from error
+        raise ConfigError(
+            f"'{error.override}' is no override. Write one as key=value, such as train.learning_rate=1e-3."
+        ) from error
     values = [(item.key_or_group, _value(item)) for item in parsed]
     chosen = {name: list(group.default) for name, group in schema.groups.items()}
     for key, value in values:
@@ -71,7 +73,11 @@ def _value(item: Any) -> Any:
     if item.is_delete() or item.is_add() or item.is_force_add():
         raise ConfigError(f"'{item.input_line}': options are set, never added or removed. Write key=value.")
     if item.is_sweep_override():
-        sweep = list(item.sweep_string_iterator()) if not item.is_choice_sweep() else [_unquote(v) for v in item.value().list]
+        sweep = (
+            list(item.sweep_string_iterator())
+            if not item.is_choice_sweep()
+            else [_unquote(v) for v in item.value().list]
+        )
         return sweep
     return _unquote(item.value())
 
@@ -107,11 +113,18 @@ def _set(options: dict[str, Any], key: str, value: Any, known: Sequence[str], sc
 def _explain(key: str, known: Sequence[str], schema: Schema) -> str:
     for name, group in schema.groups.items():
         parts = key.split(".")
-        if parts[0] == group.plural and len(parts) > 1 and parts[1] in group.options and not any(k.startswith(f"{group.plural}.{parts[1]}.") for k in known):
+        if (
+            parts[0] == group.plural
+            and len(parts) > 1
+            and parts[1] in group.options
+            and not any(k.startswith(f"{group.plural}.{parts[1]}.") for k in known)
+        ):
             return f"'{key}' sets an option of '{parts[1]}', which is not among the chosen. Add {name}={parts[1]}."
     near = get_close_matches(key, [*known, *schema.groups], n=1, cutoff=0.5)
     head = key.rpartition(".")[0]
-    beside = sorted(k for k in known if k.rpartition(".")[0] == head) or sorted({k.partition(".")[0] for k in known} | set(schema.groups))
+    beside = sorted(k for k in known if k.rpartition(".")[0] == head) or sorted(
+        {k.partition(".")[0] for k in known} | set(schema.groups)
+    )
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"no option is called '{key}'.{hint} There are: {', '.join(beside)}."
 

@@ -52,9 +52,18 @@ def examine() -> dict[str, Any]:
         "memory": _memory(),
         "disk free": f"{disk.free / 2**30:.0f} GiB of {disk.total / 2**30:.0f}",
     }
-    packages = [{"extra": extra, "package": name, "version": _version(name)} for extra, names in EXTRAS.items() for name in names]
+    packages = [
+        {"extra": extra, "package": name, "version": _version(name)}
+        for extra, names in EXTRAS.items()
+        for name in names
+    ]
     choices = [
-        {"choice": key, "used": choice["used"], "reason": choice["reason"], "passed over": choice.get("passed_over")}
+        {
+            "choice": key,
+            "used": choice["used"],
+            "reason": choice["reason"],
+            "passed over": choice.get("passed_over"),
+        }
         for key, choice in runtime.to_dict().items()
     ]
     return {"machine": machine, "packages": packages, "choices": choices}

@@ -21,20 +21,29 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Look at a table before anything is learned from it.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Look at a table before anything is learned from it.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 
 Items = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TABLE] [KEY=VALUE]...", help="A CSV or Parquet file, then options in Hydra's grammar: model=lstm,lightgbm train.learning_rate=1e-3"),
+    typer.Argument(
+        metavar="[TABLE] [KEY=VALUE]...",
+        help="A CSV or Parquet file, then options in Hydra's grammar: model=lstm,lightgbm train.learning_rate=1e-3",
+    ),
 ]
 Series = Annotated[str | None, typer.Option(help="The column that names the series.")]
 Time = Annotated[str | None, typer.Option(help="The column of times.")]
-Target = Annotated[str | None, typer.Option(help="The column to forecast (several, with commas, in layout columns).")]
+Target = Annotated[
+    str | None, typer.Option(help="The column to forecast (several, with commas, in layout columns).")
+]
 Past = Annotated[str | None, typer.Option(help="Covariates known up to now, with commas.")]
 Known = Annotated[str | None, typer.Option(help="Covariates known into the future, with commas.")]
 Static = Annotated[str | None, typer.Option(help="One value a series, with commas.")]
-Frequency = Annotated[str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")]
+Frequency = Annotated[
+    str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")
+]
 Calendar = Annotated[str | None, typer.Option(help="An exchange's code for trading days, such as XNYS.")]
 Layout = Annotated[str, typer.Option(help="long, columns (a series a column) or rows (a series a row).")]
 Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
@@ -48,14 +57,18 @@ Strict = Annotated[bool, typer.Option("--strict", help="A fallback or a model th
 
 @app.callback()
 def _top(
-    version: Annotated[bool, typer.Option("--version", help="The version, and nothing else.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="The version, and nothing else.", is_eager=True)
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens to stderr.")] = False,
 ) -> None:
     if version:
         typer.echo(f"tidewright {__version__}")
         raise Exit(0)
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
 
 
@@ -73,7 +86,14 @@ def run_verb(
 
     path, overrides = split_items(items)
     given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
-    given |= {"data.path": path, "horizon": horizon, "season": season, "budget_s": budget, "folder": out, "strict": strict or None}
+    given |= {
+        "data.path": path,
+        "horizon": horizon,
+        "season": season,
+        "budget_s": budget,
+        "folder": out,
+        "strict": strict or None,
+    }
     run_table(given, overrides, as_json=json, quiet=quiet)
 
 
@@ -88,7 +108,14 @@ def train_verb(
 
     path, overrides = split_items(items)
     given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
-    given |= {"data.path": path, "horizon": horizon, "season": season, "budget_s": budget, "folder": out, "strict": strict or None}
+    given |= {
+        "data.path": path,
+        "horizon": horizon,
+        "season": season,
+        "budget_s": budget,
+        "folder": out,
+        "strict": strict or None,
+    }
     run_table(given | {"tune.enabled": False}, overrides, as_json=json, quiet=quiet)
 
 
@@ -96,7 +123,9 @@ def train_verb(
 def predict_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
-    output: Annotated[Path | None, typer.Option(help="Write here (.csv or .parquet) instead of stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write here (.csv or .parquet) instead of stdout.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
     json: Json = False,
     strict: Strict = False,
@@ -111,7 +140,9 @@ def predict_verb(
 def evaluate_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
-    last: Annotated[int | None, typer.Option(help="Score the last so many steps (default: four horizons).")] = None,
+    last: Annotated[
+        int | None, typer.Option(help="Score the last so many steps (default: four horizons).")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Score a bundle on the newest part of a table, beside the naive floors that need no training."""
@@ -122,7 +153,8 @@ def evaluate_verb(
 
 @app.command("runs")
 def runs_verb(
-    folder: Annotated[Path, typer.Argument(help="The folder of runs.")] = Path("tidewright-runs"), json: Json = False
+    folder: Annotated[Path, typer.Argument(help="The folder of runs.")] = Path("tidewright-runs"),
+    json: Json = False,
 ) -> None:
     """List the runs, newest first."""
     from tidewright.cli.verbs import show_runs
@@ -173,8 +205,19 @@ def _data_options(
     series: str | None, time: str | None, target: str | None, past: str | None, known: str | None, static: str | None,
     frequency: str | None, calendar: str | None, layout: str,
 ) -> dict[str, Any]:  # fmt: skip
-    lists = {key: tuple(text.split(",")) for key, text in (("past", past), ("known", known), ("static", static)) if text}
-    plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar, "layout": layout}
+    lists = {
+        key: tuple(text.split(","))
+        for key, text in (("past", past), ("known", known), ("static", static))
+        if text
+    }
+    plain = {
+        "series": series,
+        "time": time,
+        "target": target,
+        "frequency": frequency,
+        "calendar": calendar,
+        "layout": layout,
+    }
     return {f"data.{key}": value for key, value in {**plain, **lists}.items()}
 
 
@@ -193,6 +236,9 @@ def _run(words: list[str]) -> int:
         return 1
     except Exception:  # the one place for a defect of ours
         logging.getLogger(__name__).critical("a defect of Tidewright", exc_info=True)
-        typer.echo("This is a defect of Tidewright, not of your data. Please report it with the lines above.", err=True)
+        typer.echo(
+            "This is a defect of Tidewright, not of your data. Please report it with the lines above.",
+            err=True,
+        )
         return 70
     return 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a verb imports what it shows; --help must not
 ASIDE = ("mase", "wape", "rmse", "coverage")
 
 
-def show_result(result: RunResult) -> None:
+def show_result(result: RunResult, *, report: Path) -> None:
     """The run, from the data verdict to the next command."""
     from tidewright.data.findings import explain
 
@@ -49,12 +49,17 @@ def show_result(result: RunResult) -> None:
     for note in result.notes:
         console.print(f"note: {note.kind}: {note.used}: {note.reason}", markup=False, highlight=False)
     console.rule(f"{result.seconds:.0f} s", align="left")
-    console.print(f"report  {result.report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def show_evaluation(judged: Judged) -> None:
     """A bundle's scores beside its floors'."""
-    rows = [{"model": name, **{key: _number(scores.get(key)) for key in ("mae", *ASIDE)}} for name, scores in judged.scores.items()]
+    rows = [
+        {"model": name, **{key: _number(scores.get(key)) for key in ("mae", *ASIDE)}}
+        for name, scores in judged.scores.items()
+    ]
     show_table(rows, title=f"{judged.windows} windows, {judged.first} to {judged.last}")
 
 
@@ -89,10 +94,21 @@ def _board(board: Leaderboard) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     metrics = [board.metric, *(name for name in ASIDE if name != board.metric)]
     table.add_column("model")
-    for name in (f"{board.metric} validation", f"{board.metric} test", "90 % interval", *(f"{m} test" for m in metrics[1:]), "skill", "p", "CPU s"):
+    for name in (
+        f"{board.metric} validation",
+        f"{board.metric} test",
+        "90 % interval",
+        *(f"{m} test" for m in metrics[1:]),
+        "skill",
+        "p",
+        "CPU s",
+    ):
         table.add_column(name, justify="right")
     for row in board.rows:
-        table.add_row(*_cells(row, board, metrics), style="bold green" if row.model == board.winner else "dim" if row.floor else "")
+        table.add_row(
+            *_cells(row, board, metrics),
+            style="bold green" if row.model == board.winner else "dim" if row.floor else "",
+        )
     return table
 
 
@@ -127,11 +143,15 @@ def _show_decision(console: Console, decision: Decision) -> None:
             "Sortino": f"{s.summary['sortino']:.2f}",
             "max drawdown": f"{s.summary['max_drawdown']:.1%}",
             "turnover a year": f"{s.summary['turnover']:.2f}",
-            "deflated Sharpe": "" if s.deflated is None else f"{s.deflated.probability:.3f} of {s.deflated.trials} trials",
+            "deflated Sharpe": ""
+            if s.deflated is None
+            else f"{s.deflated.probability:.3f} of {s.deflated.trials} trials",
         }
         for s in decision.strategies
     ]
-    show_table(rows, title=f"test part, after costs, {decision.periods_per_year:.1f} sessions a year by the calendar")
+    show_table(
+        rows, title=f"test part, after costs, {decision.periods_per_year:.1f} sessions a year by the calendar"
+    )
 
 
 def _number(value: float | None) -> str:

@@ -18,6 +18,7 @@ from tidewright.errors import DataError, FallbackWarning, RepairWarning
 def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
     """`tidewright run` and `train`: the whole flow, its progress on stderr, its result on stdout."""
     from tidewright.cli.progress import ProgressView
+    from tidewright.report.html import write_report
     from tidewright.workflows.run import run_settings
     from tidewright.workflows.settings import read_settings
     from tidewright.workflows.summary import summarise
@@ -27,10 +28,11 @@ def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bo
     settings = read_settings(overrides, {**given, "recipe": recipe})
     with ProgressView(quiet=quiet) as view, _told(view.tell):
         result = run_settings(settings, callbacks=(view.hear,), tell=view.tell)
+        report = write_report(result, result.folder / "report.html")
     if as_json:
-        typer.echo(json.dumps(to_plain(summarise(result)), indent=2))
+        typer.echo(json.dumps(to_plain({**summarise(result), "report": report}), indent=2))
     else:
-        show_result(result)
+        show_result(result, report=report)
 
 
 def predict_table(
@@ -49,7 +51,9 @@ def predict_table(
     elif output.suffix == ".csv":
         forecast.write_csv(output)
     else:
-        raise DataError(f"'{output.name}' has an ending that says nothing about its form. Use .csv or .parquet.")
+        raise DataError(
+            f"'{output.name}' has an ending that says nothing about its form. Use .csv or .parquet."
+        )
     if output is not None:
         typer.echo(f"{len(forecast)} rows in {output}", err=True)
 
@@ -73,7 +77,9 @@ def inspect_file(table: Path, given: Mapping[str, Any], *, horizon: int | None, 
     from tidewright.workflows.load import read_panel
     from tidewright.workflows.settings import DataSettings
 
-    data = DataSettings(**{key.removeprefix("data."): value for key, value in given.items() if value is not None})
+    data = DataSettings(
+        **{key.removeprefix("data."): value for key, value in given.items() if value is not None}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RepairWarning)  # repairs are findings here
         try:

@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import FitError
-from tidewright.metrics.accuracy import find_metric, loss_by_cutoff, score_by_series, sum_by_group
+from tidewright.metrics.accuracy import METRICS, find_metric, loss_by_cutoff, score_by_series, sum_by_group
 from tidewright.metrics.bootstrap import Interval, block_bootstrap_ratio, choose_block
 from tidewright.metrics.comparison import diebold_mariano, holm
 from tidewright.training.evaluate import Evaluation
 
 LEVEL = 0.05
+LOSSES = tuple(
+    name for name, metric in METRICS.items() if metric.direction == "lower"
+)  # what can rank models
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,10 @@ def _value(entrant: Entrant, metric: str) -> float:
 def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:
     ours, theirs = entrant.validation, floor.validation
     cutoffs = ours.windows.cutoffs
+    loss = "mse" if find_metric(metric).root else metric  # a root is no mean of losses; its square is
     over_time = diebold_mariano(
-        loss_by_cutoff(ours.scored, metric, cutoff=cutoffs),
-        loss_by_cutoff(theirs.scored, metric, cutoff=cutoffs),
+        loss_by_cutoff(ours.scored, loss, cutoff=cutoffs),
+        loss_by_cutoff(theirs.scored, loss, cutoff=cutoffs),
         horizon=horizon,
         stride=stride,
     )

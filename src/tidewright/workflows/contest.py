@@ -52,7 +52,15 @@ class _Field:
     notes: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, name: str, spec: ModelSpec, *, view: View | None, train: TrainSpec | None, deadline: float | None) -> None:
+    def enter(
+        self,
+        name: str,
+        spec: ModelSpec,
+        *,
+        view: View | None,
+        train: TrainSpec | None,
+        deadline: float | None,
+    ) -> None:
         """Fits one model; our own error about it is its entry in `failed` (and raised when the run is strict)."""
         started, cpu = time.monotonic(), time.process_time()
         try:
@@ -76,8 +84,15 @@ class _Field:
 
 
 def hold_contest(
-    panel: Panel, *, split: Split, task: Task, season: int, settings: RunSettings, budget_s: float,
-    callbacks: tuple[Callback, ...] = (), tell: Tell = lambda _: None,
+    panel: Panel,
+    *,
+    split: Split,
+    task: Task,
+    season: int,
+    settings: RunSettings,
+    budget_s: float,
+    callbacks: tuple[Callback, ...] = (),
+    tell: Tell = lambda _: None,
 ) -> Contest:
     """Fits every floor and every chosen model, tunes the best in what is left of the budget, and compares them all."""
     until = time.monotonic() + budget_s
@@ -94,7 +109,13 @@ def hold_contest(
         tell(f"model {name}")
         share = len(names) - turn + (1 if settings.tune.enabled else 0)
         left = max(until - time.monotonic(), 1.0)
-        ring.enter(name, build_spec(name, settings.models[name]), view=view, train=train, deadline=time.monotonic() + left / share)
+        ring.enter(
+            name,
+            build_spec(name, settings.models[name]),
+            view=view,
+            train=train,
+            deadline=time.monotonic() + left / share,
+        )
     validations = {name: ring.score(name, test=False) for name in ring.fitted}
     study = _tune_best(ring, validations, view, train, until, tell) if settings.tune.enabled else None
     if not any(name in ring.fitted for name in FLOORS):
@@ -102,7 +123,9 @@ def hold_contest(
     tell("the test, once")
     tests = {name: ring.score(name, test=True) for name in ring.fitted}
     entrants = [
-        Entrant(validations[name], tests[name], name in FLOORS, *ring.seconds[name], note=ring.notes.get(name, ""))
+        Entrant(
+            validations[name], tests[name], name in FLOORS, *ring.seconds[name], note=ring.notes.get(name, "")
+        )
         for name in ring.fitted
     ]
     assert split.test is not None

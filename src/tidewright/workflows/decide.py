@@ -68,7 +68,12 @@ def decide(
         )  # fmt: skip
         bars = wide.positions >= split.test.first
         ledgers[name] = backtest_weights(
-            targets.values, wide.values[bars], times=wide.times[bars], assets=assets, decided=targets.times, costs=costs
+            targets.values,
+            wide.values[bars],
+            times=wide.times[bars],
+            assets=assets,
+            decided=targets.times,
+            costs=costs,
         )
     base = hrp_weights(returns.values[-settings.lookback :], assets=assets)
     if view is not None:
@@ -96,11 +101,18 @@ def _measure(validation: Evaluation, assets: int) -> float:
 
 
 def _view(
-    panel: Panel, positions: npt.NDArray[np.int64], split: Split, fitted: Fitted, skill: float, settings: DecideSettings
+    panel: Panel,
+    positions: npt.NDArray[np.int64],
+    split: Split,
+    fitted: Fitted,
+    skill: float,
+    settings: DecideSettings,
 ) -> View:
     assert split.test is not None
     cutoffs = Cutoffs(split.test.first, int(positions[-1]), settings.decide_every)
-    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False)
+    windows = cut_windows(
+        panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False
+    )
     mean, spread = _moments(fitted.predict(windows), fitted)
     expected = np.full((len(positions), panel.n_series), np.nan)
     uncertainty = np.full_like(expected, np.nan)
@@ -134,7 +146,9 @@ def _strategies(ledgers: Mapping[str, Ledger], per_year: float, trials: int) -> 
                 name=name,
                 ledger=ledger,
                 summary=ledger.summary(periods_per_year=per_year),
-                deflated=deflated_sharpe(sample, trials=max(trials, 1), trial_variance=luck) if np.isfinite(sample.sharpe) else None,
+                deflated=deflated_sharpe(sample, trials=max(trials, 1), trial_variance=luck)
+                if np.isfinite(sample.sharpe)
+                else None,
             )
         )
     return tuple(found)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tidewright.data.splits import Cutoffs, Split, split_holdout
+from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.features.windows import cut_windows
 from tidewright.inference.session import open_session
 from tidewright.models.build import build_spec
 from tidewright.training.evaluate import evaluate
@@ -37,9 +36,14 @@ def judge(bundle: str | Path, table: Any, *, last: int | None = None) -> Judged:
     size = 4 * task.horizon if last is None else last
     split = split_holdout(panel, task, validation=task.horizon, test=size)
     assert split.test is not None
-    floors = {name: fit(build_spec(name), panel=panel, split=split, task=task) for name in ("naive", "seasonal")}
+    floors = {
+        name: fit(build_spec(name), panel=panel, split=split, task=task) for name in ("naive", "seasonal")
+    }
     contestants = {session.model: session.fitted, **floors}
-    scored = {name: evaluate(model, panel=panel, split=split, cutoffs=split.test) for name, model in contestants.items()}
+    scored = {
+        name: evaluate(model, panel=panel, split=split, cutoffs=split.test)
+        for name, model in contestants.items()
+    }
     windows = next(iter(scored.values())).windows
     return Judged(
         {name: evaluation.scores for name, evaluation in scored.items()},

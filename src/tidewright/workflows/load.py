@@ -30,7 +30,9 @@ def load(settings: RunSettings, table: Any = None) -> Loaded:
             return _load_market()
         source = settings.data.path if table is None else table
         if source is None:
-            raise ConfigError("no table was given. Give a CSV or Parquet file, or leave all out for recipe=market.")
+            raise ConfigError(
+                "no table was given. Give a CSV or Parquet file, or leave all out for recipe=market."
+            )
         name = str(source) if settings.data.path else type(source).__name__
         return Loaded(read_panel(source, settings.data), None, name)
 
@@ -51,7 +53,9 @@ def read_panel(source: Any, data: DataSettings) -> Panel:
         )
     covariates = [name for name in (*data.past, *data.known, *data.static)]
     if covariates:
-        raise ConfigError(f"layout={data.layout} has no columns for covariates, but {covariates} were named. Bring a long table.")
+        raise ConfigError(
+            f"layout={data.layout} has no columns for covariates, but {covariates} were named. Bring a long table."
+        )
     if data.layout == "columns":
         time = _need(data.time, "time", source)
         columns = tuple(data.target.split(",")) if data.target else ()
@@ -69,11 +73,13 @@ def _need(name: str | None, role: str, source: Any) -> str:
     if name is not None:
         return name
     columns = to_polars(source)[0].columns
-    raise ConfigError(f"which column is the {role}? Name it with --{role} (data.{role}=). The table has: {', '.join(columns[:20])}.")
+    raise ConfigError(
+        f"which column is the {role}? Name it with --{role} (data.{role}=). The table has: {', '.join(columns[:20])}."
+    )
 
 
 def _load_market() -> Loaded:
-    from tidewright.data.market import load_market, to_returns
+    from tidewright.data.market import CALENDAR, DATE, PRICE, STOCK, load_market, to_returns
 
-    prices = load_market()
+    prices = Panel.from_table(load_market(), series=STOCK, time=DATE, target=PRICE, calendar=CALENDAR)
     return Loaded(to_returns(prices), prices, "20 US stocks (skfolio's packaged S&P 500 sample)")

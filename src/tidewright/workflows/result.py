@@ -73,7 +73,8 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """A finished run. `evaluations` holds every model's test forecasts; `forecast` is the winner's, of the true future."""
+    """A finished run. `evaluations` holds every model's test forecasts; `forecast` is the winner's, of the true future (None,
+    with a note, where known covariates end with the table)."""
 
     run_id: str
     folder: Path
@@ -87,11 +88,10 @@ class RunResult:
     evaluations: Mapping[str, Evaluation]
     fitted: Mapping[str, Fitted]
     serving: Serving
-    forecast: Forecast
+    forecast: Forecast | None
     decision: Decision | None
     study: Any
     notes: tuple[Note, ...]
     next_command: str
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
-    report: Path | None = None

@@ -22,7 +22,8 @@ from tidewright.workflows.decide import decide
 from tidewright.workflows.load import Loaded, load
 from tidewright.workflows.result import Decision, Note, RunResult
 from tidewright.workflows.seal import seal
-from tidewright.workflows.settings import RunSettings, read_settings
+from tidewright.workflows.settings import DataSettings, RunSettings, read_settings
+from tidewright.workflows.summary import summarise
 
 RESERVE_S, RESERVE_SHARE = 25.0, 0.35  # of the budget: for sealing, deciding, tracking and the report
 
@@ -46,7 +47,11 @@ def run(
 
 
 def run_settings(
-    settings: RunSettings, *, table: Any = None, callbacks: Sequence[Callback] = (), tell: Tell = lambda _: None
+    settings: RunSettings,
+    *,
+    table: Any = None,
+    callbacks: Sequence[Callback] = (),
+    tell: Tell = lambda _: None,
 ) -> RunResult:
     """The same, from validated settings."""
     clock = _Clock(tell)
@@ -59,7 +64,12 @@ def run_settings(
         panel, task, validation=settings.split.validation, test=settings.split.test,
         purge=settings.split.purge, embargo=settings.split.embargo,
     )  # fmt: skip
-    recorder = open_recorder(Path(settings.folder), name=loaded.name, settings=settings.model_dump(mode="json"), track=settings.track)
+    recorder = open_recorder(
+        Path(settings.folder),
+        name=loaded.name,
+        settings=settings.model_dump(mode="json"),
+        track=settings.track,
+    )
     reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
     contest = hold_contest(
         panel, split=split, task=task, season=season, settings=settings, budget_s=settings.budget_s - reserve,
@@ -150,28 +160,19 @@ def _failures(contest: Contest) -> tuple[Note, ...]:
 
 
 def _record(result: RunResult, recorder: Recorder, clock: _Clock) -> RunResult:
-    """Writes the run's record and its report; what the tracker could not do is a note of the result."""
-    from tidewright.report.html import write_report
-
-    clock("writing the report")
-    result = replace(result, notes=(*result.notes, *(Note("tracking", n.asked, n.used, n.reason) for n in recorder.notes)))
-    report = write_report(result, result.folder / "report.html")
+    """Writes the run's record; what the tracker could not do is a note of the result."""
     clock("recording the run")
-    recorder.finish(_summary(result))
-    return replace(result, report=report, seconds=clock.seconds, stages=clock.stages)
-
-
-def _summary(result: RunResult) -> Mapping[str, Any]:
-    from tidewright.workflows.summary import summarise
-
-    return summarise(result)
+    recorder.finish(summarise(result))
+    notes = tuple(Note("tracking", note.asked, note.used, note.reason) for note in recorder.notes)
+    clock("done")
+    return replace(result, notes=(*result.notes, *notes), seconds=clock.seconds, stages=clock.stages)
 
 
 def _dotted(options: Mapping[str, Any], table: Any) -> dict[str, Any]:
     """Options by their dotted keys; a table without a recipe is recipe `table`."""
-    from tidewright.workflows.settings import DataSettings
-
-    dotted = {f"data.{key}" if key in DataSettings.model_fields else key: value for key, value in options.items()}
+    dotted = {
+        f"data.{key}" if key in DataSettings.model_fields else key: value for key, value in options.items()
+    }
     if table is None and "data.path" not in dotted:
         dotted.setdefault("recipe", "market")
     if isinstance(table, (str, Path)):

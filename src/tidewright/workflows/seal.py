@@ -19,7 +19,9 @@ from tidewright.workflows.result import Serving
 CALLS = 300
 
 
-def seal(fitted: Fitted, *, panel: Panel, folder: Path, metrics: Mapping[str, Any], strict: bool) -> tuple[Serving, Session]:
+def seal(
+    fitted: Fitted, *, panel: Panel, folder: Path, metrics: Mapping[str, Any], strict: bool
+) -> tuple[Serving, Session]:
     """Saves the bundle, opens it and times one-row answers, compiled and eager."""
     bundle = save_bundle(fitted, panel=panel, folder=folder, metrics=metrics)
     session = open_session(folder, strict=strict)

@@ -13,8 +13,8 @@ from tidewright.catalog import explain_unknown
 from tidewright.config import Group, Schema, compose
 from tidewright.data.task import DEFAULT_QUANTILES
 from tidewright.errors import ConfigError
-from tidewright.metrics.definitions import METRICS
 from tidewright.models.spec import FLOORS, MODELS
+from tidewright.training.compare import LOSSES
 from tidewright.training.spec import TrainSpec
 
 TRAINED = tuple(name for name in MODELS if name not in FLOORS)
@@ -92,8 +92,8 @@ class RunSettings(Frozen):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, value: str) -> str:
-        if value not in METRICS:
-            raise ValueError(explain_unknown("metric", value, METRICS))
+        if value not in LOSSES:
+            raise ValueError(explain_unknown("metric that ranks models", value, LOSSES))
         return value
 
 
@@ -151,4 +151,8 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if first["type"] == "value_error" else f"{place}: {message}; got {first['input']!r}."
+    return (
+        f"{place}: {message}"
+        if first["type"] == "value_error"
+        else f"{place}: {message}; got {first['input']!r}."
+    )

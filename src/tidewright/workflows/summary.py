@@ -18,7 +18,11 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "folder": str(result.folder),
         "data": result.verdict.to_dict(),
         "split": asdict(result.split),
-        "task": {"horizon": result.task.horizon, "quantiles": list(result.task.quantiles), "season": result.season},
+        "task": {
+            "horizon": result.task.horizon,
+            "quantiles": list(result.task.quantiles),
+            "season": result.season,
+        },
         "winner": board.winner,
         "beat_floor": board.beat_floor,
         "best_floor": board.best_floor,
@@ -31,7 +35,6 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "notes": [asdict(note) for note in result.notes],
         "seconds": result.seconds,
         "stages": dict(result.stages),
-        "report": None if result.report is None else str(result.report),
         "next": result.next_command,
     }
 
@@ -49,6 +52,7 @@ def _decision(decision: Decision) -> Mapping[str, Any]:
         "trials": decision.trials,
         "periods_per_year": decision.periods_per_year,
         "strategies": {
-            s.name: {**s.summary, "deflated_sharpe": None if s.deflated is None else s.deflated.probability} for s in decision.strategies
+            s.name: {**s.summary, "deflated_sharpe": None if s.deflated is None else s.deflated.probability}
+            for s in decision.strategies
         },
     }

@@ -1,0 +1,51 @@
+"""Settings of a run: every option is checked where it enters."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidewright.errors import ConfigError
+from tidewright.models.build import build_spec
+from tidewright.workflows.settings import TRAINED, parse_seconds, read_settings
+
+
+def test_the_defaults_are_those_of_the_specs() -> None:
+    settings = read_settings()
+    assert set(settings.models) == set(TRAINED)
+    for name, options in settings.models.items():
+        assert build_spec(name, options) == build_spec(name)
+
+
+def test_options_given_by_name_hold_and_overrides_win_over_them() -> None:
+    settings = read_settings(["horizon=7"], {"horizon": 3, "data.time": "day", "budget_s": "3m"})
+    assert (settings.horizon, settings.data.time, settings.budget_s) == (7, "day", 180.0)
+
+
+def test_a_training_option_reaches_the_training_record() -> None:
+    assert read_settings(["train.learning_rate=0.02", "train.optimizer=sgd"]).train.optimizer == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("horizon=0", "horizon: Input should be greater than or equal to 1; got 0."),
+        ("budget_s=-1", "budget_s: Input should be greater than 0"),
+        ("budget_s=3parsecs", "is no length of time"),
+        ("metric=mas", "no metric that ranks models is called 'mas'. Did you mean 'mase'?"),
+        ("train.optimizer=adamm", "train.optimizer: Input should be"),
+        ("decide.fee_bps=-10", "decide.fee_bps"),
+        ("data.layout=tall", "data.layout"),
+        ("train.epochs=many", "train.epochs"),
+    ],
+)
+def test_a_wrong_value_names_its_option(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings([override])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5h", 5400.0), (" 2 m ", 120.0)]
+)
+def test_lengths_of_time_are_read_in_seconds_minutes_and_hours(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
