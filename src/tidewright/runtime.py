@@ -126,9 +126,7 @@ def _choose_device(requested: str) -> Choice:
         return Choice("cpu", "cpu", "asked for")
     obstacle = _cuda_obstacle()
     if not obstacle:
-        return Choice(
-            requested, "cuda", "torch sees an NVIDIA GPU", ("cpu: slower",) if requested == "auto" else ()
-        )
+        return Choice(requested, "cuda", "torch sees an NVIDIA GPU", ("cpu: slower",) if requested == "auto" else ())
     return Choice(requested, "cpu", f"no CUDA, {obstacle}", (f"cuda: {obstacle}",))
 
 

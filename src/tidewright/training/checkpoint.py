@@ -59,9 +59,7 @@ class Checkpoint:
                 names = list(file.keys())
                 tensors = {name: file.get_tensor(name).clone() for name in names}
         except safetensors.SafetensorError as error:
-            raise FitError(
-                f"the checkpoint {self.path} can't be read: {error}. Remove it to start anew."
-            ) from error
+            raise FitError(f"the checkpoint {self.path} can't be read: {error}. Remove it to start anew.") from error
         if head.get("format") != FORMAT:
             raise FitError(f"{self.path} is not a checkpoint of this version. Remove it to start anew.")
         if head["key"] != self.key:
@@ -82,13 +80,9 @@ def hold_checkpoint(path: Path | None, key: str) -> Iterator[Checkpoint | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         try:
-            fcntl.flock(
-                lock, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # falls with the process, so a kill leaves it free
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # falls with the process, so a kill leaves it free
         except BlockingIOError as error:
-            raise ConfigError(
-                f"another run is writing the checkpoint {path}. Name another file, or wait."
-            ) from error
+            raise ConfigError(f"another run is writing the checkpoint {path}. Name another file, or wait.") from error
         yield Checkpoint(path, key)
 
 

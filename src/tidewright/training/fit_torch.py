@@ -19,7 +19,7 @@ from tidewright.data.task import Task
 from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.spec import ModelSpec, spec_key
-from tidewright.models.torch.fitted import TorchFitted, check_range
+from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.network import ForecastNet, build, standardise
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime
@@ -59,11 +59,10 @@ def fit_torch(
     at a time: dropout draws from torch's own generator, which is seeded here and put back afterwards).
 
     `checkpoint` is a file that every epoch replaces, and from which a run that was killed goes on. Raises
-    `FitError`, `DataError`, `ShortSeriesError` and `ConfigError`.
+    `FitError`, `ShortSeriesError` and `ConfigError`.
     """
     runtime = runtime or detect_runtime()
     device = runtime.device.used
-    check_range(panel.target)
     lesson = _prepare(panel, split, task, view, train)
     devices = [torch.cuda.current_device()] if device != "cpu" else []
     key = spec_key(spec, train, view, task, digest_windows(lesson.training, lesson.judging))

@@ -24,7 +24,5 @@ def open_optimizer(train: TrainSpec, parameters: Iterable[Parameter]) -> Optimiz
     if train.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
     if train.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=rate, weight_decay=decay, momentum=MOMENTUM, nesterov=True, fused=True
-        )
+        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=MOMENTUM, nesterov=True, fused=True)
     return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay, foreach=True)

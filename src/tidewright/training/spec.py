@@ -40,17 +40,13 @@ class TrainSpec:
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "steps", "patience", "judged"):
             _check(name, getattr(self, name), low=1, words="1 or more")
-        _check(
-            "learning_rate", self.learning_rate, low=0.0, words="above 0 and finite", open_low=True, high=1e30
-        )
+        _check("learning_rate", self.learning_rate, low=0.0, words="above 0 and finite", open_low=True, high=1e30)
         _check("clip", self.clip, low=0.0, words="above 0 (inf: no clipping)", open_low=True)
         _check("weight_decay", self.weight_decay, low=0.0, words="0 or more and finite", high=1e30)
         _check("least_gain", self.least_gain, low=0.0, words="from 0 to 1", high=1.0)
         _check("seed", self.seed, low=0, words="from 0 to 2**63 - 1", high=2**63 - 1)
 
 
-def _check(
-    name: str, value: float, *, low: float, words: str, open_low: bool = False, high: float = inf
-) -> None:
+def _check(name: str, value: float, *, low: float, words: str, open_low: bool = False, high: float = inf) -> None:
     if not (low < value <= high if open_low else low <= value <= high):
         raise ConfigError(f"train.{name} is a number {words}; got {value!r}.")

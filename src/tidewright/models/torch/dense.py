@@ -29,9 +29,7 @@ class DenseCore(nn.Module):
     def __init__(self, spec: FeedForward, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
         self.outputs = (shape.horizon, len(start))
-        width = (
-            shape.lookback * (2 + shape.past) + (shape.lookback + shape.horizon) * shape.known + shape.static
-        )
+        width = shape.lookback * (2 + shape.past) + (shape.lookback + shape.horizon) * shape.known + shape.static
         self.hidden = dense_stack(
             width, spec.hidden, activation=spec.activation, dropout=spec.dropout, batch_norm=spec.batch_norm
         )

@@ -15,7 +15,7 @@ from tidewright.errors import BundleError, DataError
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
 from tidewright.models.spec import ModelSpec
-from tidewright.models.torch.network import LARGEST, ForecastNet, build
+from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape, shape_of
 from tidewright.runtime import apply_threads
 
@@ -85,21 +85,9 @@ def from_tensors(
 
 
 def check_windows(windows: Windows, fitted: TorchFitted) -> None:
-    """Raises `DataError` for windows unlike those it learned from, or a number beyond float32."""
+    """Raises `DataError` for windows unlike those it learned from."""
     found = shape_of(windows, fitted.task)
     if found != fitted.shape:
         raise DataError(
             f"{fitted.spec.name} learned from windows of {fitted.shape}; got {found}. Give the view it has."
-        )
-    check_range(windows.y)
-
-
-def check_range(values: npt.NDArray[np.float64]) -> None:
-    """Raises `DataError` when the target holds a finite number that a network can't compute with."""
-    size = np.abs(values)
-    if (size > LARGEST).any():
-        worst = int(np.argmax(np.where(np.isfinite(size), size, 0.0)))
-        raise DataError(
-            f"the target holds {values[worst]:g} in row {worst}; networks compute in float32, "
-            f"up to {LARGEST:g}. Repair the value or bring the target in larger units."
         )

@@ -1,0 +1,253 @@
+"""The epoch loop: stopping, bits, options, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split, split_holdout
+from tidewright.data.task import Task
+from tidewright.errors import ConfigError, FitError
+from tidewright.features.view import View
+from tidewright.features.windows import cut_windows
+from tidewright.models.spec import FeedForward
+from tidewright.models.torch.fitted import TorchFitted
+from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
+from tidewright.training.fit import fit
+from tidewright.training.gather import open_source
+from tidewright.training.losses import open_loss
+from tidewright.training.spec import TrainSpec
+from tidewright.training.torch_loop import draw_batches, measure_loss
+
+TASK = Task(horizon=3)
+VIEW = View(8)
+SPEC = FeedForward(hidden=(16,), dropout=0.2)
+BASE = TrainSpec(epochs=4, steps=5, batch_size=32, learning_rate=5e-3)
+
+
+@cache
+def make_panel(gaps: bool = True) -> Panel:
+    rng = np.random.default_rng(1)
+    parts = []
+    for name in ("a", "b"):
+        sold = 10 * np.sin(np.arange(120) / 3) + rng.normal(0, 1.0, 120)
+        if gaps:
+            sold[rng.random(120) < 0.05] = np.nan
+        sold[[0, -1]] = 1.0
+        parts.append(pl.DataFrame({"id": name, "t": np.arange(120), "y": sold}).fill_nan(None))
+    return Panel.from_table(pl.concat(parts), series="id", time="t", target="y")
+
+
+@cache
+def make_split() -> Split:
+    return split_holdout(make_panel(), TASK, validation=18, test=18)
+
+
+def learn(train: TrainSpec = BASE, **parts: Any) -> TorchFitted:
+    fitted = fit(SPEC, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=train, **parts)
+    assert isinstance(fitted, TorchFitted)
+    return fitted
+
+
+def bits(fitted: TorchFitted) -> dict[str, bytes]:
+    return {name: value.tobytes() for name, value in fitted.tensors().items()}
+
+
+@cache
+def base_bits() -> dict[str, bytes]:
+    return bits(learn())
+
+
+CHANGES = {
+    "learning_rate": 1e-3,
+    "batch_size": 16,
+    "epochs": 2,
+    "steps": 3,
+    "judged": 2,
+    "weight_decay": 0.3,
+    "optimizer": "sgd",
+    "clip": 0.01,
+    "loss": "mae",
+    "seed": 5,
+}
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_an_option_that_changes_is_seen(name: str) -> None:
+    other = learn(replace(BASE, **{name: CHANGES[name]}))
+    if name == "judged":  # decides which epoch is the best, so the losses must differ, the weights may not
+        assert other.history[0]["validation_loss"] != learn().history[0]["validation_loss"]
+    else:
+        assert bits(other) != base_bits()
+
+
+def test_every_option_is_tested() -> None:
+    stopping = {"patience", "least_gain"}  # have their own tests below
+    assert {field.name for field in fields(TrainSpec)} == set(CHANGES) | stopping
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("loss", ["quantile", "mse", "mae"])
+def test_every_optimizer_lowers_every_loss(optimizer: Any, loss: Any) -> None:
+    train = TrainSpec(
+        epochs=8, steps=20, batch_size=32, learning_rate=3e-3, optimizer=optimizer, loss=loss, patience=8
+    )
+    history = learn(train).history
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_the_optimizers_differ() -> None:
+    seen = {
+        tuple(bits(learn(replace(BASE, optimizer=o))).values()) for o in ("adam", "adamw", "sgd", "rmsprop")
+    }  # type: ignore[arg-type]
+    assert len(seen) == 4
+
+
+def test_the_best_epoch_is_given_back() -> None:
+    train = replace(BASE, epochs=25, learning_rate=0.05, clip=math.inf, patience=25, steps=3)
+    fitted = learn(train)
+    losses = [record["validation_loss"] for record in fitted.history]
+    assert losses.index(min(losses)) < len(losses) - 1  # the last one is not the best, or this shows nothing
+    windows = cut_windows(make_panel(), VIEW, horizon=3, cutoffs=make_split().validation, least=1)
+    source = open_source(windows)
+    measure = open_loss("quantile", TASK.quantiles, complete=source.complete)
+    assert measure_loss(fitted.network, source, measure) == min(losses)
+
+
+def test_patience_ends_it_and_the_history_says_so() -> None:
+    fitted = learn(replace(BASE, epochs=40, patience=2, learning_rate=0.05))
+    assert fitted.history[-1]["stopped"] == "patience"
+    assert all(record["stopped"] == "" for record in fitted.history[:-1])
+    assert len(fitted.history) < 40
+
+
+def test_a_gain_that_is_too_small_counts_as_none() -> None:
+    greedy = learn(replace(BASE, epochs=10, patience=2, least_gain=1.0))
+    assert len(greedy.history) == 3  # the first epoch sets the mark, two more can't halve it to nothing
+
+
+def test_a_deadline_ends_it_after_an_epoch_and_the_history_says_so() -> None:
+    fitted = learn(replace(BASE, epochs=50), deadline=time.monotonic() - 1.0)
+    assert [record["stopped"] for record in fitted.history] == ["deadline"]
+
+
+def test_epochs_and_the_end_are_told() -> None:
+    heard: list[Event] = []
+    fitted = learn(callbacks=[heard.append])
+    started, *epochs, ended = heard
+    assert isinstance(started, FitStarted)
+    assert isinstance(ended, FitEnded)
+    assert ended.reason == fitted.history[-1]["stopped"] == "epochs"
+    assert [e.epoch for e in epochs if isinstance(e, EpochEnded)] == [1, 2, 3, 4]
+    assert {e.key for e in (started, *epochs, ended)} == {started.key}  # type: ignore[union-attr]
+
+
+def test_a_callback_that_raises_ends_it_with_its_own_error() -> None:
+    heard = []
+
+    def stop(event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, EpochEnded) and event.epoch == 2:
+            raise KeyboardInterrupt("enough")
+
+    threads, draws = torch.get_num_threads(), torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt, match="enough"):
+        learn(callbacks=[stop])
+    assert len(heard) == 3
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), draws)
+
+
+def test_torchs_own_generator_is_left_as_it_was() -> None:
+    draws = torch.get_rng_state()
+    learn()
+    assert torch.equal(torch.get_rng_state(), draws)
+
+
+def test_a_loss_that_explodes_is_an_error_with_advice() -> None:
+    wild = replace(BASE, learning_rate=1e30, clip=math.inf, optimizer="sgd", loss="mse")
+    with pytest.raises(
+        FitError, match=r"no longer finite in epoch 1 .* at learning rate 1e\+30 .* Try a tenth"
+    ):
+        learn(wild)
+
+
+def test_labels_that_are_missing_do_not_count() -> None:
+    windows = cut_windows(make_panel(), VIEW, horizon=3, cutoffs=make_split().train)
+    source = open_source(windows)
+    assert not source.complete
+    network = learn().network
+    whole = measure_loss(network, source, open_loss("quantile", TASK.quantiles, complete=False))
+    labels, answers = windows.labels(), network
+    with torch.inference_mode():
+        inputs, _ = source.batch(torch.arange(len(source)))
+        scores, mean, scale = answers.score(**inputs)
+    z = (labels - mean.numpy()) / scale.numpy()
+    seen = ~np.isnan(z)
+    losses = [
+        np.maximum(q * (z - scores[:, :, k].numpy()), (q - 1) * (z - scores[:, :, k].numpy()))[seen]
+        for k, q in enumerate(TASK.quantiles)
+    ]
+    assert whole == pytest.approx(np.mean(losses), rel=1e-5)  # float32 sums against float64 ones
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_a_point_loss_gets_its_quantiles_from_training_residuals(loss: Any) -> None:
+    fitted = learn(replace(BASE, loss=loss, epochs=10, patience=10))
+    windows = cut_windows(make_panel(), VIEW, horizon=3, cutoffs=make_split().train)
+    answer, labels = fitted.predict(windows), windows.labels()
+    seen = ~np.isnan(labels)
+    assert (labels <= answer[:, :, 0])[seen].mean() == pytest.approx(0.1, abs=0.02)
+    assert (labels <= answer[:, :, 2])[seen].mean() == pytest.approx(0.9, abs=0.02)
+    assert fitted.tensors()["spread"][:, 1].tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(5, [5]), (32, [32]), (33, [17, 16]), (64, [32, 32]), (1000, [32] * 4)]
+)
+def test_batches_are_even_full_or_all_there_is(count: int, sizes: list[int]) -> None:
+    train = TrainSpec(batch_size=32, steps=4)
+    batches = draw_batches(count, train, torch.Generator().manual_seed(0))
+    assert [len(b) for b in batches] == sizes
+    drawn = torch.cat(batches).tolist()
+    assert len(set(drawn)) == len(drawn)
+    assert set(drawn) <= set(range(count))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("steps", -1),
+        ("patience", 0),
+        ("judged", 0),
+        ("clip", 0.0),
+        ("weight_decay", -0.1),
+        ("least_gain", 2.0),
+        ("seed", -1),
+    ],
+)
+def test_an_option_outside_its_range_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"train\.{name} is a number .*; got {value}"):
+        TrainSpec(**{name: value})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
