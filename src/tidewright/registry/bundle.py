@@ -36,7 +36,7 @@ SHOWN = 8  # windows in the example
 ANSWER = "answer"
 _PACKAGES = ("tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm")
 
-Scores = Mapping[str, float] | Mapping[str, Mapping[str, float]]
+Scores = Mapping[str, float | str | Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,16 @@ class Bundle:
         """The model card, in Markdown."""
         return self.files[CARD].decode()
 
+    @property
+    def parity(self) -> float:
+        """The largest difference of the graph's answers from the eager model's, relative to the window."""
+        return self.manifest.parity.figure
+
+    @property
+    def tolerance(self) -> float:
+        """The difference that was allowed."""
+        return self.manifest.parity.limit
+
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Every learned number, by name."""
         return _read_tensors(self.files[WEIGHTS], name=WEIGHTS)
@@ -91,16 +101,15 @@ def save_bundle(
 ) -> Bundle:
     """Writes a fitted model as a bundle, in one step, and gives it back as it was read again.
 
-    `panel` is what it learned from (with `split`, its training part); `metrics` are its scores, or a mapping
-    of scores by model, floors among them; `run` is the id of its Run. Raises `ParityError` where the graph's
+    `panel` is what it learned from (with `split`, its training part); `metrics` are scores and remarks by
+    name, or scores by model and name; `run` is the id of its Run. Raises `ParityError` where the graph's
     answers differ from the model's, and `BundleError` where the folder exists (unless `overwrite`) or can't
     be written.
     """
     name = fitted.spec.name if name is None else name
     if not NAME.fullmatch(name):
         raise ConfigError(
-            f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got "
-            f"{name!r}."
+            f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
         )
     for package in ("onnx", "onnxruntime", "safetensors"):
         require(package, extra="onnx", purpose="writing a bundle")
@@ -124,7 +133,7 @@ def save_bundle(
         parity=check_parity(fitted, graph, real=real),
         data=_trained(panel, split),
         versions=_versions(),
-        metrics=_scores(metrics, name),
+        metrics=_scores(metrics),
         run=run,
     )
     check_graph(graph, manifest)
@@ -186,14 +195,17 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _scores(metrics: Scores | None, name: str) -> dict[str, dict[str, float | None]]:
-    """Scores by model and name; a score that is not finite is none."""
-    rows: dict[str, dict[str, float | None]] = {}
-    for key, value in (metrics or {}).items():
-        row, scores = (key, value) if isinstance(value, Mapping) else (name, {key: value})
-        plain = {metric: float(score) for metric, score in scores.items()}
-        rows.setdefault(row, {}).update({m: s if isfinite(s) else None for m, s in plain.items()})
-    return rows
+def _scores(metrics: Scores | None) -> dict[str, Any]:
+    """Scores and remarks as plain data; a score that is not finite is none."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        if value is None or isinstance(value, str):
+            return value
+        return float(value) if isfinite(value) else None
+
+    return {str(key): plain(value) for key, value in (metrics or {}).items()}
 
 
 def _write_tensors(tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -233,15 +245,10 @@ def _read_example(content: bytes, manifest: Manifest) -> tuple[Batch, Doubles]:
         "known": (count, lookback + horizon, widths.known),
         "static": (count, widths.static),
     }
-    wanted = {name: shapes[name] for name in widths.inputs} | {
-        ANSWER: (count, horizon, len(manifest.task.quantiles))
-    }
+    wanted = {name: shapes[name] for name in widths.inputs} | {ANSWER: (count, horizon, len(manifest.task.quantiles))}
     if count == 0 or {name: array.shape for name, array in found.items()} != wanted:
         raise BundleError(
-            f"{EXAMPLE} does not hold the inputs and the answer that the manifest says. Export the model "
-            "again."
+            f"{EXAMPLE} does not hold the inputs and the answer that the manifest says. Export the model again."
         )
     inputs = {name: found.get(name, np.empty(shape, np.float32)) for name, shape in shapes.items()}
-    return Batch(**{name: array.astype(np.float32) for name, array in inputs.items()}), found[ANSWER].astype(
-        np.float64
-    )
+    return Batch(**{name: array.astype(np.float32) for name, array in inputs.items()}), found[ANSWER].astype(np.float64)

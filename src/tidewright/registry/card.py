@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tidewright.registry.manifest import Manifest
 
@@ -60,18 +61,21 @@ def _columns(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _scores(metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """A table with a row a model and a column a metric."""
+def _scores(metrics: Mapping[str, Any]) -> list[str]:
+    """A table with a row for each group of scores, then what was given by name alone."""
     if not metrics:
         return ["None were given."]
-    names = list(dict.fromkeys(name for row in metrics.values() for name in row))
-    head = [f"| model | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
-    rows = [
-        f"| {model} | {' | '.join(_number(row.get(name)) for name in names)} |"
-        for model, row in metrics.items()
-    ]
-    return head + rows
+    groups = {name: value for name, value in metrics.items() if isinstance(value, Mapping)}
+    single = [f"- {name}: {_number(value)}" for name, value in metrics.items() if name not in groups]
+    if not groups:
+        return single
+    names = list(dict.fromkeys(name for row in groups.values() for name in row))
+    head = [f"| | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    rows = [f"| {group} | {' | '.join(_number(row.get(name)) for name in names)} |" for group, row in groups.items()]
+    return [*head, *rows, *(["", *single] if single else [])]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _number(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.4g}"

@@ -13,7 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
 
 from tidewright.errors import BundleError
-from tidewright.registry.graph import OUTPUT
+from tidewright.registry.graph_names import OUTPUT
 from tidewright.registry.graph_size import check_sizes
 from tidewright.registry.manifest import Manifest
 
@@ -46,9 +46,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
         raise BundleError(f"model.onnx holds functions or training steps, which a bundle may not. {REMEDY}")
     domains = {entry.domain for entry in model.opset_import} | {node.domain for node in model.graph.node}
     if not domains <= DOMAINS:
-        raise BundleError(
-            f"model.onnx uses operators of '{min(domains - DOMAINS)}', which may be code. {REMEDY}"
-        )
+        raise BundleError(f"model.onnx uses operators of '{min(domains - DOMAINS)}', which may be code. {REMEDY}")
     if len(model.graph.node) > MOST_NODES:
         raise BundleError(f"model.onnx has {len(model.graph.node)} nodes; {MOST_NODES} are allowed. {REMEDY}")
     for node in model.graph.node:
@@ -58,9 +56,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
             )
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise BundleError(
-                f"model.onnx keeps '{tensor.name}' in another file, which a bundle may not. {REMEDY}"
-            )
+            raise BundleError(f"model.onnx keeps '{tensor.name}' in another file, which a bundle may not. {REMEDY}")
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[Any]:

@@ -27,7 +27,5 @@ def to_onnx(fitted: Fitted) -> Any:
     """
     kind = kind_of(fitted.spec)
     if kind not in EXPORTERS:
-        raise BundleError(
-            f"models of the kind '{kind}' have no ONNX form. There are: {', '.join(EXPORTERS)}."
-        )
+        raise BundleError(f"models of the kind '{kind}' have no ONNX form. There are: {', '.join(EXPORTERS)}.")
     return import_module(EXPORTERS[kind]).to_onnx(fitted)

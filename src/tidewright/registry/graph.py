@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tidewright.registry.graph_names import OUTPUT
+
 OPSET, IR_VERSION = 18, 10
-INPUTS = ("target", "past", "known", "static")
-OUTPUT = "quantiles"
 
 
 class GraphText:
@@ -49,8 +49,6 @@ class GraphText:
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", horizon, levels])],
             self._constants,
         )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
         onnx.checker.check_model(model, full_check=True)
         return model

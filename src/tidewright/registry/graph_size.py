@@ -25,14 +25,12 @@ def check_sizes(model: onnx.ModelProto) -> None:
         inferred = onnx.shape_inference.infer_shapes(single, data_prop=True, strict_mode=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
         raise BundleError(
-            f"model.onnx is not a valid graph: {str(error).splitlines()[0]}. Export the model again with "
-            "Tidewright."
+            f"model.onnx is not a valid graph: {str(error).splitlines()[0]}. Export the model again with Tidewright."
         ) from error
     total = sum(_bounds(inferred.graph).values())
     if total > MOST_NUMBERS:
         raise BundleError(
-            f"model.onnx computes {total} numbers for one window; {MOST_NUMBERS} are allowed. Make the "
-            "model smaller."
+            f"model.onnx computes {total} numbers for one window; {MOST_NUMBERS} are allowed. Make the model smaller."
         )
 
 
@@ -65,6 +63,5 @@ def _bound(node: Any, given: list[int]) -> int:
     if node.op_type in _PAIR and given:
         return prod(max(size, 1) for size in given)
     raise BundleError(
-        f"model.onnx has a node '{node.op_type}' whose size can't be bounded. Export the model again with "
-        "Tidewright."
+        f"model.onnx has a node '{node.op_type}' whose size can't be bounded. Export the model again with Tidewright."
     )

@@ -87,7 +87,7 @@ class Manifest:
     parity: Parity
     data: Trained
     versions: Mapping[str, str]
-    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
 
 
@@ -104,7 +104,7 @@ class _Stored:
     parity: Parity
     data: Trained
     versions: dict[str, str]
-    metrics: dict[str, dict[str, float | None]]
+    metrics: dict[str, float | str | dict[str, float | str | None] | None]
     run: str | None
 
 

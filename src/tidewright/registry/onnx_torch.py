@@ -12,7 +12,8 @@ import torch
 from torch.export import Dim
 
 from tidewright.models.torch.fitted import TorchFitted
-from tidewright.registry.graph import OPSET, OUTPUT
+from tidewright.registry.graph import OPSET
+from tidewright.registry.graph_names import OUTPUT
 
 _TRACED = 3  # windows in the traced batch; any number goes through the graph
 _KNOWN = (  # what torch 2.13 says of its own parts on every export
@@ -68,9 +69,7 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silences what the exporter is known to say, and nothing else."""
-    log = logging.getLogger(
-        "torch.onnx._internal.exporter._registration"
-    )  # names torchvision, which is no need
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")  # names torchvision, which is no need
     level = log.level
     log.setLevel(logging.ERROR)
     try:

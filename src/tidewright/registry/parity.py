@@ -1,24 +1,19 @@
-"""Parity: how far a graph's answers are from the eager model's, which is a condition of export.
-
-The difference of two answers is taken relative to the window: to the largest eager answer in size over its
-steps and quantiles, or the standard deviation of its observed values where that is larger. A quantile that
-happens to be near zero is so not asked for more digits than the float32 sums that it came from have.
-"""
+"""Parity: a graph must answer as its eager model does, on real windows and hard ones; a condition of "
+"export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from tidewright.errors import ParityError
 from tidewright.features.windows import Batch, Singles
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
-from tidewright.registry.graph import INPUTS, OUTPUT
+from tidewright.registry.difference import relative_difference
+from tidewright.registry.graph_names import INPUTS, OUTPUT
 from tidewright.registry.manifest import Parity
 from tidewright.registry.trial_windows import hard_windows, to_windows
 
@@ -45,25 +40,6 @@ def check_parity(fitted: Fitted, graph: bytes, *, real: Batch) -> Parity:
             "model's spec."
         )
     return Parity(worst, limit, count, where)
-
-
-def relative_difference(ours: npt.NDArray[Any], eager: npt.NDArray[Any], *, target: Singles) -> float:
-    """The largest |ours - eager| / max(|answers of the window|, its scale); infinite where only one of the
-    two is NaN.
-    """
-    missing = np.isnan(eager)
-    if ours.shape != eager.shape or not np.array_equal(missing, np.isnan(ours)):
-        return float("inf")
-    seen = ~np.isnan(target)
-    count = np.maximum(seen.sum(axis=1), 1)
-    values = np.where(seen, target, 0.0).astype(np.float64)
-    mean = values.sum(axis=1) / count
-    scale = np.sqrt((np.where(seen, values - mean[:, None], 0.0) ** 2).sum(axis=1) / count)
-    answers = np.where(missing, 0.0, np.abs(eager)).max(axis=(1, 2))
-    size = np.maximum(answers, scale)[:, None, None]
-    apart = np.abs(ours.astype(np.float64) - eager)
-    share = np.where(apart == 0, 0.0, apart / np.where(size > 0, size, np.finfo(np.float32).tiny))
-    return float(np.max(share, where=~missing, initial=0.0))
 
 
 def open_graph(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:

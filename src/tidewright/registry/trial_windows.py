@@ -99,10 +99,7 @@ def _with(batch: Batch, target: np.ndarray) -> Batch:
 
 def _join(batches: list[Batch]) -> Batch:
     return Batch(
-        *(
-            np.concatenate([getattr(b, name) for b in batches])
-            for name in ("target", "past", "known", "static")
-        )
+        *(np.concatenate([getattr(b, name) for b in batches]) for name in ("target", "past", "known", "static"))
     )
 
 

@@ -48,19 +48,14 @@ def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, b
     """The files with the manifest added: their sizes and sha256, and in its first field the sha256 of all
     that follows.
     """
-    listed = {
-        name: {"sha256": sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()
-    }
-    text = json.dumps(
-        {**manifest, "files": listed}, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
-    )
+    listed = {name: {"sha256": sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()}
+    text = json.dumps({**manifest, "files": listed}, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     body = text.removeprefix("{\n").encode()
     sealed = {**files, MANIFEST: _HEAD + sha256(body).hexdigest().encode() + _TAIL + body}
     for name, content in sealed.items():
         if len(content) > LARGEST[name]:
             raise BundleError(
-                f"{name} would have {len(content)} bytes; {LARGEST[name]} are allowed. Make the model "
-                "smaller."
+                f"{name} would have {len(content)} bytes; {LARGEST[name]} are allowed. Make the model smaller."
             )
     return sealed
 
@@ -77,9 +72,7 @@ def read_verified(folder: Path) -> Content:
             if not _replaced(folder, handle=handle):  # a writer may have put a new version there meanwhile
                 if isinstance(error, TamperedError):
                     raise
-                raise TamperedError(
-                    f"'{folder}': a file vanished while it was read: {error.filename}."
-                ) from error
+                raise TamperedError(f"'{folder}': a file vanished while it was read: {error.filename}.") from error
         finally:
             os.close(handle)
     raise BundleError(f"'{folder}' was replaced {_TRIES} times while it was read. Try again.")
@@ -106,9 +99,7 @@ def _replaced(folder: Path, *, handle: int) -> bool:
 def _read(folder: Path, *, handle: int) -> Content:
     names = set(os.listdir(handle))
     if MANIFEST not in names:
-        raise TamperedError(
-            f"'{folder}' has no {MANIFEST}: it is no bundle, or was damaged. Export the model again."
-        )
+        raise TamperedError(f"'{folder}' has no {MANIFEST}: it is no bundle, or was damaged. Export the model again.")
     raw = _read_file(MANIFEST, handle=handle, size=None)
     digest = _check_manifest(raw)
     manifest = _parse(raw)
@@ -117,9 +108,7 @@ def _read(folder: Path, *, handle: int) -> Content:
     if strangers or missing:
         what = f"'{min(strangers)}' is not in the manifest" if strangers else f"'{min(missing)}' is missing"
         raise TamperedError(f"'{folder}' was changed: {what}. Export the model again, or restore the folder.")
-    return Content(
-        digest, manifest, {name: _check_file(name, handle, entry) for name, entry in listed.items()}
-    )
+    return Content(digest, manifest, {name: _check_file(name, handle, entry) for name, entry in listed.items()})
 
 
 def _check_manifest(raw: bytes) -> str:
@@ -128,9 +117,7 @@ def _check_manifest(raw: bytes) -> str:
     digest, body = raw[start : start + _DIGITS], raw[start + _DIGITS + len(_TAIL) :]
     framed = raw.startswith(_HEAD) and raw[start + _DIGITS : start + _DIGITS + len(_TAIL)] == _TAIL
     if not framed or sha256(body).hexdigest().encode() != digest:
-        raise TamperedError(
-            f"{MANIFEST} was changed: its digest is not that of its content. Export the model again."
-        )
+        raise TamperedError(f"{MANIFEST} was changed: its digest is not that of its content. Export the model again.")
     return digest.decode()
 
 
@@ -154,9 +141,7 @@ def _listed(manifest: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     for name, entry in files.items():
         size = entry.get("size") if isinstance(entry, dict) else None
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST[name]:
-            raise TamperedError(
-                f"{MANIFEST} says that {name} has {size!r} bytes; at most {LARGEST[name]} are allowed."
-            )
+            raise TamperedError(f"{MANIFEST} says that {name} has {size!r} bytes; at most {LARGEST[name]} are allowed.")
     return files
 
 
@@ -171,15 +156,11 @@ def _read_file(name: str, *, handle: int, size: int | None) -> bytes:
     """The bytes of a plain file of its own, of the size that it should have."""
     found = os.stat(name, dir_fd=handle, follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        kind = (
-            "a hard link" if stat.S_ISREG(found.st_mode) else "no plain file (a link, a folder or a device)"
-        )
+        kind = "a hard link" if stat.S_ISREG(found.st_mode) else "no plain file (a link, a folder or a device)"
         raise TamperedError(f"{name} is {kind}. A bundle holds plain files only: copy it with its content.")
     if found.st_size > LARGEST[name] or (size is not None and found.st_size != size):
         wanted = f"{size} bytes by the manifest" if size is not None else f"at most {LARGEST[name]}"
-        raise TamperedError(
-            f"{name} was changed: it has {found.st_size} bytes, {wanted}. Export the model again."
-        )
+        raise TamperedError(f"{name} was changed: it has {found.st_size} bytes, {wanted}. Export the model again.")
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handle)
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(found.st_size + 1)

@@ -47,8 +47,7 @@ def write_folder(files: Mapping[str, bytes], folder: Path, *, overwrite: bool = 
             shutil.rmtree(temporary, ignore_errors=True)  # the old version, or what could not be finished
     except OSError as error:
         raise BundleError(
-            f"'{folder}' could not be written: {error.strerror or error}. What stood there before is "
-            "unchanged."
+            f"'{folder}' could not be written: {error.strerror or error}. What stood there before is unchanged."
         ) from error
 
 
@@ -100,9 +99,7 @@ def _rename(source: Path, target: Path, *, flags: int) -> None:
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         if flags == _EXCHANGE:
-            raise OSError(
-                errno.ENOSYS, "this system can't exchange two folders in one step; give a new folder"
-            )
+            raise OSError(errno.ENOSYS, "this system can't exchange two folders in one step; give a new folder")
         os.rename(source, target)
         return
     if renameat2(_HERE, os.fsencode(source), _HERE, os.fsencode(target), flags) != 0:

@@ -1,0 +1,93 @@
+"""From a panel to a forecast: the windows cut, the known future checked, the answers put beside their times.
+
+N windows, H horizon, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.forecast import Forecast, tabulate
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Cutoffs
+from tidewright.errors import DataError
+from tidewright.features.windows import Singles, Windows, cut_windows, make_windows
+from tidewright.inference.session import Prediction
+from tidewright.registry.manifest import Manifest
+
+CELLS = 1 << 20  # input numbers of one answer: bounds its memory
+
+
+class Answers(Protocol):
+    """What gives the answers to windows."""
+
+    def predict(self, x: Mapping[str, npt.NDArray[Any]], /) -> Prediction:
+        """See `Session.predict`."""
+        ...
+
+    def read(self, table: Any, /) -> Panel:
+        """See `Session.read`."""
+        ...
+
+
+def forecast_panel(session: Answers, table: Any, *, manifest: Manifest, cutoffs: Cutoffs | None) -> Forecast:
+    """The forecast of a table or a Panel; see `Session.forecast`. `cutoffs` are positions of the Panel that
+    was given.
+    """
+    horizon = manifest.task.horizon
+    panel = session.read(table)
+    extended = panel.extend(horizon)
+    if cutoffs is None:
+        windows = make_windows(extended, manifest.view, horizon=horizon, rows=None)
+    else:
+        moved = _move(cutoffs, given=table, panel=panel)
+        windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
+    _check_known(extended, windows, manifest)
+    values = _answer(session, windows, names=manifest.widths.inputs)
+    levels = manifest.task.quantiles
+    return tabulate(extended, values, rows=windows.rows, levels=levels, model=manifest.name)
+
+
+def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:
+    """The same cutoffs, counted from the anchor of the model's grid."""
+    if not isinstance(given, Panel):
+        raise DataError("cutoffs are positions of a Panel. Make one with session.read(table) and give that.")
+    shift = int(panel.positions[0] - given.positions[0])
+    return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift)
+
+
+def _check_known(panel: Panel, windows: Windows, manifest: Manifest) -> None:
+    """Every known covariate of the table has a value at every step of every horizon."""
+    steps = np.arange(1, windows.horizon + 1)
+    rows = windows.rows[:, None] + steps
+    inside = rows < windows.offsets[windows.series + 1][:, None]
+    for name in manifest.schema.roles.known:
+        values = panel.values(name)[np.minimum(rows, len(panel.table) - 1)]
+        missing = np.isnan(values) | ~inside
+        if missing.any():
+            window, step = (int(place[0]) for place in np.nonzero(missing))
+            series = panel.series_ids[int(windows.series[window])]
+            time = panel.time_at(int(windows.cutoffs[window] + steps[step]))
+            raise DataError(
+                f"the known column '{name}' has no value for series {series!r} at {time} "
+                f"({int(missing.sum())} such steps): "
+                f"the model needs it over all {windows.horizon} steps ahead. Add rows with its future "
+                "values; their target "
+                "stays empty."
+            )
+
+
+def _answer(session: Answers, windows: Windows, *, names: tuple[str, ...]) -> Singles:
+    """The quantiles [N, H, Q] of every window, some at a time."""
+    widths = 1 + windows.past.shape[1] + windows.known.shape[1]
+    size = max(1, CELLS // ((windows.lookback + windows.horizon) * widths))
+    parts = []
+    for start in range(0, len(windows), size):
+        batch = windows.batch(slice(start, start + size))
+        parts.append(session.predict({name: getattr(batch, name) for name in names}).quantiles)
+    return np.concatenate(parts)

@@ -1,0 +1,115 @@
+"""What `predict` is given, checked at the border: names, shapes, types, and what a missing value is.
+
+N windows, L lookback, H horizon, P past, K known and M static features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.catalog import explain_unknown
+from tidewright.data.columns import LARGEST
+from tidewright.errors import ColumnError, DataError
+from tidewright.features.windows import Singles
+from tidewright.registry.manifest import Manifest
+
+Inputs = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+_MEANS = {
+    "target": "past values of the target, oldest first",
+    "past": "past steps by past covariates",
+    "known": "past and future steps by known covariates",
+    "static": "static features",
+}
+
+
+def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
+    """The inputs of the graph by name, each float32 with N windows.
+
+    NaN is a missing value; a window needs one observed target value. Infinite and huge values raise
+    `DataError`, and so do other shapes and types; an input that is missing or unknown raises `ColumnError`. A
+    single window may leave its N axis out.
+    """
+    shapes = _shapes(manifest)
+    arrays = _name_inputs(given, shapes)
+    single = np.ndim(arrays["target"]) == 1
+    feed = {name: _check_array(arrays[name], name, shape, single=single) for name, shape in shapes.items()}
+    counts = {name: len(array) for name, array in feed.items()}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        raise DataError(f"every input holds the same windows, one or more; got {counts}. Give a row a window.")
+    empty = np.isnan(feed["target"]).all(axis=1)
+    if empty.any():
+        raise DataError(
+            f"window {int(np.argmax(empty))} of 'target' holds no observed value ({int(empty.sum())} such "
+            "windows). "
+            "Leave it out, or bring its values."
+        )
+    return feed
+
+
+def check_answer(values: Singles) -> Singles:
+    """The answer, if every number of it is finite. Raises `DataError` naming the first window where one
+    isn't.
+    """
+    finite = np.isfinite(values).all(axis=(1, 2))
+    if not finite.all():
+        raise DataError(
+            f"the answer to window {int(np.argmin(finite))} is not a finite number ({int((~finite).sum())} "
+            "such "
+            "windows): its values are too large or too far apart for float32. Rescale the target."
+        )
+    return values
+
+
+def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """The shape of one window of each input."""
+    widths, lookback = manifest.widths, manifest.view.lookback
+    shapes: dict[str, tuple[int, ...]] = {
+        "target": (lookback,),
+        "past": (lookback, widths.past),
+        "known": (lookback + manifest.task.horizon, widths.known),
+        "static": (widths.static,),
+    }
+    return {name: shapes[name] for name in widths.inputs}
+
+
+def _name_inputs(given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        if hasattr(given, "columns"):
+            raise DataError(f"predict takes arrays, got a table ({type(given).__name__}). Give tables to forecast.")
+        return _name_inputs({"target": given}, shapes)
+    for name in given:
+        if name not in shapes:
+            raise ColumnError(explain_unknown("input", name, shapes))
+    missing = [name for name in shapes if name not in given]
+    if missing:
+        raise ColumnError(
+            f"the input '{missing[0]}' is missing: this model takes {', '.join(shapes)}. Give a mapping of "
+            "arrays by "
+            "name, or give a table to forecast."
+        )
+    return given
+
+
+def _check_array(given: Any, name: str, shape: tuple[int, ...], *, single: bool) -> Singles:
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"the input '{name}' holds {array.dtype}; numbers are needed. Convert it to float32.")
+    array = array[None] if single else array
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        wanted = ", ".join(map(str, shape))
+        raise DataError(
+            f"the input '{name}' has the shape {array.shape}; (N, {wanted}) is needed: N windows of {_MEANS[name]}."
+        )
+    large = np.abs(array) > LARGEST  # False for NaN
+    if large.any():
+        place = np.unravel_index(int(np.argmax(large)), array.shape)
+        raise DataError(
+            f"the input '{name}' holds {array[place]:g} at {tuple(map(int, place))}; numbers up to "
+            f"{LARGEST:g} are "
+            "allowed. Write NaN for a missing value."
+        )
+    return np.ascontiguousarray(array, dtype=np.float32)

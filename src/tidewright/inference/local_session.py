@@ -1,0 +1,121 @@
+"""A session in this process: the checks, the statistics and the result around what answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.forecast import Forecast
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Cutoffs
+from tidewright.data.task import Task
+from tidewright.features.windows import Singles
+from tidewright.inference.inputs import check_answer, check_inputs
+from tidewright.inference.latency import PENDING, Latency
+from tidewright.inference.session import Call, Prediction
+from tidewright.models.fitted import Fitted
+from tidewright.registry.bundle import Bundle
+from tidewright.registry.graph_names import OUTPUT
+from tidewright.registry.rebuild import rebuild
+from tidewright.runtime import Choice
+
+_FLOAT = np.dtype(np.float32)
+_LARGEST = 1e38  # a sum of squares below this is of finite numbers that float32 computes with
+_vdot = np.vdot
+
+
+class LocalSession:
+    """See `Session`. `call` answers; everything else is set once."""
+
+    def __init__(self, bundle: Bundle, choice: Choice, call: Call) -> None:
+        self.bundle, self.choice, self.backend = bundle, choice, choice.used
+        self._call, self._names = call, [OUTPUT]
+        self._latency = Latency()
+        self._pending = self._latency.pending
+        self._median = bundle.manifest.task.median
+        # the width of a row that may pass with one look; covariates take the careful way
+        self._width = bundle.manifest.view.lookback if self.inputs == ("target",) else -1
+
+    @property
+    def model(self) -> str:
+        """See `Session.model`."""
+        return self.bundle.name
+
+    @property
+    def digest(self) -> str:
+        """See `Session.digest`."""
+        return self.bundle.digest
+
+    @property
+    def task(self) -> Task:
+        """See `Session.task`."""
+        return self.bundle.manifest.task
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """See `Session.inputs`."""
+        return self.bundle.manifest.widths.inputs
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """See `Session.fitted`."""
+        return rebuild(self.bundle.manifest, self.bundle.tensors())
+
+    def predict(self, x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]], /) -> Prediction:
+        """See `Session.predict`. Raises `DataError` and `ColumnError` as `check_inputs` does."""
+        started = perf_counter_ns()
+        # one look at what most calls bring: float32 rows of the right width, all finite (a sum of squares tells)
+        if (
+            type(x) is np.ndarray
+            and x.dtype is _FLOAT
+            and x.ndim == 2
+            and x.shape[1] == self._width
+            and 0.0 < _vdot(x, x) < _LARGEST
+        ):
+            values = self._call(self._names, {"target": x}, None)[0]
+        else:
+            values = self._answer(x)
+        elapsed = perf_counter_ns() - started
+        pending = self._pending
+        pending.append(elapsed)
+        if len(pending) > PENDING:
+            self._latency.count()
+        return Prediction(values, elapsed * 1e-6, self.backend, self._median)
+
+    def read(self, table: Any, /) -> Panel:
+        """See `Session.read`. Raises `ColumnError`, `FrequencyError` and `DataError`."""
+        from tidewright.inference.reading import read_panel
+
+        return read_panel(table, self.bundle.manifest.schema)
+
+    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None) -> Forecast:
+        """See `Session.forecast`. A series shorter than the lookback is padded with missing values before its
+        start.
+
+        Raises as `read` does, and `DataError` naming column, series and time where a known covariate lacks a
+        value over the horizon.
+        """
+        from tidewright.inference.forecasting import forecast_panel
+
+        return forecast_panel(self, panel, manifest=self.bundle.manifest, cutoffs=cutoffs)
+
+    def latency(self) -> dict[str, float]:
+        """See `Session.latency`."""
+        return self._latency.summary()
+
+    def reset_latency(self) -> None:
+        """See `Session.reset_latency`."""
+        self._latency.reset()
+
+    def _answer(self, x: Any) -> Singles:
+        """The careful way: every input checked by name, and the answer too."""
+        feed = check_inputs(x, self.bundle.manifest)
+        return check_answer(self._call(self._names, feed, None)[0])
+
+    def __repr__(self) -> str:
+        return f"Session({self.bundle!r} on {self.backend}: {self.choice.reason})"
