@@ -1,0 +1,152 @@
+"""What trees see of a window and a step: lags, rolling statistics, the season's values, in the window's units.
+
+C cells (a cell is one window and one step), F input features, N windows, L lookback, H horizon, P past, K
+known and M static covariates. Everything is a function of the window's own lookback (and of `known` at the
+step), reduced in float64 from float32 values and rounded to float32 at the end, so that a compiled graph that
+sums in another order gets the same float32 but for one rounding in many millions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.frequency import Ints
+from tidewright.errors import ConfigError
+from tidewright.features.lags import lag_columns, rolling_columns
+from tidewright.features.windows import Windows
+from tidewright.models.spec import LightGBM
+
+Singles = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+CYCLES = (1, 2, 3, 7)  # how many seasons back the same season's values are taken
+FLAT = 1e-6  # a deviation below this share of the mean is float32 noise: the window counts as constant
+
+
+@dataclass(frozen=True, slots=True)
+class TreeInputs:
+    """Which features there are, in their order.
+
+    `lags` count back from the first step (1: the last row of the window), `rolling` are lengths at the
+    window's end, `cycles` count seasons back from the step, and `past`, `known` and `static` are numbers of
+    covariates.
+    """
+
+    lookback: int
+    season: int
+    lags: tuple[int, ...]
+    rolling: tuple[int, ...]
+    cycles: tuple[int, ...]
+    past: int
+    known: int
+    static: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names [F]: first those of the window, then those of the step."""
+        window = [f"lag{lag}" for lag in self.lags]
+        window += [f"{what}{length}" for length in self.rolling for what in ("mean", "std", "min", "max")]
+        window += [
+            "spread",
+            *(f"past{i}" for i in range(self.past)),
+            *(f"static{i}" for i in range(self.static)),
+        ]
+        return (
+            *window,
+            *(f"season{k}" for k in self.cycles),
+            "step",
+            *(f"known{i}" for i in range(self.known)),
+        )
+
+    def season_places(self, steps: Ints) -> Ints:
+        """Where in the lookback the values of the steps' season stand [C, cycles]; steps count from 1."""
+        phase = (np.asarray(steps)[:, None] - 1) % self.season
+        return self.lookback + phase - self.season * np.array(self.cycles, dtype=np.int64)[None, :]
+
+
+def plan_inputs(spec: LightGBM, windows: Windows, *, season: int) -> TreeInputs:
+    """The features of a spec over such windows; empty `lags` and `rolling` mean the usual ones.
+
+    The usual lags are the last season (8 to 24 rows); the usual lengths one, two and seven seasons and the
+    whole lookback, as far as it reaches. Raises `ConfigError` for a lag or a length beyond the lookback.
+    """
+    lookback = windows.lookback
+    lags = spec.lags or tuple(range(1, min(lookback, max(8, min(season, 24))) + 1))
+    usual = {max(4, season // 4), season, 2 * season, 7 * season, lookback}
+    rolling = spec.rolling or tuple(sorted(length for length in usual if 2 <= length <= lookback))
+    for what, numbers, least in (("lag", lags, 1), ("rolling length", rolling, 2)):
+        wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int) or not least <= n <= lookback]
+        if wrong or len(set(numbers)) != len(numbers):
+            raise ConfigError(
+                f"lightgbm: each {what} is a different whole number from {least} to the lookback {lookback}; "
+                f"got {numbers}. Ask for shorter ones or a longer lookback."
+            )
+    cycles = tuple(k for k in CYCLES if season > 1 and k * season <= lookback)
+    return TreeInputs(
+        lookback=lookback,
+        season=season,
+        lags=lags,
+        rolling=rolling,
+        cycles=cycles,
+        past=windows.past.shape[1],
+        known=windows.known.shape[1],
+        static=windows.static.shape[1],
+    )
+
+
+def check_windows(inputs: TreeInputs, windows: Windows) -> None:
+    """Raises `ConfigError` where windows are not those that the trees were trained on."""
+    got = (windows.lookback, windows.past.shape[1], windows.known.shape[1], windows.static.shape[1])
+    want = (inputs.lookback, inputs.past, inputs.known, inputs.static)
+    if got != want:
+        raise ConfigError(
+            f"the trees were trained on windows of (lookback, past, known, static) {want}; got {got}. "
+            "Cut the windows with the model's own view, from a panel with the same columns."
+        )
+
+
+def window_units(windows: Windows) -> tuple[Doubles, Doubles]:
+    """The mean and the scale [N] of each window's observed values: their deviation, 1 where they don't vary.
+
+    NaN where a window holds no value.
+    """
+    flat = _single(windows)
+    moments = rolling_columns(flat, windows.offsets, [windows.lookback], ["mean", "std"], rows=windows.rows)
+    mean, deviation = moments[:, 0], moments[:, 1]
+    return mean, np.where(deviation > FLAT * np.abs(mean), deviation, 1.0)
+
+
+def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles]) -> Singles:
+    """The features of each window that are the same for every step [N, A]."""
+    mean, scale = (unit[:, None] for unit in units)
+    flat, offsets, rows = _single(windows), windows.offsets, windows.rows
+    lags = (lag_columns(flat, offsets, [lag - 1 for lag in inputs.lags], rows=rows) - mean) / scale
+    rolled = rolling_columns(flat, offsets, inputs.rolling, ["mean", "std", "min", "max"], rows=rows)
+    centre = np.tile([1.0, 0.0, 1.0, 1.0], len(inputs.rolling))  # a deviation has no level to take away
+    rolled = (rolled - mean * centre) / scale
+    spread = scale / (np.abs(mean) + scale)
+    covariates = [windows.past[rows], windows.static[windows.series]]
+    return np.hstack([*(part.astype(np.float32) for part in (lags, rolled, spread)), *covariates])
+
+
+def step_features(
+    inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles], *, index: Ints, steps: Ints
+) -> Singles:
+    """The features of cells that depend on the step [C, B]; cell c is window index[c], step steps[c] from 1."""
+    mean, scale = (unit[index, None] for unit in units)
+    rows, series = windows.rows[index], windows.series[index]
+    back = rows[:, None] + inputs.season_places(steps) - (inputs.lookback - 1)
+    seen = back >= windows.offsets[series, None]
+    season = (np.where(seen, _single(windows)[np.where(seen, back, 0)], np.nan) - mean) / scale
+    ahead = rows + steps
+    inside = ahead < windows.offsets[series + 1]
+    known = np.where(inside[:, None], windows.known[np.where(inside, ahead, 0)], np.float32(np.nan))
+    return np.hstack([season.astype(np.float32), steps[:, None].astype(np.float32), known])
+
+
+def _single(windows: Windows) -> Doubles:
+    """The target as a model gets it: rounded to float32."""
+    return windows.y.astype(np.float32).astype(np.float64)
