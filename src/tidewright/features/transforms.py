@@ -53,16 +53,12 @@ TransformSpec = Standard | MinMax | Log | Difference | Chain
 TRANSFORMS = Catalog(
     "transform",
     [
-        Entry(
-            "standard", "tidewright.features.scaling:Standard", "less the mean, over the deviation", "target"
-        ),
+        Entry("standard", "tidewright.features.scaling:Standard", "less the mean, over the deviation", "target"),
         Entry("minmax", "tidewright.features.scaling:MinMax", "moved to 0 to 1", "target"),
         Entry("log", "tidewright.features.transforms:Log", "log of the value plus an offset", "target"),
         Entry("difference", "tidewright.features.transforms:Difference", "the change over a lag", "target"),
         Entry("chain", "tidewright.features.transforms:Chain", "several, one after the other", "several"),
-        Entry(
-            "window", "tidewright.features.scaling:fit_windows", "each window by its own history", "window"
-        ),
+        Entry("window", "tidewright.features.scaling:fit_windows", "each window by its own history", "window"),
     ],
 )
 
@@ -122,14 +118,11 @@ def invert_forecast(transform: Transform, forecast: Forecast, *, panel: Panel) -
     keys = [name for name in (forecast.roles.series, forecast.roles.time) if name is not None]
     asked = [CUTOFF if name == forecast.roles.time else name for name in keys]
     index = panel.table.select(keys).with_row_index("row")
-    made = forecast.table.select(asked).join(
-        index, left_on=asked, right_on=keys, how="left", maintain_order="left"
-    )
+    made = forecast.table.select(asked).join(index, left_on=asked, right_on=keys, how="left", maintain_order="left")
     if made["row"].null_count():
         place = made.filter(pl.col("row").is_null()).row(0)
         raise DataError(
-            f"the panel has no row {place[:-1]}, at which a forecast was made. Give it the panel it was made "
-            "from."
+            f"the panel has no row {place[:-1]}, at which a forecast was made. Give it the panel it was made from."
         )
     names = level_names(forecast.levels)
     values = forecast.table.select(names).to_numpy()
@@ -202,8 +195,9 @@ class Differenced:
         """See `Transform.invert`: each step is added to the value `lag` steps before it, observed or
         forecast.
 
-        A missing value of the last `lag` rows counts as the one before it. Quantiles add up as if all steps
-        erred alike: the bands of later steps are wide rather than narrow.
+        A missing value of the last `lag` rows counts as the observed one before it; where there is none, the
+        steps built on it are NaN. Quantiles add up as if all steps erred alike: the bands of later steps are
+        wide rather than narrow.
         """
         lag, horizon = self.spec.lag, values.shape[1]
         level = _last_values(panel, rows, lag)
