@@ -139,9 +139,7 @@ def test_every_trainable_model_of_the_spine_has_a_space() -> None:
 
 
 def test_an_unknown_space_names_the_near_miss() -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"no search space is called 'lightgmb'. Did you mean 'lightgbm'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"no search space is called 'lightgmb'. Did you mean 'lightgbm'"):
         find_space("lightgmb")
 
 

@@ -64,7 +64,7 @@ def attempt(
     blank = Trial(number, TrialState.FAILED, None, dict(point), "", 0.0, 0.0)
     fitted: Fitted | None = None
     try:
-        trial, fitted = _learn(work, blank, watch, deadline)
+        trial, fitted = _learn(work, blank, watch=watch, deadline=deadline)
     except _Pruned:
         trial = replace(blank, state=TrialState.PRUNED)
     except MissingExtraError:
@@ -80,11 +80,11 @@ def attempt(
         fit_seconds=trial.fit_seconds or seconds,
         losses=tuple(watch.losses),
     )
-    _report(work, trial, watch)
+    _report(work, trial, announced=watch.started)
     return trial, fitted
 
 
-def _learn(work: Work, blank: Trial, watch: _Watch, deadline: float | None) -> tuple[Trial, Fitted]:
+def _learn(work: Work, blank: Trial, *, watch: _Watch, deadline: float | None) -> tuple[Trial, Fitted]:
     candidate = work.default.change(blank.parameters)
     started = work.clock()
     fitted = work.learn(
@@ -99,9 +99,7 @@ def _learn(work: Work, blank: Trial, watch: _Watch, deadline: float | None) -> t
         deadline=deadline,
     )
     ended = work.clock()
-    judged = evaluate(
-        fitted, panel=work.panel, split=work.split, cutoffs=work.split.validation, season=work.season
-    )
+    judged = evaluate(fitted, panel=work.panel, split=work.split, cutoffs=work.split.validation, season=work.season)
     value = find_metric(work.metric).badness(judged.scores[work.metric], scored=judged.scored)
     if not math.isfinite(value):
         raise FitError(f"{work.metric} on validation is {value}, no score. Take another metric, such as mae.")
@@ -135,10 +133,10 @@ class _Watch:
                 raise _Pruned
 
 
-def _report(work: Work, trial: Trial, watch: _Watch) -> None:
+def _report(work: Work, trial: Trial, *, announced: bool) -> None:
     """Tells the callbacks how the trial ended, after its `FitStarted`, whether or not the fit came so far."""
     name = work.default.spec.name
-    if not watch.started:
+    if not announced:
         emit(work.callbacks, FitStarted(name, trial.key, dict(trial.parameters)))
     ended = TrialEnded(
         study=name,

@@ -35,9 +35,7 @@ def spaces() -> tuple[str, ...]:
     ('feedforward', 'lightgbm', 'lstm', 'lstm_wide')
     """
     folder = files("tidewright.tuning") / "spaces"
-    return tuple(
-        sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-    )
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
 
 
 def find_space(name: str) -> SearchSpace:
@@ -59,9 +57,7 @@ def read_space(path: str | Path) -> SearchSpace:
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the search space {file} can't be read: {error}. Give the path of a YAML file."
-        ) from error
+        raise ConfigError(f"the search space {file} can't be read: {error}. Give the path of a YAML file.") from error
     return parse_space(read_yaml(text, source=file.name), source=file.name)
 
 
@@ -95,9 +91,7 @@ def _check_address(address: Any, *, model: str, place: str) -> None:
     record, dot, option = str(address).partition(".")
     records = RECORDS_OF_KIND[MODELS[model].kind]
     if not dot:
-        raise ConfigError(
-            f"{place}: an option is written as record.option, such as model.hidden or train.epochs."
-        )
+        raise ConfigError(f"{place}: an option is written as record.option, such as model.hidden or train.epochs.")
     if record in ("model", "train", "view") and record not in records:
         raise ConfigError(f"{place}: {model} takes nothing from '{record}'. It has: {', '.join(records)}.")
     if record not in records:
@@ -124,13 +118,13 @@ def _read_range(described: Any, place: str) -> Range:
     _check_keys(described, ("type", *_KEYS[kind]), noun=f"key of a {kind} range", place=place)
     _need(described, ("choices",) if kind == "choice" else ("low", "high"), place=place)
     try:
-        return _make_range(kind, described, place)
+        return _make_range(kind, described, place=place)
     except ConfigError as error:
         message = str(error)
         raise ConfigError(message if message.startswith(place) else f"{place}: {message}") from error
 
 
-def _make_range(kind: str, described: Mapping[str, Any], place: str) -> Range:
+def _make_range(kind: str, described: Mapping[str, Any], *, place: str) -> Range:
     if kind == "choice":
         choices = described["choices"]
         if not isinstance(choices, (list, tuple)):
@@ -147,9 +141,7 @@ def _make_range(kind: str, described: Mapping[str, Any], place: str) -> Range:
     if whole:
         return IntRange(numbers["low"], numbers["high"], log=log, step=numbers.get("step", 1))
     step = numbers.get("step")
-    return FloatRange(
-        float(numbers["low"]), float(numbers["high"]), log, None if step is None else float(step)
-    )
+    return FloatRange(float(numbers["low"]), float(numbers["high"]), log, None if step is None else float(step))
 
 
 def _check_values(one: Range, *, address: str, model: str, place: str) -> Range:
@@ -161,9 +153,7 @@ def _check_values(one: Range, *, address: str, model: str, place: str) -> Range:
         if isinstance(one, FloatRange) and one.size > 2:
             between = one.low + (one.high - one.low) * 0.381966
             probes["type"] = between if one.step is None else one.low + one.step
-    taken = [
-        _probe(value, address=address, model=model, place=f"{place}/{key}") for key, value in probes.items()
-    ]
+    taken = [_probe(value, address=address, model=model, place=f"{place}/{key}") for key, value in probes.items()]
     return Choice(tuple(taken)) if isinstance(one, Choice) else one
 
 

@@ -49,9 +49,7 @@ def _check_events(text: str, source: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         line = _line(event)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ConfigError(
-                f"{source}, line {line}: anchors and aliases are not read. Write the value out."
-            )
+            raise ConfigError(f"{source}, line {line}: anchors and aliases are not read. Write the value out.")
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
             raise ConfigError(f"{source}, line {line}: the tag {tag!r} is not read. Write plain YAML.")

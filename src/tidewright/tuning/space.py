@@ -161,9 +161,7 @@ class SearchSpace:
 def _check_bounds(bounds: FloatRange | IntRange, *, step: float | None) -> None:
     low, high = bounds.low, bounds.high
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise ConfigError(
-            f"low {low:g} and high {high:g} are no range. Give finite numbers, low at most high."
-        )
+        raise ConfigError(f"low {low:g} and high {high:g} are no range. Give finite numbers, low at most high.")
     if bounds.log and low <= 0:
         raise ConfigError(f"a log scale needs a low above 0; got {low:g}. Raise it, or leave log out.")
     if step is None:
@@ -175,8 +173,7 @@ def _check_bounds(bounds: FloatRange | IntRange, *, step: float | None) -> None:
     if not _divides(step, high - low):
         nearest = low + math.floor((high - low) / step) * step
         raise ConfigError(
-            f"high {high:g} is not low {low:g} plus steps of {step:g}. "
-            f"Take {nearest:g} or {nearest + step:g}."
+            f"high {high:g} is not low {low:g} plus steps of {step:g}. Take {nearest:g} or {nearest + step:g}."
         )
 
 

@@ -49,9 +49,7 @@ class Suggestions:
                 if len(self._told) >= self._space.size:
                     return None
                 handle = self._study.ask(self._distributions)
-                point = {
-                    name: _decode(self._space.ranges[name], value) for name, value in handle.params.items()
-                }
+                point = {name: _decode(self._space.ranges[name], value) for name, value in handle.params.items()}
                 earlier = self._told.get(_label(point))
                 if earlier is None:
                     return Asked(point, handle)
@@ -82,9 +80,7 @@ class Suggestions:
         self._default = None
         if not self._space.holds(default):
             return Asked(default, None)
-        self._study.enqueue_trial(
-            {name: _encode(self._space.ranges[name], value) for name, value in default.items()}
-        )
+        self._study.enqueue_trial({name: _encode(self._space.ranges[name], value) for name, value in default.items()})
         return Asked(default, self._study.ask(self._distributions))
 
     def _answer(self, handle: Any, trial: Trial) -> None:

@@ -68,23 +68,7 @@ def tune(
     default = Candidate(spec, train or TrainSpec(), view)
     metric, notes = _usable_metric(metric, panel=panel, split=split, season=season)
     work = Work(panel, split, task, season, default, metric, tuple(callbacks), learn, clock)
-    done, fitted, reason = _search(space, work=work, limits=limits, seed=seed)
-    best = min((t for t in done if t.state is TrialState.COMPLETE), key=_value)
-    found = default.change(best.parameters)
-    return Study(
-        space=space,
-        metric=metric,
-        seed=seed,
-        spec=found.spec,
-        train=found.train,
-        view=found.view,
-        fitted=fitted,
-        best=best,
-        trials=tuple(done),
-        seconds=clock() - limits.started,
-        reason=reason,
-        notes=notes,
-    )
+    return _conclude(space, work=work, limits=limits, seed=seed, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -109,9 +93,7 @@ class _Limits:
     def _why_no_more(self, done: Sequence[Trial]) -> str:
         if self.trials is not None and len(done) >= self.trials:
             return f"all {self.trials} trials were run"
-        if len(done) >= FAILURES_IN_A_ROW and all(
-            t.state is TrialState.FAILED for t in done[-FAILURES_IN_A_ROW:]
-        ):
+        if len(done) >= FAILURES_IN_A_ROW and all(t.state is TrialState.FAILED for t in done[-FAILURES_IN_A_ROW:]):
             return f"the last {FAILURES_IN_A_ROW} trials failed"
         return ""
 
@@ -125,6 +107,26 @@ class _Limits:
         if left < median(whole):
             return f"{left:.1f} of {self.budget_s:g} s are left, and a trial takes {median(whole):.1f} s"
         return ""
+
+
+def _conclude(space: SearchSpace, *, work: Work, limits: _Limits, seed: int, notes: tuple[str, ...]) -> Study:
+    done, fitted, reason = _search(space, work=work, limits=limits, seed=seed)
+    best = min((t for t in done if t.state is TrialState.COMPLETE), key=_value)
+    found = work.default.change(best.parameters)
+    return Study(
+        space=space,
+        metric=work.metric,
+        seed=seed,
+        spec=found.spec,
+        train=found.train,
+        view=found.view,
+        fitted=fitted,
+        best=best,
+        trials=tuple(done),
+        seconds=limits.clock() - limits.started,
+        reason=reason,
+        notes=notes,
+    )
 
 
 def _search(space: SearchSpace, *, work: Work, limits: _Limits, seed: int) -> tuple[list[Trial], Fitted, str]:
@@ -151,17 +153,13 @@ def _search(space: SearchSpace, *, work: Work, limits: _Limits, seed: int) -> tu
         if fitted is not None and trial.value is not None and (best is None or trial.value < best[0]):
             best = trial.value, fitted
     if best is None:
-        raise FitError(
-            f"none of {len(done)} trials of {space.model} could be completed; the last: {done[-1].error}"
-        )
+        raise FitError(f"none of {len(done)} trials of {space.model} could be completed; the last: {done[-1].error}")
     return done, best[1], reason
 
 
 def _check(space: SearchSpace, *, spec: ModelSpec, budget_s: float | None, trials: int | None) -> None:
     if spec.name != space.model:
-        raise ConfigError(
-            f"the space is one of {space.model}, but the model is {spec.name}. Bring its own space."
-        )
+        raise ConfigError(f"the space is one of {space.model}, but the model is {spec.name}. Bring its own space.")
     if budget_s is None and trials is None:
         raise ConfigError("a search needs an end: give budget_s (seconds), trials, or both.")
     if budget_s is not None and not (math.isfinite(budget_s) and budget_s > 0):
@@ -172,9 +170,7 @@ def _check(space: SearchSpace, *, spec: ModelSpec, budget_s: float | None, trial
         raise ConfigError(f"trials is a whole number, 1 or more; got {trials!r}.")
 
 
-def _usable_metric(
-    metric: str, *, panel: Panel, split: Split, season: int | None
-) -> tuple[str, tuple[str, ...]]:
+def _usable_metric(metric: str, *, panel: Panel, split: Split, season: int | None) -> tuple[str, tuple[str, ...]]:
     """The metric, or mae with a note when no series moves over a season of the training part."""
     if "scale" not in "".join(find_metric(metric).needs):
         return metric, ()

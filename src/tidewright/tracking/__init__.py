@@ -1,0 +1,1 @@
+"""What happened, kept: every run and trial as a local record and in MLflow."""
