@@ -1,0 +1,156 @@
+"""The parts of the page on the table and on the split."""
+
+from __future__ import annotations
+
+from tidewright.data.findings import Severity
+from tidewright.report.blocks import Block, Cell, Column, Facts, Picture, Section, Table, Tone, absent
+from tidewright.report.draw_data import MOST_SERIES, choose_example, draw_missing, draw_split
+from tidewright.report.numbers import write_count, write_percent
+from tidewright.report.style import MOST_POINTS
+from tidewright.workflows.result import RunResult
+
+_TONES: dict[Severity, Tone] = {"error": "bad", "warning": "warn", "info": "muted"}
+
+
+def tell_data(result: RunResult) -> Section:
+    """The verdict on the table: what it is, what was found, what was mended, where values are missing."""
+    verdict = result.verdict
+    counts = {s: sum(f.severity == s for f in verdict.findings) for s in _TONES}
+    told = ", ".join(_count(n, word) for n, word in zip(counts.values(), ("error", "warning", "remark"), strict=True))
+    lead = f"The table {'can be used' if verdict.ok else 'has errors'}: {told}."
+    blocks: list[Block] = [_shape(result)]
+    if verdict.findings:
+        blocks.append(_findings(result))
+    blocks.append(_repairs(result))
+    blocks.append(_missing(result))
+    return Section("data", "The data", lead, blocks)
+
+
+def tell_split(result: RunResult) -> Section:
+    """How the time axis was cut."""
+    split, panel = result.split, result.panel
+    purged = f"{write_count(split.purge, 'step')} are purged between the parts (the horizon is {split.horizon})"
+    embargo = f", and {split.embargo} more are embargoed" if split.embargo else ""
+    lead = (
+        f"Models learn on train, are chosen on validation and are scored on test, once. {purged}{embargo}, "
+        "so that no value that one part forecasts is forecast by another."
+    )
+    example = choose_example(panel)
+    picture = Picture(
+        "split",
+        draw_split(panel, split, series=example),
+        "Bands hold the cutoffs of each part (the moment at which a forecast is made); the line is "
+        f"series {example}, the one with the "
+        f"most values. A line of more than {MOST_POINTS:,} points is drawn by the lowest and highest of "
+        "each stretch.",
+        "Time axis with a band for each part of the split, oldest first: train, purged, validation, purged, test.",
+    )
+    return Section("split", "The split", lead, [picture, _parts(result)])
+
+
+def _shape(result: RunResult) -> Facts:
+    verdict, panel = result.verdict, result.panel
+    roles = panel.roles
+    lengths = f"{verdict.shortest:,} to {verdict.longest:,}, median {verdict.median_length:,.0f}"
+    items = [
+        ("Target", Cell(roles.target)),
+        (
+            "Series",
+            Cell(
+                f"{panel.n_series:,}",
+                small=f"named by column {roles.series}" if roles.series else "one table, one series",
+            ),
+        ),
+        ("Rows", Cell(f"{len(panel.table):,}")),
+        ("Frequency", Cell(panel.frequency.name, small=f"season {result.season} steps")),
+        ("Span", Cell(f"{panel.time_at(panel.span[0])} to {panel.time_at(panel.span[1])}")),
+        ("Rows a series", Cell(lengths)),
+        ("Missing target", Cell(write_percent(verdict.missing_share, decimals=2))),
+    ]
+    for name, columns in (
+        ("Past covariates", roles.past),
+        ("Known covariates", roles.known),
+        ("Static", roles.static),
+    ):
+        items.append((name, Cell(", ".join(columns)) if columns else Cell("none", tone="muted")))
+    if panel.unused:
+        items.append(("Columns not used", Cell(", ".join(panel.unused))))
+    return Facts(tuple(items))
+
+
+def _findings(result: RunResult) -> Table:
+    columns = (
+        Column("Severity"),
+        Column("What was found"),
+        Column("First place"),
+        Column("Rows", number=True),
+        Column("What to do"),
+    )
+    rows = tuple(
+        (
+            Cell(f.severity, value=list(_TONES).index(f.severity), tone=_TONES[f.severity]),
+            Cell(f.message),
+            _place(f.series, f.time),
+            Cell(f"{f.rows:,}", value=f.rows) if f.rows else Cell("–", value=0, tone="muted"),
+            Cell(f.remedy) if f.remedy else Cell("nothing", tone="muted"),
+        )
+        for f in result.verdict.findings
+    )
+    return Table(columns, rows, caption="Findings, worst first.")
+
+
+def _count(count: int, noun: str) -> str:
+    return write_count(count, noun) if count else f"no {noun}s"
+
+
+def _place(series: object, time: str | None) -> Cell:
+    if series is None:
+        return Cell("the whole table", tone="muted") if time is None else Cell(time, tone="place")
+    return Cell(str(series), small=time or "", tone="place")
+
+
+def _repairs(result: RunResult) -> Block:
+    repairs = result.panel.repairs
+    if not repairs:
+        return absent("Nothing had to be mended while reading the table.", title="Repairs")
+    columns = (Column("Repair"), Column("Rows", number=True), Column("What was done"))
+    rows = tuple((Cell(r.kind), Cell(f"{r.rows:,}", value=r.rows), Cell(r.detail)) for r in repairs)
+    return Table(columns, rows, caption="Repairs made while reading the table.")
+
+
+def _missing(result: RunResult) -> Block:
+    figure = draw_missing(result.panel)
+    if figure is None:
+        return absent(
+            "No target value is missing between the first and the last of any series.", title="Missing values"
+        )
+    caption = (
+        "Share of missing target values in each stretch of time, for the series that miss most (at most "
+        f"{MOST_SERIES} are shown). "
+        "Blank: the series has no row there."
+    )
+    return Picture("missing", figure, caption, "Heat map of missing values by series and time.", title="Missing values")
+
+
+def _parts(result: RunResult) -> Table:
+    split, panel = result.split, result.panel
+    parts = [("train", split.train), ("validation", split.validation)]
+    parts += [("test", split.test)] if split.test is not None else []
+    columns = (
+        Column("Part"),
+        Column("Forecast from", "first value"),
+        Column("Forecast to", "last value"),
+        Column("Cutoffs", number=True),
+        Column("Every", "steps", number=True),
+    )
+    rows = tuple(
+        (
+            Cell(name, tone="strong"),
+            Cell(panel.time_at(c.first + 1)),
+            Cell(panel.time_at(int(c.positions[-1]) + split.horizon)),
+            Cell(f"{len(c):,}", value=len(c)),
+            Cell(f"{c.stride:,}", value=c.stride),
+        )
+        for name, c in parts
+    )
+    return Table(columns, rows, sortable=False)

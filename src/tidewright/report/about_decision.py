@@ -1,0 +1,136 @@
+"""The part of the page on the portfolio: what to hold, what it would have earned, and what that rests on."""
+
+from __future__ import annotations
+
+import math
+
+from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.report.blocks import Block, Cell, Column, Picture, Row, Section, Table, Words
+from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_weights
+from tidewright.report.numbers import UNDEFINED, write_number, write_percent
+from tidewright.report.style import MOST_POINTS
+from tidewright.workflows.result import Decision, RunResult, Strategy
+
+_FIGURES = {
+    "total_return": ("Total return", ""),
+    "cagr": ("CAGR", "a year"),
+    "volatility": ("Volatility", "a year"),
+    "sharpe": ("Sharpe", "a year"),
+    "sortino": ("Sortino", "a year"),
+    "max_drawdown": ("Max drawdown", ""),
+    "calmar": ("Calmar", ""),
+    "hit_rate": ("Hit rate", "share of bars"),
+    "turnover": ("Turnover", "one-way, times a year"),
+    "costs": ("Costs", "money"),
+    "cost_drag": ("Cost drag", "a year"),
+}
+_PERCENT = {"cost_drag"} | {name for name, metric in RETURN_METRICS.items() if metric.unit.startswith("fraction")}
+
+
+def tell_decision(result: RunResult, decision: Decision) -> Section:
+    """Weights, equity, drawdown, net figures, and whether a forecast moved the weights."""
+    lead = decision.reason
+    weights = Picture(
+        "weights",
+        draw_weights(decision.weights),
+        f"Weights for the next bar by {decision.weights.method}; they sum to 100 %. The dashed line is equal weight.",
+        "Bar chart of the weights by asset: " + _largest(decision),
+        title="Allocation for the next bar",
+    )
+    since = "from the bar before each strategy's first fill, after costs"
+    equity = Picture(
+        "equity",
+        draw_equity(decision.strategies),
+        f"Equity {since}, on a log axis. Lines of more than {MOST_POINTS:,} points are drawn by the "
+        "lowest and highest of each stretch.",
+        "Line chart of each strategy's equity over the test part.",
+        title="Equity",
+    )
+    drawdown = Picture(
+        "drawdown",
+        draw_drawdown(decision.strategies),
+        f"Distance below the highest equity so far, {since}.",
+        "Line chart of each strategy's drawdown over the test part.",
+        title="Drawdown",
+    )
+    blocks: list[Block] = [_figures(decision), Row((weights, _side(result, decision))), equity, drawdown]
+    return Section("decision", "The decision", lead, blocks)
+
+
+def _side(result: RunResult, decision: Decision) -> Words:
+    settings, frequency = result.settings.decide, result.panel.frequency
+    calendar = f"the calendar {frequency.calendar}" if frequency.calendar else f"the grid {frequency.name}"
+    lines = [
+        f"Weights are decided every {settings.decide_every} bars from the {settings.lookback} bars before.",
+        "A decision made after a bar's close is filled at the close of the next bar.",
+        f"Each purchase and each sale costs {settings.fee_bps:g} bps of its value as a fee and "
+        f"{settings.half_spread_bps:g} bps as half of the spread.",
+        f"Figures a year count {decision.periods_per_year:,.6g} bars a year, from {calendar}.",
+        "Cash earns nothing; the Sharpe ratio is against a rate of zero. Fractions of a unit can be "
+        "held. No taxes, no market impact.",
+        f"The deflated Sharpe ratio counts {decision.trials} trials: every model and option that was "
+        "tried in this run.",
+        *decision.weights.notes,
+        *dict.fromkeys(f"{s.name}: {note}" for s in decision.strategies for note in s.ledger.notes),
+    ]
+    return Words(tuple(lines), title="What this assumes")
+
+
+def _figures(decision: Decision) -> Table:
+    known = [name for name in _FIGURES if any(name in s.summary for s in decision.strategies)]
+    columns = (
+        Column("After costs"),
+        Column("Unit"),
+        *(Column(s.name, number=True) for s in decision.strategies),
+    )
+    rows = [
+        (
+            Cell(_FIGURES[name][0], tone="strong"),
+            _unit(name),
+            *(_figure(name, s) for s in decision.strategies),
+        )
+        for name in known
+    ]
+    rows.append(
+        (
+            Cell("Deflated Sharpe", tone="strong"),
+            Cell("probability", tone="muted"),
+            *(_deflated(s) for s in decision.strategies),
+        )
+    )
+    used = "A forecast moved the weights." if decision.used_forecast else "No forecast moved the weights."
+    caption = (
+        f"Backtest over the test part. {used} The deflated Sharpe ratio is the probability that the true "
+        "ratio is above what the "
+        f"best of {decision.trials} strategies without skill would show."
+    )
+    return Table(columns, tuple(rows), caption=caption, sortable=False)
+
+
+def _unit(name: str) -> Cell:
+    return Cell(_FIGURES[name][1], tone="muted")
+
+
+def _figure(name: str, strategy: Strategy) -> Cell:
+    value = strategy.summary.get(name, math.nan)
+    if math.isnan(value):
+        return Cell(UNDEFINED, tone="muted")
+    if name in _PERCENT:
+        return Cell(write_percent(value, decimals=2), value=value)
+    return Cell(write_number(value, decimals=0 if name == "costs" else 2), value=value)
+
+
+def _deflated(strategy: Strategy) -> Cell:
+    if strategy.deflated is None or math.isnan(strategy.deflated.probability):
+        return Cell(UNDEFINED, small="the returns don't vary", tone="muted")
+    luck = write_number(strategy.deflated.hurdle, digits=3)
+    return Cell(
+        write_percent(strategy.deflated.probability),
+        value=strategy.deflated.probability,
+        small=f"luck alone: {luck} a bar",
+    )
+
+
+def _largest(decision: Decision) -> str:
+    ranked = sorted(decision.weights.as_dict().items(), key=lambda pair: -pair[1])[:3]
+    return ", ".join(f"{name} {write_percent(value)}" for name, value in ranked) + "."

@@ -1,0 +1,28 @@
+"""Every picture of the report, to be used alone: from a part of the result to a plotly figure."""
+
+from __future__ import annotations
+
+from tidewright.report.draw_data import draw_missing, draw_split
+from tidewright.report.draw_forecasts import draw_forecasts
+from tidewright.report.draw_models import (
+    draw_calibration,
+    draw_error_by_series,
+    draw_error_by_step,
+    draw_leaderboard,
+    draw_study,
+)
+from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_weights
+
+__all__ = [
+    "draw_calibration",
+    "draw_drawdown",
+    "draw_equity",
+    "draw_error_by_series",
+    "draw_error_by_step",
+    "draw_forecasts",
+    "draw_leaderboard",
+    "draw_missing",
+    "draw_split",
+    "draw_study",
+    "draw_weights",
+]

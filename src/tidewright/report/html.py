@@ -1,0 +1,203 @@
+"""`write_report`: a finished run as one HTML file that needs no network, no server and nothing beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from tidewright.optional import require
+from tidewright.report.blocks import Picture, Row, Section, Tile
+from tidewright.report.metric_words import name_metric, write_score
+from tidewright.report.numbers import (
+    SPACE,
+    UNDEFINED,
+    write_count,
+    write_number,
+    write_percent,
+    write_seconds,
+)
+from tidewright.workflows.result import RunResult
+
+_UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def write_report(result: RunResult, path: Path) -> Path:
+    """Writes the report of a run and gives back its path; the old file stays until the new one is whole.
+
+    Every name and message of the user is escaped, and the page forbids itself any connection.
+    """
+    text = render_report(result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_name(f".{path.name}.{token_hex(8)}.partial")
+    try:
+        with whole.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
+
+
+def render_report(result: RunResult) -> str:
+    """The page as text."""
+    jinja2 = require("jinja2", extra="report", purpose="the report")
+    plotly = require("plotly.offline", extra="report", purpose="the report's pictures")
+    sections = collect_sections(result)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tidewright.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text: str = environment.get_template("report.html").render(
+        title=f"Tidewright run {result.run_id}",
+        run_id=result.run_id,
+        headline=write_headline(result),
+        reason=_sentence(result),
+        subject=_subject(result),
+        tiles=collect_tiles(result),
+        sections=sections,
+        figures=_figures(sections),
+        plotly_js=plotly.get_plotlyjs(),
+        seconds=write_seconds(result.seconds),
+    )
+    return text
+
+
+def collect_sections(result: RunResult) -> tuple[Section, ...]:
+    """The parts of the page, in order."""
+    from tidewright.report.about_bundle import tell_bundle
+    from tidewright.report.about_data import tell_data, tell_split
+    from tidewright.report.about_decision import tell_decision
+    from tidewright.report.about_models import tell_errors, tell_forecasts, tell_leaderboard
+    from tidewright.report.about_run import tell_notes, tell_reproduction
+    from tidewright.report.about_study import tell_study
+
+    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_study, tell_bundle)
+    decision = () if result.decision is None else (tell_decision(result, result.decision),)
+    return (
+        tell_data(result),
+        tell_split(result),
+        *(tell(result) for tell in models),
+        *decision,
+        tell_notes(result),
+        tell_reproduction(result),
+    )
+
+
+def write_headline(result: RunResult) -> str:
+    """The answer in a few words."""
+    board = result.leaderboard
+    if board.beat_floor:
+        return f"{board.winner} beat the best floor"
+    if all(row.floor for row in board.rows):
+        return f"{board.winner} is the best floor"
+    return "No model beat its floor"
+
+
+def collect_tiles(result: RunResult) -> tuple[Tile, ...]:
+    """The key numbers."""
+    board, serving = result.leaderboard, result.serving
+    row, floor = board.row(board.winner), board.row(board.best_floor)
+    tiles = [
+        Tile(
+            "Winner",
+            board.winner,
+            "beats its floor" if board.beat_floor else "a floor: it ships when nothing beats it",
+        ),
+        Tile(
+            f"Test {name_metric(board.metric)}",
+            write_score(board.metric, row.test[board.metric]),
+            _interval(result),
+        ),
+    ]
+    if board.winner != board.best_floor:
+        gain = 1.0 - row.test[board.metric] / floor.test[board.metric] if floor.test[board.metric] else float("nan")
+        tiles.append(
+            Tile(
+                "Skill on test",
+                write_percent(gain, signed=True),
+                f"lower {name_metric(board.metric)} than {board.best_floor}",
+            )
+        )
+    if "coverage" in row.test:
+        nominal = result.evaluations[board.winner].scored.nominal_coverage
+        tiles.append(
+            Tile(
+                "Band coverage",
+                write_percent(row.test["coverage"]),
+                f"of test values; {write_percent(nominal, decimals=0)} promised",
+            )
+        )
+    median = serving.latency_ms.get("p50_ms")
+    tiles.append(
+        Tile(
+            "Latency, one row",
+            UNDEFINED if median is None else f"{write_number(median, digits=3)}{SPACE}ms",
+            f"median, {serving.backend}",
+        )
+    )
+    if result.decision is not None:
+        best = max(result.decision.strategies, key=lambda s: s.summary["sharpe"])
+        tiles.append(
+            Tile(
+                "Best Sharpe",
+                write_number(best.summary["sharpe"], decimals=2),
+                f"{best.name}, a year, after costs",
+            )
+        )
+    return tuple(tiles)
+
+
+def _sentence(result: RunResult) -> str:
+    """The verdict with a capital letter, unless it begins with a model's name."""
+    reason = result.leaderboard.reason
+    named = reason.startswith(tuple(row.model for row in result.leaderboard.rows))
+    return reason if named else reason[:1].upper() + reason[1:]
+
+
+def _interval(result: RunResult) -> str:
+    board = result.leaderboard
+    interval = board.row(board.winner).interval
+    if interval is None:
+        return "no interval: fewer than 3 cutoffs"
+    low, high = write_score(board.metric, interval.low), write_score(board.metric, interval.high)
+    return f"{write_percent(interval.level, decimals=0)} interval {low} to {high}"
+
+
+def _subject(result: RunResult) -> str:
+    panel, steps = result.panel, result.task.horizon
+    source = result.settings.data.path
+    what = f"{Path(source).name}: " if source else "market recipe: " if result.settings.recipe == "market" else ""
+    return (
+        f"{what}{panel.n_series:,} series of {panel.roles.target}, "
+        f"{write_count(len(panel.table), 'row')}, every {panel.frequency.name}, "
+        f"{panel.time_at(panel.span[0])} to {panel.time_at(panel.span[1])}; {write_count(steps, 'step')} "
+        "ahead"
+    )
+
+
+def _figures(sections: Sequence[Section]) -> Mapping[str, Any]:
+    """Each picture's data as JSON that is safe inside a script element."""
+    import plotly.io
+    from markupsafe import Markup
+
+    found: dict[str, Any] = {}
+    for section in sections:
+        for block in section.blocks:
+            for inner in block.blocks if isinstance(block, Row) else (block,):
+                if isinstance(inner, Picture):
+                    text = plotly.io.to_json(inner.figure, validate=False)
+                    found[inner.name] = Markup(text.translate(_UNSAFE))
+    return found
