@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from tidewright.errors import BackendError, MissingExtraError
 from tidewright.features.windows import Batch, Singles
-from tidewright.inference.session import Call
+from tidewright.inference.session import Answerer
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.rebuild import rebuild
 from tidewright.registry.trial_windows import to_windows
 
 
-def start_eager(bundle: Bundle) -> Call:
+def start_eager(bundle: Bundle) -> Answerer:
     """What answers: the model's own `predict`. Raises `BackendError` where its framework is not installed."""
     try:
         fitted: Fitted = rebuild(bundle.manifest, bundle.tensors())
@@ -24,12 +23,12 @@ def start_eager(bundle: Bundle) -> Call:
         raise BackendError(str(error)) from error
     steps = {"past": fitted.view.lookback, "known": fitted.view.lookback + fitted.task.horizon}
 
-    def call(names: list[str], feed: Mapping[str, Singles], options: Any) -> list[Singles]:
+    def call(feed: Mapping[str, Singles]) -> Singles:
         count = len(feed["target"])
         absent = {name: np.empty((count, length, 0), np.float32) for name, length in steps.items()}
         absent["static"] = np.empty((count, 0), np.float32)
         batch = Batch(**{**absent, **feed})
         answer = fitted.predict(to_windows(batch, horizon=fitted.task.horizon))
-        return [answer.astype(np.float32)]
+        return answer.astype(np.float32)
 
-    return call
+    return Answerer(call, lambda x: None)

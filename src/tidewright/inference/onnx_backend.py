@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from threading import local
+from typing import Any
+
+import numpy as np
+
 from tidewright.errors import BackendError
-from tidewright.inference.session import Call
+from tidewright.features.windows import Singles
+from tidewright.inference.session import Answerer
 from tidewright.optional import has
 from tidewright.registry.bundle import Bundle
+from tidewright.registry.graph_names import OUTPUT
+from tidewright.registry.manifest import Manifest
+
+PLAIN = 1e38  # a sum of squares below this is of finite numbers that float32 computes with
+Lane = tuple[Any, Singles, Singles, Singles]  # the binding, its input, the same input flat, its output
 
 
-def start_onnx(bundle: Bundle, *, threads: int) -> Call:
-    """What answers: the compiled session's own `run`, without the checks of its wrapper, which ours replace.
-
-    Raises `BackendError` where ONNX Runtime is not installed or refuses the graph.
+def start_onnx(bundle: Bundle, *, threads: int) -> Answerer:
+    """What answers: the compiled graph. Raises `BackendError` where ONNX Runtime is not installed or refuses
+    the graph.
     """
     if not has("onnxruntime"):
         raise BackendError("onnxruntime is not installed. Install it with: pip install 'tidewright[onnx]'")
@@ -25,5 +36,38 @@ def start_onnx(bundle: Bundle, *, threads: int) -> Call:
         session = open_graph(bundle.graph, threads=threads)
     except refusals as error:
         raise BackendError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}.") from error
-    call: Call = session._sess.run
-    return call
+
+    def call(feed: Mapping[str, Singles]) -> Singles:
+        answer: Singles = session.run([OUTPUT], feed)[0]
+        return answer
+
+    return Answerer(call, _bind_row(session, bundle.manifest))
+
+
+def _bind_row(session: Any, manifest: Manifest) -> Callable[[Singles], Singles | None]:
+    """One window through buffers that are bound once a thread, which spares ONNX Runtime the making of its
+    own.
+    """
+    task, lanes = manifest.task, local()
+    shape, answer_shape = (1, manifest.view.lookback), (1, task.horizon, len(task.quantiles))
+
+    def open_lane() -> Lane:
+        given, answer = np.empty(shape, np.float32), np.empty(answer_shape, np.float32)
+        binding = session.io_binding()
+        binding.bind_input("target", "cpu", 0, np.float32, shape, given.ctypes.data)
+        binding.bind_output(OUTPUT, "cpu", 0, np.float32, answer_shape, answer.ctypes.data)
+        lanes.lane = lane = (binding, given, given.reshape(-1), answer)
+        return lane
+
+    run = session.run_with_iobinding
+
+    def row(x: Singles) -> Singles | None:
+        lane: Lane = getattr(lanes, "lane", None) or open_lane()
+        binding, given, flat, answer = lane
+        given[...] = x
+        if not 0.0 < flat.dot(flat) < PLAIN:
+            return None
+        run(binding)
+        return answer.copy()
+
+    return row

@@ -26,7 +26,17 @@ from tidewright.runtime import Choice
 
 BACKENDS = ("onnxruntime", "eager")  # in the order that auto tries them
 Backend = Literal["auto", "onnxruntime", "eager"]
-Call = Callable[[list[str], Mapping[str, Singles], Any], list[Singles]]  # output names, inputs by name, options
+Call = Callable[[Mapping[str, Singles]], Singles]  # checked inputs by name to quantiles [N, H, Q]
+
+
+class Answerer(NamedTuple):
+    """What a backend answers with: `call` for any windows, `row` for one window [1, L] of the target alone.
+
+    `row` gives None where the window holds anything but finite numbers, and must be looked at with care.
+    """
+
+    call: Call
+    row: Callable[[Singles], Singles | None]
 
 
 class Prediction(NamedTuple):
@@ -128,18 +138,18 @@ def open_session(
     wanted = BACKENDS if backend == "auto" else (backend, *(name for name in BACKENDS if name != backend))
     for name in wanted:
         try:
-            call = start(name, opened, threads=threads)
-            _check_example(call, opened, name=name)
+            answerer = start(name, opened, threads=threads)
+            _check_example(answerer.call, opened, name=name)
         except (BackendError, ParityError) as error:
             if strict or name == wanted[-1]:
                 raise
             passed[name] = str(error)
             continue
-        return LocalSession(opened, _choose(str(backend), name, passed), call)
+        return LocalSession(opened, _choose(str(backend), name, passed), answerer)
     raise BackendError("no backend is known.")
 
 
-def start(name: str, bundle: Bundle, *, threads: int) -> Call:
+def start(name: str, bundle: Bundle, *, threads: int) -> Answerer:
     """What answers for a backend. Raises `BackendError` where it can't serve this bundle here."""
     if name == "onnxruntime":
         from tidewright.inference.onnx_backend import start_onnx
@@ -164,11 +174,10 @@ def _choose(requested: str, used: str, passed: Mapping[str, str]) -> Choice:
 def _check_example(call: Call, bundle: Bundle, *, name: str) -> None:
     """The backend gives the answer of the bundle's example. Raises `ParityError`."""
     from tidewright.registry.difference import relative_difference
-    from tidewright.registry.graph_names import OUTPUT
 
     batch, answer = bundle.example()
     feed = {key: np.ascontiguousarray(getattr(batch, key)) for key in bundle.manifest.widths.inputs}
-    apart = relative_difference(call([OUTPUT], feed, None)[0], answer, target=batch.target)
+    apart = relative_difference(call(feed), answer, target=batch.target)
     if not apart <= bundle.tolerance:
         raise ParityError(
             f"{name} does not give the answer of the bundle's example: it differs by {apart:.3g} "
