@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from tidewright.data.splits import split_rolling as split_rolling
     from tidewright.data.task import Task as Task
     from tidewright.features.view import View as View
-    from tidewright.inference.session import open_session as open
+    from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
     from tidewright.registry.bundle import save_bundle as save_bundle
+    from tidewright.report.html import write_report as write_report
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
     from tidewright.training.spec import TrainSpec as TrainSpec
@@ -41,6 +42,7 @@ _HOMES = {
     "save_bundle": "tidewright.registry.bundle:save_bundle",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
+    "write_report": "tidewright.report.html:write_report",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # a list of names, made from the table that says where they live

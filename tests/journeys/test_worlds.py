@@ -1,4 +1,4 @@
-"""Two worlds whose truth is known: noise, in which no model may beat its floor, and a signal, in which every model must."""
+"""Two worlds whose truth is known: noise, where no model may beat its floor, and a signal, where every model must."""
 
 from __future__ import annotations
 
@@ -49,7 +49,5 @@ def test_in_worlds_of_noise_models_beat_their_floor_no_oftener_than_the_test_all
         split = split_holdout(panel, task)
         contest = hold_contest(panel, split=split, task=task, season=7, settings=settings, budget_s=60.0)
         wins += contest.leaderboard.beat_floor
-    allowed = int(
-        binom.ppf(0.99, worlds, 0.05)
-    )  # a test of level 5 % is wrong more often in one case of a hundred
+    allowed = int(binom.ppf(0.99, worlds, 0.05))  # a test of level 5 % is wrong more often in one case of a hundred
     assert wins <= allowed

@@ -32,11 +32,12 @@ def show_doctor(*, as_json: bool) -> None:
         typer.echo(json.dumps(to_plain(found), indent=2))
         return
     show_table([{"what": key, "here": value} for key, value in found["machine"].items()], title="machine")
-    show_table(
-        [{"for": p["extra"], "package": p["package"], "version": p["version"] or f"missing: pip install 'tidewright[{p['extra']}]'"} for p in found["packages"]],
-        title="packages",
-    )  # fmt: skip
+    show_table([_package_row(**package) for package in found["packages"]], title="packages")
     show_table(found["choices"], title="what will be used")
+
+
+def _package_row(*, extra: str, package: str, version: str | None) -> dict[str, str]:
+    return {"for": extra, "package": package, "here": version or f"missing: pip install 'tidewright[{extra}]'"}
 
 
 def examine() -> dict[str, Any]:

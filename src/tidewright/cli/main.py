@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from tidewright.errors import ConfigError, TidewrightError
 
 app = typer.Typer(
     name="tidewright",
-    help="Train once, apply many, decide: from a table of time series to a verified forecast, a sealed model and a decision.",
+    help="Train once, apply many, decide: from a table of time series to a verified forecast, a sealed model and more.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -35,15 +36,11 @@ Items = Annotated[
 ]
 Series = Annotated[str | None, typer.Option(help="The column that names the series.")]
 Time = Annotated[str | None, typer.Option(help="The column of times.")]
-Target = Annotated[
-    str | None, typer.Option(help="The column to forecast (several, with commas, in layout columns).")
-]
+Target = Annotated[str | None, typer.Option(help="The column to forecast (several, with commas, in layout columns).")]
 Past = Annotated[str | None, typer.Option(help="Covariates known up to now, with commas.")]
 Known = Annotated[str | None, typer.Option(help="Covariates known into the future, with commas.")]
 Static = Annotated[str | None, typer.Option(help="One value a series, with commas.")]
-Frequency = Annotated[
-    str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")
-]
+Frequency = Annotated[str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")]
 Calendar = Annotated[str | None, typer.Option(help="An exchange's code for trading days, such as XNYS.")]
 Layout = Annotated[str, typer.Option(help="long, columns (a series a column) or rows (a series a row).")]
 Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
@@ -57,9 +54,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="A fallback or a model th
 
 @app.callback()
 def _top(
-    version: Annotated[
-        bool, typer.Option("--version", help="The version, and nothing else.", is_eager=True)
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="The version, and nothing else.", is_eager=True)] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens to stderr.")] = False,
 ) -> None:
     if version:
@@ -72,60 +67,56 @@ def _top(
     )
 
 
-@app.command("run")
-def run_verb(
-    items: Items = None, series: Series = None, time: Time = None, target: Target = None, past: Past = None, known: Known = None,
-    static: Static = None, frequency: Frequency = None, calendar: Calendar = None, layout: Layout = "long", horizon: Horizon = None,
-    season: Season = None, budget: Budget = None, out: Out = None, json: Json = False, quiet: Quiet = False, strict: Strict = False,
-) -> None:  # fmt: skip
-    """Do it all: check the table, fit floors and models, score them once, seal the winner, decide, report.
+def _make_flow(*, tune: bool) -> Callable[..., None]:
+    """The verbs `run` and `train`: the same words, with and without a search."""
 
-    Without a table: recipe market, on 20 US stocks that come with the package.
-    """
-    from tidewright.cli.verbs import run_table
+    def flow(
+        items: Items = None,
+        series: Series = None,
+        time: Time = None,
+        target: Target = None,
+        past: Past = None,
+        known: Known = None,
+        static: Static = None,
+        frequency: Frequency = None,
+        calendar: Calendar = None,
+        layout: Layout = "long",
+        horizon: Horizon = None,
+        season: Season = None,
+        budget: Budget = None,
+        out: Out = None,
+        json: Json = False,
+        quiet: Quiet = False,
+        strict: Strict = False,
+    ) -> None:
+        from tidewright.cli.verbs import run_table
 
-    path, overrides = split_items(items)
-    given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
-    given |= {
-        "data.path": path,
-        "horizon": horizon,
-        "season": season,
-        "budget_s": budget,
-        "folder": out,
-        "strict": strict or None,
-    }
-    run_table(given, overrides, as_json=json, quiet=quiet)
+        path, overrides = split_items(items)
+        lists = {"past": past, "known": known, "static": static}
+        plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
+        given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
+        given |= {"horizon": horizon, "season": season, "budget_s": budget, "folder": out}
+        given |= {"strict": strict or None, "tune.enabled": None if tune else False}
+        run_table(given, overrides, as_json=json, quiet=quiet)
+
+    return flow
 
 
-@app.command("train")
-def train_verb(
-    items: Items = None, series: Series = None, time: Time = None, target: Target = None, past: Past = None, known: Known = None,
-    static: Static = None, frequency: Frequency = None, calendar: Calendar = None, layout: Layout = "long", horizon: Horizon = None,
-    season: Season = None, budget: Budget = None, out: Out = None, json: Json = False, quiet: Quiet = False, strict: Strict = False,
-) -> None:  # fmt: skip
-    """Fit the chosen models (model=lstm) beside the floors, without tuning, and seal the winner."""
-    from tidewright.cli.verbs import run_table
+_RUN = """Do it all: check the table, fit floors and models, score them once, seal the winner, decide, report.
 
-    path, overrides = split_items(items)
-    given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
-    given |= {
-        "data.path": path,
-        "horizon": horizon,
-        "season": season,
-        "budget_s": budget,
-        "folder": out,
-        "strict": strict or None,
-    }
-    run_table(given | {"tune.enabled": False}, overrides, as_json=json, quiet=quiet)
+Without a table: recipe market, on 20 US stocks that come with the package.
+"""
+app.command("run", help=_RUN)(_make_flow(tune=True))
+app.command(
+    "train", help="Fit the chosen models (model=lstm) beside the floors, without a search, and seal the winner."
+)(_make_flow(tune=False))
 
 
 @app.command("predict")
 def predict_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
-    output: Annotated[
-        Path | None, typer.Option(help="Write here (.csv or .parquet) instead of stdout.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write here (.csv or .parquet) instead of stdout.")] = None,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
     json: Json = False,
     strict: Strict = False,
@@ -140,9 +131,7 @@ def predict_verb(
 def evaluate_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
-    last: Annotated[
-        int | None, typer.Option(help="Score the last so many steps (default: four horizons).")
-    ] = None,
+    last: Annotated[int | None, typer.Option(help="Score the last so many steps (default: four horizons).")] = None,
     json: Json = False,
 ) -> None:
     """Score a bundle on the newest part of a table, beside the naive floors that need no training."""
@@ -181,14 +170,23 @@ def doctor_verb(json: Json = False) -> None:
 @data_app.command("inspect")
 def inspect_verb(
     table: Annotated[Path, typer.Argument(help="A CSV or Parquet file.")],
-    series: Series = None, time: Time = None, target: Target = None, past: Past = None, known: Known = None,
-    static: Static = None, frequency: Frequency = None, calendar: Calendar = None, layout: Layout = "long", horizon: Horizon = None,
+    series: Series = None,
+    time: Time = None,
+    target: Target = None,
+    past: Past = None,
+    known: Known = None,
+    static: Static = None,
+    frequency: Frequency = None,
+    calendar: Calendar = None,
+    layout: Layout = "long",
+    horizon: Horizon = None,
     json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Findings with their severity, place and remedy. Exit 1 when the table can't be used as it is."""
     from tidewright.cli.verbs import inspect_file
 
-    given = _data_options(series, time, target, past, known, static, frequency, calendar, layout)
+    plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
+    given = _data_options({**plain, "layout": layout}, {"past": past, "known": known, "static": static})
     inspect_file(table, given, horizon=horizon, as_json=json)
 
 
@@ -201,24 +199,9 @@ def split_items(items: list[str] | None) -> tuple[str | None, list[str]]:
     return (tables[0] if tables else None), overrides
 
 
-def _data_options(
-    series: str | None, time: str | None, target: str | None, past: str | None, known: str | None, static: str | None,
-    frequency: str | None, calendar: str | None, layout: str,
-) -> dict[str, Any]:  # fmt: skip
-    lists = {
-        key: tuple(text.split(","))
-        for key, text in (("past", past), ("known", known), ("static", static))
-        if text
-    }
-    plain = {
-        "series": series,
-        "time": time,
-        "target": target,
-        "frequency": frequency,
-        "calendar": calendar,
-        "layout": layout,
-    }
-    return {f"data.{key}": value for key, value in {**plain, **lists}.items()}
+def _data_options(plain: Mapping[str, Any], lists: Mapping[str, str | None]) -> dict[str, Any]:
+    split = {key: tuple(text.split(",")) for key, text in lists.items() if text}
+    return {f"data.{key}": value for key, value in {**plain, **split}.items()}
 
 
 def main() -> None:

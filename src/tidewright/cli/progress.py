@@ -12,16 +12,15 @@ from tidewright.training.events import EpochEnded, Event, FitStarted, TrialEnded
 
 
 class ProgressView:
-    """A context: `tell(stage)` and `hear(event)` show what is going on. Quiet, or not a terminal: plain lines or none."""
+    """A context: `tell(stage)` and `hear(event)` show what is going on; no bar where stderr is no terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=True)
         self._quiet = quiet
         self._live = not quiet and self._console.is_terminal
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
-            console=self._console, transient=True,
-        )  # fmt: skip
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
+        more = (TextColumn("{task.fields[loss]}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, *more, console=self._console, transient=True)
         self._task = self._bar.add_task("starting", total=None, loss="")
         self._started = time.monotonic()
 
@@ -51,9 +50,7 @@ class ProgressView:
         if isinstance(event, FitStarted) and event.epochs:
             self._bar.update(self._task, total=event.epochs, completed=0, loss="")
         elif isinstance(event, EpochEnded):
-            self._bar.update(
-                self._task, completed=event.epoch + 1, loss=f"validation loss {event.validation_loss:.4g}"
-            )
+            self._bar.update(self._task, completed=event.epoch + 1, loss=f"validation loss {event.validation_loss:.4g}")
         elif isinstance(event, TrialEnded):
             value = "none" if event.value is None else f"{event.value:.4g}"
             self._bar.update(self._task, loss=f"trial {event.number}: {event.state}, {value}")

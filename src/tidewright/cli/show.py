@@ -16,7 +16,7 @@ from rich.text import Text
 if TYPE_CHECKING:  # a verb imports what it shows; --help must not
     from tidewright.training.compare import Leaderboard, Row
     from tidewright.workflows.judge import Judged
-    from tidewright.workflows.result import Decision, RunResult
+    from tidewright.workflows.result import Decision, RunResult, Serving
 
 ASIDE = ("mase", "wape", "rmse", "coverage")
 
@@ -25,8 +25,9 @@ def show_result(result: RunResult, *, report: Path) -> None:
     """The run, from the data verdict to the next command."""
     from tidewright.data.findings import explain
 
-    console = Console()
-    head = f"{result.panel.n_series} series, {result.panel.frequency.name}, horizon {result.task.horizon}, season {result.season}"
+    console = wide_console()
+    grid = result.panel.frequency.name
+    head = f"{result.panel.n_series} series, {grid}, horizon {result.task.horizon}, season {result.season}"
     console.rule(head, align="left")
     console.print(explain(result.verdict), markup=False, highlight=False)
     console.rule("split", align="left")
@@ -37,21 +38,24 @@ def show_result(result: RunResult, *, report: Path) -> None:
     for name, reason in result.leaderboard.failed.items():
         console.print(f"left out: {name}: {reason}", markup=False)
     console.rule("bundle", align="left")
-    serving, latency = result.serving, result.serving.latency_ms
-    console.print(
-        f"{serving.path}\nsha256 digest {serving.digest}\n{serving.backend}: largest difference from eager {serving.parity:.1e} of the "
-        f"window's scale (allowed {serving.tolerance:.0e})\none row: p50 {latency['p50_ms']:.3f} ms, p95 {latency['p95_ms']:.3f} ms, "
-        f"p99 {latency['p99_ms']:.3f} ms; eager {serving.eager_ms:.3f} ms",
-        markup=False, highlight=False,
-    )  # fmt: skip
+    _show_bundle(console, result.serving)
     if result.decision is not None:
         _show_decision(console, result.decision)
     for note in result.notes:
         console.print(f"note: {note.kind}: {note.used}: {note.reason}", markup=False, highlight=False)
     console.rule(f"{result.seconds:.0f} s", align="left")
-    console.print(
-        f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True
+    console.print(f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_bundle(console: Console, serving: Serving) -> None:
+    times = ", ".join(f"{name} {serving.latency_ms[f'{name}_ms']:.3f} ms" for name in ("p50", "p95", "p99"))
+    lines = (
+        str(serving.path),
+        f"digest {serving.digest}",
+        f"{serving.backend}: at most {serving.parity:.1e} of a window's scale off eager (allowed {serving.tolerance:.0e})",
+        f"one row: {times}; eager {serving.eager_ms:.3f} ms",
     )
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_evaluation(judged: Judged) -> None:
@@ -70,7 +74,13 @@ def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
         table.add_column(str(name), overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
-    Console().print(table)
+    wide_console().print(table)
+
+
+def wide_console() -> Console:
+    """The terminal; a pipe or a file has 140 columns, since nothing there wraps by itself."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
 
 
 def to_plain(value: Any) -> Any:
@@ -149,9 +159,7 @@ def _show_decision(console: Console, decision: Decision) -> None:
         }
         for s in decision.strategies
     ]
-    show_table(
-        rows, title=f"test part, after costs, {decision.periods_per_year:.1f} sessions a year by the calendar"
-    )
+    show_table(rows, title=f"test part, after costs, {decision.periods_per_year:.1f} sessions a year by the calendar")
 
 
 def _number(value: float | None) -> str:

@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tidewright.cli.show import show_evaluation, show_result, show_table, to_plain
 from tidewright.errors import DataError, FallbackWarning, RepairWarning
+
+if TYPE_CHECKING:
+    from tidewright.tracking.run import Run
 
 
 def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
@@ -26,7 +29,7 @@ def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bo
     named = any(item.startswith(("recipe=", "data.path=")) for item in overrides)
     recipe = "market" if given["data.path"] is None and not named else None
     settings = read_settings(overrides, {**given, "recipe": recipe})
-    with ProgressView(quiet=quiet) as view, _told(view.tell):
+    with ProgressView(quiet=quiet) as view, _Told(view.tell):
         result = run_settings(settings, callbacks=(view.hear,), tell=view.tell)
         report = write_report(result, result.folder / "report.html")
     if as_json:
@@ -35,13 +38,11 @@ def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bo
         show_result(result, report=report)
 
 
-def predict_table(
-    bundle: Path, table: Path, *, output: Path | None, backend: str, as_json: bool, strict: bool
-) -> None:
+def predict_table(bundle: Path, table: Path, *, output: Path | None, backend: str, as_json: bool, strict: bool) -> None:
     """`tidewright predict`: a forecast as CSV or JSON on stdout, or in a file."""
     from tidewright.inference.session import open_session
 
-    with _told(lambda line: typer.echo(line, err=True)):
+    with _Told(lambda line: typer.echo(line, err=True)):
         session = open_session(bundle, backend=backend, strict=strict)
         forecast = session.forecast(table).table
     if output is None:
@@ -51,9 +52,7 @@ def predict_table(
     elif output.suffix == ".csv":
         forecast.write_csv(output)
     else:
-        raise DataError(
-            f"'{output.name}' has an ending that says nothing about its form. Use .csv or .parquet."
-        )
+        raise DataError(f"'{output.name}' has an ending that says nothing about its form. Use .csv or .parquet.")
     if output is not None:
         typer.echo(f"{len(forecast)} rows in {output}", err=True)
 
@@ -62,7 +61,7 @@ def evaluate_bundle(bundle: Path, table: Path, *, last: int | None, as_json: boo
     """`tidewright evaluate`: a bundle's scores beside the floors that need no training."""
     from tidewright.workflows.judge import judge
 
-    with _told(lambda line: typer.echo(line, err=True)):
+    with _Told(lambda line: typer.echo(line, err=True)):
         judged = judge(bundle, table, last=last)
     if as_json:
         typer.echo(json.dumps(to_plain(asdict(judged)), indent=2))
@@ -77,9 +76,7 @@ def inspect_file(table: Path, given: Mapping[str, Any], *, horizon: int | None, 
     from tidewright.workflows.load import read_panel
     from tidewright.workflows.settings import DataSettings
 
-    data = DataSettings(
-        **{key.removeprefix("data."): value for key, value in given.items() if value is not None}
-    )
+    data = DataSettings(**{key.removeprefix("data."): value for key, value in given.items() if value is not None})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RepairWarning)  # repairs are findings here
         try:
@@ -95,20 +92,35 @@ def show_runs(folder: Path, *, as_json: bool) -> None:
     """`tidewright runs`: what was run, newest first."""
     from tidewright.tracking.local import list_runs
 
-    rows = [dict(row) for row in list_runs(folder)]
+    listed = list_runs(folder)
+    for note in listed.notes:
+        typer.echo(f"note: {note}", err=True)
     if as_json:
-        typer.echo(json.dumps(to_plain(rows), indent=2))
-    elif not rows:
+        typer.echo(json.dumps(to_plain(listed.runs), indent=2))
+    elif not listed.runs:
         typer.echo(f"no runs in {folder}. Make one with: tidewright run")
     else:
-        show_table(rows, title=f"runs in {folder}")
+        show_table([_run_row(run) for run in listed.runs], title=f"runs in {folder}")
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    score = run.metrics.get("test.mase")
+    return {
+        "run": run.id,
+        "what": run.name,
+        "state": str(run.state),
+        "model": run.spec.get("name", ""),
+        "mase": "" if score is None else f"{score:.4g}",
+        "seconds": f"{run.seconds:.0f}",
+        "bundle": run.bundle_digest[:12],
+    }
 
 
 def show_models(*, as_json: bool) -> None:
     """`tidewright models`: the catalog, with every option and its default."""
     from tidewright.models.spec import MODELS
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, entry in MODELS.items():
         options = {f.name: f.default for f in fields(MODELS.load(name)) if f.name != "name"}
         rows.append({"model": name, "family": entry.kind, "what": entry.summary, "options": options})
@@ -120,7 +132,7 @@ def show_models(*, as_json: bool) -> None:
     show_table(rows, title="models and floors")
 
 
-class _told:
+class _Told:
     """A context in which repairs and fallbacks are told in a line each rather than as Python warnings."""
 
     def __init__(self, tell: Any) -> None:

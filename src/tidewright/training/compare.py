@@ -19,9 +19,7 @@ from tidewright.metrics.comparison import diebold_mariano, holm
 from tidewright.training.evaluate import Evaluation
 
 LEVEL = 0.05
-LOSSES = tuple(
-    name for name, metric in METRICS.items() if metric.direction == "lower"
-)  # what can rank models
+LOSSES = tuple(name for name, metric in METRICS.items() if metric.direction == "lower")  # what can rank models
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model of a leaderboard. `interval` is of the test score; `skill` is 1 - its validation score / the best floor's."""
+    """One model of a leaderboard: `interval` is of the test score, `skill` 1 - validation score / the best floor's."""
 
     model: str
     floor: bool
@@ -98,7 +96,7 @@ def compare(
 ) -> Leaderboard:
     """The leaderboard of some models and floors. `strides` are the distances between validation and test cutoffs.
 
-    Where the metric is undefined (MASE of series that never move), the rows are in order of MAE, and the reason says so.
+    Where the metric is undefined (MASE of series that never move), rows are in order of MAE, and the reason says so.
     """
     used, why = _usable(metric, entrants)
     floors = [e for e in entrants if e.floor]
@@ -126,9 +124,7 @@ def compare(
         for e in ranked
     )
     winner, beat, reason = _verdict(models, best_floor, used, adjusted, tests)
-    return Leaderboard(
-        used, rows, best_floor.validation.model, winner, beat, why + reason, dict(failed or {})
-    )
+    return Leaderboard(used, rows, best_floor.validation.model, winner, beat, why + reason, dict(failed or {}))
 
 
 def _usable(metric: str, entrants: Sequence[Entrant]) -> tuple[str, str]:
@@ -154,9 +150,7 @@ def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: i
     )
     if np.isfinite(over_time.p_value):
         return Comparison(over_time.p_value, "cutoffs", over_time.n, over_time.reason)
-    differences = (
-        score_by_series(ours.scored, [metric])[metric] - score_by_series(theirs.scored, [metric])[metric]
-    )
+    differences = score_by_series(ours.scored, [metric])[metric] - score_by_series(theirs.scored, [metric])[metric]
     differences = differences[np.isfinite(differences)]
     if len(differences) < 8:
         return Comparison(float("nan"), "none", over_time.n, over_time.reason)
@@ -208,11 +202,7 @@ def _verdict(
             f"no model beat its floor: {best}, the best, is no better than {name} on validation.",
         )
     test = tests[best]
-    why = (
-        f"p {adjusted[0]:.2g}, Holm-adjusted"
-        if np.isfinite(adjusted[0])
-        else f"no test could be made: {test.reason}"
-    )
+    why = f"p {adjusted[0]:.2g}, Holm-adjusted" if np.isfinite(adjusted[0]) else f"no test could be made: {test.reason}"
     gain = 1.0 - _value(models[0], metric) / base
     return (
         name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, without_test
@@ -20,6 +19,7 @@ from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, usual_view
 from tidewright.training.spec import TrainSpec
+from tidewright.tuning.study import Study
 from tidewright.workflows.settings import RunSettings
 
 Tell = Callable[[str], None]
@@ -33,7 +33,7 @@ class Contest:
     leaderboard: Leaderboard
     tests: Mapping[str, Evaluation]
     validations: Mapping[str, Evaluation]
-    study: Any = None
+    study: Study | None = None
     trials: int = 0
 
 
@@ -123,9 +123,7 @@ def hold_contest(
     tell("the test, once")
     tests = {name: ring.score(name, test=True) for name in ring.fitted}
     entrants = [
-        Entrant(
-            validations[name], tests[name], name in FLOORS, *ring.seconds[name], note=ring.notes.get(name, "")
-        )
+        Entrant(validations[name], tests[name], name in FLOORS, *ring.seconds[name], note=ring.notes.get(name, ""))
         for name in ring.fitted
     ]
     assert split.test is not None
@@ -139,9 +137,9 @@ def hold_contest(
 
 def _tune_best(
     ring: _Field, validations: dict[str, Evaluation], view: View, train: TrainSpec, until: float, tell: Tell
-) -> Any:
+) -> Study | None:
     """Tunes the model that is best so far, when there is a space for it and time for two more fits like its first."""
-    from tidewright.tuning.space import load_space, spaces
+    from tidewright.tuning.read_space import find_space, spaces
     from tidewright.tuning.tune import tune
 
     models = [name for name in ring.fitted if name not in FLOORS and name in spaces()]
@@ -155,12 +153,22 @@ def _tune_best(
     tell(f"tuning {best} for {left:.0f} s")
     started, cpu = time.monotonic(), time.process_time()
     study = tune(
-        load_space(best), panel=ring.panel, split=without_test(ring.split), task=ring.task,
-        model=ring.fitted[best].spec, budget_s=left, trials=ring.settings.tune.trials, view=view, train=train, season=ring.season,
-        seed=ring.settings.seed, callbacks=ring.callbacks,
-    )  # fmt: skip
+        find_space(best),
+        panel=ring.panel,
+        split=without_test(ring.split),
+        task=ring.task,
+        model=ring.fitted[best].spec,
+        budget_s=left,
+        trials=ring.settings.tune.trials,
+        view=view,
+        train=train,
+        season=ring.season,
+        seed=ring.settings.seed,
+        metric=ring.settings.metric,
+        callbacks=ring.callbacks,
+    )
     name = f"{best} tuned"
-    ring.fitted[name] = study.best_fitted
+    ring.fitted[name] = study.fitted
     ring.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
     validations[name] = ring.score(name, test=False)
     return study

@@ -43,7 +43,7 @@ def decide(
     settings: DecideSettings,
     trials: int,
 ) -> Decision:
-    """Equal weight and HRP (Lopez de Prado 2016) over the test part, HRP tilted by the forecast only if it beat its floor.
+    """Equal weight and HRP (Lopez de Prado 2016) over the test part; HRP tilted by a forecast that beat its floor.
 
     A decision after the close of bar t is filled at the close of bar t + 1. `trials` is all that was tried, for the
     deflated Sharpe ratio.
@@ -110,9 +110,7 @@ def _view(
 ) -> View:
     assert split.test is not None
     cutoffs = Cutoffs(split.test.first, int(positions[-1]), settings.decide_every)
-    windows = cut_windows(
-        panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False
-    )
+    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False)
     mean, spread = _moments(fitted.predict(windows), fitted)
     expected = np.full((len(positions), panel.n_series), np.nan)
     uncertainty = np.full_like(expected, np.nan)
@@ -128,7 +126,7 @@ def _newest(panel: Panel, fitted: Fitted) -> tuple[Doubles, Doubles]:
 
 
 def _moments(quantiles: Doubles, fitted: Fitted) -> tuple[Doubles, Doubles]:
-    """The sum of medians over the horizon, and the root of the summed squared interval widths [N] (steps as independent)."""
+    """The sum of medians over the horizon, and the root of summed squared interval widths [N] (independent steps)."""
     mean = quantiles[:, :, fitted.task.median].sum(axis=1)
     width = quantiles[:, :, -1] - quantiles[:, :, 0]
     spread = np.sqrt((width**2).sum(axis=1))
@@ -158,5 +156,6 @@ def _reason(board: Leaderboard, skill: float) -> str:
     if not board.beat_floor:
         return "No forecast moved the weights, since no model beat its floor."
     if skill <= 0:
-        return f"{board.winner} beat its floor, but its forecasts did not order the assets on validation (rank IC at most 0), so they moved no weight."
-    return f"{board.winner} beat its floor; its forecasts tilt the HRP weights by their rank IC on validation, {skill:.3f}."
+        why = "its forecasts did not order the assets on validation (rank IC at most 0), so they moved no weight"
+        return f"{board.winner} beat its floor, but {why}."
+    return f"{board.winner} beat its floor; its forecasts tilt the weights by their rank IC on validation, {skill:.3f}."

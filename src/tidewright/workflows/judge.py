@@ -36,13 +36,10 @@ def judge(bundle: str | Path, table: Any, *, last: int | None = None) -> Judged:
     size = 4 * task.horizon if last is None else last
     split = split_holdout(panel, task, validation=task.horizon, test=size)
     assert split.test is not None
-    floors = {
-        name: fit(build_spec(name), panel=panel, split=split, task=task) for name in ("naive", "seasonal")
-    }
+    floors = {name: fit(build_spec(name), panel=panel, split=split, task=task) for name in ("naive", "seasonal")}
     contestants = {session.model: session.fitted, **floors}
     scored = {
-        name: evaluate(model, panel=panel, split=split, cutoffs=split.test)
-        for name, model in contestants.items()
+        name: evaluate(model, panel=panel, split=split, cutoffs=split.test) for name, model in contestants.items()
     }
     windows = next(iter(scored.values())).windows
     return Judged(

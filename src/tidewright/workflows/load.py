@@ -30,9 +30,7 @@ def load(settings: RunSettings, table: Any = None) -> Loaded:
             return _load_market()
         source = settings.data.path if table is None else table
         if source is None:
-            raise ConfigError(
-                "no table was given. Give a CSV or Parquet file, or leave all out for recipe=market."
-            )
+            raise ConfigError("no table was given. Give a CSV or Parquet file, or leave all out for recipe=market.")
         name = str(source) if settings.data.path else type(source).__name__
         return Loaded(read_panel(source, settings.data), None, name)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.data.findings import Verdict
 from tidewright.data.forecast import Forecast
-from tidewright.data.inspect import Verdict
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
@@ -21,6 +20,7 @@ from tidewright.portfolio.ledger import Ledger
 from tidewright.portfolio.weights import Weights
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
+from tidewright.tuning.study import Study
 from tidewright.workflows.settings import RunSettings
 
 
@@ -73,8 +73,8 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """A finished run. `evaluations` holds every model's test forecasts; `forecast` is the winner's, of the true future (None,
-    with a note, where known covariates end with the table)."""
+    """A finished run. `evaluations` holds every model's test forecasts; `forecast` is the winner's, of the true future
+    (None, with a note, where known covariates end with the table)."""
 
     run_id: str
     folder: Path
@@ -90,7 +90,7 @@ class RunResult:
     serving: Serving
     forecast: Forecast | None
     decision: Decision | None
-    study: Any
+    study: Study | None
     notes: tuple[Note, ...]
     next_command: str
     seconds: float

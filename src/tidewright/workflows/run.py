@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import DataError
 from tidewright.inference.session import Session
-from tidewright.tracking.record import Recorder, open_recorder
+from tidewright.models.spec import spec_key
+from tidewright.tracking.digest import digest_panel
+from tidewright.tracking.listener import RunListener, open_listener
+from tidewright.tracking.run import begin_run
+from tidewright.training.compare import Leaderboard
 from tidewright.training.events import Callback
 from tidewright.workflows.contest import Contest, Tell, hold_contest
 from tidewright.workflows.decide import decide
@@ -64,49 +68,59 @@ def run_settings(
         panel, task, validation=settings.split.validation, test=settings.split.test,
         purge=settings.split.purge, embargo=settings.split.embargo,
     )  # fmt: skip
-    recorder = open_recorder(
-        Path(settings.folder),
-        name=loaded.name,
-        settings=settings.model_dump(mode="json"),
-        track=settings.track,
-    )
-    reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
-    contest = hold_contest(
-        panel, split=split, task=task, season=season, settings=settings, budget_s=settings.budget_s - reserve,
-        callbacks=(*callbacks, recorder.listen), tell=clock,
-    )  # fmt: skip
-    board = contest.leaderboard
-    winner = contest.fitted[board.winner]
-    clock("sealing the bundle")
-    row = board.row(board.winner)
-    serving, session = seal(
-        winner, panel=panel, folder=recorder.folder / "bundle", strict=settings.strict,
-        metrics={"validation": dict(row.validation), "test": dict(row.test), "best_floor": board.best_floor, "reason": board.reason},
-    )  # fmt: skip
-    forecast, notes = _forecast(session, panel)
-    decision = _decide(loaded, split, contest, settings, clock)
-    result = RunResult(
-        run_id=recorder.run_id,
-        folder=recorder.folder,
-        settings=settings,
-        panel=panel,
-        verdict=verdict,
-        task=task,
-        split=split,
-        season=season,
-        leaderboard=board,
-        evaluations=contest.tests,
-        fitted=contest.fitted,
-        serving=serving,
-        forecast=forecast,
-        decision=decision,
-        study=contest.study,
-        notes=(*_repairs(panel), *_failures(contest), *notes),
-        next_command=f"tidewright predict {serving.path} {settings.data.path or 'YOUR_TABLE.csv'}",
-        seconds=clock.seconds,
-        stages=clock.stages,
-    )
-    return _record(result, recorder, clock)
+    with _listen(settings, loaded, task, split) as listener:
+        reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
+        contest = hold_contest(
+            panel,
+            split=split,
+            task=task,
+            season=season,
+            settings=settings,
+            budget_s=settings.budget_s - reserve,
+            callbacks=(*callbacks, listener),
+            tell=clock,
+        )
+        board = contest.leaderboard
+        folder = Path(settings.folder) / listener.run.id
+        clock("sealing the bundle")
+        serving, session = seal(
+            contest.fitted[board.winner],
+            name=board.winner.replace(" ", "-"),
+            panel=panel,
+            split=split,
+            folder=folder / "bundle",
+            scores=_scores(board),
+            run=listener.run.id,
+            strict=settings.strict,
+        )
+        forecast, notes = _forecast(session, panel)
+        decision = _decide(loaded, split, contest, settings, clock)
+        result = RunResult(
+            run_id=listener.run.id,
+            folder=folder,
+            settings=settings,
+            panel=panel,
+            verdict=verdict,
+            task=task,
+            split=split,
+            season=season,
+            leaderboard=board,
+            evaluations=contest.tests,
+            fitted=contest.fitted,
+            serving=serving,
+            forecast=forecast,
+            decision=decision,
+            study=contest.study,
+            notes=(*_repairs(panel), *_failures(contest), *notes),
+            next_command=f"tidewright predict {serving.path} {settings.data.path or 'YOUR_TABLE.csv'}",
+            seconds=clock.seconds,
+            stages=clock.stages,
+        )
+        clock("recording the run")
+        listener.note(**_record(result))
+    fallbacks = tuple(Note("tracking", one.asked, one.used, one.reason) for one in listener.run.fallbacks)
+    clock("done")
+    return replace(result, notes=(*result.notes, *fallbacks), seconds=clock.seconds, stages=clock.stages)
 
 
 class _Clock:
@@ -159,20 +173,53 @@ def _failures(contest: Contest) -> tuple[Note, ...]:
     return tuple(Note("left out", name, "nothing in its place", reason) for name, reason in failed.items())
 
 
-def _record(result: RunResult, recorder: Recorder, clock: _Clock) -> RunResult:
-    """Writes the run's record; what the tracker could not do is a note of the result."""
-    clock("recording the run")
-    recorder.finish(summarise(result))
-    notes = tuple(Note("tracking", note.asked, note.used, note.reason) for note in recorder.notes)
-    clock("done")
-    return replace(result, notes=(*result.notes, *notes), seconds=clock.seconds, stages=clock.stages)
+def _listen(settings: RunSettings, loaded: Loaded, task: Task, split: Split) -> RunListener:
+    """The listener that keeps the run: what it was told is noted before anything is learned."""
+    options = settings.model_dump(mode="json")
+    begun = begin_run(loaded.name, command="tidewright run", key=spec_key(options, asdict(split)))
+    listener = open_listener(begun, folder=settings.folder, mlflow=settings.track, strict=settings.strict)
+    listener.note(
+        task=asdict(task),
+        split=asdict(split),
+        train=options["train"],
+        data={
+            "digest": digest_panel(loaded.panel),
+            "frequency": loaded.panel.frequency.name,
+            "rows": len(loaded.panel.table),
+        },
+        repairs=[asdict(repair) for repair in loaded.panel.repairs],
+        choices=[{"choice": "settings", "used": options}],
+    )
+    return listener
+
+
+def _record(result: RunResult) -> dict[str, Any]:
+    """What the run's record says of its result."""
+    board = result.leaderboard
+    winner, row = result.fitted[board.winner], board.row(board.winner)
+    parts = {"validation": row.validation, "test": row.test}
+    return {
+        "spec": asdict(winner.spec),  # type: ignore[call-overload]
+        "view": asdict(winner.view),
+        "metrics": {f"{part}.{name}": value for part, scores in parts.items() for name, value in scores.items()},
+        "floors": {one.model: dict(one.test) for one in board.rows if one.floor},
+        "bundle": str(result.serving.path),
+        "bundle_digest": result.serving.digest,
+        "choices": [
+            {"choice": "winner", "used": board.winner, "reason": board.reason},
+            {"choice": "result", "used": summarise(result)},
+        ],
+    }
+
+
+def _scores(board: Leaderboard) -> dict[str, Mapping[str, float]]:
+    """Test scores of every model and floor, for the model card."""
+    return {row.model: row.test for row in board.rows}
 
 
 def _dotted(options: Mapping[str, Any], table: Any) -> dict[str, Any]:
     """Options by their dotted keys; a table without a recipe is recipe `table`."""
-    dotted = {
-        f"data.{key}" if key in DataSettings.model_fields else key: value for key, value in options.items()
-    }
+    dotted = {f"data.{key}" if key in DataSettings.model_fields else key: value for key, value in options.items()}
     if table is None and "data.path" not in dotted:
         dotted.setdefault("recipe", "market")
     if isinstance(table, (str, Path)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tidewright.data.panel import Panel
+from tidewright.data.splits import Split
 from tidewright.features.windows import Windows, newest_windows
 from tidewright.inference.session import Session, open_session
 from tidewright.models.fitted import Fitted
@@ -20,23 +21,32 @@ CALLS = 300
 
 
 def seal(
-    fitted: Fitted, *, panel: Panel, folder: Path, metrics: Mapping[str, Any], strict: bool
+    fitted: Fitted,
+    *,
+    name: str,
+    panel: Panel,
+    split: Split,
+    folder: Path,
+    scores: Mapping[str, Mapping[str, float]],
+    run: str,
+    strict: bool,
 ) -> tuple[Serving, Session]:
     """Saves the bundle, opens it and times one-row answers, compiled and eager."""
-    bundle = save_bundle(fitted, panel=panel, folder=folder, metrics=metrics)
+    bundle = save_bundle(fitted, panel=panel, folder=folder, name=name, split=split, metrics=scores, run=run)
     session = open_session(folder, strict=strict)
     windows = newest_windows(panel, fitted.view, horizon=fitted.task.horizon).subset(np.array([0]))
-    inputs = _inputs(windows, session)
+    inputs = _inputs(windows, bundle.manifest.widths.inputs)
     session.predict(inputs)
     session.reset_latency()
     for _ in range(CALLS):
         session.predict(inputs)
+    parity = bundle.manifest.parity
     serving = Serving(
         path=folder,
         digest=bundle.digest,
         backend=session.backend,
-        parity=bundle.parity,
-        tolerance=bundle.tolerance,
+        parity=parity.figure,
+        tolerance=parity.limit,
         latency_ms=session.latency(),
         eager_ms=_time_eager(fitted, windows),
     )
@@ -44,9 +54,9 @@ def seal(
     return serving, session
 
 
-def _inputs(windows: Windows, session: Session) -> dict[str, Any]:
+def _inputs(windows: Windows, names: Iterable[str]) -> dict[str, Any]:
     batch = windows.batch()
-    return {name: getattr(batch, name) for name in session.inputs}
+    return {name: getattr(batch, name) for name in names}
 
 
 def _time_eager(fitted: Fitted, windows: Windows) -> float:

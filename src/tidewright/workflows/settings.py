@@ -78,7 +78,7 @@ class RunSettings(Frozen):
     season: int | None = Field(default=None, ge=1)
     lookback: int | None = Field(default=None, ge=1)
     metric: str = "mase"
-    budget_s: float = Field(default=60.0, gt=0.0)
+    budget_s: float = Field(default=90.0, gt=0.0)
     seed: int = 0
     strict: bool = False
     track: bool = True
@@ -151,8 +151,4 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
-    return (
-        f"{place}: {message}"
-        if first["type"] == "value_error"
-        else f"{place}: {message}; got {first['input']!r}."
-    )
+    return f"{place}: {message}" if first["type"] == "value_error" else f"{place}: {message}; got {first['input']!r}."
