@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.data.frequency import Ints
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, DataError
 from tidewright.features.lags import lag_columns, rolling_columns
 from tidewright.features.windows import Windows
 from tidewright.models.spec import LightGBM
@@ -98,11 +98,11 @@ def plan_inputs(spec: LightGBM, windows: Windows, *, season: int) -> TreeInputs:
 
 
 def check_windows(inputs: TreeInputs, windows: Windows) -> None:
-    """Raises `ConfigError` where windows are not those that the trees were trained on."""
+    """Raises `DataError` where windows are not those that the trees were trained on."""
     got = (windows.lookback, windows.past.shape[1], windows.known.shape[1], windows.static.shape[1])
     want = (inputs.lookback, inputs.past, inputs.known, inputs.static)
     if got != want:
-        raise ConfigError(
+        raise DataError(
             f"the trees were trained on windows of (lookback, past, known, static) {want}; got {got}. "
             "Cut the windows with the model's own view, from a panel with the same columns."
         )

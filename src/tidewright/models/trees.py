@@ -105,7 +105,7 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: LightGBM, view: 
         raise BundleError("the trees' arrays 'counts' and 'cycles' are missing or malformed. Train the model anew.")
     season, past, known, static = (int(number) for number in counts)
     back = tuple(int(number) for number in cycles)
-    sound = season >= 1 and min(past, known, static) >= 0 and spec.lags and spec.rolling
+    sound = season >= 1 and min(past, known, static) >= 0 and len(spec.lags) > 0
     reach = max((*spec.lags, *spec.rolling, *(season * k for k in back)), default=0)
     if not sound or reach > view.lookback or min((*spec.lags, *spec.rolling, *back), default=1) < 1:
         raise BundleError(

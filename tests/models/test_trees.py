@@ -1,0 +1,281 @@
+"""Forests against LightGBM, and what fitted trees see and answer."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+
+import lightgbm
+import numpy as np
+import pytest
+
+from tests.worlds import small_panel
+from tidewright.data.panel import Panel
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
+from tidewright.errors import BundleError, ConfigError, DataError
+from tidewright.features.view import View
+from tidewright.features.windows import Windows, cut_windows
+from tidewright.models.forest import Forest, forest_from_tensors, read_forest, round_down
+from tidewright.models.spec import LightGBM
+from tidewright.models.tree_inputs import plan_inputs, step_features, window_features, window_units
+from tidewright.models.trees import TreesFitted, trees_from_tensors
+from tidewright.registry.trial_windows import to_windows
+from tidewright.training.fit import usual_view
+from tidewright.training.fit_trees import fit_trees
+
+TASK = Task(horizon=4)
+
+
+@cache
+def panel() -> Panel:
+    return small_panel(rows=360)
+
+
+@cache
+def fitted() -> TreesFitted:
+    split = split_holdout(panel(), TASK)
+    view = usual_view(panel(), split=split, task=TASK)
+    return fit_trees(LightGBM(rounds=30, min_leaf=5), panel=panel(), split=split, task=TASK, view=view, threads=1)
+
+
+def windows(of: Panel | None = None) -> Windows:
+    given = panel() if of is None else of
+    cutoffs = split_holdout(panel(), TASK).validation
+    return cut_windows(given, fitted().view, horizon=4, cutoffs=cutoffs, least=1)
+
+
+def boosters(*, absent: float) -> tuple[list[lightgbm.Booster], np.ndarray]:
+    """Two boosters whose last feature was never missing in training, and inputs in which every feature is."""
+    draw = np.random.default_rng(1)
+    inputs = draw.normal(size=(2000, 5)).astype(np.float32)
+    inputs[:, :4][draw.random((2000, 4)) < absent] = np.nan
+    labels = np.nansum(inputs, axis=1) + draw.normal(size=2000)
+    options = {"objective": "quantile", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5}
+    made = [lightgbm.train({**options, "alpha": a}, lightgbm.Dataset(inputs, labels), 25) for a in (0.1, 0.5)]
+    asked = draw.normal(size=(2000, 5)).astype(np.float32)
+    asked[draw.random(asked.shape) < 0.2] = np.nan
+    return made, asked
+
+
+def forest_of(models: list[lightgbm.Booster]) -> Forest:
+    return read_forest([model.model_to_string() for model in models])
+
+
+@pytest.mark.parametrize("absent", [0.0, 0.3])
+def test_a_forest_answers_as_lightgbm_does_missing_values_included(absent):
+    models, asked = boosters(absent=absent)
+    expected = np.column_stack([model.predict(asked) for model in models])
+    np.testing.assert_allclose(forest_of(models).predict(asked, width=2), expected, rtol=0, atol=1e-12)
+
+
+def test_the_float32_on_either_side_of_a_threshold_take_the_branches_of_lightgbm():
+    models, _ = boosters(absent=0.3)
+    dump = [text.split("\n")[0].split() for text in models[0].model_to_string().split("\nthreshold=")[1:]]
+    exact = np.array([float(value) for line in dump for value in line])
+    near = round_down(exact)
+    assert (near.astype(np.float64) < exact).any()
+    beside = np.concatenate([near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))])
+    asked = np.repeat(beside[:, None], 5, axis=1)
+    expected = np.column_stack([model.predict(asked) for model in models])
+    np.testing.assert_allclose(forest_of(models).predict(asked, width=2), expected, rtol=0, atol=1e-12)
+
+
+def test_a_threshold_that_no_float32_reaches_is_the_largest_of_them():
+    assert round_down(np.array([1e300]))[0] == np.finfo(np.float32).max
+    assert round_down(np.array([0.5]))[0] == 0.5
+
+
+def test_a_model_without_a_split_answers_its_constant():
+    data = lightgbm.Dataset(np.arange(10.0)[:, None], np.arange(10.0))
+    model = lightgbm.train({"objective": "quantile", "alpha": 0.5, "verbosity": -1, "min_data_in_leaf": 99}, data, 3)
+    asked = np.zeros((2, 1), dtype=np.float32)
+    np.testing.assert_array_equal(forest_of([model]).predict(asked, width=1)[:, 0], model.predict(asked))
+
+
+def test_a_forest_takes_float32_only():
+    with pytest.raises(ConfigError, match="float32 values; got float64"):
+        fitted().forest.predict(np.zeros((1, 50)), width=3)
+
+
+def test_trees_rebuilt_from_their_tensors_answer_with_the_same_bits():
+    model = fitted()
+    again = trees_from_tensors(model.tensors(), spec=model.spec, task=model.task, view=model.view)
+    assert again.inputs == model.inputs
+    assert again.predict(windows()).tobytes() == model.predict(windows()).tobytes()
+
+
+BROKEN = {
+    "a missing array": ("left", None),
+    "another type": ("value", lambda a: a.astype(np.float32)),
+    "a loop": ("left", np.zeros_like),
+    "a child beyond the end": ("right", lambda a: a + 10**6),
+    "a feature that is not there": ("feature", lambda a: np.where(a >= 0, 999, a).astype(np.int32)),
+    "an output that is not there": ("outputs", lambda a: a + np.int32(7)),
+    "fewer roots": ("roots", lambda a: a[:-1]),
+    "fewer leaves": ("value", lambda a: a[:-1]),
+    "no counts": ("counts", None),
+    "a season beyond the lookback": ("counts", lambda a: a * 50),
+    "a negative count": ("counts", lambda a: -a),
+    "more covariates than features": ("counts", lambda a: np.array([a[0], 0, 0, 0])),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_tensors_that_describe_no_model_are_refused(case):
+    model = fitted()
+    name, change = BROKEN[case]
+    tensors = {key: value for key, value in model.tensors().items() if key != name}
+    if change is not None:
+        tensors[name] = change(model.tensors()[name])
+    with pytest.raises(BundleError, match="Train the model anew"):
+        trees_from_tensors(tensors, spec=model.spec, task=model.task, view=model.view)
+
+
+def test_a_forest_of_leaves_alone_is_sound():
+    leaf = {name: getattr(fitted().forest, name)[-1:] for name in ("threshold", "absent_left")}
+    whole = {name: np.zeros(1, dtype=np.int32) for name in ("left", "right", "roots", "outputs")}
+    tensors = {**leaf, **whole, "feature": np.array([-1], dtype=np.int32), "value": np.array([2.5])}
+    forest = forest_from_tensors(tensors, n_features=1, width=1)
+    assert forest.predict(np.zeros((1, 1), dtype=np.float32), width=1).tolist() == [[2.5]]
+
+
+def test_quantiles_ascend_on_the_original_scale():
+    answer = fitted().predict(windows())
+    assert answer.shape == (len(windows()), 4, 3)
+    assert (np.diff(answer, axis=2) >= 0).all()
+    assert (np.abs(answer[:, :, 1] - windows().labels()) < 100).sum() > 0.9 * (~np.isnan(windows().labels())).sum()
+
+
+def test_a_window_never_sees_its_own_horizon():
+    seen = panel()
+    changed = seen.target.copy()
+    cutoff = int(windows().rows[0])
+    base = windows().subset(np.array([0]))
+    changed[cutoff + 1 :] = 1e9
+    past = base.past.copy()
+    past[cutoff + 1 :] = -1e9
+    after = replace(base, y=changed, past=past)
+    assert fitted().predict(after).tobytes() == fitted().predict(base).tobytes()
+
+
+def test_a_window_sees_nothing_before_its_lookback():
+    batch = windows().batch()
+    alone = to_windows(batch, horizon=4)
+    assert fitted().predict(alone).tobytes() == fitted().predict(windows()).tobytes()
+
+
+def test_one_series_alone_gets_the_rows_that_it_gets_among_others():
+    everything = fitted().predict(windows())
+    alone = fitted().predict(windows(panel().select(["s2"])))
+    assert alone.tobytes() == everything[windows().series == 2].tobytes()
+
+
+def test_known_covariates_at_the_step_reach_the_trees():
+    base = windows()
+    other = replace(
+        base, known=base.known[:, :] * np.array([3.0] + [1.0] * (base.known.shape[1] - 1), dtype=np.float32)
+    )
+    assert not np.array_equal(fitted().predict(other), fitted().predict(base))
+
+
+def test_features_have_their_names_and_values():
+    inputs, base = fitted().inputs, windows()
+    index = np.arange(len(base))
+    units = window_units(base)
+    steps = np.full(len(base), 3)
+    table = np.hstack(
+        [window_features(inputs, base, units), step_features(inputs, base, units, index=index, steps=steps)]
+    )
+    assert table.shape[1] == len(inputs.names)
+    column = dict(zip(inputs.names, table.T, strict=True))
+    past = base.batch().target.astype(np.float64)
+    mean, scale = np.nanmean(past, axis=1), np.nanstd(past, axis=1, ddof=1)
+    for name, expected in {
+        "lag1": (past[:, -1] - mean) / scale,
+        "lag5": (past[:, -5] - mean) / scale,
+        "season1": (past[:, -24 + 2] - mean) / scale,
+        "season2": (past[:, -48 + 2] - mean) / scale,
+        "mean6": (np.nanmean(past[:, -6:], axis=1) - mean) / scale,
+        "std24": np.nanstd(past[:, -24:], axis=1, ddof=1) / scale,
+        "max6": (np.nanmax(past[:, -6:], axis=1) - mean) / scale,
+        "spread": scale / (np.abs(mean) + scale),
+        "step": steps,
+        "past0": base.batch().past[:, -1, 0],
+        "known0": base.batch().known[:, inputs.lookback + 2, 0],
+        "static0": base.batch().static[:, 0],
+    }.items():
+        np.testing.assert_allclose(column[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_steps_beyond_one_season_take_the_newest_value_of_their_season():
+    base = windows()
+    inputs = replace(plan_inputs(LightGBM(), base, season=6), cycles=(1,))
+    places = inputs.season_places(np.array([1, 6, 7, 13]))
+    assert places.ravel().tolist() == [
+        inputs.lookback - 6,
+        inputs.lookback - 1,
+        inputs.lookback - 6,
+        inputs.lookback - 6,
+    ]
+
+
+def test_a_constant_window_is_answered_in_units_of_one():
+    batch = windows().batch(np.arange(2))
+    flat = to_windows(replace(batch, target=np.full_like(batch.target, 3.7)), horizon=4)
+    mean, scale = window_units(flat)
+    assert mean.tolist() == [float(np.float32(3.7))] * 2
+    assert scale.tolist() == [1.0, 1.0]
+    assert np.isfinite(fitted().predict(flat)).all()
+
+
+def test_a_window_without_any_value_gets_no_answer():
+    batch = windows().batch(np.arange(2))
+    empty = to_windows(replace(batch, target=np.full_like(batch.target, np.nan)), horizon=4)
+    assert np.isnan(fitted().predict(empty)).all()
+
+
+def test_windows_of_another_view_or_panel_are_refused():
+    with pytest.raises(DataError, match="trained on windows of"):
+        fitted().predict(replace(windows(), lookback=7))
+    with pytest.raises(DataError, match="trained on windows of"):
+        fitted().predict(replace(windows(), known=windows().known[:, 1:]))
+
+
+@pytest.mark.parametrize(
+    "given", [{"lags": (0,)}, {"lags": (1, 1)}, {"lags": (49,)}, {"rolling": (1,)}, {"rolling": (99,)}]
+)
+def test_lags_beyond_the_lookback_are_refused(given):
+    with pytest.raises(ConfigError, match=r"different whole number from \d to the lookback 48"):
+        plan_inputs(LightGBM(**given), windows(), season=24)
+
+
+def test_a_short_lookback_without_a_season_still_has_features():
+    base = replace(windows(), lookback=1)
+    inputs = plan_inputs(LightGBM(), base, season=1)
+    assert (inputs.lags, inputs.rolling, inputs.cycles) == ((1,), (), ())
+    assert window_features(inputs, base, window_units(base)).shape[1] == 1 + 1 + inputs.past + inputs.static
+
+
+def test_predicting_needs_no_lightgbm():
+    code = (
+        "import sys; sys.modules['lightgbm'] = None; import numpy as np\n"
+        "from tidewright.models.forest import Forest; import tidewright.models.trees\n"
+        "i = lambda *v: np.array(v, dtype=np.int32)\n"
+        "forest = Forest(i(0, -1, -1), np.zeros(3, np.float32), i(1, 0, 0), i(2, 0, 0), np.zeros(3, bool), "
+        "np.array([0.0, 1.0, 2.0]), i(0), i(0))\n"
+        "got = forest.predict(np.array([[-1.0], [1.0], [np.nan]], dtype=np.float32), width=1).ravel().tolist()\n"
+        "assert got == [1.0, 2.0, 2.0], got"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_large_panels_are_answered_in_parts_that_equal_the_whole(monkeypatch):
+    whole = fitted().predict(windows())
+    monkeypatch.setattr("tidewright.models.trees.CELLS", 12)
+    assert fitted().predict(windows()).tobytes() == whole.tobytes()
+
+
+def test_the_view_that_was_trained_on_is_kept():
+    assert isinstance(fitted().view, View)
+    assert fitted().spec.lags == fitted().inputs.lags
