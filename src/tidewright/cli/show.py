@@ -52,7 +52,7 @@ def _show_bundle(console: Console, serving: Serving) -> None:
     lines = (
         str(serving.path),
         f"digest {serving.digest}",
-        f"{serving.backend}: at most {serving.parity:.1e} of a window's scale off eager (allowed {serving.tolerance:.0e})",
+        f"{serving.backend}: off eager by {serving.parity:.1e} of a window at most (allowed {serving.tolerance:.0e})",
         f"one row: {times}; eager {serving.eager_ms:.3f} ms",
     )
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
@@ -125,7 +125,7 @@ def _board(board: Leaderboard) -> Table:
 def _cells(row: Row, board: Leaderboard, metrics: Sequence[str]) -> list[str]:
     mark = " *" if row.model == board.winner else ""
     interval = "" if row.interval is None else f"{_number(row.interval.low)} to {_number(row.interval.high)}"
-    p_value = row.comparison.p_value
+    p_value = row.comparison.adjusted
     return [
         f"{row.model}{' (floor)' if row.floor else ''}{mark}",
         _number(row.validation.get(metrics[0])),

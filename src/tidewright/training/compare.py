@@ -24,7 +24,8 @@ LOSSES = tuple(name for name, metric in METRICS.items() if metric.direction == "
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A test of whether a model's loss is lower than the best floor's: one-sided p-value and what it was taken over.
+    """A test of whether a model's loss is lower than the best floor's: its one-sided p-value, as it is and adjusted for
+    the number of models (Holm 1979), and what it was taken over.
 
     `basis` is "cutoffs" (Diebold and Mariano 1995 over time) or, where there are too few cutoffs, "series" (a t test of
     the mean difference of each series, which takes them as independent). A NaN p-value has a `reason`.
@@ -34,6 +35,7 @@ class Comparison:
     basis: Literal["cutoffs", "series", "none"]
     n: int
     reason: str = ""
+    adjusted: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ def compare(
     models = [e for e in ranked if not e.floor]
     tests = {e.validation.model: _test(e, best_floor, used, horizon, strides[0]) for e in models}
     adjusted = holm([tests[e.validation.model].p_value for e in models]) if models else np.empty(0)
+    for entrant, p_value in zip(models, adjusted, strict=True):
+        tests[entrant.validation.model] = replace(tests[entrant.validation.model], adjusted=float(p_value))
     base = _value(best_floor, used)
     rows = tuple(
         Row(
