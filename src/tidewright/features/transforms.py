@@ -113,7 +113,16 @@ def fit_transform_spec(spec: TransformSpec, panel: Panel) -> Transform:
 def invert_forecast(transform: Transform, forecast: Forecast, *, panel: Panel) -> Forecast:
     """A Forecast of the transformed panel as one of the original `panel`, quantiles and all.
 
-    Raises `DataError` for a cutoff that the panel does not have.
+    Raises `DataError` for a cutoff that the panel does not have. So a model learns from the transformed panel, and its
+    forecast comes back:
+
+    >>> from tidewright.data.forecast import tabulate
+    >>> panel = Panel.from_table(pl.DataFrame({"step": range(4), "sold": [1.0, 2.0, 4.0, 8.0]}), time="step", target="sold")
+    >>> transform = fit_transform_spec(Chain(steps=(Log(offset=0.0), Difference())), panel)
+    >>> learned = np.nanmean(transform.apply(panel).target)  # the simplest of models: the mean growth
+    >>> made = tabulate(panel, np.full((1, 2, 1), learned), rows=panel.ends, levels=(0.5,), model="mean")
+    >>> invert_forecast(transform, made, panel=panel).table["0.5"].round(6).to_list()
+    [16.0, 32.0]
     """
     keys = [name for name in (forecast.roles.series, forecast.roles.time) if name is not None]
     asked = [CUTOFF if name == forecast.roles.time else name for name in keys]

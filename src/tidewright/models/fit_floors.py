@@ -12,7 +12,7 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, ShortSeriesError
 from tidewright.features.view import View
-from tidewright.features.windows import Doubles, Windows, cut_windows
+from tidewright.features.windows import Doubles, Singles, Windows, cut_windows
 from tidewright.models.fit_ridge import solve_ridges
 from tidewright.models.floors import CELLS, Floor, FloorSpec, centre, point_forecast, window_scale
 from tidewright.models.spec import Damped, Drift, Median, Naive, Ridge, SeasonalNaive
@@ -35,9 +35,7 @@ class _Parts:
         """The windows of a part that have `least` rows up to the cutoff; None where there are none."""
         cutoffs = self.split.train if train else self.split.validation
         try:
-            return cut_windows(
-                self.panel, View(lookback), horizon=self.task.horizon, cutoffs=cutoffs, least=least
-            )
+            return cut_windows(self.panel, View(lookback), horizon=self.task.horizon, cutoffs=cutoffs, least=least)
         except ShortSeriesError:
             return None
 
@@ -56,8 +54,7 @@ def fit_floor(spec: FloorSpec, *, panel: Panel, split: Split, task: Task, season
         candidates = _ridges(spec, parts)
     else:
         candidates = [
-            _unfitted(variant, parts, lookback=_lookback(variant, season))
-            for variant in _variants(spec, parts)
+            _unfitted(variant, parts, lookback=_lookback(variant, season)) for variant in _variants(spec, parts)
         ]
     losses = _judge(candidates, parts)
     place = int(np.argmin(losses))
@@ -130,17 +127,19 @@ def _judge(candidates: list[Floor], parts: _Parts) -> list[float]:
     windows = _sample(replace(windows, lookback=max(lookbacks)), most=_few(JUDGED, max(lookbacks)))
     past, labels = windows.history(), windows.labels()
     scale = _series_scale(parts)[windows.series][:, None]
-    centred: dict[int, tuple[Doubles, Doubles]] = {}
+    centred: dict[int, tuple[Singles, Doubles]] = {}
     losses = []
     for floor in candidates:
-        seen = past[:, -floor.view.lookback :]
+        lookback = floor.view.lookback
+        seen = past[:, -lookback:]
         if floor.weights is None:
             losses.append(float(np.nanmean(np.abs(labels - point_forecast(floor, seen)) / scale)))
             continue
-        if floor.view.lookback not in centred:
-            centred[floor.view.lookback] = centre(seen)
-        inputs, mean = centred[floor.view.lookback]
-        losses.append(float(np.nanmean(((labels - mean[:, None] - inputs @ floor.weights) / scale) ** 2)))
+        if lookback not in centred:  # what ridges of one lookback share; the error is in units of the scale already
+            inputs, mean = centre(seen)
+            centred[lookback] = (inputs / scale).astype(np.float32), (labels - mean[:, None]) / scale
+        standard, wanted = centred[lookback]
+        losses.append(float(np.nanmean((wanted - standard @ floor.weights.astype(np.float32)) ** 2)))
     return losses
 
 
@@ -201,7 +200,7 @@ def _sample(windows: Windows, *, most: int) -> Windows:
 
 def _few(most: int, lookback: int) -> int:
     """`most` windows, or as many as fit in memory together."""
-    return min(most, max(CELLS // lookback, 100))
+    return min(most, max(2 * CELLS // lookback, 100))
 
 
 def _describe(floor: Floor) -> str:

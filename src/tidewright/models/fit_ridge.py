@@ -13,10 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from tidewright.errors import ShortSeriesError
-from tidewright.features.windows import Doubles, Windows
+from tidewright.features.windows import Doubles, Singles, Windows
 from tidewright.models.floors import centre, chunks
 from tidewright.models.spec import Ridge
 
+CACHED = 500_000  # values of the histories that are worked on at once
+ROUNDING = 1e-12  # times the mean: what subtracting it leaves of a constant window
 LEAST_PENALTY = 1e-7  # times the mean diagonal: what single-precision products leave uncertain
 
 
@@ -27,8 +29,7 @@ def solve_ridges(spec: Ridge, windows: Windows) -> Iterator[tuple[Ridge, Doubles
     missing label are left out, missing inputs count as the window's mean. Raises `ShortSeriesError` when no
     window is left.
     """
-    for scaling in spec.scalings:
-        gram, cross = _products(windows, scaled=scaling == "window")
+    for scaling, (gram, cross) in zip(spec.scalings, _products(windows, spec.scalings), strict=True):
         for lookback in spec.lookbacks:
             left, right = _recentre(gram[-lookback:, -lookback:], cross[-lookback:])
             size = float(np.trace(left)) / lookback or 1.0
@@ -46,29 +47,32 @@ def _recentre(gram: Doubles, cross: Doubles) -> tuple[Doubles, Doubles]:
     return left, right - right.mean(axis=0, keepdims=True)
 
 
-def _products(windows: Windows, *, scaled: bool) -> tuple[Doubles, Doubles]:
-    """X'X [L, L] and X'Y [L, H]: products in single precision, chunks summed in double."""
-    gram = np.zeros((windows.lookback, windows.lookback))
-    cross = np.zeros((windows.lookback, windows.horizon))
+def _products(windows: Windows, scalings: tuple[str, ...]) -> list[tuple[Doubles, Doubles]]:
+    """X'X [L, L] and X'Y [L, H] for each scaling, from one pass: products in single precision, summed in double."""
+    shape = (windows.lookback, windows.lookback)
+    sums = [(np.zeros(shape), np.zeros((windows.lookback, windows.horizon))) for _ in scalings]
     unit, used = _unit(windows), 0
-    for rows in chunks(len(windows), windows.lookback):
+    for rows in chunks(len(windows), windows.lookback, cells=CACHED):
         labels = windows.labels(rows)
         full = ~np.isnan(labels).any(axis=1)
         past, labels = windows.history(rows)[full], labels[full]
-        inputs, mean = centre(past)
-        scale = _deviation(inputs, past) if scaled else np.full(len(past), unit)
-        inputs32 = (inputs / scale[:, None]).astype(np.float32)
-        targets32 = ((labels - mean[:, None]) / scale[:, None]).astype(np.float32)
-        gram += inputs32.T @ inputs32
-        cross += inputs32.T @ targets32
+        centred, mean = centre(past)
+        inputs = (centred / unit).astype(np.float32)
+        targets = ((labels - mean[:, None]) / unit).astype(np.float32)
+        for place, scaling in enumerate(scalings):
+            weighted, wanted = inputs, targets
+            if scaling == "window":
+                weight = 1.0 / _deviation(inputs, past, noise=ROUNDING * np.abs(mean) / unit)[:, None]
+                weighted, wanted = inputs * weight, targets * weight
+            sums[place][0][:] += weighted.T @ weighted
+            sums[place][1][:] += weighted.T @ wanted
         used += len(past)
     if not used:
         raise ShortSeriesError(
-            f"ridge: no training window of lookback {windows.lookback} has all {windows.horizon} labels. Ask "
-            "for a shorter lookback or horizon, "
-            "or fill the gaps."
+            f"ridge: no training window of lookback {windows.lookback} has all {windows.horizon} labels. Ask for a "
+            "shorter lookback or horizon, or fill the gaps."
         )
-    return gram, cross
+    return sums
 
 
 def _unit(windows: Windows) -> float:
@@ -80,8 +84,8 @@ def _unit(windows: Windows) -> float:
     return float(2.0 ** np.floor(np.log2(widest))) if widest > 0 else 1.0
 
 
-def _deviation(inputs: Doubles, past: Doubles) -> Doubles:
-    """The standard deviation of each window's observed values [N]; 1 where it is 0."""
+def _deviation(inputs: Singles, past: Doubles, *, noise: Doubles) -> Singles:
+    """The standard deviation of each window's observed values [N]; 1 where it is no more than rounding."""
     count = np.maximum((~np.isnan(past)).sum(axis=1), 1)
     deviation = np.sqrt(np.einsum("nl,nl->n", inputs, inputs) / count)
-    return np.where(deviation > 0, deviation, 1.0)
+    return np.where(deviation > noise, deviation, 1.0).astype(np.float32)

@@ -20,7 +20,7 @@ from tidewright.features.windows import Doubles, Windows
 from tidewright.models.spec import Damped, Drift, Median, Naive, Ridge, SeasonalNaive
 
 FloorSpec = Naive | SeasonalNaive | Drift | Damped | Median | Ridge
-CELLS = 4_000_000  # values of the histories that are held at once
+CELLS = 2_000_000  # values of the histories that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +54,9 @@ class Floor:
         return found if self.weights is None else {**found, "weights": self.weights}
 
 
-def chunks(count: int, lookback: int) -> list[slice]:
+def chunks(count: int, lookback: int, *, cells: int = CELLS) -> list[slice]:
     """Slices of `count` windows whose histories fit in memory together."""
-    size = max(CELLS // lookback, 1)
+    size = max(cells // lookback, 1)
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
