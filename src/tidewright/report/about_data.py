@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidewright.data.findings import Severity
 from tidewright.report.blocks import Block, Cell, Column, Facts, Picture, Section, Table, Tone, absent
 from tidewright.report.draw_data import MOST_SERIES, choose_example, draw_missing, draw_split
-from tidewright.report.numbers import write_count, write_percent
+from tidewright.report.numbers import write_count, write_grid, write_percent
 from tidewright.report.style import MOST_POINTS
 from tidewright.workflows.result import RunResult
 
@@ -62,10 +62,10 @@ def _shape(result: RunResult) -> Facts:
             ),
         ),
         ("Rows", Cell(f"{len(panel.table):,}")),
-        ("Frequency", Cell(panel.frequency.name, small=f"season {result.season} steps")),
+        ("Frequency", Cell(write_grid(panel.frequency), small=f"season: {write_count(result.season, 'step')}")),
         ("Span", Cell(f"{panel.time_at(panel.span[0])} to {panel.time_at(panel.span[1])}")),
         ("Rows a series", Cell(lengths)),
-        ("Missing target", Cell(write_percent(verdict.missing_share, decimals=2))),
+        ("Missing target", _missing_share(verdict.missing_share)),
     ]
     for name, columns in (
         ("Past covariates", roles.past),
@@ -97,6 +97,10 @@ def _findings(result: RunResult) -> Table:
         for f in result.verdict.findings
     )
     return Table(columns, rows, caption="Findings, worst first.")
+
+
+def _missing_share(share: float) -> Cell:
+    return Cell(write_percent(share, decimals=2)) if share > 0 else Cell("none", tone="muted")
 
 
 def _count(count: int, noun: str) -> str:

@@ -12,16 +12,16 @@ from tidewright.report.style import MOST_POINTS
 from tidewright.workflows.result import Decision, RunResult, Strategy
 
 _FIGURES = {
-    "total_return": ("Total return", ""),
+    "total_return": ("Total return", "over the test part"),
     "cagr": ("CAGR", "a year"),
     "volatility": ("Volatility", "a year"),
     "sharpe": ("Sharpe", "a year"),
     "sortino": ("Sortino", "a year"),
-    "max_drawdown": ("Max drawdown", ""),
-    "calmar": ("Calmar", ""),
+    "max_drawdown": ("Max drawdown", "of the peak before"),
+    "calmar": ("Calmar", "CAGR / max drawdown"),
     "hit_rate": ("Hit rate", "share of bars"),
     "turnover": ("Turnover", "one-way, times a year"),
-    "costs": ("Costs", "money"),
+    "costs": ("Costs", "money over the test part"),
     "cost_drag": ("Cost drag", "a year"),
 }
 _PERCENT = {"cost_drag"} | {name for name, metric in RETURN_METRICS.items() if metric.unit.startswith("fraction")}
@@ -66,6 +66,7 @@ def _side(result: RunResult, decision: Decision) -> Words:
         f"Each purchase and each sale costs {settings.fee_bps:g} bps of its value as a fee and "
         f"{settings.half_spread_bps:g} bps as half of the spread.",
         f"Figures a year count {decision.periods_per_year:,.6g} bars a year, from {calendar}.",
+        f"Each strategy starts with {decision.strategies[0].ledger.equity[0]:,.0f} in money.",
         "Cash earns nothing; the Sharpe ratio is against a rate of zero. Fractions of a unit can be "
         "held. No taxes, no market impact.",
         f"The deflated Sharpe ratio counts {decision.trials} trials: every model and option that was "
@@ -95,7 +96,7 @@ def _figures(decision: Decision) -> Table:
         (
             Cell("Deflated Sharpe", tone="strong"),
             Cell("probability", tone="muted"),
-            *(_deflated(s) for s in decision.strategies),
+            *(_deflated(s, decision.periods_per_year) for s in decision.strategies),
         )
     )
     used = "A forecast moved the weights." if decision.used_forecast else "No forecast moved the weights."
@@ -120,14 +121,14 @@ def _figure(name: str, strategy: Strategy) -> Cell:
     return Cell(write_number(value, decimals=0 if name == "costs" else 2), value=value)
 
 
-def _deflated(strategy: Strategy) -> Cell:
+def _deflated(strategy: Strategy, per_year: float) -> Cell:
     if strategy.deflated is None or math.isnan(strategy.deflated.probability):
         return Cell(UNDEFINED, small="the returns don't vary", tone="muted")
-    luck = write_number(strategy.deflated.hurdle, digits=3)
+    luck = write_number(strategy.deflated.hurdle * math.sqrt(per_year), decimals=2)
     return Cell(
         write_percent(strategy.deflated.probability),
         value=strategy.deflated.probability,
-        small=f"luck alone: {luck} a bar",
+        small=f"luck alone: Sharpe {luck}",
     )
 
 

@@ -24,6 +24,7 @@ from tidewright.report.numbers import (
     UNDEFINED,
     choose_decimals,
     write_count,
+    write_grid,
     write_number,
     write_p_value,
     write_percent,
@@ -86,7 +87,7 @@ def tell_forecasts(result: RunResult) -> Section:
         f"the highest test {name_metric(board.metric)}. {future}",
         "Line charts: actual values in black, test forecasts with their bands in blue, the future in orange.",
     )
-    lead = f"What {board.winner} said on the test part, {_ahead(result)} ahead, beside what came."
+    lead = f"What {board.winner} said on the test part, {_ahead(result)}, beside what came."
     return Section("forecasts", "Forecasts and what came", lead, [picture, *blocks])
 
 
@@ -134,8 +135,8 @@ def _board(board: Leaderboard, target: str) -> Table:
         Column("Kind"),
         Column(f"Validation {title}", unit, number=True),
         Column(f"Test {title}", f"{unit}, with interval", number=True),
-        Column("Skill", "against the best floor, validation", number=True),
-        Column("p-value", "one-sided", number=True),
+        Column("Skill", "validation, vs best floor", number=True),
+        Column("p-value", "one-sided, not adjusted", number=True),
         Column("Time", "wall s", number=True),
         Column("CPU", "s", number=True),
     )
@@ -164,7 +165,8 @@ def _board(board: Leaderboard, target: str) -> Table:
 
 
 def _name(row: Entry, board: Leaderboard) -> Cell:
-    mark = "winner" if row.model == board.winner else "best floor" if row.model == board.best_floor else ""
+    names = {"winner": board.winner, "best floor": board.best_floor}
+    mark = ", ".join(word for word, name in names.items() if name == row.model)
     return Cell(row.model, small=row.note, tone="strong", mark=mark)
 
 
@@ -216,7 +218,7 @@ def _formulas(names: Iterable[str]) -> str:
 
 def _failed(board: Leaderboard) -> Block:
     if not board.failed:
-        return absent("Every model that was asked for could be fitted and scored.", title="Models that failed")
+        return absent("None: every model that was asked for could be fitted and scored.", title="Models that failed")
     rows = tuple((Cell(name, tone="strong"), Cell(reason)) for name, reason in board.failed.items())
     return Table((Column("Model that failed"), Column("Reason")), rows, caption="Models that could not take part.")
 
@@ -261,9 +263,5 @@ def _calibration(evaluation: Any) -> str:
 
 
 def _ahead(result: RunResult) -> str:
-    steps = result.task.horizon
-    return (
-        f"1 to {steps} steps of {result.panel.frequency.name}"
-        if steps > 1
-        else f"1 step of {result.panel.frequency.name}"
-    )
+    steps, grid = result.task.horizon, write_grid(result.panel.frequency)
+    return f"1 to {steps} steps ahead (one step: {grid})" if steps > 1 else f"1 step ahead ({grid})"

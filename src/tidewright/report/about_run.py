@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidewright.report.blocks import Block, Cell, Column, Section, Table, Words, absent
-from tidewright.report.numbers import choose_decimals, write_number
+from tidewright.report.numbers import choose_decimals, write_number, write_seconds
 from tidewright.report.reproduce import flatten, list_overrides, list_versions, write_command
 from tidewright.workflows.result import RunResult
 
@@ -57,11 +57,8 @@ def _stages(result: RunResult) -> Table | Words:
         return absent("The run kept no times of its stages.", title="Time by stage")
     decimals = choose_decimals(result.stages.values(), digits=2, most=2)
     rows = tuple((Cell(name), Cell(write_number(s, decimals=decimals), value=s)) for name, s in result.stages.items())
-    return Table(
-        (Column("Stage"), Column("Time", "s", number=True)),
-        rows,
-        caption="Wall time up to the writing of this report.",
-    )
+    told = f"Where {write_seconds(sum(result.stages.values()))} went"
+    return Table((Column("Stage"), Column("Time", "s", number=True)), rows, folded=told)
 
 
 def _versions() -> Table:

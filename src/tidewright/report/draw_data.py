@@ -63,7 +63,7 @@ def find_spans(split: Split) -> list[Span]:
     spans: list[Span] = []
     for name, cutoffs, colour in parts:
         if spans:
-            spans.append(("purged", spans[-1][2], cutoffs.first, fade(FUTURE, 0.55)))
+            spans.append(("purged", spans[-1][2], cutoffs.first, fade(FUTURE, 0.4)))
         spans.append((name, cutoffs.first, int(cutoffs.positions[-1]), colour))
     return spans
 

@@ -140,6 +140,8 @@ def draw_study(study: Study) -> Any:
     figure.add_trace(_dots("complete", x, values, colour=WINNER, symbol="circle"))
     line = {"color": INK, "width": 1.3, "shape": "hv"}
     best = np.minimum.accumulate(values)
+    if x:  # the best holds up to the last trial
+        x, best = [*x, max(t.number for t in study.trials)], np.append(best, best[-1])
     figure.add_trace(go.Scatter(x=x, y=best, mode="lines", line=line, name="best so far"))
     lowest = float(values.min(initial=np.inf)) if len(values) else 0.0
     for state, colour, symbol in ((TrialState.PRUNED, FLOOR, "circle-open"), (TrialState.FAILED, ALARM, "x")):

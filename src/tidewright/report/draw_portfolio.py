@@ -43,7 +43,7 @@ def draw_weights(weights: Weights) -> Any:
 
 def draw_equity(strategies: Sequence[Strategy]) -> Any:
     """The equity of each strategy after costs, as a multiple of its start, on a log axis."""
-    figure = new_figure(height=320, y="equity, start = 1")
+    figure = new_figure(height=300, y="equity, start = 1")
     for number, strategy in enumerate(strategies):
         times, equity = _owned(strategy.ledger)
         figure.add_trace(_line(strategy.name, times, equity / equity[0], number))
@@ -55,7 +55,7 @@ def draw_equity(strategies: Sequence[Strategy]) -> Any:
 
 def draw_drawdown(strategies: Sequence[Strategy]) -> Any:
     """How far each strategy's equity lies below its peak so far, in percent."""
-    figure = new_figure(height=240, y="below the peak, %")
+    figure = new_figure(height=220, y="below the peak, %")
     for number, strategy in enumerate(strategies):
         times, equity = _owned(strategy.ledger)
         below = 100.0 * (equity / np.maximum.accumulate(equity) - 1.0)

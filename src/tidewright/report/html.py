@@ -15,10 +15,12 @@ from tidewright.report.numbers import (
     SPACE,
     UNDEFINED,
     write_count,
+    write_grid,
     write_number,
     write_percent,
     write_seconds,
 )
+from tidewright.training.compare import Leaderboard
 from tidewright.workflows.result import RunResult
 
 _UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -103,61 +105,46 @@ def write_headline(result: RunResult) -> str:
         return f"{board.winner} beat the best floor"
     if all(row.floor for row in board.rows):
         return f"{board.winner} is the best floor"
-    return "No model beat its floor"
+    best = next(row for row in board.rows if not row.floor)
+    return "No model beat its floor with significance" if best.skill > 0 else "No model beat its floor"
 
 
 def collect_tiles(result: RunResult) -> tuple[Tile, ...]:
     """The key numbers."""
     board, serving = result.leaderboard, result.serving
-    row, floor = board.row(board.winner), board.row(board.best_floor)
+    row = board.row(board.winner)
+    what = "beats its floor" if board.beat_floor else "a floor: it ships when nothing beats it"
     tiles = [
-        Tile(
-            "Winner",
-            board.winner,
-            "beats its floor" if board.beat_floor else "a floor: it ships when nothing beats it",
-        ),
-        Tile(
-            f"Test {name_metric(board.metric)}",
-            write_score(board.metric, row.test[board.metric]),
-            _interval(result),
-        ),
+        Tile("Winner", board.winner, what),
+        Tile(f"Test {name_metric(board.metric)}", write_score(board.metric, row.test[board.metric]), _interval(result)),
+        *_skill(board),
     ]
-    if board.winner != board.best_floor:
-        gain = 1.0 - row.test[board.metric] / floor.test[board.metric] if floor.test[board.metric] else float("nan")
-        tiles.append(
-            Tile(
-                "Skill on test",
-                write_percent(gain, signed=True),
-                f"lower {name_metric(board.metric)} than {board.best_floor}",
-            )
-        )
     if "coverage" in row.test:
-        nominal = result.evaluations[board.winner].scored.nominal_coverage
-        tiles.append(
-            Tile(
-                "Band coverage",
-                write_percent(row.test["coverage"]),
-                f"of test values; {write_percent(nominal, decimals=0)} promised",
-            )
-        )
+        promised = write_percent(result.evaluations[board.winner].scored.nominal_coverage, decimals=0)
+        tiles.append(Tile("Band coverage", write_percent(row.test["coverage"]), f"of test values; {promised} promised"))
     median = serving.latency_ms.get("p50_ms")
-    tiles.append(
-        Tile(
-            "Latency, one row",
-            UNDEFINED if median is None else f"{write_number(median, digits=3)}{SPACE}ms",
-            f"median, {serving.backend}",
-        )
-    )
+    span = UNDEFINED if median is None else f"{write_number(median, digits=3)}{SPACE}ms"
+    tiles.append(Tile("Latency, one row", span, f"median, {serving.backend}"))
     if result.decision is not None:
         best = max(result.decision.strategies, key=lambda s: s.summary["sharpe"])
-        tiles.append(
-            Tile(
-                "Best Sharpe",
-                write_number(best.summary["sharpe"], decimals=2),
-                f"{best.name}, a year, after costs",
-            )
-        )
+        ratio = write_number(best.summary["sharpe"], decimals=2)
+        tiles.append(Tile("Best Sharpe", ratio, f"{best.name}, a year, after costs"))
     return tuple(tiles)
+
+
+def _skill(board: Leaderboard) -> tuple[Tile, ...]:
+    """The winner's skill on test or, where a floor won, the best model's on validation."""
+    floor = board.row(board.best_floor)
+    if board.winner != board.best_floor:
+        base = floor.test[board.metric]
+        gain = 1.0 - board.row(board.winner).test[board.metric] / base if base else float("nan")
+        note = f"lower {name_metric(board.metric)} than {board.best_floor}"
+        return (Tile("Skill on test", write_percent(gain, signed=True), note),)
+    best = next((row for row in board.rows if not row.floor), None)
+    if best is None:
+        return ()
+    skill = write_percent(best.skill, signed=True)
+    return (Tile("Best model", best.model, f"{skill} against {board.best_floor} on validation"),)
 
 
 def _sentence(result: RunResult) -> str:
@@ -179,10 +166,10 @@ def _interval(result: RunResult) -> str:
 def _subject(result: RunResult) -> str:
     panel, steps = result.panel, result.task.horizon
     source = result.settings.data.path
-    what = f"{Path(source).name}: " if source else "market recipe: " if result.settings.recipe == "market" else ""
+    what = f"{Path(source).name}: " if source else "Recipe market: " if result.settings.recipe == "market" else ""
     return (
         f"{what}{panel.n_series:,} series of {panel.roles.target}, "
-        f"{write_count(len(panel.table), 'row')}, every {panel.frequency.name}, "
+        f"{write_count(len(panel.table), 'row')}, every {write_grid(panel.frequency)}, "
         f"{panel.time_at(panel.span[0])} to {panel.time_at(panel.span[1])}; {write_count(steps, 'step')} "
         "ahead"
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tidewright.data.frequency import Frequency
+
 UNDEFINED = "undefined"
 SPACE = "\u00a0"  # a number and its unit stay on one line
 
@@ -88,6 +90,16 @@ def write_count(count: int, noun: str) -> str:
     """
     plural = noun if noun.endswith("series") or count == 1 else f"{noun}s"
     return f"{count:,} {plural}"
+
+
+def write_grid(frequency: Frequency) -> str:
+    """A frequency in words, to stand behind "every".
+
+    >>> write_grid(Frequency("session", 1, 0, calendar="XNYS")), write_grid(Frequency("fixed", 3_600_000_000, 0))
+    ('session of XNYS', '1h')
+    """
+    words = {"session": f"session of {frequency.calendar}", "business": "business day", "step": "step"}
+    return words.get(frequency.unit, frequency.name) if frequency.count == 1 else frequency.name
 
 
 def write_tiny(value: float) -> str:

@@ -25,9 +25,9 @@ def write_command(settings: RunSettings) -> str | None:
         return None
     overrides = list_overrides(settings)
     path = settings.data.path
-    words = [item for item in overrides if not item.startswith("data.path=")]
-    head = ["tidewright", "run"] + ([path] if path is not None and settings.recipe == "table" else [])
-    return shlex.join([*head, *words])
+    if path is None:  # without a table the recipe is market
+        return shlex.join(["tidewright", "run", *(item for item in overrides if item != "recipe=market")])
+    return shlex.join(["tidewright", "run", path, *(i for i in overrides if not i.startswith("data.path="))])
 
 
 def list_overrides(settings: RunSettings) -> list[str]:
@@ -80,6 +80,8 @@ def _literal(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
     if isinstance(value, list | tuple):
         return "[" + ",".join(_literal(item) for item in value) + "]"
     if isinstance(value, str) and (not _BARE.fullmatch(value) or value.lower() in _WORDS):
