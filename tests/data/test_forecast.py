@@ -16,9 +16,7 @@ LEVELS = (0.1, 0.5, 0.9)
 
 def test_each_row_has_its_series_cutoff_time_and_quantiles():
     days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 5), eager=True)
-    table = pl.DataFrame(
-        {"shop": ["a"] * 5 + ["b"] * 5, "day": pl.concat([days, days]), "sold": np.arange(10.0)}
-    )
+    table = pl.DataFrame({"shop": ["a"] * 5 + ["b"] * 5, "day": pl.concat([days, days]), "sold": np.arange(10.0)})
     panel = Panel.from_table(table, series="shop", time="day", target="sold")
     values = np.arange(12.0).reshape(2, 2, 3)
     found = tabulate(panel, values, rows=np.array([4, 7]), levels=LEVELS, model="naive").table
@@ -47,9 +45,7 @@ def test_months_are_months_and_not_thirty_days():
 
 def test_local_midnights_stay_midnights_over_daylight_saving():
     start = datetime(2024, 3, 20)
-    times = pl.Series("t", [start + timedelta(days=d) for d in range(10)]).dt.replace_time_zone(
-        "Europe/Berlin"
-    )
+    times = pl.Series("t", [start + timedelta(days=d) for d in range(10)]).dt.replace_time_zone("Europe/Berlin")
     panel = Panel.from_table(pl.DataFrame({"t": times, "y": np.arange(10.0)}), time="t", target="y")
     found = tabulate(panel, np.ones((1, 5, 1)), rows=np.array([9]), levels=(0.5,), model="m").table
     assert found["t"].dt.hour().to_list() == [0] * 5

@@ -34,9 +34,7 @@ def test_a_missing_column_names_the_near_one():
 
 @given(
     st.lists(
-        st.lists(st.none() | st.floats(-5, 5), min_size=1, max_size=6).filter(
-            lambda row: row[-1] is not None
-        ),
+        st.lists(st.none() | st.floats(-5, 5), min_size=1, max_size=6).filter(lambda row: row[-1] is not None),
         min_size=1,
         max_size=5,
     )

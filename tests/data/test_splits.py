@@ -15,9 +15,7 @@ from tidewright.errors import ConfigError, ShortSeriesError
 
 
 def make_panel(length):
-    return Panel.from_table(
-        pl.DataFrame({"t": range(length), "y": np.arange(float(length))}), time="t", target="y"
-    )
+    return Panel.from_table(pl.DataFrame({"t": range(length), "y": np.arange(float(length))}), time="t", target="y")
 
 
 def labels(cutoffs, horizon):
@@ -49,9 +47,7 @@ def check(panel, split):
     embargo=st.integers(0, 5),
     stride=st.none() | st.integers(1, 5),
 )
-def test_no_label_of_a_holdout_is_shared_by_two_parts(
-    length, horizon, validation, test, extra, embargo, stride
-):
+def test_no_label_of_a_holdout_is_shared_by_two_parts(length, horizon, validation, test, extra, embargo, stride):
     assume(all(size is None or size >= horizon for size in (validation, test)))
     panel = make_panel(length)
     purge = None if extra is None else horizon + extra

@@ -46,9 +46,7 @@ def test_the_last_day_of_a_leap_year_is_not_the_first_of_the_next():
 
 
 def test_the_29th_of_february_has_its_own_place_and_shifts_none_of_the_months_before():
-    leap, usual = (
-        calendar_columns(daily(date(year, 1, 1), 61), ("yearday", "monthday")) for year in (2024, 2023)
-    )
+    leap, usual = (calendar_columns(daily(date(year, 1, 1), 61), ("yearday", "monthday")) for year in (2024, 2023))
     np.testing.assert_array_equal(leap[:59], usual[:59])
     np.testing.assert_allclose(leap[59, 2:], wave(28 / 31), atol=1e-6)
     np.testing.assert_allclose(usual[59, 2:], wave(0), atol=1e-6)
@@ -96,9 +94,7 @@ def test_no_names_give_no_columns():
 
 
 def test_an_unknown_column_names_the_near_one():
-    with pytest.raises(
-        UnknownNameError, match=r"no calendar column is called 'weekdy'. Did you mean 'weekday'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"no calendar column is called 'weekdy'. Did you mean 'weekday'"):
         check_calendar(("weekdy",), Frequency("fixed", 3_600_000_000, 0))
 
 

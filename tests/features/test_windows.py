@@ -23,9 +23,7 @@ def make_panel(lengths, *, starts=None, missing=0.0, seed=0, tail=0):
         y[1:][rng.random(length - 1) < missing] = np.nan
         y[length - tail :] = np.nan
         frame = pl.DataFrame({"id": [f"s{number}"] * length, "t": np.arange(start, start + length), "y": y})
-        parts.append(
-            frame.with_columns(p=pl.Series(rng.normal(size=length)), k=pl.Series(rng.normal(size=length)))
-        )
+        parts.append(frame.with_columns(p=pl.Series(rng.normal(size=length)), k=pl.Series(rng.normal(size=length))))
     table = pl.concat(parts).with_columns(pl.col("y").fill_nan(None))
     return Panel.from_table(table, series="id", time="t", target="y", past=["p"], known=["k"])
 
@@ -54,9 +52,7 @@ def brute_force(panel, column, windows, steps):
     stride=st.integers(1, 3),
     offset=st.integers(0, 5),
 )
-def test_a_batch_holds_what_a_loop_over_the_table_finds(
-    lengths, seed, lookback, horizon, least, stride, offset
-):
+def test_a_batch_holds_what_a_loop_over_the_table_finds(lengths, seed, lookback, horizon, least, stride, offset):
     starts = [(offset * number) % 7 for number in range(len(lengths))]
     panel = make_panel(lengths, starts=starts, missing=0.2, seed=seed)
     cutoffs = Cutoffs(1, 18, stride)
@@ -87,9 +83,7 @@ def test_a_batch_holds_what_a_loop_over_the_table_finds(
     np.testing.assert_array_equal(windows.history(), brute_force(panel, "y", windows, back))
     np.testing.assert_array_equal(windows.labels(), brute_force(panel, "y", windows, ahead))
     np.testing.assert_array_equal(batch.target, windows.history().astype(np.float32))
-    np.testing.assert_array_equal(
-        batch.past[:, :, 0], brute_force(panel, "p", windows, back).astype(np.float32)
-    )
+    np.testing.assert_array_equal(batch.past[:, :, 0], brute_force(panel, "p", windows, back).astype(np.float32))
     both = brute_force(panel, "k", windows, range(1 - lookback, horizon + 1))
     np.testing.assert_array_equal(batch.known[:, :, 0], both.astype(np.float32))
 
@@ -111,9 +105,7 @@ def test_a_window_never_sees_its_own_horizon():
 
 
 def test_batches_of_an_index_a_slice_and_all_agree():
-    windows = cut_windows(
-        make_panel([20, 12], missing=0.3), View(5), horizon=2, cutoffs=Cutoffs(0, 19), least=1
-    )
+    windows = cut_windows(make_panel([20, 12], missing=0.3), View(5), horizon=2, cutoffs=Cutoffs(0, 19), least=1)
     everything = windows.batch()
     index = np.array([3, 0, 7, 7])
     np.testing.assert_array_equal(windows.batch(index).target, everything.target[index])
@@ -127,9 +119,7 @@ def test_histories_are_float64_and_batches_float32():
     windows = cut_windows(make_panel([12]), View(4), horizon=2, cutoffs=Cutoffs(3, 9))
     assert windows.history().dtype == windows.labels().dtype == np.float64
     batch = windows.batch()
-    assert {batch.target.dtype, batch.past.dtype, batch.known.dtype, batch.static.dtype} == {
-        np.dtype(np.float32)
-    }
+    assert {batch.target.dtype, batch.past.dtype, batch.known.dtype, batch.static.dtype} == {np.dtype(np.float32)}
 
 
 def test_a_batch_can_be_changed_without_changing_the_panel():
@@ -149,9 +139,7 @@ def test_labels_beyond_the_end_and_covariates_there_are_missing():
 
 def test_an_unlabelled_window_needs_no_label():
     panel = make_panel([10], tail=3)
-    with pytest.raises(
-        ShortSeriesError, match="none of the 1 windows between 6 and 6 has an observed target both"
-    ):
+    with pytest.raises(ShortSeriesError, match="none of the 1 windows between 6 and 6 has an observed target both"):
         cut_windows(panel, View(3), horizon=2, cutoffs=Cutoffs(6, 6))
     assert len(cut_windows(panel, View(3), horizon=2, cutoffs=Cutoffs(6, 6), labelled=False)) == 1
 
@@ -187,9 +175,7 @@ def test_static_columns_come_as_one_row_a_window():
 
 
 def test_too_short_a_series_is_an_error_that_says_how_long_it_must_be():
-    with pytest.raises(
-        ShortSeriesError, match=r"it needs 24 rows .*the longest series has 12. Ask for a shorter"
-    ):
+    with pytest.raises(ShortSeriesError, match=r"it needs 24 rows .*the longest series has 12. Ask for a shorter"):
         cut_windows(make_panel([12]), View(20), horizon=4, cutoffs=Cutoffs(0, 11))
 
 

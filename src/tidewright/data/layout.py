@@ -33,8 +33,7 @@ def melt_columns(data: Any, *, time: str, columns: tuple[str, ...] = ()) -> pl.D
     text = [name for name in on if table[name].dtype == pl.String]
     if text and len(text) < len(on):
         raise ColumnError(
-            f"column '{text[0]}' holds text, the others numbers. Name the columns that are series: "
-            "columns=(...)."
+            f"column '{text[0]}' holds text, the others numbers. Name the columns that are series: columns=(...)."
         )
     return table.select(time, *on).unpivot(index=time, on=on, variable_name=SERIES, value_name=VALUE)
 
@@ -66,11 +65,7 @@ def melt_rows(data: Any, *, series: str) -> pl.DataFrame:
         .with_columns(pl.int_range(pl.len()).over(series).alias(STEP))
     )
     last = pl.col(STEP).filter(pl.col(VALUE).is_not_null()).max().over(series)
-    found = (
-        long.filter(pl.col(STEP) <= last)
-        .with_columns(pl.col(STEP) + (len(columns) - last))
-        .sort(series, STEP)
-    )
+    found = long.filter(pl.col(STEP) <= last).with_columns(pl.col(STEP) + (len(columns) - last)).sort(series, STEP)
     if found[series].n_unique() < len(table):
         empty = table.filter(~pl.col(series).is_in(found[series].implode()))[series][0]
         raise DataError(f"series {empty!r} has no value in its row. Drop the row, or bring its values.")
@@ -101,6 +96,4 @@ def _is_nan(values: pl.Series) -> pl.Series:
 
 def _check_free(name: str, taken: tuple[str, ...]) -> None:
     if name in taken:
-        raise ColumnError(
-            f"the column '{name}' has a name that the long table needs ({', '.join(taken)}). Rename it."
-        )
+        raise ColumnError(f"the column '{name}' has a name that the long table needs ({', '.join(taken)}). Rename it.")

@@ -67,8 +67,7 @@ class Split:
             for name, c in parts
         ]
         lines.append(
-            f"between parts: {self.purge} steps purged (horizon {self.horizon}), {self.embargo} steps of "
-            "embargo"
+            f"between parts: {self.purge} steps purged (horizon {self.horizon}), {self.embargo} steps of embargo"
         )
         return "\n".join(lines)
 
@@ -98,9 +97,7 @@ def split_holdout(
         raise ConfigError(f"stride is the distance between scored cutoffs, 1 or more; got {stride}.")
     for name, size in (("validation", validation), ("test", test)):
         if size < horizon:
-            raise ConfigError(
-                f"{name} has {size} steps, less than the horizon {horizon}. Give it at least {horizon}."
-            )
+            raise ConfigError(f"{name} has {size} steps, less than the horizon {horizon}. Give it at least {horizon}.")
     test_from, gap = last - test, purge - horizon + embargo
     valid_to = test_from - gap
     valid_from = valid_to - validation
@@ -145,9 +142,7 @@ def split_rolling(
     first, end = panel.span
     last = end if until is None else until
     if last > end:
-        raise ConfigError(
-            f"the folds would end at position {last}, but the panel's last value stands at {end}."
-        )
+        raise ConfigError(f"the folds would end at position {last}, but the panel's last value stands at {end}.")
     validation = task.horizon if validation is None else validation
     purge = _check_purge(purge, task.horizon, embargo)
     if validation < task.horizon:

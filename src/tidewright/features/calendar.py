@@ -56,9 +56,7 @@ def check_calendar(names: tuple[str, ...], frequency: Frequency) -> None:
             raise ConfigError(f"step data have no clock times, so no '{name}'. Use fourier:PERIOD:K.")
 
 
-def _waves(
-    name: str, frequency: Frequency, positions: Ints, times: Ints
-) -> tuple[npt.NDArray[np.float64], ...]:
+def _waves(name: str, frequency: Frequency, positions: Ints, times: Ints) -> tuple[npt.NDArray[np.float64], ...]:
     check_calendar((name,), frequency)
     fourier = _FOURIER.fullmatch(name)
     if fourier:

@@ -75,8 +75,7 @@ def fit_scaling(spec: Standard | MinMax, panel: Panel) -> Scaling:
         return Scaling(spec, {}, pooled)
     bounds = zip(panel.offsets[:-1], panel.offsets[1:], strict=True)
     pairs = {
-        name: measure(panel.target[start:stop])
-        for name, (start, stop) in zip(panel.series_ids, bounds, strict=True)
+        name: measure(panel.target[start:stop]) for name, (start, stop) in zip(panel.series_ids, bounds, strict=True)
     }
     return Scaling(spec, pairs, pooled)
 

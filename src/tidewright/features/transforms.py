@@ -117,7 +117,8 @@ def invert_forecast(transform: Transform, forecast: Forecast, *, panel: Panel) -
     forecast comes back:
 
     >>> from tidewright.data.forecast import tabulate
-    >>> panel = Panel.from_table(pl.DataFrame({"step": range(4), "sold": [1.0, 2.0, 4.0, 8.0]}), time="step", target="sold")
+    >>> table = pl.DataFrame({"step": range(4), "sold": [1.0, 2.0, 4.0, 8.0]})
+    >>> panel = Panel.from_table(table, time="step", target="sold")
     >>> transform = fit_transform_spec(Chain(steps=(Log(offset=0.0), Difference())), panel)
     >>> learned = np.nanmean(transform.apply(panel).target)  # the simplest of models: the mean growth
     >>> made = tabulate(panel, np.full((1, 2, 1), learned), rows=panel.ends, levels=(0.5,), model="mean")
