@@ -24,9 +24,7 @@ def make_world() -> tuple[Panel, Split]:
     return panel, split_holdout(panel, TASK, validation=120, test=120, stride=1)
 
 
-def pretend(
-    name: str, error: float, *, panel: Panel, split: Split, seed: int, floor: bool = False
-) -> Entrant:
+def pretend(name: str, error: float, *, panel: Panel, split: Split, seed: int, floor: bool = False) -> Entrant:
     """A model whose forecasts are the actual values and noise of a given size."""
     draw = np.random.default_rng(seed)
     parts = []
@@ -37,9 +35,7 @@ def pretend(
         point = np.nan_to_num(actual, nan=50.0) + error * draw.normal(size=actual.shape)
         forecast = point[:, :, None] + np.array([-1.0, 0.0, 1.0])
         ones = np.ones(len(windows))
-        scored = Scored(
-            actual, forecast, levels=TASK.quantiles, scale=ones, scale_squared=ones, series=windows.series
-        )
+        scored = Scored(actual, forecast, levels=TASK.quantiles, scale=ones, scale_squared=ones, series=windows.series)
         parts.append(Evaluation(name, windows, forecast, scored))
     return Entrant(parts[0], parts[1], floor, seconds=1.0, cpu_seconds=1.0)
 

@@ -44,8 +44,6 @@ def test_a_wrong_value_names_its_option(override: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5h", 5400.0), (" 2 m ", 120.0)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5h", 5400.0), (" 2 m ", 120.0)])
 def test_lengths_of_time_are_read_in_seconds_minutes_and_hours(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds

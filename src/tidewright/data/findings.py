@@ -51,6 +51,9 @@ class Verdict:
         """Whether no finding is an error."""
         return all(finding.severity != "error" for finding in self.findings)
 
+    def __str__(self) -> str:
+        return explain(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in plain types, for JSON."""
         found = [{**asdict(f), "series": None if f.series is None else str(f.series)} for f in self.findings]

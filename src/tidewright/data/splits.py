@@ -16,7 +16,8 @@ from tidewright.data.panel import Panel
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, ShortSeriesError
 
-MOST_CUTOFFS = 250
+MOST_CUTOFFS, FEWEST_CUTOFFS = 250, 24  # scored unless a stride is given
+MOST_WINDOWS = 20_000  # scored by cutoffs of all series, unless that leaves fewer cutoffs than the fewest
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def split_holdout(
     trains.
 
     By default each is 15 % of the span, at least twice the horizon. `stride` is the distance between scored
-    cutoffs (default: so that at most 250 are scored); training uses every cutoff. Raises `ShortSeriesError`.
+    cutoffs (default: so that at most 250 of them, and with many series at most 20,000 windows but at least 24 cutoffs,
+    are scored); training uses every cutoff. Raises `ShortSeriesError`.
     """
     first, last = panel.span
     length, horizon = last - first + 1, task.horizon
@@ -111,8 +113,8 @@ def split_holdout(
         )
     return Split(
         train=Cutoffs(first, train_to),
-        validation=_scored(valid_from, valid_to - horizon, stride),
-        test=_scored(test_from, last - horizon, stride),
+        validation=_scored(valid_from, valid_to - horizon, stride=stride, series=panel.n_series),
+        test=_scored(test_from, last - horizon, stride=stride, series=panel.n_series),
         horizon=horizon,
         purge=purge,
         embargo=embargo,
@@ -159,7 +161,7 @@ def split_rolling(
     return tuple(
         Split(
             train=Cutoffs(first if window == "expanding" else end - size, end),
-            validation=_scored(start, start + validation - task.horizon, None),
+            validation=_scored(start, start + validation - task.horizon, stride=None, series=panel.n_series),
             test=None,
             horizon=task.horizon,
             purge=purge,
@@ -185,7 +187,8 @@ def _check_purge(purge: int | None, horizon: int, embargo: int) -> int:
     return purge
 
 
-def _scored(first: int, last: int, stride: int | None) -> Cutoffs:
+def _scored(first: int, last: int, *, stride: int | None, series: int) -> Cutoffs:
     if stride is None:
-        stride = max(1, -(-(last - first + 1) // MOST_CUTOFFS))
+        most = min(MOST_CUTOFFS, max(FEWEST_CUTOFFS, MOST_WINDOWS // series))
+        stride = max(1, -(-(last - first + 1) // most))
     return Cutoffs(first, last, stride)
