@@ -141,6 +141,34 @@ def test_threads_of_one_caller_do_not_reach_another() -> None:
     assert torch.get_num_threads() == before
 
 
+def test_memory_is_kept_inside_the_block_and_given_back_after_it() -> None:
+    if module._open_glibc() is None:
+        pytest.skip("this C library is not glibc")
+    code = (
+        "import resource, numpy as np\n"
+        "from tidewright.runtime import keep_memory\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(5): np.ones(2**23)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "plain = faults()\n"
+        "with keep_memory():\n"
+        "    faults()\n"
+        "    kept = faults()\n"
+        "print(plain, kept, faults())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    plain, kept, after = map(int, done.stdout.split())
+    assert kept < plain / 10
+    assert after > plain / 10
+
+
+def test_memory_is_left_alone_where_the_c_library_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "confstr", lambda _: None)
+    with module.keep_memory():
+        assert module._open_glibc() is None
+
+
 def test_the_record_is_plain_data() -> None:
     record = detect_runtime("cpu", threads=1).to_dict()
     assert json.loads(json.dumps(record))["device"]["used"] == "cpu"

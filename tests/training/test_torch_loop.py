@@ -99,17 +99,13 @@ def test_every_option_is_tested() -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("loss", ["quantile", "mse", "mae"])
 def test_every_optimizer_lowers_every_loss(optimizer: Any, loss: Any) -> None:
-    train = TrainSpec(
-        epochs=8, steps=20, batch_size=32, learning_rate=3e-3, optimizer=optimizer, loss=loss, patience=8
-    )
+    train = TrainSpec(epochs=8, steps=20, batch_size=32, learning_rate=3e-3, optimizer=optimizer, loss=loss, patience=8)
     history = learn(train).history
     assert history[-1]["train_loss"] < history[0]["train_loss"]
 
 
 def test_the_optimizers_differ() -> None:
-    seen = {
-        tuple(bits(learn(replace(BASE, optimizer=o))).values()) for o in ("adam", "adamw", "sgd", "rmsprop")
-    }  # type: ignore[arg-type]
+    seen = {tuple(bits(learn(replace(BASE, optimizer=o))).values()) for o in ("adam", "adamw", "sgd", "rmsprop")}  # type: ignore[arg-type]
     assert len(seen) == 4
 
 
@@ -121,7 +117,7 @@ def test_the_best_epoch_is_given_back() -> None:
     windows = cut_windows(make_panel(), VIEW, horizon=3, cutoffs=make_split().validation, least=1)
     source = open_source(windows)
     measure = open_loss("quantile", TASK.quantiles, complete=source.complete)
-    assert measure_loss(fitted.network, source, measure) == min(losses)
+    assert measure_loss(fitted.network, source, measure=measure) == min(losses)
 
 
 def test_patience_ends_it_and_the_history_says_so() -> None:
@@ -176,9 +172,7 @@ def test_torchs_own_generator_is_left_as_it_was() -> None:
 
 def test_a_loss_that_explodes_is_an_error_with_advice() -> None:
     wild = replace(BASE, learning_rate=1e30, clip=math.inf, optimizer="sgd", loss="mse")
-    with pytest.raises(
-        FitError, match=r"no longer finite in epoch 1 .* at learning rate 1e\+30 .* Try a tenth"
-    ):
+    with pytest.raises(FitError, match=r"no longer finite in epoch 1 .* at learning rate 1e\+30 .* Try a tenth"):
         learn(wild)
 
 
@@ -187,7 +181,7 @@ def test_labels_that_are_missing_do_not_count() -> None:
     source = open_source(windows)
     assert not source.complete
     network = learn().network
-    whole = measure_loss(network, source, open_loss("quantile", TASK.quantiles, complete=False))
+    whole = measure_loss(network, source, measure=open_loss("quantile", TASK.quantiles, complete=False))
     labels, answers = windows.labels(), network
     with torch.inference_mode():
         inputs, _ = source.batch(torch.arange(len(source)))
@@ -212,12 +206,10 @@ def test_a_point_loss_gets_its_quantiles_from_training_residuals(loss: Any) -> N
     assert fitted.tensors()["spread"][:, 1].tolist() == [0.0] * 3
 
 
-@pytest.mark.parametrize(
-    ("count", "sizes"), [(5, [5]), (32, [32]), (33, [17, 16]), (64, [32, 32]), (1000, [32] * 4)]
-)
+@pytest.mark.parametrize(("count", "sizes"), [(5, [5]), (32, [32]), (33, [17, 16]), (64, [32, 32]), (1000, [32] * 4)])
 def test_batches_are_even_full_or_all_there_is(count: int, sizes: list[int]) -> None:
     train = TrainSpec(batch_size=32, steps=4)
-    batches = draw_batches(count, train, torch.Generator().manual_seed(0))
+    batches = draw_batches(count, train, shuffle=torch.Generator().manual_seed(0))
     assert [len(b) for b in batches] == sizes
     drawn = torch.cat(batches).tolist()
     assert len(set(drawn)) == len(drawn)

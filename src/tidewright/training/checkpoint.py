@@ -108,7 +108,7 @@ def pack_state(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Te
     }
 
 
-def unpack_state(tensors: Tensors, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def unpack_state(tensors: Tensors, *, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Puts back what `pack_state` took."""
     network.load_state_dict(pick(tensors, "network."))
     state: dict[int, dict[str, Tensor]] = {}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
@@ -48,39 +49,21 @@ def fit(
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
     kind = kind_of(spec)
+    asked: dict[str, Any] = {"panel": panel, "split": split, "task": task}
+    learning: dict[str, Any] = {"view": view, "train": train, "callbacks": tell, "deadline": deadline}
+    fitted: Fitted
     if kind == "floor":
         from tidewright.models.fit_floors import fit_floor
 
-        fitted: Fitted = fit_floor(spec, panel=panel, split=split, task=task, season=season)  # type: ignore[arg-type]
+        fitted = fit_floor(spec, **asked, season=season)  # type: ignore[arg-type]  # the catalog's kind says so
     elif kind == "trees":
         from tidewright.training.fit_trees import fit_trees
 
-        fitted = fit_trees(
-            spec,  # type: ignore[arg-type]
-            panel=panel,
-            split=split,
-            task=task,
-            view=view,
-            train=train,
-            season=season,
-            callbacks=tell,
-            deadline=deadline,
-        )
+        fitted = fit_trees(spec, **asked, **learning, season=season)  # type: ignore[arg-type]  # likewise
     else:
         from tidewright.training.fit_torch import fit_torch
 
-        fitted = fit_torch(
-            spec,
-            panel=panel,
-            split=split,
-            task=task,
-            view=view,
-            train=train,
-            callbacks=tell,
-            deadline=deadline,
-            checkpoint=checkpoint,
-            runtime=runtime,
-        )
+        fitted = fit_torch(spec, **asked, **learning, checkpoint=checkpoint, runtime=runtime)
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     return fitted

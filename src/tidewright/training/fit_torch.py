@@ -22,7 +22,7 @@ from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.network import ForecastNet, build, standardise
 from tidewright.models.torch.shape import shape_of
-from tidewright.runtime import Runtime, apply_threads, detect_runtime
+from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
 from tidewright.training.checkpoint import hold_checkpoint
 from tidewright.training.events import Callback
 from tidewright.training.gather import open_source
@@ -63,11 +63,12 @@ def fit_torch(
     """
     runtime = runtime or detect_runtime()
     device = runtime.device.used
-    lesson = _prepare(panel, split, task, view, train)
+    lesson = _prepare(panel, split, task=task, view=view, train=train)
     devices = [torch.cuda.current_device()] if device != "cpu" else []
     key = spec_key(spec, train, view, task, digest_windows(lesson.training, lesson.judging))
     with (
         apply_threads(runtime),
+        keep_memory(),
         torch.random.fork_rng(devices),
         hold_checkpoint(checkpoint, key) as held,
     ):
@@ -129,7 +130,7 @@ def digest_windows(*parts: Windows) -> str:
     return digest.hexdigest()
 
 
-def _prepare(panel: Panel, split: Split, task: Task, view: View, train: TrainSpec) -> _Lesson:
+def _prepare(panel: Panel, split: Split, *, task: Task, view: View, train: TrainSpec) -> _Lesson:
     training = training_windows(panel, view, horizon=task.horizon, cutoffs=split.train)
     judging = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     return _Lesson(training, _evenly(judging, train.judged), panel.positions <= split.train.last)

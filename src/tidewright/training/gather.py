@@ -64,13 +64,13 @@ def open_source(windows: Windows, *, device: str = "cpu") -> Source:
     target = _padded(windows.y[:, None], rows)
     return Source(
         target=_sliding(target, length).to(device),
-        past=_features(windows.past, rows, windows.lookback, device),
-        known=_features(windows.known, rows, length, device),
+        past=_features(windows.past, rows, length=windows.lookback, device=device),
+        known=_features(windows.known, rows, length=length, device=device),
         static=torch.from_numpy(windows.static).to(device) if windows.static.shape[1] else None,
         begins=torch.from_numpy(begins).to(device),
         series=torch.from_numpy(windows.series.astype(np.int64)).to(device),
         lookback=windows.lookback,
-        complete=_complete(target[:, 0], begins + windows.lookback, windows.horizon),
+        complete=_complete(target[:, 0], begins + windows.lookback, horizon=windows.horizon),
     )
 
 
@@ -98,7 +98,7 @@ def _padded(values: npt.NDArray[np.floating], rows: Ints | None) -> npt.NDArray[
     return padded
 
 
-def _features(values: npt.NDArray[np.float32], rows: Ints | None, length: int, device: str) -> Tensor | None:
+def _features(values: npt.NDArray[np.float32], rows: Ints | None, *, length: int, device: str) -> Tensor | None:
     return _sliding(_padded(values, rows), length).to(device) if values.shape[1] else None
 
 
@@ -109,7 +109,7 @@ def _sliding(table: npt.NDArray[np.float32], length: int) -> Tensor:
     return flat.as_strided((table.shape[0] - length + 1, length * width), (width, 1))
 
 
-def _complete(target: npt.NDArray[np.float32], begins: Ints, horizon: int) -> bool:
+def _complete(target: npt.NDArray[np.float32], begins: Ints, *, horizon: int) -> bool:
     """Whether every label [begin, begin + horizon) is there."""
     missing = np.concatenate([[0], np.cumsum(~np.isfinite(target))])
     return bool((missing[begins + horizon] == missing[begins]).all())

@@ -65,30 +65,29 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     saved = checkpoint.load() if checkpoint else None
     if saved:
         progress, tensors = saved
-        best = _restore(hand, tensors, course.device)
+        best = _restore(hand, tensors, device=course.device)
     while not progress.stopped:
         started = time.monotonic()
-        trained = run_epoch(hand, course, learn)
-        judged = measure_loss(network, course.judging, judge)
-        _check_finite(trained, judged, progress.epoch + 1, course.train)
-        before = progress.best
-        progress = advance(progress, trained, judged, time.monotonic() - started, course)
+        trained = run_epoch(hand, course, measure=learn)
+        judged = measure_loss(network, course.judging, measure=judge)
+        _check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
+        before, seconds = progress.best, time.monotonic() - started
+        progress = advance(progress, course, trained=trained, judged=judged, seconds=seconds)
         if progress.best < before:
             best = snapshot(network)
         if checkpoint:
-            checkpoint.save(progress, _pack(hand, best, course.device))
-        seconds = float(progress.history[-1]["seconds"])
+            checkpoint.save(progress, _pack(hand, best, device=course.device))
         emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
     network.load_state_dict(best)
     return progress
 
 
-def run_epoch(hand: Learner, course: Course, measure: Loss) -> float:
+def run_epoch(hand: Learner, course: Course, *, measure: Loss) -> float:
     """One epoch of steps; the mean training loss."""
     network, optimizer, clip = hand.network, hand.optimizer, course.train.clip
     parameters = list(network.parameters())
     total = torch.zeros((), device=course.device)
-    batches = draw_batches(len(course.training), course.train, hand.shuffle)
+    batches = draw_batches(len(course.training), course.train, shuffle=hand.shuffle)
     network.train()
     for index in batches:
         inputs, labels = course.training.batch(index.to(course.device))
@@ -103,7 +102,7 @@ def run_epoch(hand: Learner, course: Course, measure: Loss) -> float:
     return float(total) / len(batches)
 
 
-def draw_batches(count: int, train: TrainSpec, shuffle: torch.Generator) -> tuple[Tensor, ...]:
+def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> tuple[Tensor, ...]:
     """One epoch's batches of window numbers: full ones up to `steps`, or all windows in even parts."""
     order = torch.randperm(count, generator=shuffle)
     most = train.steps * train.batch_size
@@ -112,7 +111,7 @@ def draw_batches(count: int, train: TrainSpec, shuffle: torch.Generator) -> tupl
     return tuple(torch.tensor_split(order, -(-count // train.batch_size)))
 
 
-def measure_loss(network: ForecastNet, source: Source, measure: Loss) -> float:
+def measure_loss(network: ForecastNet, source: Source, *, measure: Loss) -> float:
     """The mean loss over all windows of a source, in evaluation mode."""
     network.eval()
     total, labels_seen = 0.0, 0
@@ -123,7 +122,7 @@ def measure_loss(network: ForecastNet, source: Source, measure: Loss) -> float:
     return total / max(labels_seen, 1)
 
 
-def advance(progress: Progress, trained: float, judged: float, seconds: float, course: Course) -> Progress:
+def advance(progress: Progress, course: Course, *, trained: float, judged: float, seconds: float) -> Progress:
     """The progress after one more epoch, and whether that was the last."""
     train, epoch = course.train, progress.epoch + 1
     gained = judged < progress.reference * (1.0 - train.least_gain) or epoch == 1
@@ -158,7 +157,7 @@ def snapshot(network: ForecastNet) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def _pack(hand: Learner, best: Tensors, device: str) -> Tensors:
+def _pack(hand: Learner, best: Tensors, *, device: str) -> Tensors:
     packed = pack_state(hand.network, hand.optimizer)
     packed |= {f"best.{name}": tensor for name, tensor in best.items()}
     packed |= {"random.shuffle": hand.shuffle.get_state(), "random.draws": torch.get_rng_state()}
@@ -167,9 +166,9 @@ def _pack(hand: Learner, best: Tensors, device: str) -> Tensors:
     return packed
 
 
-def _restore(hand: Learner, tensors: Tensors, device: str) -> Tensors:
+def _restore(hand: Learner, tensors: Tensors, *, device: str) -> Tensors:
     """Puts a saved run back; its best weights."""
-    unpack_state(tensors, hand.network, hand.optimizer)
+    unpack_state(tensors, network=hand.network, optimizer=hand.optimizer)
     hand.shuffle.set_state(tensors["random.shuffle"])
     torch.set_rng_state(tensors["random.draws"])
     if device != "cpu":
@@ -177,7 +176,7 @@ def _restore(hand: Learner, tensors: Tensors, device: str) -> Tensors:
     return {name: tensor.to(device) for name, tensor in pick(tensors, "best.").items()}
 
 
-def _check_finite(trained: float, judged: float, epoch: int, train: TrainSpec) -> None:
+def _check_finite(trained: float, judged: float, *, epoch: int, train: TrainSpec) -> None:
     if not (math.isfinite(trained) and math.isfinite(judged)):
         raise FitError(
             f"the loss is no longer finite in epoch {epoch} (training {trained}, validation {judged}) at "
