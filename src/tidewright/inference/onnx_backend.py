@@ -59,15 +59,18 @@ def _bind_row(session: Any, manifest: Manifest) -> Callable[[Singles], Singles |
         lanes.lane = lane = (binding, given, given.reshape(-1), answer)
         return lane
 
-    run = session.run_with_iobinding
+    run, look = session.run_with_iobinding, np.vdot  # vdot, unlike dot, says nothing of infinities
 
     def row(x: Singles) -> Singles | None:
-        lane: Lane = getattr(lanes, "lane", None) or open_lane()
-        binding, given, flat, answer = lane
+        try:
+            binding, given, flat, answer = lanes.lane
+        except AttributeError:  # the first window of this thread
+            binding, given, flat, answer = open_lane()
         given[...] = x
-        if not 0.0 < flat.dot(flat) < PLAIN:
+        if not 0.0 < look(flat, flat) < PLAIN:
             return None
         run(binding)
-        return answer.copy()
+        taken: Singles = answer.copy()
+        return taken
 
     return row

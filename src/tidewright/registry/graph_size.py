@@ -36,7 +36,7 @@ def check_sizes(model: onnx.ModelProto) -> None:
 
 def _bounds(graph: Any) -> dict[str, int]:
     """An upper bound of the number of elements of every value of a graph."""
-    bounds = {tensor.name: prod(tensor.dims) for tensor in graph.initializer}
+    bounds = {tensor.name: prod(map(abs, tensor.dims)) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info):
         size = _size(value)
         if size is not None:
@@ -53,7 +53,7 @@ def _size(value: Any) -> int | None:
     """The number of elements of a value; None where inference could not tell."""
     kind = value.type.tensor_type
     known = kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim)
-    return prod(int(dim.dim_value) for dim in kind.shape.dim) if known else None
+    return prod(abs(int(dim.dim_value)) for dim in kind.shape.dim) if known else None
 
 
 def _bound(node: Any, given: list[int]) -> int:

@@ -1,0 +1,121 @@
+"""What every session of every model of the catalog must do: a new model or backend adds its own tests."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.worlds import small_panel
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
+from tidewright.features.view import View, fit_static
+from tidewright.features.windows import Batch, newest_windows
+from tidewright.inference.session import BACKENDS, Session, open_session
+from tidewright.models.build import build_spec
+from tidewright.models.spec import MODELS
+from tidewright.registry.bundle import save_bundle
+from tidewright.registry.difference import relative_difference
+from tidewright.registry.trial_windows import hard_windows, real_windows, take, to_windows
+from tidewright.training.fit import fit
+from tidewright.training.spec import TrainSpec
+
+TASK = Task(6, (0.1, 0.5, 0.9))
+SMALL = {"feedforward": {"hidden": (16,)}, "lstm": {"hidden": 8, "head": (8,)}, "lightgbm": {"rounds": 10}}
+PANEL = small_panel()
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def sealed(request, tmp_path_factory):
+    """A fitted model and its bundle; each model is made once."""
+    split = split_holdout(PANEL, TASK)
+    view = View(30, ("hour", "weekday"), fit_static(PANEL.until(split.train.last)))
+    train = TrainSpec(epochs=2, steps=20)
+    spec = build_spec(request.param, SMALL.get(request.param))
+    fitted = fit(spec, panel=PANEL, split=split, task=TASK, view=view, train=train)
+    return fitted, save_bundle(fitted, panel=PANEL, folder=tmp_path_factory.mktemp("sealed") / request.param)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def asked(request, sealed):
+    """A session, its fitted model, and real windows to ask it."""
+    fitted, bundle = sealed
+    session = open_session(bundle, backend=request.param, strict=True)
+    return session, fitted, real_windows(PANEL, fitted.view, horizon=TASK.horizon)
+
+
+def ask(session: Session, batch: Batch) -> np.ndarray:
+    """By position where the target is all that it takes, by name otherwise."""
+    feed = {name: getattr(batch, name) for name in session.inputs}
+    return session.predict(feed["target"] if len(feed) == 1 else feed).quantiles
+
+
+def test_it_answers_as_the_fitted_model_on_real_windows_and_hard_ones(asked):
+    session, fitted, real = asked
+    for name, batch in (("real", real), *hard_windows(real, seed=1)):
+        eager = fitted.predict(windows_of(batch))
+        assert relative_difference(ask(session, batch), eager, target=batch.target) <= 1e-5, name
+
+
+def test_quantiles_ascend_and_are_float32_of_the_stated_shape(asked):
+    session, _, real = asked
+    answer = ask(session, real)
+    assert (answer.shape, answer.dtype) == ((len(real.target), 6, 3), np.float32)
+    assert (np.diff(answer, axis=2) >= 0).all()
+
+
+def test_any_number_of_windows_goes_and_a_window_alone_is_answered_as_among_others(asked):
+    session, _, real = asked
+    whole = ask(session, take(real, slice(0, 64)))
+    assert len(whole) > 3
+    for size in (1, 3):
+        part = take(real, slice(0, size))
+        assert relative_difference(ask(session, part), whole[:size].astype(np.float64), target=part.target) <= 1e-6
+
+
+def test_sixteen_threads_get_the_bits_that_one_gets(asked):
+    session, _, real = asked
+    parts = [take(real, slice(k % 30, k % 30 + 1 + k % 3)) for k in range(96)]
+    serial = [ask(session, part) for part in parts]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(lambda part: ask(session, part), parts))
+    assert all(np.array_equal(one, other) for one, other in zip(serial, together, strict=True))
+    assert session.latency()["count"] >= 2 * len(parts)
+
+
+def test_asking_leaves_the_inputs_and_later_answers_alone(asked):
+    session, _, real = asked
+    before = {name: getattr(real, name).copy() for name in session.inputs}
+    first = ask(session, real)
+    assert np.array_equal(first, ask(session, real))
+    assert all(np.array_equal(before[name], getattr(real, name), equal_nan=True) for name in session.inputs)
+
+
+def test_a_forecast_from_a_panel_is_the_fitted_model_s_with_its_times(asked):
+    session, fitted, _ = asked
+    panel = with_future(session)
+    forecast = session.forecast(panel)
+    windows = newest_windows(panel, fitted.view, horizon=TASK.horizon)
+    eager = fitted.predict(windows)
+    table = forecast.table
+    ours = table.select("0.1", "0.5", "0.9").to_numpy().reshape(eager.shape)
+    assert relative_difference(ours, eager, target=windows.batch().target) <= 1e-5
+    assert table["shop"].unique(maintain_order=True).to_list() == ["s0", "s1", "s2", "s3"]
+    assert (table["hour"] - table["cutoff"]).dt.total_hours().to_list() == [1, 2, 3, 4, 5, 6] * 4
+    assert table["model"].unique().to_list() == [session.model]
+
+
+def test_the_rebuilt_model_is_the_fitted_one_bit_for_bit(asked):
+    session, fitted, real = asked
+    assert np.array_equal(session.fitted.predict(windows_of(real)), fitted.predict(windows_of(real)))
+
+
+def windows_of(batch):
+    return to_windows(batch, horizon=TASK.horizon)
+
+
+def with_future(session):
+    """The panel with a price over the horizon."""
+    extended = PANEL.extend(TASK.horizon)
+    table = extended.table.with_columns(pl.col("price").fill_null(1.5))
+    return session.read(table)
