@@ -25,13 +25,13 @@ def _no_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_machine_without_a_driver_computes_on_the_cpu_and_says_why() -> None:
     choice = detect_runtime().device
     assert (choice.requested, choice.used, choice.fallback) == ("auto", "cpu", False)
-    assert choice.reason == "no CUDA, this machine has no NVIDIA driver"
+    assert choice.reason == "equal seeds give equal bits"
     assert choice.passed_over == ("cuda: this machine has no NVIDIA driver",)
 
 
 @pytest.mark.usefixtures("_no_driver")
 def test_cuda_that_is_not_there_is_warned_of_and_recorded() -> None:
-    with pytest.warns(FallbackWarning, match=r"cuda was asked for, cpu is used: no CUDA"):
+    with pytest.warns(FallbackWarning, match=r"cuda was asked for, cpu is used: this machine has no NVIDIA driver"):
         found = detect_runtime("cuda")
     assert [choice.requested for choice in found.fallbacks] == ["cuda"]
 
@@ -47,9 +47,11 @@ def test_a_driver_without_a_usable_gpu_is_told_apart(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(module, "NVIDIA", (tmp_path,))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "finds no usable GPU" in detect_runtime().device.reason
+    with pytest.warns(FallbackWarning, match="finds no usable GPU"):
+        assert detect_runtime("cuda").device.used == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert detect_runtime().device.used == "cuda"
+    assert detect_runtime("cuda").device.used == "cuda"
+    assert detect_runtime().device.passed_over == ("cuda: its sums are not bit-repeatable; ask for it by name",)
     assert detect_runtime("cpu").device.used == "cpu"
 
 

@@ -17,6 +17,7 @@ from tidewright.optional import has, require
 
 Device = Literal["auto", "cpu", "cuda"]
 NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the last: WSL
+NO_DRIVER = "this machine has no NVIDIA driver"
 CGROUP = Path("/sys/fs/cgroup")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
 
@@ -58,7 +59,7 @@ class Runtime:
 def detect_runtime(
     device: Device = "auto", threads: int | Literal["auto"] = "auto", *, strict: bool = False
 ) -> Runtime:
-    """What to compute with here. torch is imported only where an NVIDIA driver makes its answer matter.
+    """What to compute with here. torch is imported only when CUDA is asked for and there is a driver.
 
     A device that was asked for and isn't there is recorded and warned of as `FallbackWarning`, or, when
     `strict`, a `BackendError`. Raises `ConfigError` for an unknown device or a number of threads below 1.
@@ -156,16 +157,18 @@ def _open_glibc() -> Any:
 def _choose_device(requested: str) -> Choice:
     if requested == "cpu":
         return Choice("cpu", "cpu", "asked for")
-    obstacle = _cuda_obstacle()
-    if not obstacle:
-        return Choice(requested, "cuda", "torch sees an NVIDIA GPU", ("cpu: slower",) if requested == "auto" else ())
-    return Choice(requested, "cpu", f"no CUDA, {obstacle}", (f"cuda: {obstacle}",))
+    driver = any(path.exists() for path in NVIDIA)
+    if requested == "auto":
+        other = "its sums are not bit-repeatable; ask for it by name" if driver else NO_DRIVER
+        return Choice("auto", "cpu", "equal seeds give equal bits", (f"cuda: {other}",))
+    obstacle = _cuda_obstacle() if driver else NO_DRIVER
+    if obstacle:
+        return Choice("cuda", "cpu", obstacle, (f"cuda: {obstacle}",))
+    return Choice("cuda", "cuda", "asked for")
 
 
 def _cuda_obstacle() -> str:
-    """Why CUDA can't be used here; empty when it can."""
-    if not any(path.exists() for path in NVIDIA):
-        return "this machine has no NVIDIA driver"
+    """Why CUDA can't be used on a machine that has a driver; empty when it can."""
     if not has("torch"):
         return "torch is not installed"
     torch = require("torch", extra="nets", purpose="a network")

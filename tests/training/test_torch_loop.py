@@ -176,6 +176,14 @@ def test_a_loss_that_explodes_is_an_error_with_advice() -> None:
         learn(wild)
 
 
+def test_batch_normalisation_of_single_windows_is_refused() -> None:
+    spec = FeedForward(hidden=(4,), batch_norm=True)
+    with pytest.raises(FitError, match=r"needs two windows a batch; got \d+ training windows and batch_size 1\."):
+        fit(spec, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=replace(BASE, batch_size=1))
+    small = replace(BASE, batch_size=3, epochs=1, steps=10**6)
+    fit(spec, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=small)
+
+
 def test_labels_that_are_missing_do_not_count() -> None:
     windows = cut_windows(make_panel(), VIEW, horizon=3, cutoffs=make_split().train)
     source = open_source(windows)

@@ -27,7 +27,7 @@ from tidewright.training.checkpoint import hold_checkpoint
 from tidewright.training.events import Callback
 from tidewright.training.gather import open_source
 from tidewright.training.spec import TrainSpec
-from tidewright.training.torch_loop import Course, train_network
+from tidewright.training.torch_loop import JUDGE_CHUNK, Course, train_network
 
 CALIBRATION = 4096  # training windows that the usual scale and residual quantiles are taken from
 LEAST = 2  # rows of history that a window of a short series needs
@@ -64,13 +64,13 @@ def fit_torch(
     runtime = runtime or detect_runtime()
     device = runtime.device.used
     lesson = _prepare(panel, split, task=task, view=view, train=train)
+    data = digest_windows(lesson.training, lesson.judging) if checkpoint else ""
     devices = [torch.cuda.current_device()] if device != "cpu" else []
-    key = spec_key(spec, train, view, task, digest_windows(lesson.training, lesson.judging))
     with (
         apply_threads(runtime),
         keep_memory(),
         torch.random.fork_rng(devices),
-        hold_checkpoint(checkpoint, key) as held,
+        hold_checkpoint(checkpoint, spec_key(spec, train, view, task, data)) as held,
     ):
         torch.manual_seed(train.seed)
         network = build(spec, shape_of(lesson.training, task), point=train.loss != "quantile")
@@ -105,10 +105,13 @@ def training_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs
 def measure_spread(network: ForecastNet, windows: Windows) -> npt.NDArray[np.float32]:
     """Residual quantiles [H, Q] of the point on training windows, standardised; the median is held at 0."""
     source = open_source(_evenly(windows, CALIBRATION))
+    parts = []
     with torch.inference_mode():
-        inputs, labels = source.batch(torch.arange(len(source)))
-        point, mean, scale = network.score(**inputs)
-        residual = ((labels - mean) / scale - point[:, :, 0]).numpy().astype(np.float64)
+        for index in torch.split(torch.arange(len(source)), JUDGE_CHUNK):
+            inputs, labels = source.batch(index)
+            point, mean, scale = network.score(**inputs)
+            parts.append((labels - mean) / scale - point[:, :, 0])
+    residual = torch.cat(parts).numpy().astype(np.float64)
     levels = np.asarray(network.shape.quantiles)
     spread = np.zeros((network.shape.horizon, len(levels)))
     for step in range(network.shape.horizon):
@@ -120,13 +123,13 @@ def measure_spread(network: ForecastNet, windows: Windows) -> npt.NDArray[np.flo
     return held.astype(np.float32)
 
 
-def digest_windows(*parts: Windows) -> str:
-    """Sixteen hexadecimal digits that name everything that some windows can show."""
+def digest_windows(training: Windows, judging: Windows) -> str:
+    """Sixteen hexadecimal digits that name all that the windows of one panel can show, and which are which."""
     digest = blake2b(digest_size=8)
-    for part in parts:
-        for array in (part.y, part.past, part.known, part.static, part.offsets, part.rows):
-            digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
+    shared = (training.y, training.past, training.known, training.static, training.offsets)
+    for array in (*shared, training.rows, judging.rows):
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -55,6 +55,7 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     """
     hand = Learner(network, open_optimizer(course.train, network.parameters()), torch.Generator())
     hand.shuffle.manual_seed(course.train.seed)
+    _check_batches(network, course)
     learn = open_loss(
         course.train.loss, network.shape.quantiles, complete=course.training.complete, device=course.device
     )
@@ -174,6 +175,17 @@ def _restore(hand: Learner, tensors: Tensors, *, device: str) -> Tensors:
     if device != "cpu":
         torch.cuda.set_rng_state(tensors["random.device"], device)
     return {name: tensor.to(device) for name, tensor in pick(tensors, "best.").items()}
+
+
+def _check_batches(network: ForecastNet, course: Course) -> None:
+    """A batch of one window has no variance to normalise by."""
+    count, size = len(course.training), course.train.batch_size
+    smallest = count // -(-count // size)  # of an epoch that takes all windows
+    if smallest < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
+        raise FitError(
+            f"batch normalisation needs two windows a batch; got {count} training windows and batch_size {size}. "
+            "Set batch_norm to false, or bring longer series."
+        )
 
 
 def _check_finite(trained: float, judged: float, *, epoch: int, train: TrainSpec) -> None:
