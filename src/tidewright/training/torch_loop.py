@@ -53,8 +53,8 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     with the same bits. A callback's exception ends the run and is passed on. Raises `FitError` when the loss
     is no longer finite.
     """
-    hand = Learner(network, open_optimizer(course.train, network.parameters()), torch.Generator())
-    hand.shuffle.manual_seed(course.train.seed)
+    learner = Learner(network, open_optimizer(course.train, network.parameters()), torch.Generator())
+    learner.shuffle.manual_seed(course.train.seed)
     _check_batches(network, course)
     learn = open_loss(
         course.train.loss, network.shape.quantiles, complete=course.training.complete, device=course.device
@@ -66,10 +66,10 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     saved = checkpoint.load() if checkpoint else None
     if saved:
         progress, tensors = saved
-        best = _restore(hand, tensors, device=course.device)
+        best = _restore(learner, tensors, device=course.device)
     while not progress.stopped:
         started = time.monotonic()
-        trained = run_epoch(hand, course, measure=learn)
+        trained = run_epoch(learner, course, measure=learn)
         judged = measure_loss(network, course.judging, measure=judge)
         _check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
         before, seconds = progress.best, time.monotonic() - started
@@ -77,18 +77,18 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         if progress.best < before:
             best = snapshot(network)
         if checkpoint:
-            checkpoint.save(progress, _pack(hand, best, device=course.device))
+            checkpoint.save(progress, _pack(learner, best, device=course.device))
         emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
     network.load_state_dict(best)
     return progress
 
 
-def run_epoch(hand: Learner, course: Course, *, measure: Loss) -> float:
+def run_epoch(learner: Learner, course: Course, *, measure: Loss) -> float:
     """One epoch of steps; the mean training loss."""
-    network, optimizer, clip = hand.network, hand.optimizer, course.train.clip
+    network, optimizer, clip = learner.network, learner.optimizer, course.train.clip
     parameters = list(network.parameters())
     total = torch.zeros((), device=course.device)
-    batches = draw_batches(len(course.training), course.train, shuffle=hand.shuffle)
+    batches = draw_batches(len(course.training), course.train, shuffle=learner.shuffle)
     network.train()
     for index in batches:
         inputs, labels = course.training.batch(index.to(course.device))
@@ -158,19 +158,19 @@ def snapshot(network: ForecastNet) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def _pack(hand: Learner, best: Tensors, *, device: str) -> Tensors:
-    packed = pack_state(hand.network, hand.optimizer)
+def _pack(learner: Learner, best: Tensors, *, device: str) -> Tensors:
+    packed = pack_state(learner.network, learner.optimizer)
     packed |= {f"best.{name}": tensor for name, tensor in best.items()}
-    packed |= {"random.shuffle": hand.shuffle.get_state(), "random.draws": torch.get_rng_state()}
+    packed |= {"random.shuffle": learner.shuffle.get_state(), "random.draws": torch.get_rng_state()}
     if device != "cpu":
         packed["random.device"] = torch.cuda.get_rng_state(device)
     return packed
 
 
-def _restore(hand: Learner, tensors: Tensors, *, device: str) -> Tensors:
+def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
     """Puts a saved run back; its best weights."""
-    unpack_state(tensors, network=hand.network, optimizer=hand.optimizer)
-    hand.shuffle.set_state(tensors["random.shuffle"])
+    unpack_state(tensors, network=learner.network, optimizer=learner.optimizer)
+    learner.shuffle.set_state(tensors["random.shuffle"])
     torch.set_rng_state(tensors["random.draws"])
     if device != "cpu":
         torch.cuda.set_rng_state(tensors["random.device"], device)
