@@ -58,7 +58,7 @@ def test_a_return_next_to_a_missing_price_is_missing_and_never_crosses_series() 
     returns = to_returns(prices(a=[1.0, 2.0, None, 4.0, 5.0], b=[10.0, 11.0, 12.0, 13.0, 14.0]))
     np.testing.assert_array_equal(returns.target[:4], [1.0, np.nan, np.nan, 0.25])
     assert returns.target[4] == pytest.approx(0.1)
-    assert returns.table["price"].null_count() == 2
+    assert returns.table["return"].null_count() == 2
 
 
 def test_a_price_of_zero_is_refused_with_its_place() -> None:

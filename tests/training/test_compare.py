@@ -96,3 +96,14 @@ def test_an_undefined_metric_is_replaced_by_mae_and_the_reason_says_so() -> None
 def test_without_a_floor_nothing_can_be_judged() -> None:
     with pytest.raises(FitError, match="no floor could be fitted"):
         hold(("net", 1.0, False))
+
+
+def test_a_model_that_is_the_best_of_many_trials_needs_a_smaller_p_value() -> None:
+    panel, split = make_world()
+    floor = pretend("naive", 1.0, panel=panel, split=split, seed=0, floor=True)
+    once = pretend("net", 0.97, panel=panel, split=split, seed=7)
+    alone = compare([floor, once], metric="mase", horizon=TASK.horizon, strides=(1, 1)).row("net").comparison
+    tuned = Entrant(once.validation, once.test, False, 1.0, 1.0, tried=20)
+    among = compare([floor, tuned], metric="mase", horizon=TASK.horizon, strides=(1, 1)).row("net").comparison
+    assert among.p_value == alone.p_value
+    assert among.adjusted == pytest.approx(min(1.0, 20 * alone.adjusted))

@@ -12,7 +12,7 @@ from tidewright.data.panel import Panel
 from tidewright.errors import DataError, ShortSeriesError
 from tidewright.optional import require
 
-STOCK, DATE, PRICE = "stock", "date", "price"
+STOCK, DATE, PRICE, RETURN = "stock", "date", "price", "return"
 CALENDAR = "XNYS"
 
 
@@ -24,9 +24,7 @@ def load_market() -> pl.DataFrame:
     """
     datasets = require("skfolio.datasets", extra="market", purpose="the packaged US stocks")
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # the package's own calls of pandas, not the user's
+        warnings.simplefilter("ignore", DeprecationWarning)  # the package's own calls of pandas, not the user's
         wide = datasets.load_sp500_dataset()
     dates = pl.Series(DATE, wide.index.to_numpy()).cast(pl.Date)
     columns = [pl.Series(str(name), wide[name].to_numpy()) for name in wide.columns]
@@ -34,11 +32,11 @@ def load_market() -> pl.DataFrame:
     return long.select(STOCK, DATE, PRICE).sort(STOCK, DATE)
 
 
-def to_returns(prices: Panel) -> Panel:
+def to_returns(prices: Panel, *, name: str = RETURN) -> Panel:
     """The simple returns of a panel of prices: value over the value one position earlier, minus one.
 
     The first row of each series has none and is dropped; a return next to a missing price is missing. Grid
-    and calendar, names and other columns stay. Raises `DataError` at a price of zero or less,
+    and calendar and the other columns stay; the target is called `name`. Raises `DataError` at a price of zero or less,
     `ShortSeriesError` for a series without two neighbouring prices.
 
     >>> days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 3), eager=True)
@@ -46,12 +44,12 @@ def to_returns(prices: Panel) -> Panel:
     >>> to_returns(Panel.from_table(table, time="day", target="price")).target
     array([ 1. , -0.5])
     """
-    values, name = prices.target, prices.roles.target
+    values, price = prices.target, prices.roles.target
     bad = np.flatnonzero(values <= 0)
     if bad.size:
         place = prices.place(int(bad[0]))
         raise DataError(
-            f"column '{name}' is {values[bad[0]]:g} in {place} ({bad.size} such rows): prices are "
+            f"column '{price}' is {values[bad[0]]:g} in {place} ({bad.size} such rows): prices are "
             "positive. Leave a "
             "missing price empty, or use returns as they are."
         )
@@ -61,14 +59,15 @@ def to_returns(prices: Panel) -> Panel:
     held = np.bincount(prices.codes[keep], weights=~np.isnan(returns[keep]), minlength=prices.n_series)
     if (held == 0).any():
         short = prices.series_ids[int(np.flatnonzero(held == 0)[0])]
-        raise ShortSeriesError(
-            f"series {short!r} has no two prices in a row, so no return. Drop it, or bring prices."
-        )
-    column = pl.Series(name, returns, dtype=pl.Float64).fill_nan(None)
+        raise ShortSeriesError(f"series {short!r} has no two prices in a row, so no return. Drop it, or bring prices.")
+    if name != price and name in prices.table.columns:
+        raise DataError(f"the panel has a column '{name}' already. Give the returns another name.")
+    column = pl.Series(price, returns, dtype=pl.Float64).fill_nan(None)
     starts = np.flatnonzero(np.diff(prices.codes[keep], prepend=-1))
     return replace(
         prices,
-        table=prices.table.with_columns(column)[keep],
+        table=prices.table.with_columns(column)[keep].rename({price: name}),
+        roles=replace(prices.roles, target=name),
         offsets=np.append(starts, len(keep)).astype(np.int64),
         positions=prices.positions[keep],
     )

@@ -121,8 +121,8 @@ def _find_stale(view: View) -> list[Finding]:
     worst = int(np.argmax(stale["length"].to_numpy()))
     begin, length = int(stale["begin"][worst]), int(stale["length"][worst])
     row, value = int(view.rows[begin]), view.values[begin]
-    message = f"{len(stale)} series stand still far longer than they usually do; {_place(view, row)} begin "
-    message += f"{length} equal values ({value:g})."
+    message = f"a series stands still far longer than usual ({len(stale)} such series): {length} equal values "
+    message += f"({value:g}) begin in {_place(view, row)}."
     zero = bool((view.values[stale["begin"].to_numpy()] == 0).all())
     remedy = (
         "If the feed had stopped, leave those values empty." if not zero else "If these are closures, say so."

@@ -136,7 +136,7 @@ def _board(board: Leaderboard, target: str) -> Table:
         Column(f"Validation {title}", unit, number=True),
         Column(f"Test {title}", f"{unit}, with interval", number=True),
         Column("Skill", "validation, vs best floor", number=True),
-        Column("p-value", "one-sided, not adjusted", number=True),
+        Column("p-value", "one-sided, Holm-adjusted", number=True),
         Column("Time", "wall s", number=True),
         Column("CPU", "s", number=True),
     )
@@ -184,9 +184,9 @@ def _p_value(row: Entry) -> Cell:
     test = row.comparison
     if row.floor:
         return Cell("–", small="a floor", tone="muted")
-    if math.isnan(test.p_value):
+    if math.isnan(test.adjusted):
         return Cell("no test could be made", small=test.reason, tone="muted")
-    return Cell(write_p_value(test.p_value), value=test.p_value, small=f"over {test.n:,} {test.basis}")
+    return Cell(write_p_value(test.adjusted), value=test.adjusted, small=f"over {test.n:,} {test.basis}")
 
 
 def _all_metrics(board: Leaderboard, target: str) -> Table:

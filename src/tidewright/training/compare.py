@@ -25,7 +25,7 @@ LOSSES = tuple(name for name, metric in METRICS.items() if metric.direction == "
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A test of whether a model's loss is lower than the best floor's: its one-sided p-value, as it is and adjusted for
-    the number of models (Holm 1979), and what it was taken over.
+    the number of models (Holm 1979) and of settings tried, and what it was taken over.
 
     `basis` is "cutoffs" (Diebold and Mariano 1995 over time) or, where there are too few cutoffs, "series" (a t test of
     the mean difference of each series, which takes them as independent). A NaN p-value has a `reason`.
@@ -77,7 +77,10 @@ class Leaderboard:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model that takes part: its scores on both parts, and what it cost."""
+    """A model that takes part: its scores on both parts, and what it cost.
+
+    `tried` is how many settings of it were tried on validation, this one the best: its p-value is multiplied by that.
+    """
 
     validation: Evaluation
     test: Evaluation
@@ -85,6 +88,7 @@ class Entrant:
     seconds: float
     cpu_seconds: float
     note: str = ""
+    tried: int = 1
 
 
 def compare(
@@ -108,7 +112,7 @@ def compare(
     best_floor = min(floors, key=lambda e: _value(e, used))
     models = [e for e in ranked if not e.floor]
     tests = {e.validation.model: _test(e, best_floor, used, horizon, strides[0]) for e in models}
-    adjusted = holm([tests[e.validation.model].p_value for e in models]) if models else np.empty(0)
+    adjusted = holm([min(1.0, e.tried * tests[e.validation.model].p_value) for e in models]) if models else np.empty(0)
     for entrant, p_value in zip(models, adjusted, strict=True):
         tests[entrant.validation.model] = replace(tests[entrant.validation.model], adjusted=float(p_value))
     base = _value(best_floor, used)
@@ -192,7 +196,7 @@ def _verdict(
                 model,
                 True,
                 (
-                    f"{model} beat the best floor, {name}, on validation by {gain:.1%} in {metric} "
+                    f"{model} beat the best floor, {name}, on validation by {gain:.1%} in {metric.upper()} "
                     f"(p {p_value:.2g} over {tests[model].n} {basis}, Holm-adjusted)."
                 ),
             )

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.errors import FitError
-from tidewright.features.windows import Windows, cut_windows
+from tidewright.features.view import View
+from tidewright.features.windows import Windows, cut_windows, make_windows
 from tidewright.metrics.accuracy import Scored, score, seasonal_scale
 from tidewright.models.fitted import Fitted
 
@@ -42,24 +43,24 @@ def evaluate(
     cutoffs: Cutoffs,
     season: int | None = None,
     model: str | None = None,
+    shortest: int | None = None,
 ) -> Evaluation:
-    """The scores of a model at the cutoffs of a part, for every series that has an observed value there.
+    """The scores of a model at the cutoffs of a part, for every series that has an observed value and a label there.
 
-    The windows do not depend on the model: a series shorter than its lookback is padded with missing values.
+    A series shorter than the lookback is padded with missing values. So that models with different lookbacks are
+    scored on the very same windows, give the `shortest` of them: only windows that it can see are scored.
     """
-    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1)
+    horizon, lookback = fitted.task.horizon, fitted.view.lookback
+    seen = View(min(shortest or lookback, lookback))
+    rows = cut_windows(panel, seen, horizon=horizon, cutoffs=cutoffs, least=1).rows
+    windows = make_windows(panel, fitted.view, horizon=horizon, rows=rows)
     forecast = fitted.predict(windows)
     if not np.isfinite(forecast).all():
         window = int(np.flatnonzero(~np.isfinite(forecast).all(axis=(1, 2)))[0])
-        raise FitError(
-            f"{fitted.spec.name} gave no finite forecast for {panel.place(int(windows.rows[window]))}."
-        )
+        raise FitError(f"{fitted.spec.name} gave no finite forecast for {panel.place(int(windows.rows[window]))}.")
     season = panel.frequency.season if season is None else season
     past = np.where(panel.positions <= split.train.last + split.horizon, panel.target, np.nan)
-    scales = [
-        seasonal_scale(past, offsets=panel.offsets, season=season, squared=squared)
-        for squared in (False, True)
-    ]
+    scales = [seasonal_scale(past, offsets=panel.offsets, season=season, squared=squared) for squared in (False, True)]
     scored = Scored(
         windows.labels(),
         forecast,

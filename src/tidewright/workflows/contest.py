@@ -51,6 +51,7 @@ class _Field:
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    tried: dict[str, int] = field(default_factory=dict)
 
     def enter(
         self,
@@ -77,8 +78,9 @@ class _Field:
     def score(self, name: str, *, test: bool) -> Evaluation:
         """A model's scores on validation or, once, on test."""
         assert self.split.test is not None
+        shortest = min(fitted.view.lookback for fitted in self.fitted.values())
         return evaluate(
-            self.fitted[name], panel=self.panel, split=self.split, season=self.season, model=name,
+            self.fitted[name], panel=self.panel, split=self.split, season=self.season, model=name, shortest=shortest,
             cutoffs=self.split.test if test else self.split.validation,
         )  # fmt: skip
 
@@ -118,12 +120,21 @@ def hold_contest(
         )
     validations = {name: ring.score(name, test=False) for name in ring.fitted}
     study = _tune_best(ring, validations, view, train, until, tell) if settings.tune.enabled else None
+    if study is not None:  # the tuned model may see less than any other, and all are scored on what all can see
+        validations = {name: ring.score(name, test=False) for name in ring.fitted}
     if not any(name in ring.fitted for name in FLOORS):
         raise FitError(f"no floor could be fitted: {next(iter(ring.failed.values()), 'none was tried')}")
     tell("the test, once")
     tests = {name: ring.score(name, test=True) for name in ring.fitted}
     entrants = [
-        Entrant(validations[name], tests[name], name in FLOORS, *ring.seconds[name], note=ring.notes.get(name, ""))
+        Entrant(
+            validations[name],
+            tests[name],
+            name in FLOORS,
+            *ring.seconds[name],
+            note=ring.notes.get(name, ""),
+            tried=ring.tried.get(name, 1),
+        )
         for name in ring.fitted
     ]
     assert split.test is not None
@@ -169,6 +180,6 @@ def _tune_best(
     )
     name = f"{best} tuned"
     ring.fitted[name] = study.fitted
+    ring.tried[name] = sum(trial.value is not None for trial in study.trials)
     ring.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
-    validations[name] = ring.score(name, test=False)
     return study

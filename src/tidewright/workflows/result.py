@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from tidewright.data.findings import Verdict
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
@@ -68,7 +65,6 @@ class Decision:
     reason: str
     trials: int
     periods_per_year: float
-    benchmark: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
