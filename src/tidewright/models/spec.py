@@ -106,7 +106,7 @@ class LSTM:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightGBM:
-    """Gradient-boosted trees (Ke et al. 2017) on lags and rolling statistics, one model a quantile, the step a feature."""
+    """Boosted trees (Ke et al. 2017) on lags and rolling statistics, one model a quantile, the step a feature."""
 
     rounds: int = 300
     leaves: int = 31
@@ -129,7 +129,7 @@ MODELS = Catalog(
         Entry("damped", "tidewright.models.spec:Damped", "seasonal naive times a damped level", "floor"),
         Entry("median", "tidewright.models.spec:Median", "the median of the lookback", "floor"),
         Entry("ridge", "tidewright.models.spec:Ridge", "closed-form ridge from lookback to horizon", "floor"),
-        Entry("feedforward", "tidewright.models.spec:FeedForward", "feed-forward network: tabular data, short history", "torch"),
+        Entry("feedforward", "tidewright.models.spec:FeedForward", "feed-forward network: tabular data", "torch"),
         Entry("lstm", "tidewright.models.spec:LSTM", "long short-term memory: sequential data", "torch"),
         Entry("lightgbm", "tidewright.models.spec:LightGBM", "boosted trees on lags: many series, covariates", "trees"),
     ],
