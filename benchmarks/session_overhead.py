@@ -29,7 +29,6 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402  # after the thread counts
-import polars as pl  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "session_overhead.jsonl"
@@ -46,7 +45,7 @@ def main() -> None:
         print(json.dumps(line))
 
 
-def line(name: str, ours: float, theirs: float, *, unit: str, n: int, note: str) -> dict[str, Any]:
+def line(name: str, *, ours: float, theirs: float, unit: str, n: int, note: str) -> dict[str, Any]:
     return {"name": name, "ours": ours, "theirs": theirs, "unit": unit, "ratio": ours / theirs, "n": n, "note": note}
 
 
@@ -78,8 +77,8 @@ def measure_row(rounds: int = 300, calls: int = 200) -> list[dict[str, Any]]:
     return [
         line(
             f"mlp batch 1 vs raw onnxruntime, {how}",
-            ours,
-            median(times[side]),
+            ours=ours,
+            theirs=median(times[side]),
             unit="us",
             n=rounds * calls,
             note="100-64-32-16-1 relu, one thread, checks, statistics and result included",
@@ -98,42 +97,63 @@ def time_calls(call: Callable[[], Any], calls: int) -> float:
 
 def write_network(place: Path) -> None:
     """A bundle of the plain network: 100 values in, one number out."""
-    from onnx import TensorProto, helper, numpy_helper
     from safetensors.numpy import save
 
-    from tidewright.data.frequency import Frequency
-    from tidewright.data.panel import Roles
-    from tidewright.data.task import Task
-    from tidewright.features.view import View
-    from tidewright.models.spec import FeedForward
-    from tidewright.registry.manifest import Manifest, Parity, Schema, Trained, Widths, to_plain
+    from tidewright.registry.manifest import to_plain
     from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, seal
     from tidewright.registry.write import write_folder
 
     draw = np.random.default_rng(0)
-    shape = np.array([-1, 1, 1], dtype=np.int64)
-    value, nodes, weights = "target", [], {}
+    weights: dict[str, Any] = {}
+    for layer, (width, size) in enumerate(pairwise(SIZES)):
+        weights[f"w{layer}"] = (draw.normal(size=(width, size)) / np.sqrt(width)).astype(np.float32)
+        weights[f"b{layer}"] = draw.normal(size=size).astype(np.float32)
     rows = draw.normal(size=(4, SIZES[0])).astype(np.float32)
     answer = rows
-    for layer, (width, size) in enumerate(pairwise(SIZES)):
-        weight = (draw.normal(size=(width, size)) / np.sqrt(width)).astype(np.float32)
-        weights |= {f"w{layer}": weight, f"b{layer}": draw.normal(size=size).astype(np.float32)}
-        nodes.append(helper.make_node("Gemm", [value, f"w{layer}", f"b{layer}"], [f"h{layer}"]))
-        answer = answer @ weight + weights[f"b{layer}"]
-        value = f"h{layer}"
-        if size != SIZES[-1]:
+    for layer in range(len(SIZES) - 1):
+        answer = (answer if layer == 0 else np.maximum(answer, 0)) @ weights[f"w{layer}"] + weights[f"b{layer}"]
+    files = {
+        GRAPH: make_graph(weights).SerializeToString(),
+        WEIGHTS: save(weights),
+        EXAMPLE: save({"target": rows, "answer": answer.astype(np.float64)[:, :, None]}),
+        CARD: b"a benchmark's network\n",
+    }
+    write_folder(seal(to_plain(describe_network()), files), place)
+
+
+def make_graph(weights: dict[str, Any]) -> Any:
+    """The ONNX graph: a Gemm a layer, ReLU between them."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    value, nodes = "target", []
+    for layer in range(len(SIZES) - 1):
+        if layer:
             nodes.append(helper.make_node("Relu", [value], [f"r{layer}"]))
-            value, answer = f"r{layer}", np.maximum(answer, 0)
+            value = f"r{layer}"
+        nodes.append(helper.make_node("Gemm", [value, f"w{layer}", f"b{layer}"], [f"h{layer}"]))
+        value = f"h{layer}"
     nodes.append(helper.make_node("Reshape", [value, "shape"], ["quantiles"]))
+    constants = {**weights, "shape": np.array([-1, 1, 1], dtype=np.int64)}
     graph = helper.make_graph(
         nodes,
         "mlp",
         [helper.make_tensor_value_info("target", TensorProto.FLOAT, ["N", SIZES[0]])],
         [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["N", 1, 1])],
-        [*(numpy_helper.from_array(v, k) for k, v in weights.items()), numpy_helper.from_array(shape, "shape")],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    manifest = Manifest(
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def describe_network() -> Any:
+    """Its manifest."""
+    from tidewright.data.frequency import Frequency
+    from tidewright.data.panel import Roles
+    from tidewright.data.task import Task
+    from tidewright.features.view import View
+    from tidewright.models.spec import FeedForward
+    from tidewright.registry.manifest import Manifest, Parity, Schema, Trained, Widths
+
+    return Manifest(
         name="mlp",
         spec=FeedForward(hidden=SIZES[1:-1]),
         task=Task(1, (0.5,)),
@@ -145,13 +165,6 @@ def write_network(place: Path) -> None:
         data=Trained(0, 0, "", ""),
         versions={},
     )
-    files = {
-        GRAPH: model.SerializeToString(),
-        WEIGHTS: save(weights),
-        EXAMPLE: save({"target": rows, "answer": answer.astype(np.float64)[:, :, None]}),
-        CARD: b"a benchmark's network\n",
-    }
-    write_folder(seal(to_plain(manifest), files), place)
 
 
 def measure_forecast(rounds: int = 7) -> list[dict[str, Any]]:
@@ -175,30 +188,32 @@ def measure_forecast(rounds: int = 7) -> list[dict[str, Any]]:
             model = name.split()[-1]
             note = f"{count} hourly series of 480 rows, lookback {LOOKBACK}, horizon {HORIZON}, one thread, warm"
             case = f"forecast {model} {count} series vs {name.rsplit(' ', 1)[0]}"
-            found.append(line(case, median(ours[model]), median(values), unit="ms", n=len(values), note=note))
+            found.append(
+                line(case, ours=median(ours[model]), theirs=median(values), unit="ms", n=len(values), note=note)
+            )
     return found
 
 
-def make_table(count: int, rows: int = 480) -> pl.DataFrame:
-    """The same hourly series for both sides."""
-    from datetime import datetime, timedelta
-
+def make_table(count: int, rows: int = 480) -> dict[str, Any]:
+    """The same hourly series for both sides, as columns."""
     draw = np.random.default_rng(0)
-    hours = [datetime(2024, 1, 1) + timedelta(hours=h) for h in range(rows)]
-    wave = np.sin(2 * np.pi * np.arange(rows) / 24)
-    parts = [
-        {"unique_id": [f"s{k}"] * rows, "ds": hours, "y": 10 * wave + 50 + k + draw.normal(size=rows)}
-        for k in range(count)
-    ]
-    return pl.concat([pl.DataFrame(part) for part in parts])
+    hours = np.datetime64("2024-01-01", "us") + np.arange(rows) * np.timedelta64(1, "h")
+    wave = 10 * np.sin(2 * np.pi * np.arange(rows) / 24)
+    return {
+        "unique_id": np.repeat([f"s{number:03}" for number in range(count)], rows),
+        "ds": np.tile(hours, count),
+        "y": np.concatenate([wave + 50 + number + draw.normal(size=rows) for number in range(count)]),
+    }
 
 
 def train_ours(model: str, count: int) -> tuple[Any, Any]:
     """A session on a small network, and the panel; how well it learned does not matter here."""
+    import polars as pl
+
     import tidewright as tw
     from tidewright.features.view import View
 
-    panel = tw.Panel.from_table(make_table(count), series="unique_id", time="ds", target="y")
+    panel = tw.Panel.from_table(pl.DataFrame(make_table(count)), series="unique_id", time="ds", target="y")
     task = tw.Task(horizon=HORIZON)
     split = tw.split_holdout(panel, task)
     options: dict[str, Any] = {"hidden": [64, 64]} if model == "mlp" else {"hidden": 64, "layers": 1, "head": [64]}
@@ -250,7 +265,8 @@ def time_peers(count: int, rounds: int) -> dict[str, list[float]]:
     return {**time_neuralforecast(table, rounds), **time_darts(table, rounds)}
 
 
-def time_neuralforecast(table: pl.DataFrame, rounds: int) -> dict[str, list[float]]:
+def time_neuralforecast(table: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+    import pandas as pd
     from neuralforecast import NeuralForecast
     from neuralforecast.losses.pytorch import MQLoss
     from neuralforecast.models import LSTM, MLP
@@ -261,7 +277,7 @@ def time_neuralforecast(table: pl.DataFrame, rounds: int) -> dict[str, list[floa
         "mlp": MLP(num_layers=2, hidden_size=64, **shared),
         "lstm": LSTM(encoder_hidden_size=64, encoder_n_layers=1, decoder_hidden_size=64, **shared),
     }
-    frame, found = table.to_pandas(), {}
+    frame, found = pd.DataFrame(table), {}
     for name, model in models.items():
         fitted = NeuralForecast(models=[model], freq="h")
         fitted.fit(frame)
@@ -272,12 +288,13 @@ def time_neuralforecast(table: pl.DataFrame, rounds: int) -> dict[str, list[floa
     return found
 
 
-def time_darts(table: pl.DataFrame, rounds: int) -> dict[str, list[float]]:
+def time_darts(table: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+    import pandas as pd
     from darts import TimeSeries
     from darts.models import BlockRNNModel
     from darts.utils.likelihood_models.torch import QuantileRegression
 
-    frame = table.to_pandas()
+    frame = pd.DataFrame(table)
     series = TimeSeries.from_group_dataframe(frame, group_cols="unique_id", time_col="ds", value_cols="y")
     series = [one.astype(np.float32) for one in series]
     quiet = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "enable_model_summary": False}
@@ -289,6 +306,7 @@ def time_darts(table: pl.DataFrame, rounds: int) -> dict[str, list[float]]:
         n_rnn_layers=1,
         hidden_fc_sizes=[64],
         likelihood=QuantileRegression([0.1, 0.5, 0.9]),
+        use_static_covariates=False,
         n_epochs=1,
         batch_size=256,
         pl_trainer_kwargs=quiet,

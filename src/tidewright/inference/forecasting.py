@@ -47,7 +47,7 @@ def forecast_panel(session: Answers, table: Any, *, manifest: Manifest, cutoffs:
     else:
         moved = _move(cutoffs, given=table, panel=panel)
         windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
-    _check_known(extended, windows, manifest)
+    _check_known(extended, windows, manifest=manifest)
     values = _answer(session, windows, names=manifest.widths.inputs)
     levels = manifest.task.quantiles
     return tabulate(extended, values, rows=windows.rows, levels=levels, model=manifest.name)
@@ -61,7 +61,7 @@ def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:
     return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift)
 
 
-def _check_known(panel: Panel, windows: Windows, manifest: Manifest) -> None:
+def _check_known(panel: Panel, windows: Windows, *, manifest: Manifest) -> None:
     """Every known covariate of the table has a value at every step of every horizon."""
     steps = np.arange(1, windows.horizon + 1)
     rows = windows.rows[:, None] + steps

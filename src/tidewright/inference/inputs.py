@@ -36,7 +36,7 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
     shapes = _shapes(manifest)
     arrays = _name_inputs(given, shapes)
     single = np.ndim(arrays["target"]) == 1
-    feed = {name: _check_array(arrays[name], name, shape, single=single) for name, shape in shapes.items()}
+    feed = {name: _check_array(arrays[name], name, shape=shape, single=single) for name, shape in shapes.items()}
     counts = {name: len(array) for name, array in feed.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         raise DataError(f"every input holds the same windows, one or more; got {counts}. Give a row a window.")
@@ -94,7 +94,7 @@ def _name_inputs(given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[s
     return given
 
 
-def _check_array(given: Any, name: str, shape: tuple[int, ...], *, single: bool) -> Singles:
+def _check_array(given: Any, name: str, *, shape: tuple[int, ...], single: bool) -> Singles:
     array = np.asarray(given)
     if array.dtype.kind not in "fiu":
         raise DataError(f"the input '{name}' holds {array.dtype}; numbers are needed. Convert it to float32.")

@@ -31,7 +31,7 @@ _new = tuple.__new__  # half the time of Prediction's own
 class LocalSession:
     """See `Session`. `answerer` answers; everything else is set once."""
 
-    def __init__(self, bundle: Bundle, choice: Choice, answerer: Answerer) -> None:
+    def __init__(self, bundle: Bundle, *, choice: Choice, answerer: Answerer) -> None:
         self.bundle, self.choice, self.backend = bundle, choice, choice.used
         self._call, self._row = answerer
         self._latency = Latency()

@@ -145,7 +145,8 @@ def open_session(
                 raise
             passed[name] = str(error)
             continue
-        return LocalSession(opened, _choose(str(backend), name, passed), answerer)
+        choice = _choose(str(backend), name, passed=passed)
+        return LocalSession(opened, choice=choice, answerer=answerer)
     raise BackendError("no backend is known.")
 
 
@@ -160,7 +161,7 @@ def start(name: str, bundle: Bundle, *, threads: int) -> Answerer:
     return start_eager(bundle)
 
 
-def _choose(requested: str, used: str, passed: Mapping[str, str]) -> Choice:
+def _choose(requested: str, used: str, *, passed: Mapping[str, str]) -> Choice:
     reasons = {"onnxruntime": "the compiled graph comes first", "eager": "the model itself"}
     reason = "asked for" if requested == used else reasons[used]
     if passed:

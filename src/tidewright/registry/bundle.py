@@ -106,11 +106,7 @@ def save_bundle(
     answers differ from the model's, and `BundleError` where the folder exists (unless `overwrite`) or can't
     be written.
     """
-    name = fitted.spec.name if name is None else name
-    if not NAME.fullmatch(name):
-        raise ConfigError(
-            f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
-        )
+    name = _check_name(fitted.spec.name if name is None else name)
     for package in ("onnx", "onnxruntime", "safetensors"):
         require(package, extra="onnx", purpose="writing a bundle")
     from tidewright.registry.check_graph import check_graph, read_widths
@@ -129,7 +125,7 @@ def save_bundle(
         view=fitted.view,
         season=fitted.season if isinstance(fitted, Floor) else panel.frequency.season,
         widths=widths,
-        schema=_schema(panel, widths, fitted),
+        schema=_schema(panel, widths, fitted=fitted),
         parity=check_parity(fitted, graph, real=real),
         data=_trained(panel, split),
         versions=_versions(),
@@ -137,12 +133,9 @@ def save_bundle(
         run=run,
     )
     check_graph(graph, manifest)
-    files = {
-        GRAPH: graph,
-        WEIGHTS: _write_tensors(fitted.tensors()),
-        EXAMPLE: _write_example(fitted, real, manifest),
-        CARD: write_card(manifest).encode(),
-    }
+    example = _write_example(fitted, real, names=widths.inputs)
+    weights, card = _write_tensors(fitted.tensors()), write_card(manifest).encode()
+    files = {GRAPH: graph, WEIGHTS: weights, EXAMPLE: example, CARD: card}
     write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
     return load_bundle(folder)
 
@@ -161,7 +154,15 @@ def load_bundle(folder: str | Path) -> Bundle:
     return Bundle(Path(folder), content.digest, manifest, content.files)
 
 
-def _schema(panel: Panel, widths: Widths, fitted: Fitted) -> Schema:
+def _check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
+        )
+    return name
+
+
+def _schema(panel: Panel, widths: Widths, *, fitted: Fitted) -> Schema:
     """The columns that the model needs of the panel's."""
     roles = panel.roles
     calendar_only = widths.known == 2 * len(fitted.view.calendar)
@@ -226,13 +227,13 @@ def _read_tensors(content: bytes, *, name: str) -> dict[str, npt.NDArray[Any]]:
     return tensors
 
 
-def _write_example(fitted: Fitted, real: Batch, manifest: Manifest) -> bytes:
+def _write_example(fitted: Fitted, real: Batch, *, names: tuple[str, ...]) -> bytes:
     from tidewright.registry.parity import to_feed
     from tidewright.registry.trial_windows import spread, take, to_windows
 
     shown = take(real, spread(len(real.target), SHOWN))
     answer = fitted.predict(to_windows(shown, horizon=fitted.task.horizon))
-    return _write_tensors({**to_feed(shown, names=manifest.widths.inputs), ANSWER: answer})
+    return _write_tensors({**to_feed(shown, names=names), ANSWER: answer})
 
 
 def _read_example(content: bytes, manifest: Manifest) -> tuple[Batch, Doubles]:

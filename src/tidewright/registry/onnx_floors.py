@@ -52,7 +52,7 @@ def _seen(g: GraphText, values: str) -> str:
     return g.op("Not", g.op("IsNaN", values))
 
 
-def _or_zero(g: GraphText, seen: str, values: str) -> str:
+def _or_zero(g: GraphText, values: str, *, seen: str) -> str:
     return g.op("Where", seen, values, g.constant(0.0))
 
 
@@ -119,7 +119,7 @@ def _damped_level(g: GraphText, past: str, *, spec: Damped, lookback: int) -> st
     now = _slice(g, both_ends, start=period, stop=recent + period)
     before = _slice(g, both_ends, start=0, stop=recent)
     both = g.op("And", _seen(g, now), _seen(g, before))
-    top, bottom = _sum(g, _or_zero(g, both, now)), _sum(g, _or_zero(g, both, before))
+    top, bottom = _sum(g, _or_zero(g, now, seen=both)), _sum(g, _or_zero(g, before, seen=both))
     zero, one = g.constant(0.0), g.constant(1.0)
     known = g.op("And", g.op("Greater", top, zero), g.op("Greater", bottom, zero))
     ratio = g.op("Div", g.op("Where", known, top, one), g.op("Where", known, bottom, one))
@@ -153,9 +153,9 @@ def _ridge(g: GraphText, past: str, *, weights: Doubles) -> str:
     seen = _seen(g, past)
     count = _count(g, seen)
     found = g.op("Greater", count, g.constant(0.0))
-    total = _sum(g, _or_zero(g, seen, past))
+    total = _sum(g, _or_zero(g, past, seen=seen))
     mean = g.op("Where", found, g.op("Div", total, g.op("Max", count, g.constant(1.0))), g.constant(np.nan))
-    inputs = _or_zero(g, seen, g.op("Sub", past, mean))
+    inputs = _or_zero(g, g.op("Sub", past, mean), seen=seen)
     return g.op("Add", mean, g.op("MatMul", inputs, g.constant(weights)))
 
 
@@ -176,5 +176,5 @@ def _mean_difference(g: GraphText, past: str, *, lag: int, otherwise: str, lookb
     seen = _seen(g, steps)
     count = _count(g, seen)
     found = g.op("Greater", count, g.constant(0.0))
-    mean = g.op("Div", _sum(g, _or_zero(g, seen, steps)), g.op("Max", count, g.constant(1.0)))
+    mean = g.op("Div", _sum(g, _or_zero(g, steps, seen=seen)), g.op("Max", count, g.constant(1.0)))
     return g.op("Where", found, mean, otherwise or g.constant(0.0))

@@ -108,7 +108,9 @@ def _read(folder: Path, *, handle: int) -> Content:
     if strangers or missing:
         what = f"'{min(strangers)}' is not in the manifest" if strangers else f"'{min(missing)}' is missing"
         raise TamperedError(f"'{folder}' was changed: {what}. Export the model again, or restore the folder.")
-    return Content(digest, manifest, {name: _check_file(name, handle, entry) for name, entry in listed.items()})
+    return Content(
+        digest, manifest, {name: _check_file(name, handle=handle, entry=entry) for name, entry in listed.items()}
+    )
 
 
 def _check_manifest(raw: bytes) -> str:
@@ -145,7 +147,7 @@ def _listed(manifest: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     return files
 
 
-def _check_file(name: str, handle: int, entry: Mapping[str, Any]) -> bytes:
+def _check_file(name: str, *, handle: int, entry: Mapping[str, Any]) -> bytes:
     content = _read_file(name, handle=handle, size=int(entry["size"]))
     if sha256(content).hexdigest() != entry.get("sha256"):
         raise TamperedError(f"{name} was changed: its sha256 is not the manifest's. Export the model again.")
