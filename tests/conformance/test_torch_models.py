@@ -48,18 +48,14 @@ def make_panel() -> Panel:
     for number, length in enumerate((160, 160, 150, 12)):
         days = np.arange(160 - length, 160)
         promo = rng.integers(0, 2, length).astype(float)
-        sold = (
-            50.0 * (number + 1) + 10 * np.sin(2 * np.pi * days / 7) + 8 * promo + rng.normal(0, 0.5, length)
-        )
+        sold = 50.0 * (number + 1) + 10 * np.sin(2 * np.pi * days / 7) + 8 * promo + rng.normal(0, 0.5, length)
         sold[rng.random(length) < 0.03] = np.nan
         sold[-1] = 50.0
         tables.append(
             pl.DataFrame(
                 {
                     "shop": f"s{number}",
-                    "day": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 6, 8), eager=True)[
-                        160 - length :
-                    ],
+                    "day": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 6, 8), eager=True)[160 - length :],
                     "sold": sold,
                     "visits": rng.normal(0, 1, length),
                     "promo": promo,
@@ -91,9 +87,7 @@ def make_split() -> Split:
 
 @cache
 def learned(name: str) -> TorchFitted:
-    fitted = fit(
-        small_spec(name), panel=make_panel(), split=make_split(), task=TASK, view=make_view(), train=QUICK
-    )
+    fitted = fit(small_spec(name), panel=make_panel(), split=make_split(), task=TASK, view=make_view(), train=QUICK)
     assert isinstance(fitted, TorchFitted)
     return fitted
 
@@ -153,9 +147,7 @@ def test_the_gradient_reaches_every_parameter(name: str) -> None:
 def test_one_window_alone_gets_what_it_gets_in_a_batch(name: str) -> None:
     windows = scored_windows()
     whole = learned(name).predict(windows)
-    alone = np.concatenate(
-        [learned(name).predict(windows.subset(np.array([k]))) for k in range(len(windows))]
-    )
+    alone = np.concatenate([learned(name).predict(windows.subset(np.array([k]))) for k in range(len(windows))])
     np.testing.assert_allclose(alone, whole, rtol=1e-5)
 
 
@@ -317,9 +309,7 @@ def test_windows_of_another_view_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("features", [(2, 3, 2), (0, 0, 0)], ids=["all inputs", "target alone"])
-def test_the_onnx_graph_answers_the_same_for_any_batch(
-    name: str, features: tuple[int, ...], tmp_path: Path
-) -> None:
+def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, features: tuple[int, ...], tmp_path: Path) -> None:
     import onnxruntime
 
     past, known, static = features

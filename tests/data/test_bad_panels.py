@@ -25,9 +25,7 @@ HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 Columns = dict[str, list[Any]]
 
 
-def good(
-    *, length: int = DAYS, step: dt.timedelta = DAY, start: dt.datetime = dt.datetime(2024, 1, 1)
-) -> Columns:
+def good(*, length: int = DAYS, step: dt.timedelta = DAY, start: dt.datetime = dt.datetime(2024, 1, 1)) -> Columns:
     """Two series, a and b, with distinct values."""
     times = [start + step * i for i in range(length)]
     return {
@@ -38,9 +36,7 @@ def good(
 
 
 def change(columns: Columns, **changes: Callable[[list[Any]], list[Any]]) -> Columns:
-    return {
-        name: changes[name](list(values)) if name in changes else values for name, values in columns.items()
-    }
+    return {name: changes[name](list(values)) if name in changes else values for name, values in columns.items()}
 
 
 def put(row: int, value: Any) -> Callable[[list[Any]], list[Any]]:
@@ -101,9 +97,7 @@ CASES = {
         DataError,
         ("'b'", "no observed", "1 such"),
     ),
-    "a target of nulls only": Case(
-        change(good(), sold=lambda v: [None] * len(v)), DataError, ("no observed value",)
-    ),
+    "a target of nulls only": Case(change(good(), sold=lambda v: [None] * len(v)), DataError, ("no observed value",)),
     "inf": Case(
         change(good(), sold=put(45, float("inf"))),
         DataError,
@@ -116,16 +110,10 @@ CASES = {
         DataError,
         ("'a'", "2 different rows", "2024-01-05", "[14.0, 15.0]", "aggregate"),
     ),
-    "duplicates that agree": Case(
-        rows(good(), [*range(2 * DAYS), 7, 7]), repairs=("sorted rows", "dropped repeats")
-    ),
-    "no series column named": Case(
-        good(), DataError, ("2 different rows", "name the series column"), roles=ALONE
-    ),
+    "duplicates that agree": Case(rows(good(), [*range(2 * DAYS), 7, 7]), repairs=("sorted rows", "dropped repeats")),
+    "no series column named": Case(good(), DataError, ("2 different rows", "name the series column"), roles=ALONE),
     "shuffled": Case(rows(good(), SHUFFLED), repairs=("sorted rows",), values=good()["sold"]),
-    "reversed": Case(
-        rows(good(), list(range(2 * DAYS))[::-1]), repairs=("sorted rows",), values=good()["sold"]
-    ),
+    "reversed": Case(rows(good(), list(range(2 * DAYS))[::-1]), repairs=("sorted rows",), values=good()["sold"]),
     "series interleaved day by day": Case(
         rows(good(), [i + j for i in range(DAYS) for j in (0, DAYS)]), values=good()["sold"]
     ),
@@ -175,9 +163,7 @@ CASES = {
         ("2024-10-27 02:00", "different rows", "daylight saving", "time zone"),
         roles=ALONE,
     ),
-    "dates as text": Case(
-        change(good(), day=text("%Y-%m-%d")), repairs=("parsed times",), values=good()["sold"]
-    ),
+    "dates as text": Case(change(good(), day=text("%Y-%m-%d")), repairs=("parsed times",), values=good()["sold"]),
     "dates as day/month text": Case(change(good(), day=text("%d/%m/%Y")), repairs=("parsed times",)),
     "dates that may be day/month or month/day": Case(
         rows(change(good(), day=text("%d/%m/%Y")), [0, 1, 2, 3]),
@@ -197,9 +183,7 @@ CASES = {
     "dates with two-digit years": Case(
         change(good(), day=text("%y-%m-%d")), DataError, ("row 0", "two digits", "four digits")
     ),
-    "text that is no date": Case(
-        change(good(), day=lambda v: ["soon"] * len(v)), DataError, ("row 0", "'soon'")
-    ),
+    "text that is no date": Case(change(good(), day=lambda v: ["soon"] * len(v)), DataError, ("row 0", "'soon'")),
     "an empty date among text": Case(
         change(good(), day=lambda v: put(4, " ")(text("%Y-%m-%d")(v))), DataError, ("row 4", "'a'", "no time")
     ),
@@ -224,9 +208,7 @@ CASES = {
         ColumnError,
         ("'day'", "Float64", "datetimes"),
     ),
-    "times that are true or false": Case(
-        change(good(), day=lambda v: [True] * len(v)), ColumnError, ("Boolean",)
-    ),
+    "times that are true or false": Case(change(good(), day=lambda v: [True] * len(v)), ColumnError, ("Boolean",)),
     "one date of 1970": Case(
         change(good(), day=put(0, dt.datetime(1970, 1, 1))),
         FrequencyError,
@@ -253,9 +235,7 @@ CASES = {
         DataError,
         ("'sold out'", "'sold'", "row 2", "'a'", "not a number"),
     ),
-    "dates in the target": Case(
-        change(good(), sold=lambda v: good()["day"]), ColumnError, ("'sold'", "Datetime")
-    ),
+    "dates in the target": Case(change(good(), sold=lambda v: good()["day"]), ColumnError, ("'sold'", "Datetime")),
     "a constant target": Case(change(good(), sold=lambda v: [5.0] * len(v))),
     "a boolean target": Case(change(good(), sold=lambda v: [i % 2 == 0 for i in range(len(v))])),
     "a decimal target": Case(
@@ -268,18 +248,10 @@ CASES = {
         ("no column is called 'sales'", "There are: day, shop, sold"),
         roles={**ROLES, "target": "sales"},
     ),
-    "a near miss of a column": Case(
-        good(), ColumnError, ("Did you mean 'sold'",), roles={**ROLES, "target": "Sold"}
-    ),
-    "no time column": Case(
-        good(), ColumnError, ("no column is called 'date'",), roles={**ROLES, "time": "date"}
-    ),
-    "one column with two roles": Case(
-        good(), ColumnError, ("'sold' has two roles",), roles={**ROLES, "past": "sold"}
-    ),
-    "a null id": Case(
-        change(good(), shop=put(7, None)), DataError, ("row 7", "no series id", "'shop'", "drop")
-    ),
+    "a near miss of a column": Case(good(), ColumnError, ("Did you mean 'sold'",), roles={**ROLES, "target": "Sold"}),
+    "no time column": Case(good(), ColumnError, ("no column is called 'date'",), roles={**ROLES, "time": "date"}),
+    "one column with two roles": Case(good(), ColumnError, ("'sold' has two roles",), roles={**ROLES, "past": "sold"}),
+    "a null id": Case(change(good(), shop=put(7, None)), DataError, ("row 7", "no series id", "'shop'", "drop")),
     "an empty id": Case(change(good(), shop=put(7, " ")), DataError, ("row 7", "no series id")),
     "a null among integer ids": Case(
         change(good(), shop=lambda v: put(7, None)([1 if x == "a" else 2 for x in v])),
@@ -299,9 +271,7 @@ CASES = {
     ),
     "a frequency of zero days": Case(good(), FrequencyError, ("'0d'",), options={"frequency": "0d"}),
     "a negative frequency": Case(good(), FrequencyError, ("'-1d'",), options={"frequency": "-1d"}),
-    "a frequency that is a number": Case(
-        good(), FrequencyError, ("a name", "got 7"), options={"frequency": 7}
-    ),
+    "a frequency that is a number": Case(good(), FrequencyError, ("a name", "got 7"), options={"frequency": 7}),
     "a calendar that does not exist": Case(
         good(),
         ConfigError,

@@ -230,9 +230,7 @@ def test_naive_local_hours_are_told_by_the_nights_of_spring() -> None:
 
 
 def test_other_holes_are_not_taken_for_the_change_of_the_clock() -> None:
-    utc = hourly("Europe/Berlin").with_columns(
-        pl.col("day").dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    )
+    utc = hourly("Europe/Berlin").with_columns(pl.col("day").dt.convert_time_zone("UTC").dt.replace_time_zone(None))
     silent = utc.filter(pl.col("day").dt.date() != dt.date(2022, 3, 27))
     with pytest.warns(RepairWarning, match="filled gaps"):
         verdict = inspect(Panel.from_table(silent, time="day", target="y"))

@@ -55,9 +55,7 @@ def business_grids(draw: st.DrawFn) -> Frequency:
     return Frequency("business", 1, int(day.astype("datetime64[us]").astype(np.int64)))
 
 
-steps = st.builds(
-    lambda count, anchor: Frequency("step", count, anchor), st.integers(1, 9), st.integers(-99, 99)
-)
+steps = st.builds(lambda count, anchor: Frequency("step", count, anchor), st.integers(1, 9), st.integers(-99, 99))
 grids = st.one_of(fixed_grids(), month_grids(), business_grids(), steps)
 
 
@@ -166,9 +164,7 @@ def test_shuffling_rows_changes_nothing_and_is_announced(table: pl.DataFrame, se
 def test_rows_given_are_the_rows_of_the_panel_less_the_explicit_gaps(
     table: pl.DataFrame, seed: int, share: float
 ) -> None:
-    kept = table.filter(
-        pl.Series(np.random.default_rng(seed).random(len(table)) < share) | (pl.col("sold") == 1.0)
-    )
+    kept = table.filter(pl.Series(np.random.default_rng(seed).random(len(table)) < share) | (pl.col("sold") == 1.0))
     panel = build(kept)
     gaps = sum(r.rows for r in panel.repairs if r.kind == "filled gaps")
     assert len(panel.table) == len(kept) + gaps
@@ -189,8 +185,7 @@ def test_until_never_shows_anything_after_its_position(table: pl.DataFrame, cut:
     later = pl.col("day") > cutoff
     changed = build(
         table.with_columns(
-            pl.when(later).then(pl.lit(noise)).otherwise(pl.col(c)).alias(c)
-            for c in ("sold", "rain", "promo")
+            pl.when(later).then(pl.lit(noise)).otherwise(pl.col(c)).alias(c) for c in ("sold", "rain", "promo")
         )
     )
     if table.filter(~later)["sold"].null_count() == len(table.filter(~later)):
@@ -218,14 +213,10 @@ def _check_offsets(panel: Panel) -> None:
 
 @given(table=tables(), more=st.integers(0, 9))
 @settings(max_examples=60, deadline=None)
-def test_extend_keeps_what_was_there_and_leaves_room_after_the_last_observation(
-    table: pl.DataFrame, more: int
-) -> None:
+def test_extend_keeps_what_was_there_and_leaves_room_after_the_last_observation(table: pl.DataFrame, more: int) -> None:
     panel = build(table)
     longer = panel.extend(more)
-    assert longer.table.join(panel.table.select("shop", "day"), on=["shop", "day"], how="semi").equals(
-        panel.table
-    )
+    assert longer.table.join(panel.table.select("shop", "day"), on=["shop", "day"], how="semi").equals(panel.table)
     _check_offsets(longer)
     ends, last = longer.positions[longer.ends], longer.positions[longer.offsets[1:] - 1]
     np.testing.assert_array_equal(ends, panel.positions[panel.ends])
@@ -234,9 +225,7 @@ def test_extend_keeps_what_was_there_and_leaves_room_after_the_last_observation(
     new = longer.table.join(panel.table, on=["shop", "day"], how="anti")
     assert new.select(pl.all_horizontal(pl.col("sold", "rain", "promo").is_null()).all()).item()
     assert new["town"].null_count() == new["size"].null_count() == 0
-    expected = longer.frequency.positions(
-        longer.table["day"].cast(pl.Datetime("us")).dt.timestamp("us").to_numpy()
-    )
+    expected = longer.frequency.positions(longer.table["day"].cast(pl.Datetime("us")).dt.timestamp("us").to_numpy())
     np.testing.assert_array_equal(expected, longer.positions)
     assert longer.extend(more).table.equals(longer.table)
 
@@ -252,11 +241,7 @@ def test_the_three_kinds_of_table_give_one_panel_and_come_back_in_kind(table: pl
         np.testing.assert_array_equal(panel.positions, panels["polars"].positions)
         native = panel.to_native()
         assert type(native).__module__.partition(".")[0] == kind
-        back = (
-            native
-            if kind == "polars"
-            else (pl.from_pandas(native) if kind == "pandas" else pl.from_arrow(native))
-        )
+        back = native if kind == "polars" else (pl.from_pandas(native) if kind == "pandas" else pl.from_arrow(native))
         assert back.equals(panel.table), kind
 
 

@@ -33,9 +33,7 @@ def test_a_walk_moves_by_white_noise() -> None:
 def test_the_best_forecast_of_the_signal_has_the_best_error(step: int) -> None:
     panel = signal_panel(n_series=400, length=300, seed=2, driver=2.0, static=True)
     level, rows = blocks(panel, "level"), np.arange(300)
-    regular = (
-        level * (1 + 0.001 * rows) + np.sqrt(2) * np.sin(2 * np.pi * rows / 7) + 2.0 * blocks(panel, "driver")
-    )
+    regular = level * (1 + 0.001 * rows) + np.sqrt(2) * np.sin(2 * np.pi * rows / 7) + 2.0 * blocks(panel, "driver")
     rest = blocks(panel, "value") - regular
     error = rest[:, step:] - 0.8**step * rest[:, :-step]
     assert np.sqrt(np.mean(error**2)) == pytest.approx(best_error(step), rel=0.01)

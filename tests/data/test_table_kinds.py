@@ -34,9 +34,7 @@ def good() -> Columns:
 
 
 def change(columns: Columns, **changes: Callable[[list[Any]], list[Any]]) -> Columns:
-    return {
-        name: changes[name](list(values)) if name in changes else values for name, values in columns.items()
-    }
+    return {name: changes[name](list(values)) if name in changes else values for name, values in columns.items()}
 
 
 def text(form: str) -> Callable[[list[Any]], list[Any]]:
@@ -57,9 +55,7 @@ def test_mixed_zones_are_refused_with_their_rows() -> None:
 
 def test_times_with_and_without_a_zone_are_refused_with_their_rows() -> None:
     frame = pd.DataFrame(good())
-    frame["day"] = pd.Series(
-        [t.tz_localize("UTC") if i else t for i, t in enumerate(frame["day"])], dtype=object
-    )
+    frame["day"] = pd.Series([t.tz_localize("UTC") if i else t for i, t in enumerate(frame["day"])], dtype=object)
     with pytest.raises(DataError, match=r"mixes time zones \(None first at row 0, UTC first at row 1\)"):
         Panel.from_table(frame, **ROLES)
 
@@ -81,9 +77,7 @@ def test_text_with_several_offsets_is_one_moment_each() -> None:
 def test_pandas_columns_of_several_kinds_name_the_first_row_of_each(values: list[Any]) -> None:
     frame = pd.DataFrame(good())
     frame["sold"] = pd.Series(values * DAYS, dtype=object)
-    with pytest.raises(
-        DataError, match=r"'sold' mixes kinds of values \(\w+ first at row 0, \w+ first at row 1\)"
-    ):
+    with pytest.raises(DataError, match=r"'sold' mixes kinds of values \(\w+ first at row 0, \w+ first at row 1\)"):
         Panel.from_table(frame, **ROLES)
 
 
@@ -211,9 +205,7 @@ def test_every_regular_grid_is_found_and_goes_on_as_it_began(alias: str, start: 
 
 def test_the_last_trading_day_of_the_month_is_refused_with_its_remedy() -> None:
     frame = pd.DataFrame({"day": pd.date_range("2024", periods=24, freq="BME"), "sold": range(24)})
-    with pytest.raises(
-        FrequencyError, match=r"'sold' has a row at .*off the grid 1mo.*not the last trading day"
-    ):
+    with pytest.raises(FrequencyError, match=r"'sold' has a row at .*off the grid 1mo.*not the last trading day"):
         Panel.from_table(frame, **ALONE)
 
 

@@ -130,9 +130,7 @@ def test_no_windows_at_all_give_nan():
 def test_without_names_every_metric_that_can_be_had_is_scored():
     assert set(score(make(0))) == set(METRICS)
     bare = Scored([[1.0]], [[2.0]])
-    assert (
-        set(score(bare)) == set(find_available(bare)) == set(METRICS) - {"mase", "sql", "rmsse", "coverage"}
-    )
+    assert set(score(bare)) == set(find_available(bare)) == set(METRICS) - {"mase", "sql", "rmsse", "coverage"}
 
 
 @pytest.mark.parametrize(
@@ -198,9 +196,7 @@ def test_windows_without_actual_values_change_nothing(name):
     plain, padded = Scored(**parts, levels=LEVELS), Scored(**added, levels=LEVELS)
     assert score(padded, [name])[name] == pytest.approx(score(plain, [name])[name], rel=1e-12)
     assert count_cells(padded, [name]) == count_cells(plain, [name])
-    np.testing.assert_allclose(
-        score_by_step(padded, [name])[name], score_by_step(plain, [name])[name], rtol=1e-12
-    )
+    np.testing.assert_allclose(score_by_step(padded, [name])[name], score_by_step(plain, [name])[name], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -225,9 +221,7 @@ def test_each_series_is_the_score_of_that_series_alone(name):
 def test_full_steps_average_to_the_overall_score():
     scored = make(7, missing=0.0)
     for name in ("mae", "mse", "mape", "smape", "mase", "pinball", "crps", "sql", "coverage", "bias"):
-        assert score_by_step(scored, [name])[name].mean() == pytest.approx(
-            score(scored, [name])[name], rel=1e-12
-        )
+        assert score_by_step(scored, [name])[name].mean() == pytest.approx(score(scored, [name])[name], rel=1e-12)
 
 
 def test_a_score_by_series_needs_the_series():
@@ -288,9 +282,7 @@ def test_owa_of_naive2_itself_is_1():
 @pytest.mark.parametrize("name", METRICS)
 def test_a_perfect_forecast_is_at_least_as_good_as_any_by_every_metric(name):
     parts = make_parts(10, missing=0.0)
-    perfect = Scored(
-        **(parts | {"forecast": np.repeat(parts["actual"][:, :, np.newaxis], 5, axis=2)}), levels=LEVELS
-    )
+    perfect = Scored(**(parts | {"forecast": np.repeat(parts["actual"][:, :, np.newaxis], 5, axis=2)}), levels=LEVELS)
     poor = Scored(**(parts | {"forecast": parts["forecast"] + 10.0}), levels=LEVELS)
     badness = [METRICS[name].badness(score(s, [name])[name], scored=s) for s in (perfect, poor)]
     assert badness[0] < badness[1]

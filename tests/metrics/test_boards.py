@@ -22,9 +22,7 @@ def test_seasonal_naive_on_m4_hourly_has_the_published_smape_mase_and_owa():
     past = [row[~np.isnan(row)] for row in train]
     offsets = np.concatenate(([0], np.cumsum([row.size for row in past])))
     scale = seasonal_scale(np.concatenate(past), offsets=offsets, season=24)
-    got = score(
-        Scored(actual, np.array([np.tile(row[-24:], 2) for row in past]), scale=scale), ["smape", "mase"]
-    )
+    got = score(Scored(actual, np.array([np.tile(row[-24:], 2) for row in past]), scale=scale), ["smape", "mase"])
     assert (round(100 * got["smape"], 3), round(got["mase"], 3)) == (13.912, 1.193)
     assert round(owa(100 * got["smape"], got["mase"], smape_naive2=18.383, mase_naive2=2.395), 4) == 0.6275
 

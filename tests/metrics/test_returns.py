@@ -119,9 +119,7 @@ def test_a_flat_period_is_not_a_hit() -> None:
 def test_annualisation_scales_with_the_root_of_the_periods() -> None:
     returns = [0.01, -0.02, 0.03, 0.01]
     for ratio in (sharpe, sortino, volatility):
-        assert ratio(returns, periods_per_year=48) == pytest.approx(
-            2 * ratio(returns, periods_per_year=12), rel=1e-12
-        )
+        assert ratio(returns, periods_per_year=48) == pytest.approx(2 * ratio(returns, periods_per_year=12), rel=1e-12)
 
 
 def test_every_listed_metric_has_a_unit_a_direction_and_a_live_formula() -> None:

@@ -40,8 +40,7 @@ def test_a_windows_scale_is_that_of_its_own_past(season, seed):
     series = generator.integers(0, 2, size=8)
     ends = offsets[series] + generator.integers(0, 13, size=8)
     expected = [
-        by_loop(values[offsets[s] : e], season=season, squared=False)
-        for s, e in zip(series, ends, strict=True)
+        by_loop(values[offsets[s] : e], season=season, squared=False) for s, e in zip(series, ends, strict=True)
     ]
     got = past_scale(values, offsets=offsets, season=season, series=series, ends=ends)
     np.testing.assert_allclose(got, expected, rtol=1e-12)

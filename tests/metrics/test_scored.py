@@ -27,9 +27,7 @@ def test_a_positive_error_means_a_forecast_that_is_too_high():
 
 
 def test_float32_and_integers_become_float64():
-    scored = Scored(
-        np.array([[1, 2]]), np.array([[1, 2]], dtype=np.float32), series=np.array([3], dtype=np.int32)
-    )
+    scored = Scored(np.array([[1, 2]]), np.array([[1, 2]], dtype=np.float32), series=np.array([3], dtype=np.int32))
     assert (scored.actual.dtype, scored.forecast.dtype) == (np.float64, np.float64)
     assert scored.series is not None
     assert scored.series.dtype == np.int64

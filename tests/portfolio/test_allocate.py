@@ -44,15 +44,11 @@ def hrp_by_the_paper(returns: Floats) -> Floats:
     covariance, correlation = np.cov(returns.T), np.corrcoef(returns.T)
     distance = np.sqrt(np.clip((1 - correlation) / 2, 0, None))
     size = len(covariance)
-    apart = [
-        [float(np.sqrt(((distance[i] - distance[j]) ** 2).sum())) for j in range(size)] for i in range(size)
-    ]
+    apart = [[float(np.sqrt(((distance[i] - distance[j]) ** 2).sum())) for j in range(size)] for i in range(size)]
     clusters: dict[int, list[int]] = {i: [i] for i in range(size)}
     for new in range(size, 2 * size - 1):
         pairs = [(a, b) for a in clusters for b in clusters if a < b]
-        a, b = min(
-            pairs, key=lambda pair: min(apart[i][j] for i in clusters[pair[0]] for j in clusters[pair[1]])
-        )
+        a, b = min(pairs, key=lambda pair: min(apart[i][j] for i in clusters[pair[0]] for j in clusters[pair[1]]))
         clusters[new] = clusters.pop(a) + clusters.pop(b)
     weights = np.ones(size)
 
@@ -116,9 +112,7 @@ def test_the_scale_of_returns_does_not_move_hrp(seed: int, scale: float) -> None
     returns = draw_returns(seed)
     returns -= 0.5 * np.abs(returns).max()  # negative throughout, or scaled returns might pass for prices
     straight = hrp_weights(returns, assets=name_assets(7)).values
-    np.testing.assert_allclose(
-        hrp_weights(returns * scale, assets=name_assets(7)).values, straight, rtol=1e-7
-    )
+    np.testing.assert_allclose(hrp_weights(returns * scale, assets=name_assets(7)).values, straight, rtol=1e-7)
 
 
 def test_one_asset_gets_everything() -> None:

@@ -27,9 +27,7 @@ def count_days(rows: int) -> NDArray[np.datetime64]:
     return np.datetime64("2020-01-01") + np.arange(rows)
 
 
-def draw_market(
-    seed: int, *, rows: int = 40, assets: int = 4, full: bool = True
-) -> tuple[Floats, Floats, Floats]:
+def draw_market(seed: int, *, rows: int = 40, assets: int = 4, full: bool = True) -> tuple[Floats, Floats, Floats]:
     """Target weights with rows of NaN between, closes and opens [T, A]."""
     rng = np.random.default_rng(seed)
     closes = rng.uniform(1, 500, assets) * np.exp(np.cumsum(rng.normal(0, 0.03, (rows, assets)), axis=0))
@@ -47,14 +45,10 @@ def draw_market(
 def run(targets: Floats, closes: Floats, **options: Any) -> Ledger:
     rows, assets = closes.shape
     usual: dict[str, Any] = {"costs": Costs(fee_bps=10, half_spread_bps=5), "initial_cash": 1000.0}
-    return backtest_weights(
-        targets, closes, times=count_days(rows), assets=name_assets(assets), **{**usual, **options}
-    )
+    return backtest_weights(targets, closes, times=count_days(rows), assets=name_assets(assets), **{**usual, **options})
 
 
-def keep_books(
-    targets: Floats, closes: Floats, fills: Floats, rate: float
-) -> list[tuple[float, float, list[float]]]:
+def keep_books(targets: Floats, closes: Floats, fills: Floats, rate: float) -> list[tuple[float, float, list[float]]]:
     """Cash, cost and units after each bar, kept by hand; the cost of a fill is found by halving an "
     "interval."""
     cash, units, books = 1000.0, [0.0] * closes.shape[1], []
@@ -66,9 +60,7 @@ def keep_books(
             low, high = 0.0, worth
             for _ in range(200):
                 cost = (low + high) / 2
-                moved = sum(
-                    abs(w * (worth - cost) - u * p) for w, u, p in zip(want, units, price, strict=True)
-                )
+                moved = sum(abs(w * (worth - cost) - u * p) for w, u, p in zip(want, units, price, strict=True))
                 low, high = (cost, high) if rate * moved > cost else (low, cost)
             units = [w * (worth - cost) / p for w, p in zip(want, price, strict=True)]
             cash = worth - cost - sum(u * p for u, p in zip(units, price, strict=True))
@@ -199,9 +191,7 @@ def test_an_asset_may_lose_its_price_after_the_bar_that_sells_it() -> None:
     targets[0], targets[1] = [1.0, 0.0], [0.0, 1.0]
     assert run(targets, closes, costs=FREE).equity.tolist() == [1000.0] * 5
     closes[2, 0] = np.nan
-    with pytest.raises(
-        ValueError, match=r"'asset 1' has no price at 2020-01-03, where it is held or targeted"
-    ):
+    with pytest.raises(ValueError, match=r"'asset 1' has no price at 2020-01-03, where it is held or targeted"):
         run(targets, closes)
 
 

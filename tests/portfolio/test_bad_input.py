@@ -86,9 +86,7 @@ def test_bad_dates_are_refused_by_rules_and_backtest(case: str) -> None:
 
 def test_a_time_of_day_is_shown_where_there_is_one() -> None:
     hours = np.datetime64("2020-01-01T07", "ns") + np.array([0, 2, 1, 3, 4, 5]) * np.timedelta64(1, "h")
-    with pytest.raises(
-        AllocationError, match=r"2020-01-01T08:00:00 \(row 2\) comes after 2020-01-01T09:00:00"
-    ):
+    with pytest.raises(AllocationError, match=r"2020-01-01T08:00:00 \(row 2\) comes after 2020-01-01T09:00:00"):
         RULES.load("hrp")(good_returns(), assets=NAMES, times=hours)
 
 

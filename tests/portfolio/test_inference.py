@@ -26,15 +26,11 @@ def test_the_deflated_sharpe_ratio_of_the_paper_comes_out() -> None:
     after_100 = deflated_sharpe(PAPER, trials=100, trial_variance=VARIANCE)
     assert after_100.hurdle == pytest.approx(0.1132, abs=5e-5)
     assert after_100.probability == pytest.approx(0.9004, abs=5e-5)
-    assert deflated_sharpe(PAPER, trials=46, trial_variance=VARIANCE).probability == pytest.approx(
-        0.9505, abs=5e-5
-    )
+    assert deflated_sharpe(PAPER, trials=46, trial_variance=VARIANCE).probability == pytest.approx(0.9505, abs=5e-5)
 
 
 def test_one_trial_is_the_probabilistic_sharpe_ratio() -> None:
-    assert deflated_sharpe(PAPER, trials=1, trial_variance=VARIANCE).probability == probabilistic_sharpe(
-        PAPER
-    )
+    assert deflated_sharpe(PAPER, trials=1, trial_variance=VARIANCE).probability == probabilistic_sharpe(PAPER)
 
 
 def test_more_trials_and_more_variance_raise_the_hurdle() -> None:

@@ -42,9 +42,7 @@ def decide_and_trade(prices: Floats, *, rule: str = "hrp") -> tuple[Targets, Led
     view = View(expected=means, uncertainty=np.full_like(means, 0.02), skill=0.2)
     targets = walk_weights(returns, times=days[1:], rule=rule, view=view, **SCHEDULE)
     costs = Costs(fee_bps=5, half_spread_bps=5)
-    ledger = backtest_weights(
-        targets.values, prices, times=days, assets=NAMES, decided=targets.times, costs=costs
-    )
+    ledger = backtest_weights(targets.values, prices, times=days, assets=NAMES, decided=targets.times, costs=costs)
     return targets, ledger
 
 
@@ -121,10 +119,7 @@ def test_a_view_without_skill_leaves_every_bit() -> None:
     returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
     view = View(expected=returns, uncertainty=np.full_like(returns, 0.02), skill=0.0)
     plain = walk_weights(returns, times=DAYS[1:], **SCHEDULE)
-    assert (
-        walk_weights(returns, times=DAYS[1:], view=view, **SCHEDULE).values.tobytes()
-        == plain.values.tobytes()
-    )
+    assert walk_weights(returns, times=DAYS[1:], view=view, **SCHEDULE).values.tobytes() == plain.values.tobytes()
 
 
 def test_a_rule_may_be_a_function_of_the_user() -> None:

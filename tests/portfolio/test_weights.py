@@ -48,9 +48,7 @@ def test_weights_keep_their_own_copy_and_are_read_only() -> None:
 
 
 @given(NUMBERS, SPREADS)
-def test_a_forecast_without_skill_leaves_every_bit_of_the_base(
-    expected: list[float], spread: list[float]
-) -> None:
+def test_a_forecast_without_skill_leaves_every_bit_of_the_base(expected: list[float], spread: list[float]) -> None:
     tilted = tilt_by_forecast(BASE, expected=expected, uncertainty=spread, skill=0.0)
     assert tilted.values.tobytes() == BASE.values.tobytes()
     assert tilted.method == BASE.method
@@ -86,9 +84,7 @@ def test_every_option_of_the_tilt_moves_the_weights() -> None:
     usual = tilt_by_forecast(BASE, **wide).values
     assert not np.allclose(tilt_by_forecast(BASE, **wide, strength=0.1).values, usual)
     assert not np.allclose(tilt_by_forecast(BASE, **wide, max_multiple=1.2).values, usual)
-    assert not np.allclose(
-        tilt_by_forecast(BASE, **{**wide, "uncertainty": [0.1, 0.1, 0.1, 9.0]}).values, usual
-    )
+    assert not np.allclose(tilt_by_forecast(BASE, **{**wide, "uncertainty": [0.1, 0.1, 0.1, 9.0]}).values, usual)
 
 
 def test_a_forecast_that_rates_all_alike_leaves_the_base() -> None:

@@ -118,11 +118,7 @@ def _narrow_decimals(table: Any) -> Any:
 
 def _doubled(data: Any) -> str | None:
     """A column name that stands more than once in a pandas or Arrow table."""
-    names = (
-        getattr(data, "column_names", None)
-        if hasattr(data, "column_names")
-        else getattr(data, "columns", None)
-    )
+    names = getattr(data, "column_names", None) if hasattr(data, "column_names") else getattr(data, "columns", None)
     counts = Counter(str(name) for name in ([] if names is None else names))
     return next((name for name, count in counts.items() if count > 1), None)
 
@@ -135,16 +131,13 @@ def _pandas_to_polars(frame: Any) -> pl.DataFrame:
     """A pandas table by column; a named index, or one of dates (as `index`), becomes a column."""
     if frame.columns.nlevels > 1:
         raise ColumnError(
-            f"the column names have {frame.columns.nlevels} levels, such as {frame.columns[0]!r}. Flatten "
-            "them to one."
+            f"the column names have {frame.columns.nlevels} levels, such as {frame.columns[0]!r}. Flatten them to one."
         )
     dated = type(frame.index).__name__ in ("DatetimeIndex", "PeriodIndex")
     if dated or any(name is not None for name in frame.index.names):
         clash = [name for name in frame.index.names if name in frame.columns]
         if clash:
-            raise ColumnError(
-                f"'{clash[0]}' names both a column and an index level. Rename or drop one of them."
-            )
+            raise ColumnError(f"'{clash[0]}' names both a column and an index level. Rename or drop one of them.")
         frame = frame.reset_index()
     return pl.DataFrame({str(name): _pandas_column(name, frame[name]) for name in frame.columns})
 
@@ -162,9 +155,7 @@ def _pandas_column(name: Any, values: Any) -> pl.Series:
             return _zoned_column(values)
         return pl.Series(pl.from_pandas(values.reset_index(drop=True), nan_to_null=False))
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError, NotImplementedError) as error:
-        raise DataError(
-            f"column '{name}' holds {kind}, which can't be read: {str(error).splitlines()[0]}"
-        ) from error
+        raise DataError(f"column '{name}' holds {kind}, which can't be read: {str(error).splitlines()[0]}") from error
 
 
 def _zoned_column(values: Any) -> pl.Series:

@@ -24,9 +24,7 @@ def list_sessions(calendar: str) -> npt.NDArray[np.datetime64]:
     if calendar not in names:
         raise UnknownNameError(explain_unknown("calendar", calendar, names))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # the package's own calls of pandas, not the user's
+        warnings.simplefilter("ignore", DeprecationWarning)  # the package's own calls of pandas, not the user's
         kind = type(package.get_calendar(calendar))
         start = max(np.datetime64(FIRST), _bound(kind.bound_min(), FIRST))
         end = min(np.datetime64(LAST), _bound(kind.bound_max(), LAST))

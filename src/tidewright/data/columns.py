@@ -9,9 +9,7 @@ from tidewright.data.panel import Repair, Roles
 from tidewright.data.times import Announce
 from tidewright.errors import ColumnError, DataError
 
-LARGEST = (
-    1e30  # nets compute in float32, whose largest number is 3.4e38: beyond this nothing is left to scale
-)
+LARGEST = 1e30  # nets compute in float32, whose largest number is 3.4e38: beyond this nothing is left to scale
 _ABSENT = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "<NA>")
 
 
@@ -26,8 +24,7 @@ def check_roles(table: pl.DataFrame, *, roles: Roles) -> None:
             raise ColumnError(explain_unknown("column", name, table.columns) + _hint_separator(table))
         if roles.columns.count(name) > 1:
             raise ColumnError(
-                f"column '{name}' has two roles. Give each column one of series, time, target, past, "
-                "known, static."
+                f"column '{name}' has two roles. Give each column one of series, time, target, past, known, static."
             )
     if table.is_empty():
         raise DataError("the table has no rows. Bring at least one series with a few observations.")
@@ -47,15 +44,12 @@ def clean_ids(table: pl.DataFrame, *, roles: Roles) -> pl.Series:
     if empty.any():
         row = int(empty.arg_true()[0])
         raise DataError(
-            f"row {row} has no series id in column '{name}' ({empty.sum()} rows in all). Fill it or drop "
-            "those rows."
+            f"row {row} has no series id in column '{name}' ({empty.sum()} rows in all). Fill it or drop those rows."
         )
     if ids.dtype.is_float() and bool((ids % 1 == 0).all()):
         return ids.cast(pl.Int64)
     if ids.dtype.is_float() or ids.dtype.is_nested() or ids.dtype in (pl.Object, pl.Binary):
-        raise ColumnError(
-            f"the series column '{name}' holds {ids.dtype}. Ids are text or whole numbers: cast it."
-        )
+        raise ColumnError(f"the series column '{name}' holds {ids.dtype}. Ids are text or whole numbers: cast it.")
     return ids
 
 
@@ -86,9 +80,7 @@ def clean_static(table: pl.DataFrame, name: str, *, roles: Roles, announce: Anno
     if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
         return clean_number(table, name, roles=roles, announce=announce)
     if values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary):
-        raise ColumnError(
-            f"static column '{name}' holds {values.dtype}; text or numbers are needed for its role."
-        )
+        raise ColumnError(f"static column '{name}' holds {values.dtype}; text or numbers are needed for its role.")
     return values.cast(pl.String)
 
 
@@ -100,9 +92,7 @@ def _parse_numbers(table: pl.DataFrame, name: str, roles: Roles, announce: Annou
     bad = numbers.is_null() & values.is_not_null() & ~absent
     if bad.any():
         row = int(bad.arg_true()[0])
-        comma = (
-            " Write 1234.5, without thousands separators or a decimal comma." if "," in values[row] else ""
-        )
+        comma = " Write 1234.5, without thousands separators or a decimal comma." if "," in values[row] else ""
         raise DataError(
             f"'{values[row]}' in column '{name}' at row {row}{_of_series(table, roles, row)} is not a number "
             f"({bad.sum()} such rows). Numbers are needed here; leave a missing value empty.{comma}"
@@ -122,8 +112,4 @@ def _of_series(table: pl.DataFrame, roles: Roles, row: int) -> str:
 def _hint_separator(table: pl.DataFrame) -> str:
     """What to do when a whole line was read as one column."""
     first = table.columns[0] if table.width == 1 else ""
-    return (
-        f" The table has one column, '{first}': save it with commas between its columns."
-        if ";" in first
-        else ""
-    )
+    return f" The table has one column, '{first}': save it with commas between its columns." if ";" in first else ""

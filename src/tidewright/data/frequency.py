@@ -57,9 +57,7 @@ class Frequency:
         if self.unit == "business":
             return "1b"
         scales = _MONTHS if self.unit == "month" else _FIXED
-        letter, scale = max(
-            ((n, s) for n, s in scales.items() if self.count % s == 0), key=lambda pair: pair[1]
-        )
+        letter, scale = max(((n, s) for n, s in scales.items() if self.count % s == 0), key=lambda pair: pair[1])
         return f"{self.count // scale}{letter}"
 
     @property
@@ -132,9 +130,7 @@ class Frequency:
             return _micros(np.busday_offset(start, positions))
         sessions = _sessions(str(self.calendar))
         if positions.size and (positions.max() >= len(sessions) or positions.min() < 0):
-            raise FrequencyError(
-                f"calendar {self.calendar} is known from {sessions[0]} to {sessions[-1]} only."
-            )
+            raise FrequencyError(f"calendar {self.calendar} is known from {sessions[0]} to {sessions[-1]} only.")
         return _micros(sessions[positions])
 
     def _month_times(self, positions: Ints) -> Ints:
@@ -161,9 +157,7 @@ def parse_frequency(text: str) -> tuple[Unit, int]:
     name = _ALIASES.get(name, name)
     count = int(match[1] or 1) if match else 0
     if count < 1 or name not in (*_FIXED, *_MONTHS, "b", "step"):
-        raise FrequencyError(
-            explain_unknown("frequency", text, _NAMES) + " A count may stand before it: 15m."
-        )
+        raise FrequencyError(explain_unknown("frequency", text, _NAMES) + " A count may stand before it: 15m.")
     if name in _FIXED:
         return "fixed", count * _FIXED[name]
     if name in _MONTHS:

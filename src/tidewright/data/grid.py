@@ -13,9 +13,7 @@ from tidewright.data.frequency import DAY, Frequency, Ints, format_time, parse_f
 from tidewright.errors import FrequencyError
 
 Codes = npt.NDArray[np.int32]
-MOST_GAPS = (
-    20  # a grid with more than this many times the rows that were given points at a wrong time, not at gaps
-)
+MOST_GAPS = 20  # a grid with more than this many times the rows that were given points at a wrong time, not at gaps
 _LONG_RUN = 5  # so many equal gaps one after the other are a spacing, not holes
 _EPOCH_JUMP = 5 * 365 * DAY
 # the days that months, quarters, half-years and years have, and their number of months
@@ -124,9 +122,7 @@ def _check_one_spacing(gaps: Ints, kinds: Ints, codes: Codes, *, names: Sequence
     """Every series that has a usual gap has the same one, and most gaps of the panel are that long."""
     base = _commonest(kinds)
     counts = pl.DataFrame({"code": codes, "kind": kinds}).group_by("code", "kind").len()
-    counts = counts.with_columns(all=pl.col("len").sum().over("code")).sort(
-        "code", "len", descending=[False, True]
-    )
+    counts = counts.with_columns(all=pl.col("len").sum().over("code")).sort("code", "len", descending=[False, True])
     usual = counts.filter((pl.col("len") >= 4) & (pl.col("len") >= 0.8 * pl.col("all")))
     other = usual.filter(pl.col("kind") != base)
     if len(other):
@@ -157,9 +153,7 @@ def _check_runs(
     of_series = np.bincount(codes)[codes[starts]]
     odd = (kinds[starts] != _commonest(kinds)) & (lengths >= _LONG_RUN) & (lengths >= 0.05 * of_series)
     changing = np.unique(codes[starts][odd]).size
-    if (
-        changing > 0.05 * np.unique(codes).size
-    ):  # in a few sparse series of many, equal gaps are holes after all
+    if changing > 0.05 * np.unique(codes).size:  # in a few sparse series of many, equal gaps are holes after all
         row = int(starts[np.flatnonzero(odd)[0]])
         at = times[row] - gaps[row]
         raise FrequencyError(
@@ -205,9 +199,7 @@ def _check_fit(frequency: Frequency, times: Ints, codes: Codes, names: Sequence[
     return positions
 
 
-def _check_spread(
-    frequency: Frequency, positions: Ints, times: Ints, codes: Codes, names: Sequence[Any]
-) -> None:
+def _check_spread(frequency: Frequency, positions: Ints, times: Ints, codes: Codes, names: Sequence[Any]) -> None:
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     given = np.diff(np.append(starts, len(codes)))
     rows = np.maximum.reduceat(positions, starts) - np.minimum.reduceat(positions, starts) + 1
@@ -260,9 +252,7 @@ def _remedy(frequency: Frequency, times: Ints, codes: Codes) -> str:
             "If these are local times with daylight saving, give them with their time zone; else check the "
             "times, or give the frequency that they have."
         )
-    return _REMEDIES.get(
-        frequency.unit, "Bring all series to the same days, or give the frequency that they have."
-    )
+    return _REMEDIES.get(frequency.unit, "Bring all series to the same days, or give the frequency that they have.")
 
 
 def _day(times: Ints) -> int:

@@ -162,9 +162,7 @@ class Panel:
     def rows_of(self, series: Any) -> slice:
         """The flat rows of one series, by its name."""
         if series not in self._numbers:
-            raise DataError(
-                f"there is no series {series!r}. The first ones are: {list(self.series_ids[:5])}."
-            )
+            raise DataError(f"there is no series {series!r}. The first ones are: {list(self.series_ids[:5])}.")
         number = self._numbers[series]
         return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
 

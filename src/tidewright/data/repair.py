@@ -70,9 +70,7 @@ def fill_gaps(
     first, last = positions[starts], positions[np.append(starts[1:], len(codes)) - 1]
     lengths = last - first + 1
     full_codes = np.repeat(np.arange(len(starts)), lengths)
-    full = (
-        np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[full_codes]
-    )
+    full = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[full_codes]
     static = spread_static(table, roles=roles, codes=codes, announce=announce)
     if len(full) > len(table):
         left = pl.DataFrame({_CODE: full_codes.astype(np.int32), _POSITION: full})
@@ -92,8 +90,7 @@ def _tell_gaps(absent: npt.NDArray[np.bool_], full: Ints, ids: pl.Series, grid: 
     return Repair(
         "filled gaps",
         count,
-        f"{count} missing times were made explicit with empty values, the first in series {ids[gap]!r} at "
-        f"{at}",
+        f"{count} missing times were made explicit with empty values, the first in series {ids[gap]!r} at {at}",
     )
 
 
@@ -114,8 +111,6 @@ def spread_static(table: pl.DataFrame, *, roles: Roles, codes: Any, announce: An
             )
         blank = int((table[name].is_null() & spread.is_not_null()).sum())
         if blank:
-            announce(
-                Repair("filled static", blank, f"{blank} empty values of '{name}' took their series' value")
-            )
+            announce(Repair("filled static", blank, f"{blank} empty values of '{name}' took their series' value"))
         found = found.with_columns(first[name])
     return found

@@ -106,9 +106,7 @@ def _find_ragged(view: View) -> list[Finding]:
     if early.size:
         worst = int(early[np.argmin(ends[early])])
         at = view.time(int(view.last[worst]))
-        message = (
-            f"{early.size} of {len(ends)} series end before {view.panel.time_at(last)}; the first to end is "
-        )
+        message = f"{early.size} of {len(ends)} series end before {view.panel.time_at(last)}; the first to end is "
         message += f"{view.name(worst)!r} at {at}."
         remedy = "Each is forecast from its own end; drop the ones that are over."
         found.append(Finding("warning", "ends_early", message, view.name(worst), at, int(early.size), remedy))
@@ -136,16 +134,10 @@ def _find_epoch(view: View) -> list[Finding]:
         message = f"all times lie in January 1970 ({view.time(0)} to {view.time(len(times) - 1)})."
         remedy = "Epoch numbers were read in a wrong unit (seconds as nanoseconds?): convert them again."
         return [Finding("error", "epoch_times", message, view.name(0), view.time(0), len(times), remedy)]
-    zero = np.flatnonzero(
-        (times >= 0) & (times < DAY) & (panel.positions == panel.positions[view.first][panel.codes])
-    )
+    zero = np.flatnonzero((times >= 0) & (times < DAY) & (panel.positions == panel.positions[view.first][panel.codes]))
     alone = zero[np.isin(zero, view.first)]
     following = np.array([_next_observed(view, int(row)) for row in alone[:100]])
-    far = (
-        alone[:100][(following > 0) & (times[following] - times[alone[:100]] > _YEAR)]
-        if alone.size
-        else alone
-    )
+    far = alone[:100][(following > 0) & (times[following] - times[alone[:100]] > _YEAR)] if alone.size else alone
     if not far.size:
         return []
     row = int(far[0])

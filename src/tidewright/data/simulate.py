@@ -111,9 +111,7 @@ def _check_size(n_series: int, length: int) -> None:
         raise ConfigError(f"a panel needs 1 series or more of 2 rows or more; got {n_series} of {length}.")
 
 
-def _to_panel(
-    columns: dict[str, Floats], *, frequency: str, known: tuple[str, ...], static: tuple[str, ...]
-) -> Panel:
+def _to_panel(columns: dict[str, Floats], *, frequency: str, known: tuple[str, ...], static: tuple[str, ...]) -> Panel:
     n_series, length = columns[TARGET].shape
     unit, count = parse_frequency(frequency)
     moments = pl.Series(Frequency(unit, count, START if unit != "step" else 0).times(np.arange(length)))

@@ -71,9 +71,7 @@ def _find_constant(view: View) -> list[Finding]:
     message += f"({view.values[view.starts[code]]:g})."
     severity: Any = "error" if flat.size == len(spread) else "warning"
     remedy = "Nothing can be learnt from them: drop them, or check how the table was made."
-    return [
-        Finding(severity, "constant_series", message, view.name(code), rows=int(flat.size), remedy=remedy)
-    ]
+    return [Finding(severity, "constant_series", message, view.name(code), rows=int(flat.size), remedy=remedy)]
 
 
 def _find_doubled(view: View) -> list[Finding]:
@@ -84,11 +82,7 @@ def _find_doubled(view: View) -> list[Finding]:
     twin = sums.with_columns(first=pl.col("code").min().over("key", "n")).filter(
         (pl.col("code") != pl.col("first")) & (pl.col("n") >= 5)
     )
-    same = [
-        (int(a), int(b))
-        for a, b in zip(twin["first"], twin["code"], strict=True)
-        if _equal(view, int(a), int(b))
-    ]
+    same = [(int(a), int(b)) for a, b in zip(twin["first"], twin["code"], strict=True) if _equal(view, int(a), int(b))]
     if not same:
         return []
     a, b = (view.name(code) for code in same[0])
@@ -124,9 +118,7 @@ def _find_stale(view: View) -> list[Finding]:
     message = f"a series stands still far longer than usual ({len(stale)} such series): {length} equal values "
     message += f"({value:g}) begin in {_place(view, row)}."
     zero = bool((view.values[stale["begin"].to_numpy()] == 0).all())
-    remedy = (
-        "If the feed had stopped, leave those values empty." if not zero else "If these are closures, say so."
-    )
+    remedy = "If the feed had stopped, leave those values empty." if not zero else "If these are closures, say so."
     severity = "info" if zero else "warning"
     return [_at(view, severity, "stale_values", message, row, int(stale["length"].sum()), remedy)]
 
@@ -164,13 +156,9 @@ def _find_spikes(view: View) -> list[Finding]:
         return []
     top = int(spikes[np.argmax(out[spikes] / scale[spikes])])
     row = int(view.rows[top])
-    message = (
-        f"{spikes.size} values are spikes, over {SPIKE:g} times their series' usual step away from both "
-    )
+    message = f"{spikes.size} values are spikes, over {SPIKE:g} times their series' usual step away from both "
     message += f"neighbours; the largest ({view.values[top]:g}) is in {_place(view, row)}."
-    remedy = (
-        "If they are errors, leave them empty; if they are real (promotions, holidays), give a known column."
-    )
+    remedy = "If they are errors, leave them empty; if they are real (promotions, holidays), give a known column."
     return [_at(view, "info", "spikes", message, row, spikes.size, remedy)]
 
 

@@ -23,9 +23,7 @@ _QUARTER = r"^(\d{4})[- ]?[Qq]([1-4])$"
 _EARLIEST, _LATEST = -59_011_459_200_000_000, 32_503_680_000_000_000  # the years 100 and 3000
 
 
-def read_times(
-    table: pl.DataFrame, *, roles: Roles, announce: Announce
-) -> tuple[pl.Series, pl.DataType, bool]:
+def read_times(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> tuple[pl.Series, pl.DataType, bool]:
     """The times as int64, the type to give them back in, and whether they are wall times of their zone.
 
     Wall times (the same clock time in every row, such as midnight) keep daily and longer grids whole over
@@ -40,13 +38,10 @@ def read_times(
         return _check_steps(times, name), pl.Int64(), False
     if not isinstance(times.dtype, (pl.Date, pl.Datetime)):
         raise ColumnError(
-            f"the time column '{name}' holds {times.dtype}. Times are dates, datetimes, or whole step "
-            "numbers."
+            f"the time column '{name}' holds {times.dtype}. Times are dates, datetimes, or whole step numbers."
         )
     if isinstance(times.dtype, pl.Datetime) and times.dtype.time_unit == "ns" and _too_fine(times):
-        raise DataError(
-            f"the times in '{name}' are finer than a microsecond. Give them as whole step numbers."
-        )
+        raise DataError(f"the times in '{name}' are finer than a microsecond. Give them as whole step numbers.")
     local = isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None
     wall = (times.dt.replace_time_zone(None) if local else times).cast(pl.Datetime("us")).dt.timestamp("us")
     local = local and (wall % DAY).n_unique() == 1

@@ -89,9 +89,7 @@ def count_cells(scored: Scored, metrics: Sequence[str] | None = None) -> dict[st
     >>> count_cells(Scored([[0.0, 20.0, float("nan")]], [[1.0, 24.0, 1.0]]), ["mae", "mape"])
     {'mae': 2, 'mape': 1}
     """
-    return {
-        metric.name: int(metric.cells(scored).counted.sum()) for metric in _choose(metrics, scored=scored)
-    }
+    return {metric.name: int(metric.cells(scored).counted.sum()) for metric in _choose(metrics, scored=scored)}
 
 
 def loss_by_window(scored: Scored, metric: str) -> Floats:
@@ -141,9 +139,7 @@ def owa(smape: float, mase: float, *, smape_naive2: float, mase_naive2: float) -
     0.6275
     """
     if not (smape_naive2 > 0 and mase_naive2 > 0):
-        raise ConfigError(
-            f"Naive2's scores must be positive, got sMAPE {smape_naive2} and MASE {mase_naive2}."
-        )
+        raise ConfigError(f"Naive2's scores must be positive, got sMAPE {smape_naive2} and MASE {mase_naive2}.")
     return (smape / smape_naive2 + mase / mase_naive2) / 2
 
 
@@ -160,9 +156,7 @@ def _choose(names: Sequence[str] | None, *, scored: Scored) -> list[Metric]:
     return [find_metric(name) for name in (find_available(scored) if names is None else names)]
 
 
-def _sum_cells(
-    scored: Scored, *, metrics: Sequence[str] | None, add: Callable[[Floats], Floats]
-) -> dict[str, Floats]:
+def _sum_cells(scored: Scored, *, metrics: Sequence[str] | None, add: Callable[[Floats], Floats]) -> dict[str, Floats]:
     scores = {}
     for metric in _choose(metrics, scored=scored):
         cells = metric.cells(scored)
@@ -186,11 +180,7 @@ def _loss(scored: Scored, *, metric: str, groups: NDArray[Any]) -> Floats:
         )
     cells = chosen.cells(scored)
     unit = 1.0
-    if (
-        chosen.pooling == "ratio"
-    ):  # one divisor for all windows, or a window of small values would weigh too much
+    if chosen.pooling == "ratio":  # one divisor for all windows, or a window of small values would weigh too much
         unit = float(cells.denominator.sum()) / max(int(cells.counted.sum()), 1)
-    above, counts = (
-        _add(part, groups=groups) for part in (cells.numerator, cells.counted.astype(np.float64))
-    )
+    above, counts = (_add(part, groups=groups) for part in (cells.numerator, cells.counted.astype(np.float64)))
     return chosen.finish(above, denominator=counts * unit)

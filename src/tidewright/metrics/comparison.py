@@ -111,9 +111,7 @@ def _find_obstacle(known: Floats, *, size: float, lags: int) -> tuple[str, float
     return "", np.nan
 
 
-def _long_run_variance(
-    deviations: Floats, *, lags: int, n: int
-) -> tuple[float, Literal["rectangular", "bartlett"]]:
+def _long_run_variance(deviations: Floats, *, lags: int, n: int) -> tuple[float, Literal["rectangular", "bartlett"]]:
     """The variance of sqrt(n) times the mean, and the weights that gave it; a NaN deviation adds nothing."""
     filled = np.where(np.isnan(deviations), 0.0, deviations)
     covariances = np.array([filled[lag:] @ filled[: filled.size - lag] for lag in range(lags + 1)]) / n
@@ -142,9 +140,7 @@ def _check_losses(ours: ArrayLike, theirs: ArrayLike) -> tuple[Floats, float]:
         )
     endless = np.isinf(mine) | np.isinf(other)
     if endless.any():
-        raise DataError(
-            f"the loss at cutoff {int(np.argmax(endless))} is infinite. Mend the forecast or the metric."
-        )
+        raise DataError(f"the loss at cutoff {int(np.argmax(endless))} is infinite. Mend the forecast or the metric.")
     differences = mine - other
     known = ~np.isnan(differences)
     size = max(float(np.abs(losses[known]).max(initial=0.0)) for losses in (mine, other))

@@ -229,12 +229,8 @@ _ALL = (
         "mean(r - f) / sqrt(mean(min(r - f, 0)^2)) sqrt(P)",
         lambda r, p, f: sortino(r, periods_per_year=p, minimum=f),
     ),
-    ReturnMetric(
-        "max_drawdown", "lower", "fraction", "max(1 - W / peak of W)", lambda r, p, f: max_drawdown(r).depth
-    ),
-    ReturnMetric(
-        "calmar", "higher", "ratio", "cagr / max_drawdown", lambda r, p, f: calmar(r, periods_per_year=p)
-    ),
+    ReturnMetric("max_drawdown", "lower", "fraction", "max(1 - W / peak of W)", lambda r, p, f: max_drawdown(r).depth),
+    ReturnMetric("calmar", "higher", "ratio", "cagr / max_drawdown", lambda r, p, f: calmar(r, periods_per_year=p)),
     ReturnMetric("hit_rate", "higher", "fraction", "mean(r > 0)", lambda r, p, f: hit_rate(r)),
 )
 RETURN_METRICS: Mapping[str, ReturnMetric] = MappingProxyType({metric.name: metric for metric in _ALL})
@@ -259,7 +255,5 @@ def _read(returns: ArrayLike) -> FloatArray:
 
 def _per_year(periods: float) -> float:
     if not (math.isfinite(periods) and periods > 0.0):
-        raise DataError(
-            f"periods_per_year is {periods}; it is a number above zero, from the calendar of the returns."
-        )
+        raise DataError(f"periods_per_year is {periods}; it is a number above zero, from the calendar of the returns.")
     return float(periods)

@@ -84,26 +84,16 @@ def _running_mean(moves: Floats) -> Floats:
 
 def _check(rows: Floats, *, bounds: Ints, season: int, codes: Ints, stops: Ints) -> None:
     if season < 1:
-        raise ConfigError(
-            f"season is a lag of at least 1 row, got {season}. Use 1 for a series without a season."
-        )
+        raise ConfigError(f"season is a lag of at least 1 row, got {season}. Use 1 for a series without a season.")
     if np.isinf(rows).any():
-        raise DataError(
-            f"row {int(np.argmax(np.isinf(rows)))} of values is infinite. Mend it, or set it to NaN."
-        )
+        raise DataError(f"row {int(np.argmax(np.isinf(rows)))} of values is infinite. Mend it, or set it to NaN.")
     if rows.ndim != 1 or bounds.ndim != 1 or bounds.size == 0 or bounds[0] != 0 or bounds[-1] != rows.size:
-        raise DataError(
-            f"offsets must run from 0 to the {rows.size} rows of values, got {bounds.tolist()[:5]}..."
-        )
+        raise DataError(f"offsets must run from 0 to the {rows.size} rows of values, got {bounds.tolist()[:5]}...")
     if (np.diff(bounds) < 0).any():
         raise DataError("offsets must not fall: series s is values[offsets[s]:offsets[s + 1]].")
     if codes.shape != stops.shape or codes.ndim != 1:
-        raise DataError(
-            f"series and ends hold one entry a window, got shapes {codes.shape} and {stops.shape}."
-        )
+        raise DataError(f"series and ends hold one entry a window, got shapes {codes.shape} and {stops.shape}.")
     if codes.size and (codes.min() < 0 or codes.max() >= bounds.size - 1):
-        raise DataError(
-            f"series holds codes from 0 to {bounds.size - 2}, got {codes.min()} to {codes.max()}."
-        )
+        raise DataError(f"series holds codes from 0 to {bounds.size - 2}, got {codes.min()} to {codes.max()}.")
     if (stops < bounds[codes]).any() or (stops > bounds[codes + 1]).any():
         raise DataError("an end lies outside its series: ends[i] is a row from offsets[s] to offsets[s + 1].")

@@ -93,17 +93,11 @@ def check_levels(levels: ArrayLike) -> Floats:
     array = np.asarray(levels, dtype=np.float64)
     shown = array.tolist()
     if array.ndim != 1 or array.size == 0 or not ((array > 0) & (array < 1)).all():
-        raise DataError(
-            f"quantile levels lie between 0 and 1, got {shown}. Bring fractions, such as (0.1, 0.5, 0.9)."
-        )
+        raise DataError(f"quantile levels lie between 0 and 1, got {shown}. Bring fractions, such as (0.1, 0.5, 0.9).")
     if (np.diff(array) <= 0).any():
-        raise DataError(
-            f"quantile levels must ascend, got {shown}. Sort them, and the forecast's last axis with them."
-        )
+        raise DataError(f"quantile levels must ascend, got {shown}. Sort them, and the forecast's last axis with them.")
     if not np.isclose(array, 0.5, rtol=0.0, atol=1e-9).any():
-        raise DataError(
-            f"the levels must include 0.5, the point forecast; got {shown}. Forecast the median as well."
-        )
+        raise DataError(f"the levels must include 0.5, the point forecast; got {shown}. Forecast the median as well.")
     return array
 
 

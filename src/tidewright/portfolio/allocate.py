@@ -17,9 +17,7 @@ from tidewright.portfolio.weights import Weights
 class Rule(Protocol):
     """What every allocation rule is: past returns [T, A] in, weights of the same assets out."""
 
-    def __call__(
-        self, returns: ArrayLike, /, *, assets: Sequence[str], times: ArrayLike | None = None
-    ) -> Weights: ...
+    def __call__(self, returns: ArrayLike, /, *, assets: Sequence[str], times: ArrayLike | None = None) -> Weights: ...
 
 
 RULES = Catalog(

@@ -178,9 +178,7 @@ def _choose_fill_prices(
         raise AllocationError(f"fill is {fill!r}; it is 'next close' or 'next open'.")
     if (opens is not None) != (fill == "next open"):
         got = "without opens" if opens is None else "with opens"
-        raise AllocationError(
-            f"fill={fill!r} came {got}. Pass opens= together with fill='next open', or neither."
-        )
+        raise AllocationError(f"fill={fill!r} came {got}. Pass opens= together with fill='next open', or neither.")
     return closes if opens is None else read_prices(opens, assets=assets, times=stamps, noun="open")
 
 
@@ -232,9 +230,7 @@ def _settle(
         share = price_rebalance(held, target=plan.targets, rate=rate)
         value = initial_cash * np.cumprod(growth * (1.0 - share))
         before = np.concatenate([[initial_cash], value[:-1]])[: value.size] * growth
-        units = np.divide(
-            plan.targets * value[:, None], at_fill, out=np.zeros_like(at_fill), where=plan.targets > 0.0
-        )
+        units = np.divide(plan.targets * value[:, None], at_fill, out=np.zeros_like(at_fill), where=plan.targets > 0.0)
         positions = plan.spread(units)
         worth = np.multiply(positions, book.closes, out=np.zeros_like(positions), where=positions > 0.0)
         cash = plan.spread(plan.cash * value, before=initial_cash)
@@ -262,9 +258,7 @@ def _drift(plan: _Plan, *, at_fill: FloatArray) -> tuple[FloatArray, FloatArray]
     """Just before each fill: the weights held [K, A], and the growth of equity since the fill before it "
     "[K]."""
     held, growth = np.zeros_like(plan.targets), np.ones(plan.rows.size)
-    ratio = np.divide(
-        at_fill[1:], at_fill[:-1], out=np.zeros_like(at_fill[1:]), where=plan.targets[:-1] > 0.0
-    )
+    ratio = np.divide(at_fill[1:], at_fill[:-1], out=np.zeros_like(at_fill[1:]), where=plan.targets[:-1] > 0.0)
     worth = plan.targets[:-1] * ratio
     growth[1:] = worth.sum(axis=1) + plan.cash[:-1]
     held[1:] = worth / growth[1:, None]

@@ -34,9 +34,7 @@ class SharpeSample:
 
     def __post_init__(self) -> None:
         if self.periods < 2:
-            raise AllocationError(
-                f"a Sharpe ratio of {self.periods} returns has no distribution. Bring at least 2."
-            )
+            raise AllocationError(f"a Sharpe ratio of {self.periods} returns has no distribution. Bring at least 2.")
         if self.kurtosis < (1.0 + self.skew**2) * (1.0 - 1e-9):
             raise AllocationError(
                 f"kurtosis {self.kurtosis:g} with skew {self.skew:g} is impossible: it is at least 1 + "

@@ -25,13 +25,10 @@ def read_matrix(values: ArrayLike, *, noun: str) -> FloatArray:
     try:
         matrix = np.ascontiguousarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise AllocationError(
-            f"{noun} hold something that is no number ({error}). Bring numbers only."
-        ) from error
+        raise AllocationError(f"{noun} hold something that is no number ({error}). Bring numbers only.") from error
     if matrix.ndim != 2:
         raise AllocationError(
-            f"{noun} have the shape {np.shape(values)}; rows are bars and columns are assets. Bring a table "
-            "[T, A]."
+            f"{noun} have the shape {np.shape(values)}; rows are bars and columns are assets. Bring a table [T, A]."
         )
     return matrix
 
@@ -41,8 +38,7 @@ def read_assets(assets: Sequence[str], *, columns: int) -> tuple[str, ...]:
     names = tuple(assets)
     if len(names) != columns or columns == 0:
         raise AllocationError(
-            f"{columns} columns came with {len(names)} asset names. Give one name a column, in the columns' "
-            "order."
+            f"{columns} columns came with {len(names)} asset names. Give one name a column, in the columns' order."
         )
     if len(set(names)) < columns:
         doubled = next(name for name in names if names.count(name) > 1)
@@ -88,8 +84,7 @@ def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike 
     stamps = None if times is None else read_times(times, rows=rows)
     if rows < 2:
         raise AllocationError(
-            f"{rows} row of returns can't tell how assets vary; at least 2 are needed. Ask for a longer "
-            "lookback."
+            f"{rows} row of returns can't tell how assets vary; at least 2 are needed. Ask for a longer lookback."
         )
     _refuse_cells(~np.isfinite(values), values=values, names=names, times=stamps, noun="return")
     _refuse_prices(values, names=names)
@@ -104,16 +99,12 @@ def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike 
     return values
 
 
-def read_prices(
-    prices: ArrayLike, *, assets: Sequence[str], times: TimeArray, noun: str = "price"
-) -> FloatArray:
+def read_prices(prices: ArrayLike, *, assets: Sequence[str], times: TimeArray, noun: str = "price") -> FloatArray:
     """Prices [T, A] above zero; NaN says that the asset can't be traded at that bar."""
     values = read_matrix(prices, noun=f"{noun}s")
     names = read_assets(assets, columns=values.shape[1])
     if values.shape[0] != times.size:
-        raise AllocationError(
-            f"{values.shape[0]} rows of {noun}s came with {times.size} times. Give one row a time."
-        )
+        raise AllocationError(f"{values.shape[0]} rows of {noun}s came with {times.size} times. Give one row a time.")
     wrong = np.isinf(values) | (values <= 0.0)
     _refuse_cells(wrong, values=values, names=names, times=times, noun=noun)
     return values
@@ -146,9 +137,7 @@ def read_targets(
             f"Divide them by their sum{hint}."
         )
     full = np.abs(sums - 1.0) <= _SUM_TOLERANCE
-    return np.where(full[:, None], values / np.where(full, sums, 1.0)[:, None], values), np.where(
-        full, 0.0, 1.0 - sums
-    )
+    return np.where(full[:, None], values / np.where(full, sums, 1.0)[:, None], values), np.where(full, 0.0, 1.0 - sums)
 
 
 _REMEDIES = {

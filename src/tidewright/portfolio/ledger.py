@@ -68,8 +68,7 @@ class Ledger:
         if returns.size == 0:
             raise AllocationError("the ledger has one bar and no return. Bring at least two bars of prices.")
         figures = {
-            name: metric.compute(returns, periods_per_year, risk_free)
-            for name, metric in RETURN_METRICS.items()
+            name: metric.compute(returns, periods_per_year, risk_free) for name, metric in RETURN_METRICS.items()
         }
         paid = float(self.costs.sum())
         years = returns.size / float(periods_per_year)

@@ -46,8 +46,7 @@ def tilt_by_forecast(
     negative = np.flatnonzero(base.values < 0.0)
     if negative.size:
         raise AllocationError(
-            f"the base weight of {base.assets[int(negative[0])]!r} is below zero. A tilt takes long-only "
-            "weights."
+            f"the base weight of {base.assets[int(negative[0])]!r} is below zero. A tilt takes long-only weights."
         )
     means = _read_forecast(expected, base=base, noun="expected return")
     spreads = _read_forecast(uncertainty, base=base, noun="uncertainty")
@@ -76,8 +75,7 @@ def tilt_by_forecast(
 def _check_options(*, skill: float, strength: float, max_multiple: float) -> None:
     if not 0.0 <= skill <= 1.0:
         raise AllocationError(
-            f"skill is {skill}; it is a measured information coefficient from 0 to 1. Pass 0 for a forecast "
-            "without."
+            f"skill is {skill}; it is a measured information coefficient from 0 to 1. Pass 0 for a forecast without."
         )
     if not 0.0 <= strength < math.inf:
         raise AllocationError(f"strength is {strength}; it is a finite number of at least 0.")
@@ -89,8 +87,7 @@ def _read_forecast(values: ArrayLike, *, base: Weights, noun: str) -> FloatArray
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.shape != (len(base.assets),):
         raise AllocationError(
-            f"{noun}s have the shape {numbers.shape}; the weights have {len(base.assets)} assets. Give one "
-            "an asset."
+            f"{noun}s have the shape {numbers.shape}; the weights have {len(base.assets)} assets. Give one an asset."
         )
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:

@@ -93,9 +93,7 @@ def walk_weights(
         decide(values[row - lookback + 1 : row + 1], assets=names, times=stamps[row - lookback + 1 : row + 1])
         for row in rows
     ]
-    decisions = [
-        _tilt(base, view=forecasts, row=row, stamps=stamps) for base, row in zip(bases, rows, strict=True)
-    ]
+    decisions = [_tilt(base, view=forecasts, row=row, stamps=stamps) for base, row in zip(bases, rows, strict=True)]
     return Targets(
         times=stamps[list(rows)],
         assets=names,
@@ -135,8 +133,7 @@ def _check_schedule(decide_every: int, *, lookback: int, rows: int) -> None:
         raise AllocationError(f"lookback is {lookback}; weights need at least 2 rows of returns.")
     if rows < lookback:
         raise AllocationError(
-            f"{rows} rows of returns are fewer than the lookback of {lookback}. Ask for a shorter one or "
-            "bring more."
+            f"{rows} rows of returns are fewer than the lookback of {lookback}. Ask for a shorter one or bring more."
         )
 
 
@@ -145,9 +142,7 @@ def _read_view(view: View, *, shape: tuple[int, ...]) -> _ReadView:
     uncertainty = np.asarray(view.uncertainty, dtype=np.float64)
     for noun, values in (("expected returns", expected), ("uncertainties", uncertainty)):
         if values.shape != shape:
-            raise AllocationError(
-                f"the view's {noun} have the shape {values.shape}, the returns {shape}. Align them."
-            )
+            raise AllocationError(f"the view's {noun} have the shape {values.shape}, the returns {shape}. Align them.")
     skill = np.asarray(view.skill, dtype=np.float64)
     if skill.shape not in ((), shape[:1]):
         raise AllocationError(f"the view's skill has the shape {skill.shape}; give one number, or one a bar.")

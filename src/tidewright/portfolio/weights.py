@@ -34,13 +34,10 @@ class Weights:
         wrong = np.flatnonzero(~np.isfinite(values))
         if wrong.size:
             raise AllocationError(
-                f"the weight of {names[int(wrong[0])]!r} is {values[wrong[0]]}. Every weight is a finite "
-                "fraction."
+                f"the weight of {names[int(wrong[0])]!r} is {values[wrong[0]]}. Every weight is a finite fraction."
             )
         if abs(values.sum() - 1.0) > 1e-9:
-            raise AllocationError(
-                f"the weights sum to {values.sum():.6g}, not to one. Divide them by their sum."
-            )
+            raise AllocationError(f"the weights sum to {values.sum():.6g}, not to one. Divide them by their sum.")
         values.flags.writeable = False
         object.__setattr__(self, "assets", names)
         object.__setattr__(self, "values", values)
