@@ -180,7 +180,7 @@ def test_series_that_start_late_or_end_early_are_named() -> None:
     verdict = inspect(panel(data))
     assert (found(verdict, "starts_late").series, found(verdict, "starts_late").time) == ("b", "2024-02-20")
     assert (found(verdict, "ends_early").series, found(verdict, "ends_early").time) == ("c", "2024-02-29")
-    assert "only 10 positions of 200" in found(verdict, "short_overlap").message
+    assert "only 10 positions of 200 lie within every series" in found(verdict, "short_overlap").message
 
 
 def test_columns_without_a_role_are_listed() -> None:

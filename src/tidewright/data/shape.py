@@ -77,13 +77,13 @@ def _find_short(view: View, lookback: int, horizon: int) -> list[Finding]:
     if not short.size:
         return []
     worst = int(short[np.argmin(view.lengths[short])])
+    why = f"lookback {lookback} + horizon {horizon}" if lookback else f"the horizon is {horizon}"
     return [
         Finding(
             "error" if short.size == len(view.lengths) else "warning",
             "short_series",
-            f"{short.size} of {len(view.lengths)} series have fewer than {needed} rows (lookback "
-            f"{lookback} + horizon "
-            f"{horizon}); the shortest is {view.name(worst)!r} with {int(view.lengths[worst])}.",
+            f"{short.size} of {len(view.lengths)} series have fewer than {needed} rows ({why}); the shortest is "
+            f"{view.name(worst)!r} with {int(view.lengths[worst])}.",
             series=view.name(worst),
             rows=int(short.size),
             remedy="Ask for a shorter lookback or horizon, or bring longer series.",
@@ -113,7 +113,7 @@ def _find_ragged(view: View) -> list[Finding]:
     common = int(ends.min() - begins.max()) + 1
     if len(begins) > 1 and common < 0.1 * (last - first + 1):
         told = f"only {common} positions" if common > 0 else "no position"
-        message = f"all series together cover {told} of {last - first + 1}."
+        message = f"{told} of {last - first + 1} lie within every series."
         remedy = "Splits by date will hold other series on each side: drop the shortest, or split the table."
         found.append(Finding("warning", "short_overlap", message, rows=max(common, 0), remedy=remedy))
     return found
