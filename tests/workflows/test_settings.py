@@ -6,12 +6,12 @@ import pytest
 
 from tidewright.errors import ConfigError
 from tidewright.models.build import build_spec
-from tidewright.workflows.settings import TRAINED, parse_seconds, read_settings
+from tidewright.workflows.settings import DEFAULT_MODELS, parse_seconds, read_settings
 
 
 def test_the_defaults_are_those_of_the_specs() -> None:
     settings = read_settings()
-    assert set(settings.models) == set(TRAINED)
+    assert tuple(settings.models) == DEFAULT_MODELS
     for name, options in settings.models.items():
         assert build_spec(name, options) == build_spec(name)
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Container, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
+from tidewright.errors import ConfigError
 from tidewright.features.calendar import usual_calendar
-from tidewright.features.view import View, fit_static
+from tidewright.features.view import StaticEncoding, View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.runtime import Runtime
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.spec import TrainSpec
+
+COVARIATES = ("past", "known", "static")
 
 
 def fit(
@@ -40,11 +43,13 @@ def fit(
     (default: the frequency's). `deadline` is a `time.monotonic()` after which an epoch or a boosting round is
     the last one; the history says when that happened. A network replaces the file `checkpoint` after every
     epoch, goes on from it where there is one, and computes as `runtime` says (default: `detect_runtime`).
-    Floors choose their own lookback and take neither view nor train.
+    Floors choose their own lookback, take neither view nor train, and look at the target alone. Raises `ConfigError`
+    for covariates that the model does not take (`keep_covariates` leaves them out).
     """
     tell = tuple(callbacks)
     train = train or TrainSpec()
-    view = view or usual_view(panel, split=split, task=task, season=season)
+    view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
+    _check_covariates(spec, panel, view)
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
@@ -69,14 +74,43 @@ def fit(
     return fitted
 
 
-def usual_view(panel: Panel, *, split: Split, task: Task, season: int | None = None) -> View:
+def usual_view(
+    panel: Panel,
+    *,
+    split: Split,
+    task: Task,
+    season: int | None = None,
+    takes: Container[str] = ("past", "known", "static"),
+) -> View:
     """What a model sees unless told otherwise: a few seasons back, the grid's calendar, the static columns of
     training.
 
     The lookback is the larger of twice the horizon and two seasons, at most a third of the training span and
-    336.
+    336. `takes` are the kinds of covariates that the model takes: without "known" there is no calendar.
     """
     season = panel.frequency.season if season is None else season
     span = split.train.last - split.train.first + 1
     lookback = max(2, min(max(2 * task.horizon, 2 * season, 16), max(span // 3, season), 336))
-    return View(lookback, usual_calendar(panel.frequency), fit_static(panel.until(split.train.last)))
+    calendar = usual_calendar(panel.frequency) if "known" in takes else ()
+    static = fit_static(panel.until(split.train.last)) if "static" in takes else StaticEncoding()
+    return View(lookback, calendar, static)
+
+
+def keep_covariates(panel: Panel, takes: Container[str]) -> Panel:
+    """The same panel with only the kinds of covariates that a model takes: past, known, static."""
+    kept: dict[str, Any] = {kind: getattr(panel.roles, kind) if kind in takes else () for kind in COVARIATES}
+    return replace(panel, roles=replace(panel.roles, **kept))
+
+
+def _check_covariates(spec: ModelSpec, panel: Panel, view: View) -> None:
+    if kind_of(spec) == "floor":
+        return
+    given = {kind: getattr(panel.roles, kind) for kind in COVARIATES}
+    given["known"] = (*given["known"], *view.calendar)
+    given["static"] = given["static"] if view.static.columns else ()
+    for kind, columns in given.items():
+        if columns and kind not in spec.takes:
+            raise ConfigError(
+                f"{spec.name} takes no {kind} covariates; got {', '.join(columns)}. Leave them out "
+                "(keep_covariates, a View without calendar or static), or choose a model that takes them."
+            )

@@ -17,7 +17,7 @@ from tidewright.models.spec import FLOORS, ModelSpec
 from tidewright.training.compare import Entrant, Leaderboard, compare
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
-from tidewright.training.fit import fit, usual_view
+from tidewright.training.fit import fit, keep_covariates, usual_view
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.study import Study
 from tidewright.workflows.settings import RunSettings
@@ -27,9 +27,10 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Contest:
-    """All that was fitted, by name, and how it did."""
+    """All that was fitted, by name, and how it did; `panels` hold the covariates that each model takes."""
 
     fitted: Mapping[str, Fitted]
+    panels: Mapping[str, Panel]
     leaderboard: Leaderboard
     tests: Mapping[str, Evaluation]
     validations: Mapping[str, Evaluation]
@@ -47,11 +48,17 @@ class _Field:
     season: int
     settings: RunSettings
     callbacks: tuple[Callback, ...]
+    panels: dict[str, Panel] = field(default_factory=dict)
     fitted: dict[str, Fitted] = field(default_factory=dict)
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
+
+    def view(self, spec: ModelSpec) -> View:
+        """What a model sees: as usual, but for a lookback that the user set."""
+        view = usual_view(self.panel, split=self.split, task=self.task, season=self.season, takes=spec.takes)
+        return view if self.settings.lookback is None else replace(view, lookback=self.settings.lookback)
 
     def enter(
         self,
@@ -64,11 +71,19 @@ class _Field:
     ) -> None:
         """Fits one model; our own error about it is its entry in `failed` (and raised when the run is strict)."""
         started, cpu = time.monotonic(), time.process_time()
+        self.panels[name] = keep_covariates(self.panel, spec.takes)
         try:
             self.fitted[name] = fit(
-                spec, panel=self.panel, split=without_test(self.split), task=self.task, view=view, train=train,
-                season=self.season, callbacks=self.callbacks, deadline=deadline,
-            )  # fmt: skip
+                spec,
+                panel=self.panels[name],
+                split=without_test(self.split),
+                task=self.task,
+                view=view,
+                train=train,
+                season=self.season,
+                callbacks=self.callbacks,
+                deadline=deadline,
+            )
         except TidewrightError as error:
             if self.settings.strict:
                 raise
@@ -80,9 +95,14 @@ class _Field:
         assert self.split.test is not None
         shortest = min(fitted.view.lookback for fitted in self.fitted.values())
         return evaluate(
-            self.fitted[name], panel=self.panel, split=self.split, season=self.season, model=name, shortest=shortest,
+            self.fitted[name],
+            panel=self.panels[name],
+            split=self.split,
+            season=self.season,
+            model=name,
+            shortest=shortest,
             cutoffs=self.split.test if test else self.split.validation,
-        )  # fmt: skip
+        )
 
 
 def hold_contest(
@@ -98,9 +118,6 @@ def hold_contest(
 ) -> Contest:
     """Fits every floor and every chosen model, tunes the best in what is left of the budget, and compares them all."""
     until = time.monotonic() + budget_s
-    view = usual_view(panel, split=split, task=task, season=season)
-    if settings.lookback is not None:
-        view = replace(view, lookback=settings.lookback)
     ring = _Field(panel, split, task, season, settings, callbacks)
     for name in FLOORS:
         tell(f"floor {name}")
@@ -111,15 +128,10 @@ def hold_contest(
         tell(f"model {name}")
         share = len(names) - turn + (1 if settings.tune.enabled else 0)
         left = max(until - time.monotonic(), 1.0)
-        ring.enter(
-            name,
-            build_spec(name, settings.models[name]),
-            view=view,
-            train=train,
-            deadline=time.monotonic() + left / share,
-        )
+        spec = build_spec(name, settings.models[name])
+        ring.enter(name, spec, view=ring.view(spec), train=train, deadline=time.monotonic() + left / share)
     validations = {name: ring.score(name, test=False) for name in ring.fitted}
-    study = _tune_best(ring, validations, view, train, until, tell) if settings.tune.enabled else None
+    study = _tune_best(ring, validations, train, until, tell) if settings.tune.enabled else None
     if study is not None:  # the tuned model may see less than any other, and all are scored on what all can see
         validations = {name: ring.score(name, test=False) for name in ring.fitted}
     if not any(name in ring.fitted for name in FLOORS):
@@ -143,11 +155,11 @@ def hold_contest(
         seed=settings.seed, failed=ring.failed,
     )  # fmt: skip
     trials = len(ring.fitted) + len(ring.failed) + (len(study.trials) if study is not None else 0)
-    return Contest(ring.fitted, board, tests, validations, study, trials)
+    return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials)
 
 
 def _tune_best(
-    ring: _Field, validations: dict[str, Evaluation], view: View, train: TrainSpec, until: float, tell: Tell
+    ring: _Field, validations: dict[str, Evaluation], train: TrainSpec, until: float, tell: Tell
 ) -> Study | None:
     """Tunes the model that is best so far, when there is a space for it and time for two more fits like its first."""
     from tidewright.tuning.read_space import find_space, spaces
@@ -165,13 +177,13 @@ def _tune_best(
     started, cpu = time.monotonic(), time.process_time()
     study = tune(
         find_space(best),
-        panel=ring.panel,
+        panel=ring.panels[best],
         split=without_test(ring.split),
         task=ring.task,
         model=ring.fitted[best].spec,
         budget_s=left,
         trials=ring.settings.tune.trials,
-        view=view,
+        view=ring.fitted[best].view,
         train=train,
         season=ring.season,
         seed=ring.settings.seed,
@@ -179,7 +191,7 @@ def _tune_best(
         callbacks=ring.callbacks,
     )
     name = f"{best} tuned"
-    ring.fitted[name] = study.fitted
+    ring.fitted[name], ring.panels[name] = study.fitted, ring.panels[best]
     ring.tried[name] = sum(trial.value is not None for trial in study.trials)
     ring.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
     return study

@@ -86,14 +86,14 @@ def run_settings(
         serving, session = seal(
             contest.fitted[board.winner],
             name=board.winner.replace(" ", "-"),
-            panel=panel,
+            panel=contest.panels[board.winner],
             split=split,
             folder=folder / "bundle",
             scores=_scores(board),
             run=listener.run.id,
             strict=settings.strict,
         )
-        forecast, notes = _forecast(session, panel)
+        forecast, notes = _forecast(session, contest.panels[board.winner])
         decision = _decide(loaded, split, contest, settings, clock)
         result = RunResult(
             run_id=listener.run.id,
@@ -151,7 +151,7 @@ def _decide(
     clock("deciding")
     board = contest.leaderboard
     return decide(
-        loaded.panel, loaded.prices, split=split, board=board, fitted=contest.fitted[board.winner],
+        contest.panels[board.winner], loaded.prices, split=split, board=board, fitted=contest.fitted[board.winner],
         validation=contest.validations[board.winner], settings=settings.decide, trials=contest.trials,
     )  # fmt: skip
 

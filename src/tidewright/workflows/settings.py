@@ -18,6 +18,7 @@ from tidewright.training.compare import LOSSES
 from tidewright.training.spec import TrainSpec
 
 TRAINED = tuple(name for name in MODELS if name not in FLOORS)
+DEFAULT_MODELS = ("feedforward", "lstm", "lightgbm")  # one of each family, in a minute
 RECIPES = ("table", "market")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
 
@@ -121,7 +122,7 @@ def schema() -> Schema:
     base = RunSettings().model_dump(exclude={"models", "train"})
     base["train"] = asdict(TrainSpec())
     options = {name: _defaults(MODELS.load(name)) for name in TRAINED}
-    return Schema(base, {"model": Group(options, TRAINED, "models")})
+    return Schema(base, {"model": Group(options, DEFAULT_MODELS, "models")})
 
 
 def parse_seconds(text: str) -> float:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tidewright.models.build import build_spec
-from tidewright.models.spec import LSTM, MODELS, FeedForward
-from tidewright.models.torch.network import NETWORKS, build, standardise
+from tidewright.models.spec import LSTM, MODELS, NETWORKS, FeedForward
+from tidewright.models.torch.network import build, standardise
 from tidewright.models.torch.recurrent import RecurrentCore
 from tidewright.models.torch.shape import Shape
 

@@ -10,17 +10,9 @@ from statistics import NormalDist
 import torch
 from torch import Tensor, nn
 
-from tidewright.catalog import Catalog, Entry
-from tidewright.models.spec import ModelSpec
+from tidewright.models.spec import NETWORKS, ModelSpec
 from tidewright.models.torch.shape import Shape
 
-NETWORKS = Catalog(
-    "network",
-    [
-        Entry("feedforward", "tidewright.models.torch.dense:DenseCore", "feed-forward"),
-        Entry("lstm", "tidewright.models.torch.recurrent:RecurrentCore", "long short-term memory"),
-    ],
-)
 LARGEST = 1e30  # a larger number counts as missing: its scale would leave float32
 FLAT = 1e-6  # a standard deviation below this share of the largest value is rounding, not movement
 

@@ -1,0 +1,8 @@
+"""Transformers."""
+
+from __future__ import annotations
+
+from tidewright.catalog import Entry
+
+ENTRIES: tuple[Entry, ...] = ()
+CORES: tuple[Entry, ...] = ()

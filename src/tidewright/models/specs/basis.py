@@ -1,0 +1,8 @@
+"""Networks of basis expansions: N-BEATS and its kin."""
+
+from __future__ import annotations
+
+from tidewright.catalog import Entry
+
+ENTRIES: tuple[Entry, ...] = ()
+CORES: tuple[Entry, ...] = ()

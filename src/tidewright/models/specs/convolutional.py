@@ -1,0 +1,8 @@
+"""Convolutional networks."""
+
+from __future__ import annotations
+
+from tidewright.catalog import Entry
+
+ENTRIES: tuple[Entry, ...] = ()
+CORES: tuple[Entry, ...] = ()
