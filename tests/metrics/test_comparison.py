@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom, ttest_1samp
 from scipy.stats import t as student
-from scipy.stats import ttest_1samp
 from statsmodels.api import OLS
 from statsmodels.stats.multitest import multipletests
 
 from tidewright.errors import ConfigError, DataError
-from tidewright.metrics.comparison import diebold_mariano, holm
+from tidewright.metrics.comparison import compare_across_series, diebold_mariano, holm
 
 
 def moving_average(generator, *, n, horizon):
@@ -149,3 +149,61 @@ def test_holm_of_nothing_is_nothing():
 def test_holm_refuses_what_is_no_p_value():
     with pytest.raises(DataError, match=r"numbers from 0 to 1.*got \[1\.2\]"):
         holm([1.2])
+
+
+def draw_differences(rng, *, series: int, cutoffs: int, horizon: int, shared: float):
+    """Loss differences [C, S] of two equally good forecasts with overlapping horizons; `shared` is common to all."""
+    steps = np.sqrt(shared) * rng.standard_normal((cutoffs + horizon, 1))
+    steps = steps + np.sqrt(1.0 - shared) * rng.standard_normal((cutoffs + horizon, series))
+    return np.lib.stride_tricks.sliding_window_view(steps, horizon, axis=0).mean(axis=2)[:cutoffs]
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.02, 0.1, 0.4, 0.8])
+def test_a_test_over_series_that_move_together_rejects_no_oftener_than_its_level(shared: float) -> None:
+    rng, worlds = np.random.default_rng(3), 1000
+    rejected = plain = 0
+    for _ in range(worlds):
+        table = draw_differences(rng, series=45, cutoffs=14, horizon=8, shared=shared)
+        rejected += compare_across_series(table).p_value < 0.05
+        plain += ttest_1samp(table.mean(axis=0), 0.0, alternative="less").pvalue < 0.05
+    assert rejected <= binom.ppf(0.99, worlds, 0.05)
+    assert shared < 0.1 or plain > 200  # a test that takes the series as independent does
+
+
+def test_a_test_over_series_finds_a_gain_that_independent_series_share() -> None:
+    rng = np.random.default_rng(4)
+    found = sum(
+        compare_across_series(draw_differences(rng, series=45, cutoffs=14, horizon=8, shared=0.0) - 0.2).p_value < 0.05
+        for _ in range(200)
+    )
+    assert found >= 150
+
+
+def test_over_series_that_do_not_move_together_it_is_students_t_test_of_their_means() -> None:
+    table = np.random.default_rng(1).normal(-0.3, 1.0, (30, 12))
+    result = compare_across_series(table)
+    assert result.correlation == 0.0  # this draw's is below 0
+    assert result.p_value == pytest.approx(ttest_1samp(table.mean(axis=0), 0.0, alternative="less").pvalue, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (np.empty((0, 5)), "no series has a loss of both"),
+        (np.arange(21.0).reshape(3, 7), "7 series at 3 cutoffs are too few; 8 at 3 are needed"),
+        (np.random.default_rng(0).normal(size=(2, 20)), "20 series at 2 cutoffs are too few"),
+        (np.arange(4.0)[:, None] + np.zeros((4, 20)), "the 20 series move together"),
+    ],
+)
+def test_a_test_over_series_that_cannot_be_made_says_why(table, message: str) -> None:
+    result = compare_across_series(table)
+    assert np.isnan(result.p_value)
+    assert message in result.reason
+
+
+def test_missing_differences_are_left_out_of_a_test_over_series() -> None:
+    table = np.random.default_rng(6).normal(-1.0, 1.0, (10, 20))
+    holes = table.copy()
+    holes[0, :5] = np.nan
+    assert compare_across_series(holes).n == 20
+    assert compare_across_series(np.hstack([table, np.full((10, 3), np.nan)])) == compare_across_series(table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from tidewright.errors import FitError
 from tidewright.features.view import View
 from tidewright.features.windows import cut_windows
 from tidewright.metrics.accuracy import Scored
-from tidewright.training.compare import Entrant, compare
+from tidewright.training.compare import Entrant, Leaderboard, compare
 from tidewright.training.evaluate import Evaluation
 
 TASK = Task(horizon=3)
@@ -40,7 +42,7 @@ def pretend(name: str, error: float, *, panel: Panel, split: Split, seed: int, f
     return Entrant(parts[0], parts[1], floor, seconds=1.0, cpu_seconds=1.0)
 
 
-def hold(*entrants: tuple[str, float, bool], metric: str = "mase") -> object:
+def hold(*entrants: tuple[str, float, bool], metric: str = "mase") -> Leaderboard:
     panel, split = make_world()
     field = [pretend(n, e, panel=panel, split=split, seed=i, floor=f) for i, (n, e, f) in enumerate(entrants)]
     return compare(field, metric=metric, horizon=TASK.horizon, strides=(1, 1))
@@ -107,3 +109,61 @@ def test_a_model_that_is_the_best_of_many_trials_needs_a_smaller_p_value() -> No
     among = compare([floor, tuned], metric="mase", horizon=TASK.horizon, strides=(1, 1)).row("net").comparison
     assert among.p_value == alone.p_value
     assert among.adjusted == pytest.approx(min(1.0, 20 * alone.adjusted))
+
+
+def few(entrant: Entrant, *, cutoffs: int) -> Entrant:
+    """The same model, judged at the first few cutoffs of the validation part only."""
+    whole = entrant.validation
+    index = np.flatnonzero(whole.windows.cutoffs < whole.windows.cutoffs.min() + cutoffs)
+    scored = whole.scored
+    ones = np.ones(len(index))
+    part = Scored(
+        scored.actual[index],
+        scored.forecast[index],
+        levels=scored.levels,
+        scale=ones,
+        scale_squared=ones,
+        series=whole.windows.series[index],
+    )
+    return replace(
+        entrant, validation=Evaluation(whole.model, whole.windows.subset(index), whole.forecast[index], part)
+    )
+
+
+def test_where_no_test_can_be_made_the_p_value_is_missing_and_the_reason_says_why() -> None:
+    panel, split = make_world()
+    floor = few(pretend("naive", 2.0, panel=panel, split=split, seed=0, floor=True), cutoffs=5)
+    net = few(pretend("net", 0.1, panel=panel, split=split, seed=1), cutoffs=5)
+    board = compare([floor, net], metric="mase", horizon=TASK.horizon, strides=(1, 1))
+    comparison = board.row("net").comparison
+    assert (board.beat_floor, comparison.basis) == (False, "none")
+    assert np.isnan(comparison.p_value)
+    assert np.isnan(comparison.adjusted)
+    assert "no test could be made: 5 cutoffs are too few for 2 lags" in board.reason
+    assert "4 series at 5 cutoffs are too few" in board.reason
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse", "rmsse", "wape", "crps"])
+def test_with_few_cutoffs_and_many_series_the_test_is_made_over_series(metric: str) -> None:
+    panel = small_panel(series=12, rows=200, covariates=False)
+    split = split_holdout(panel, TASK, validation=40, test=40, stride=1)
+    floor = few(pretend("naive", 2.0, panel=panel, split=split, seed=0, floor=True), cutoffs=9)
+    net = few(pretend("net", 1.0, panel=panel, split=split, seed=1), cutoffs=9)
+    board = compare([floor, net], metric=metric, horizon=TASK.horizon, strides=(1, 1))
+    comparison = board.row("net").comparison
+    assert (board.winner, comparison.basis, comparison.n) == ("net", "series", 12)
+    assert comparison.p_value < 0.001
+
+
+def test_a_root_is_tested_by_its_square() -> None:
+    panel, split = make_world()
+    field = [
+        pretend("naive", 1.0, panel=panel, split=split, seed=0, floor=True),
+        pretend("net", 0.97, panel=panel, split=split, seed=7),
+    ]
+    p_values = {
+        metric: compare(field, metric=metric, horizon=TASK.horizon, strides=(1, 1)).row("net").comparison.p_value
+        for metric in ("mse", "rmse", "rmsse")
+    }
+    assert p_values["rmse"] == p_values["mse"]
+    assert p_values["rmsse"] == pytest.approx(p_values["mse"], rel=1e-9)  # every scale is 1 here

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import FitError
-from tidewright.metrics.accuracy import METRICS, find_metric, loss_by_cutoff, score_by_series, sum_by_group
+from tidewright.metrics.accuracy import METRICS, Scored, find_metric, loss_by_cutoff, sum_by_group
 from tidewright.metrics.bootstrap import Interval, block_bootstrap_ratio, choose_block
-from tidewright.metrics.comparison import diebold_mariano, holm
+from tidewright.metrics.comparison import compare_across_series, diebold_mariano, holm
 from tidewright.training.evaluate import Evaluation
 
 LEVEL = 0.05
@@ -28,7 +28,7 @@ class Comparison:
     the number of models (Holm 1979) and of settings tried, and what it was taken over.
 
     `basis` is "cutoffs" (Diebold and Mariano 1995 over time) or, where there are too few cutoffs, "series" (a t test of
-    the mean difference of each series, which takes them as independent). A NaN p-value has a `reason`.
+    the mean difference of each series, made only where these hardly move together). A NaN p-value has a `reason`.
     """
 
     p_value: float
@@ -112,7 +112,8 @@ def compare(
     best_floor = min(floors, key=lambda e: _value(e, used))
     models = [e for e in ranked if not e.floor]
     tests = {e.validation.model: _test(e, best_floor, used, horizon, strides[0]) for e in models}
-    adjusted = holm([min(1.0, e.tried * tests[e.validation.model].p_value) for e in models]) if models else np.empty(0)
+    raised = [e.tried * tests[e.validation.model].p_value for e in models]
+    adjusted = holm(np.minimum(raised, 1.0))  # a NaN stays one
     for entrant, p_value in zip(models, adjusted, strict=True):
         tests[entrant.validation.model] = replace(tests[entrant.validation.model], adjusted=float(p_value))
     base = _value(best_floor, used)
@@ -149,21 +150,34 @@ def _value(entrant: Entrant, metric: str) -> float:
 def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:
     ours, theirs = entrant.validation, floor.validation
     cutoffs = ours.windows.cutoffs
-    loss = "mse" if find_metric(metric).root else metric  # a root is no mean of losses; its square is
     over_time = diebold_mariano(
-        loss_by_cutoff(ours.scored, loss, cutoff=cutoffs),
-        loss_by_cutoff(theirs.scored, loss, cutoff=cutoffs),
-        horizon=horizon,
-        stride=stride,
+        _losses(ours.scored, metric, cutoffs), _losses(theirs.scored, metric, cutoffs), horizon=horizon, stride=stride
     )
     if np.isfinite(over_time.p_value):
         return Comparison(over_time.p_value, "cutoffs", over_time.n, over_time.reason)
-    differences = score_by_series(ours.scored, [metric])[metric] - score_by_series(theirs.scored, [metric])[metric]
-    differences = differences[np.isfinite(differences)]
-    if len(differences) < 8:
-        return Comparison(float("nan"), "none", over_time.n, over_time.reason)
-    across = diebold_mariano(differences, np.zeros(len(differences)), horizon=1)
-    return Comparison(across.p_value, "series", across.n, across.reason or over_time.reason)
+    across = compare_across_series(_by_series(ours, theirs, metric))
+    if np.isfinite(across.p_value):
+        return Comparison(across.p_value, "series", across.n, across.reason or over_time.reason)
+    return Comparison(float("nan"), "none", over_time.n, f"{over_time.reason}, and {across.reason}")
+
+
+def _losses(scored: Scored, metric: str, group: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The mean loss of each group of windows; of a root, which is no mean of losses, the square."""
+    if not find_metric(metric).root:
+        return loss_by_cutoff(scored, metric, cutoff=group)
+    sums = sum_by_group(scored, metric, group=group)
+    losses = np.full(sums.numerator.shape, np.nan)
+    np.divide(sums.numerator, sums.denominator, out=losses, where=sums.denominator > 0)
+    return losses
+
+
+def _by_series(ours: Evaluation, theirs: Evaluation, metric: str) -> npt.NDArray[np.float64]:
+    """Our loss minus theirs at each cutoff and series [C, S]; NaN where there is no window."""
+    each = np.arange(len(ours.windows))
+    found, rows = np.unique(ours.windows.cutoffs, return_inverse=True)
+    table = np.full((len(found), len(ours.windows.offsets) - 1), np.nan)
+    table[rows, ours.windows.series] = _losses(ours.scored, metric, each) - _losses(theirs.scored, metric, each)
+    return table
 
 
 def _interval(entrant: Entrant, metric: str, horizon: int, stride: int, seed: int) -> Interval | None:
