@@ -104,7 +104,7 @@ def compare(
 
     Where the metric is undefined (MASE of series that never move), rows are in order of MAE, and the reason says so.
     """
-    used, why = _usable(metric, entrants)
+    used, why = usable_metric(metric, [part for e in entrants for part in (e.validation, e.test)])
     floors = [e for e in entrants if e.floor]
     if not floors:
         raise FitError("no floor could be fitted, so that no model can be judged. Bring longer series.")
@@ -136,15 +136,21 @@ def compare(
     return Leaderboard(used, rows, best_floor.validation.model, winner, beat, why + reason, dict(failed or {}))
 
 
-def _usable(metric: str, entrants: Sequence[Entrant]) -> tuple[str, str]:
+def usable_metric(metric: str, evaluations: Sequence[Evaluation]) -> tuple[str, str]:
+    """The metric, or mae and the reason where it is undefined for one of the evaluations."""
     find_metric(metric)
-    if all(np.isfinite(e.validation.scores.get(metric, np.nan)) for e in entrants):
+    if all(np.isfinite(e.scores.get(metric, np.nan)) for e in evaluations):
         return metric, ""
-    return "mae", f"{metric} is undefined on this validation part, so models were compared by mae. "
+    return "mae", f"{metric} is undefined on a scored part, so models were compared by mae. "
+
+
+def rank_value(evaluation: Evaluation, metric: str) -> float:
+    """What models are ranked by: smaller is better."""
+    return find_metric(metric).badness(evaluation.scores[metric], scored=evaluation.scored)
 
 
 def _value(entrant: Entrant, metric: str) -> float:
-    return find_metric(metric).badness(entrant.validation.scores[metric], scored=entrant.validation.scored)
+    return rank_value(entrant.validation, metric)
 
 
 def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:

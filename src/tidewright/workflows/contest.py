@@ -14,12 +14,12 @@ from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, ModelSpec
-from tidewright.training.compare import Entrant, Leaderboard, compare
+from tidewright.training.compare import Entrant, Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates, usual_view
 from tidewright.training.spec import TrainSpec
-from tidewright.tuning.study import Study
+from tidewright.tuning.study import Study, TrialState
 from tidewright.workflows.settings import RunSettings
 
 Tell = Callable[[str], None]
@@ -168,7 +168,8 @@ def _tune_best(
     models = [name for name in ring.fitted if name not in FLOORS and name in spaces()]
     if not models:
         return None
-    best = min(models, key=lambda name: validations[name].scores["mae"])
+    metric, _ = usable_metric(ring.settings.metric, [validations[name] for name in models])
+    best = min(models, key=lambda name: rank_value(validations[name], metric))
     left = until - time.monotonic()
     if left < 2.0 * ring.seconds[best][0] + 1.0:
         ring.notes[best] = "not tuned: no time was left in the budget"
@@ -192,6 +193,8 @@ def _tune_best(
     )
     name = f"{best} tuned"
     ring.fitted[name], ring.panels[name] = study.fitted, ring.panels[best]
-    ring.tried[name] = sum(trial.value is not None for trial in study.trials)
+    ring.tried[name] = sum(
+        trial.state is not TrialState.FAILED for trial in study.trials
+    )  # a pruned one was judged, too
     ring.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
     return study

@@ -50,12 +50,11 @@ def decide(
     """
     assert split.test is not None
     wide, returns = to_wide(prices), to_wide(panel)
-    first = split.test.first - settings.lookback + 1
-    rows = returns.positions >= first
+    rows = returns.positions >= split.test.first - settings.lookback + 1
     assets = tuple(str(name) for name in panel.series_ids)
     per_year = panel.frequency.periods_per_year
     skill = _measure(validation, panel.n_series) if board.beat_floor else 0.0
-    view = _view(panel, returns.positions[rows], split, fitted, skill, settings) if board.beat_floor else None
+    view = _view(panel, returns.positions[rows], fitted, skill, settings) if board.beat_floor else None
     costs = Costs(fee_bps=settings.fee_bps, half_spread_bps=settings.half_spread_bps)
     plans: dict[str, tuple[str, View | None]] = {"equal weight": ("equal", None), "HRP": ("hrp", None)}
     if view is not None:
@@ -103,13 +102,13 @@ def _measure(validation: Evaluation, assets: int) -> float:
 def _view(
     panel: Panel,
     positions: npt.NDArray[np.int64],
-    split: Split,
     fitted: Fitted,
     skill: float,
     settings: DecideSettings,
 ) -> View:
-    assert split.test is not None
-    cutoffs = Cutoffs(split.test.first, int(positions[-1]), settings.decide_every)
+    """The forecasts at the bars that decide, the first of which has `lookback` returns behind it."""
+    first = int(positions[min(settings.lookback, len(positions)) - 1])
+    cutoffs = Cutoffs(first, int(positions[-1]), settings.decide_every)
     windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False)
     mean, spread = _moments(fitted.predict(windows), fitted)
     expected = np.full((len(positions), panel.n_series), np.nan)
@@ -126,11 +125,14 @@ def _newest(panel: Panel, fitted: Fitted) -> tuple[Doubles, Doubles]:
 
 
 def _moments(quantiles: Doubles, fitted: Fitted) -> tuple[Doubles, Doubles]:
-    """The sum of medians over the horizon, and the root of summed squared interval widths [N] (independent steps)."""
+    """The sum of medians over the horizon, and the root of summed squared interval widths [N] (independent steps).
+
+    A window without a width has the smallest; without any, all are alike.
+    """
     mean = quantiles[:, :, fitted.task.median].sum(axis=1)
     width = quantiles[:, :, -1] - quantiles[:, :, 0]
     spread = np.sqrt((width**2).sum(axis=1))
-    return mean, np.where(spread > 0, spread, np.nan if spread.max() == 0 else spread[spread > 0].min())
+    return mean, np.where(spread > 0, spread, spread.min(where=spread > 0, initial=spread.max() or 1.0))
 
 
 def _strategies(ledgers: Mapping[str, Ledger], per_year: float, trials: int) -> tuple[Strategy, ...]:
