@@ -24,7 +24,7 @@ from tidewright.models.spec import MODELS, ModelSpec, Naive
 from tidewright.models.torch.fitted import TorchFitted, from_tensors
 from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape, shape_of
-from tidewright.training.fit import fit
+from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec
 
 TORCH = [name for name, entry in MODELS.items() if entry.kind == "torch"]
@@ -40,9 +40,15 @@ def small_spec(name: str) -> ModelSpec:
     return build_spec(name, SMALL.get(name, {}))
 
 
+def shape_for(name: str) -> Shape:
+    """Two past, three known and two static features, as far as the model takes them."""
+    takes = MODELS.load(name).takes
+    return replace(SHAPE, **{kind: 0 for kind in ("past", "known", "static") if kind not in takes})
+
+
 @cache
-def make_panel() -> Panel:
-    """Four daily series with a weekly cycle and a known effect; one is shorter than the lookback."""
+def make_panel(name: str) -> Panel:
+    """Four daily series with a weekly cycle and a known effect, one shorter than the lookback: what the model takes."""
     rng = np.random.default_rng(7)
     tables = []
     for number, length in enumerate((160, 160, 150, 12)):
@@ -64,7 +70,7 @@ def make_panel() -> Panel:
                 }
             )
         )
-    return Panel.from_table(
+    whole = Panel.from_table(
         pl.concat(tables).fill_nan(None),
         series="shop",
         time="day",
@@ -73,35 +79,38 @@ def make_panel() -> Panel:
         known=["promo"],
         static=["size", "town"],
     )
+    return keep_covariates(whole, MODELS.load(name).takes)
 
 
 @cache
-def make_view() -> View:
-    return View(14, ("weekday",), fit_static(make_panel()))
+def make_view(name: str) -> View:
+    return View(14, ("weekday",) if "known" in MODELS.load(name).takes else (), fit_static(make_panel(name)))
 
 
 @cache
-def make_split() -> Split:
-    return split_holdout(make_panel(), TASK, validation=20, test=20)
+def make_split(name: str) -> Split:
+    return split_holdout(make_panel(name), TASK, validation=20, test=20)
 
 
 @cache
 def learned(name: str) -> TorchFitted:
-    fitted = fit(small_spec(name), panel=make_panel(), split=make_split(), task=TASK, view=make_view(), train=QUICK)
+    fitted = fit(
+        small_spec(name), panel=make_panel(name), split=make_split(name), task=TASK, view=make_view(name), train=QUICK
+    )
     assert isinstance(fitted, TorchFitted)
     return fitted
 
 
-def scored_windows() -> Windows:
-    test = make_split().test
+def scored_windows(name: str) -> Windows:
+    test = make_split(name).test
     assert test is not None
-    return cut_windows(make_panel(), make_view(), horizon=TASK.horizon, cutoffs=test, least=1)
+    return cut_windows(make_panel(name), make_view(name), horizon=TASK.horizon, cutoffs=test, least=1)
 
 
-def fresh_network(name: str, shape: Shape = SHAPE) -> ForecastNet:
+def fresh_network(name: str, shape: Shape | None = None) -> ForecastNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        network = build(small_spec(name), shape)
+        network = build(small_spec(name), shape or shape_for(name))
         for parameter in network.parameters():  # away from a start that answers nearly nothing
             torch.nn.init.normal_(parameter, std=0.3)
         return network
@@ -120,7 +129,7 @@ def draw_inputs(shape: Shape, count: int, *, seed: int = 0) -> dict[str, torch.T
 
 
 def test_quantiles_have_their_shape_and_ascend(name: str) -> None:
-    windows = scored_windows()
+    windows = scored_windows(name)
     answer = learned(name).predict(windows)
     assert answer.shape == (len(windows), TASK.horizon, len(TASK.quantiles))
     assert answer.dtype == np.float64
@@ -131,7 +140,7 @@ def test_quantiles_have_their_shape_and_ascend(name: str) -> None:
 def test_crossing_scores_are_put_in_order(name: str) -> None:
     network = fresh_network(name).eval()
     with torch.inference_mode():
-        inputs = draw_inputs(SHAPE, 50)
+        inputs = draw_inputs(shape_for(name), 50)
         scores, _, _ = network.score(**inputs)
         assert (scores.diff(dim=2) < 0).any()  # random weights do cross
         assert (network(**inputs).diff(dim=2) >= 0).all()
@@ -139,20 +148,20 @@ def test_crossing_scores_are_put_in_order(name: str) -> None:
 
 def test_the_gradient_reaches_every_parameter(name: str) -> None:
     network = fresh_network(name).train()
-    network(**draw_inputs(SHAPE, 32)).square().sum().backward()
+    network(**draw_inputs(shape_for(name), 32)).square().sum().backward()
     still = [label for label, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
 
 
 def test_one_window_alone_gets_what_it_gets_in_a_batch(name: str) -> None:
-    windows = scored_windows()
+    windows = scored_windows(name)
     whole = learned(name).predict(windows)
     alone = np.concatenate([learned(name).predict(windows.subset(np.array([k]))) for k in range(len(windows))])
     np.testing.assert_allclose(alone, whole, rtol=1e-5)
 
 
 def test_asking_changes_nothing_and_repeats_to_the_bit(name: str) -> None:
-    fitted, windows = learned(name), scored_windows()
+    fitted, windows = learned(name), scored_windows(name)
     before = {key: value.tobytes() for key, value in fitted.tensors().items()}
     draws = torch.get_rng_state()
     first = fitted.predict(windows)
@@ -164,7 +173,7 @@ def test_asking_changes_nothing_and_repeats_to_the_bit(name: str) -> None:
 
 
 def test_nothing_after_the_cutoff_but_known_columns_is_seen(name: str) -> None:
-    fitted, windows = learned(name), newest_windows(make_panel(), make_view(), horizon=TASK.horizon)
+    fitted, windows = learned(name), newest_windows(make_panel(name), make_view(name), horizon=TASK.horizon)
     cut = windows.subset(np.array([0, 1]))
     cut = replace(cut, rows=cut.rows - 30)
     y, past = cut.y.copy(), cut.past.copy()
@@ -178,7 +187,7 @@ def test_nothing_after_the_cutoff_but_known_columns_is_seen(name: str) -> None:
 
 def test_missing_values_in_any_input_give_finite_answers(name: str) -> None:
     network = fresh_network(name).eval()
-    inputs = draw_inputs(SHAPE, 40)
+    inputs = draw_inputs(shape_for(name), 40)
     hole = torch.Generator().manual_seed(5)
     for value in inputs.values():
         value[torch.rand(value.shape, generator=hole) < 0.5] = float("nan")
@@ -190,9 +199,9 @@ def test_missing_values_in_any_input_give_finite_answers(name: str) -> None:
 
 
 def test_a_window_that_does_not_move_is_answered_near_its_level(name: str) -> None:
-    network = build(small_spec(name), SHAPE).eval()
+    network = build(small_spec(name), shape_for(name)).eval()
     network.usual_scale.fill_(2.0)
-    inputs = draw_inputs(SHAPE, 3) | {"target": torch.full((3, SHAPE.lookback), 1e6)}
+    inputs = draw_inputs(shape_for(name), 3) | {"target": torch.full((3, SHAPE.lookback), 1e6)}
     with torch.inference_mode():
         assert (network(**inputs) - 1e6).abs().max() < 50.0
 
@@ -200,7 +209,7 @@ def test_a_window_that_does_not_move_is_answered_near_its_level(name: str) -> No
 @pytest.mark.parametrize("factor", [1e-20, 1e-3, 1e6, 1e20])
 def test_the_answer_has_the_units_of_the_target(name: str, factor: float) -> None:
     network = fresh_network(name).eval()
-    inputs = draw_inputs(SHAPE, 10)
+    inputs = draw_inputs(shape_for(name), 10)
     with torch.inference_mode():
         plain = network(**inputs).double() * factor
         scaled = network(**inputs | {"target": (inputs["target"].double() * factor).float()}).double()
@@ -209,7 +218,7 @@ def test_the_answer_has_the_units_of_the_target(name: str, factor: float) -> Non
 
 def test_every_input_moves_the_answer(name: str) -> None:
     network = fresh_network(name).eval()
-    inputs = draw_inputs(SHAPE, 6)
+    inputs = draw_inputs(shape_for(name), 6)
     with torch.inference_mode():
         plain = network(**inputs)
         for label, value in inputs.items():
@@ -223,10 +232,10 @@ def test_one_seed_gives_the_same_bits_and_another_does_not(name: str) -> None:
     def weights(seed: int) -> dict[str, bytes]:
         fitted = fit(
             small_spec(name),
-            panel=make_panel(),
-            split=make_split(),
+            panel=make_panel(name),
+            split=make_split(name),
             task=TASK,
-            view=make_view(),
+            view=make_view(name),
             train=replace(QUICK, seed=seed),
         )
         return {key: value.tobytes() for key, value in fitted.tensors().items()}
@@ -239,7 +248,7 @@ def test_one_seed_gives_the_same_bits_and_another_does_not(name: str) -> None:
 
 def test_it_can_learn_a_handful_of_windows_by_heart(name: str) -> None:
     spec = build_spec(name, {**SMALL.get(name, {}), "dropout": 0.0})
-    shape = replace(SHAPE, quantiles=(0.5,))
+    shape = replace(shape_for(name), quantiles=(0.5,))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build(spec, shape)
@@ -255,19 +264,19 @@ def test_it_can_learn_a_handful_of_windows_by_heart(name: str) -> None:
 
 def test_a_known_signal_is_learned_better_than_the_naive_floor(name: str) -> None:
     train = TrainSpec(epochs=25, steps=20, batch_size=64, learning_rate=5e-3, patience=25)
-    parts = {"panel": make_panel(), "split": make_split(), "task": TASK}
-    model = fit(small_spec(name), **parts, view=make_view(), train=train)
+    parts = {"panel": make_panel(name), "split": make_split(name), "task": TASK}
+    model = fit(small_spec(name), **parts, view=make_view(name), train=train)
     floor = fit(Naive(), **parts)
 
     def error(fitted: object) -> float:
-        windows = cut_windows(make_panel(), fitted.view, horizon=4, cutoffs=make_split().test, least=1)  # type: ignore[attr-defined]
+        windows = cut_windows(make_panel(name), fitted.view, horizon=4, cutoffs=make_split(name).test, least=1)  # type: ignore[attr-defined]
         return float(np.nanmean(np.abs(windows.labels() - fitted.predict(windows)[:, :, 1])))  # type: ignore[attr-defined]
 
     assert error(model) < 0.5 * error(floor)
 
 
 def test_a_series_shorter_than_the_lookback_is_learned_and_answered(name: str) -> None:
-    panel = make_panel()
+    panel = make_panel(name)
     short = panel.select(["s0"]).until(int(panel.positions[0]) + 27)
     split = split_holdout(short, TASK, validation=4, test=4)
     view = View(40, (), fit_static(short))
@@ -276,7 +285,7 @@ def test_a_series_shorter_than_the_lookback_is_learned_and_answered(name: str) -
 
 
 def test_its_tensors_make_it_again(name: str) -> None:
-    fitted, windows = learned(name), scored_windows()
+    fitted, windows = learned(name), scored_windows(name)
     twin = from_tensors(
         fitted.spec,
         task=TASK,
@@ -303,17 +312,16 @@ def test_other_tensors_are_refused_by_name_and_shape(name: str) -> None:
 
 
 def test_windows_of_another_view_are_refused(name: str) -> None:
-    windows = newest_windows(make_panel(), View(9), horizon=TASK.horizon)
+    windows = newest_windows(make_panel(name), View(9), horizon=TASK.horizon)
     with pytest.raises(DataError, match=r"learned from windows of Shape\(lookback=14"):
         learned(name).predict(windows)
 
 
-@pytest.mark.parametrize("features", [(2, 3, 2), (0, 0, 0)], ids=["all inputs", "target alone"])
-def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, features: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("covariates", [True, False], ids=["all inputs", "target alone"])
+def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, covariates: bool, tmp_path: Path) -> None:
     import onnxruntime
 
-    past, known, static = features
-    shape = replace(SHAPE, past=past, known=known, static=static)
+    shape = shape_for(name) if covariates else replace(SHAPE, past=0, known=0, static=0)
     network = fresh_network(name, shape).eval().requires_grad_(False)
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
@@ -344,5 +352,5 @@ def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, features: tupl
 
 
 def test_the_shape_comes_from_the_windows(name: str) -> None:
-    assert shape_of(scored_windows(), TASK) == learned(name).shape
-    assert learned(name).shape.inputs == ("target", "past", "known", "static")
+    assert shape_of(scored_windows(name), TASK) == learned(name).shape
+    assert learned(name).shape.inputs == ("target", *MODELS.load(name).takes)
