@@ -33,7 +33,7 @@ class RecurrentCore(nn.Module):
             dropout=spec.dropout if spec.layers > 1 else 0.0,
             batch_first=True,
         )
-        _start_recurrent(self.recurrent)
+        start_recurrent(self.recurrent)
         width = self.directions * spec.hidden + shape.horizon * shape.known + shape.static
         self.head = dense_stack(width, spec.head, activation="relu", dropout=spec.dropout, batch_norm=False)
         self.answer = answer_layer((width, *spec.head)[-1], shape.horizon, start=start)
@@ -56,7 +56,7 @@ class RecurrentCore(nn.Module):
         return answer.reshape(-1, *self.outputs)
 
 
-def _start_recurrent(lstm: nn.LSTM) -> None:
+def start_recurrent(lstm: nn.LSTM) -> None:
     """Glorot's weights into the gates, orthogonal ones between steps, and a forget gate that starts open.
 
     A forget bias of 1 lets gradients reach far back from the first step on (Jozefowicz, Zaremba, Sutskever
