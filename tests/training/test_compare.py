@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from scipy.stats import binom
 
 from tests.worlds import small_panel
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Split, split_holdout
+from tidewright.data.splits import Cutoffs, Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.features.view import View
-from tidewright.features.windows import cut_windows
+from tidewright.features.windows import Windows, cut_windows
 from tidewright.metrics.accuracy import Scored
 from tidewright.training.compare import Entrant, Leaderboard, compare
 from tidewright.training.evaluate import Evaluation
 
+Floats = npt.NDArray[np.float64]
 TASK = Task(horizon=3)
 
 
@@ -167,3 +171,41 @@ def test_a_root_is_tested_by_its_square() -> None:
     }
     assert p_values["rmse"] == p_values["mse"]
     assert p_values["rmsse"] == pytest.approx(p_values["mse"], rel=1e-9)  # every scale is 1 here
+
+
+def equals(count: int, *, rng: np.random.Generator, tried: int = 1) -> list[Entrant]:
+    """A floor and some models that are exactly as good, each the best of `tried` on validation; one series."""
+    actual = rng.normal(size=(60, 1))
+    found = []
+    for number in range(count + 1):
+        floor = number == 0
+        draws = [actual + rng.normal(size=(60, 1)) for _ in range(1 if floor else tried)]
+        best = min(draws, key=lambda draw: float(np.abs(draw - actual).mean()))
+        evaluation = stand_alone(f"model {number}", actual, best)
+        found.append(Entrant(evaluation, evaluation, floor, seconds=0.0, cpu_seconds=0.0, tried=tried))
+    return found
+
+
+@cache
+def sixty_windows() -> Windows:
+    """The windows of one series at sixty cutoffs."""
+    panel, _ = make_world()
+    alone = panel.select([panel.series_ids[0]])
+    return cut_windows(alone, View(2), horizon=1, cutoffs=Cutoffs(10, 69), labelled=False)
+
+
+def stand_alone(name: str, actual: Floats, point: Floats) -> Evaluation:
+    windows = sixty_windows()
+    return Evaluation(name, windows, point[:, :, None], Scored(actual, point, series=windows.series))
+
+
+@pytest.mark.parametrize(("models", "tried"), [(1, 1), (3, 1), (1, 10)])
+def test_models_as_good_as_their_floor_are_called_better_in_at_most_one_world_of_twenty(
+    models: int, tried: int
+) -> None:
+    rng, worlds = np.random.default_rng(models + tried), 300
+    wins = sum(
+        compare(equals(models, rng=rng, tried=tried), metric="mae", horizon=1, strides=(1, 1)).beat_floor
+        for _ in range(worlds)
+    )
+    assert wins <= binom.ppf(0.99, worlds, 0.05)
