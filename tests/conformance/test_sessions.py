@@ -17,7 +17,7 @@ from tidewright.models.spec import MODELS
 from tidewright.registry.bundle import save_bundle
 from tidewright.registry.difference import relative_difference
 from tidewright.registry.trial_windows import hard_windows, real_windows, take, to_windows
-from tidewright.training.fit import fit
+from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec
 
 TASK = Task(6, (0.1, 0.5, 0.9))
@@ -25,15 +25,27 @@ SMALL = {"feedforward": {"hidden": (16,)}, "lstm": {"hidden": 8, "head": (8,)}, 
 PANEL = small_panel()
 
 
+def panel_for(name):
+    """The panel with the covariates that the model takes; a floor leaves them aside by itself."""
+    return PANEL if MODELS[name].kind == "floor" else keep_covariates(PANEL, MODELS.load(name).takes)
+
+
+def view_for(name, *, panel, last):
+    takes = MODELS.load(name).takes
+    known = "known" in takes or MODELS[name].kind == "floor"
+    return View(30, ("hour", "weekday") if known else (), fit_static(panel.until(last)))
+
+
 @pytest.fixture(scope="module", params=list(MODELS))
 def sealed(request, tmp_path_factory):
     """A fitted model and its bundle; each model is made once."""
-    split = split_holdout(PANEL, TASK)
-    view = View(30, ("hour", "weekday"), fit_static(PANEL.until(split.train.last)))
+    panel = panel_for(request.param)
+    split = split_holdout(panel, TASK)
+    view = view_for(request.param, panel=panel, last=split.train.last)
     train = TrainSpec(epochs=2, steps=20)
     spec = build_spec(request.param, SMALL.get(request.param))
-    fitted = fit(spec, panel=PANEL, split=split, task=TASK, view=view, train=train)
-    return fitted, save_bundle(fitted, panel=PANEL, folder=tmp_path_factory.mktemp("sealed") / request.param)
+    fitted = fit(spec, panel=panel, split=split, task=TASK, view=view, train=train)
+    return fitted, save_bundle(fitted, panel=panel, folder=tmp_path_factory.mktemp("sealed") / request.param)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -41,7 +53,7 @@ def asked(request, sealed):
     """A session, its fitted model, and real windows to ask it."""
     fitted, bundle = sealed
     session = open_session(bundle, backend=request.param, strict=True)
-    return session, fitted, real_windows(PANEL, fitted.view, horizon=TASK.horizon)
+    return session, fitted, real_windows(panel_for(fitted.spec.name), fitted.view, horizon=TASK.horizon)
 
 
 def ask(session: Session, batch: Batch) -> np.ndarray:
