@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -27,6 +29,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table and one finished run on it."""
     folder = tmp_path_factory.mktemp("shop")
     small_table(covariates=False).write_csv(folder / "sales.csv")
+    small_table(covariates=False).with_columns(pl.lit(5.0).alias("sold")).write_csv(folder / "flat.csv")
     done = tidewright("run", "sales.csv", *NAMES, "--horizon", "4", "--json", *FAST, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "result.json").write_text(done.stdout)
@@ -49,6 +52,54 @@ def test_a_bundle_predicts_the_steps_after_the_tables_end(shop: Path) -> None:
     forecast = pl.read_csv(shop / "out.csv", try_parse_dates=True)
     assert forecast.shape == (16, 7)
     assert forecast["hour"].min() > pl.read_csv(shop / "sales.csv", try_parse_dates=True)["hour"].max()
+
+
+@pytest.mark.parametrize(("name", "read"), [("out.json", pl.read_json), ("out.parquet", pl.read_parquet)])
+def test_a_forecast_is_written_in_the_form_that_its_files_name_says(
+    shop: Path, name: str, read: Callable[[Path], pl.DataFrame]
+) -> None:
+    bundle = json.loads((shop / "result.json").read_text())["bundle"]["path"]
+    done = tidewright("predict", bundle, "sales.csv", "--output", name, cwd=shop)
+    assert done.returncode == 0, done.stderr
+    assert read(shop / name).shape == (16, 7)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("none/out.csv", "'none/out.csv' can't be written: No such file"), ("out.xlsx", "Use .csv, .json, .parquet.")],
+)
+def test_a_forecast_that_cannot_be_written_is_an_error_that_says_why(shop: Path, place: str, message: str) -> None:
+    bundle = json.loads((shop / "result.json").read_text())["bundle"]["path"]
+    done = tidewright("predict", bundle, "sales.csv", "--output", place, cwd=shop)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+
+
+def test_the_next_command_of_a_run_on_a_wide_table_works_as_it_is_printed(tmp_path: Path) -> None:
+    wide = small_table(covariates=False).pivot("shop", index="hour", values="sold")
+    wide.write_csv(tmp_path / "a wide table.csv")
+    words = ["run", "a wide table.csv", "--layout", "columns", "--time", "hour", "--horizon", "4", "--json", *FAST]
+    done = tidewright(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    program, *following = shlex.split(json.loads(done.stdout)["next"])
+    assert program == "tidewright"
+    answer = tidewright(*following, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert pl.read_csv(answer.stdout.encode())["series"].n_unique() == wide.width - 1
+    forgotten = tidewright(*following[:3], cwd=tmp_path)
+    assert forgotten.returncode == 1
+    assert "learned from a table in layout columns; got long. Say --layout columns." in forgotten.stderr
+
+
+def test_an_interrupted_command_says_so_and_exits_with_130(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tidewright.cli import main, verbs\n"
+        "def stop(*_, **__): raise KeyboardInterrupt\n"
+        "verbs.run_table = stop; sys.exit(main._run(['run']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr.strip().startswith("interrupted.")
 
 
 def test_a_bundle_is_scored_beside_the_naive_floors(shop: Path) -> None:
@@ -87,6 +138,11 @@ def test_a_changed_byte_of_a_bundle_is_refused_with_exit_1(shop: Path) -> None:
         (["run", "sales.csv", *NAMES, "--horizon", "0"], 1, "horizon"),
         (["run", "sales.csv", *NAMES, "--horizon", "200"], 1, "Ask for a shorter horizon, or bring longer series."),
         (["run", "sales.csv", *NAMES, "--budget", "soon"], 1, "'soon' is no length of time"),
+        (["run", "sales.csv", *NAMES, "recipe=market"], 1, "got a table too (sales.csv). Leave one out."),
+        (["run", "sales.csv", *NAMES, "--out", "sales.csv"], 1, "the folder of runs 'sales.csv' can't be made"),
+        (["run", "sales.csv", *NAMES, "lookback=9000"], 1, "lookback 9000 is longer than the training part"),
+        (["run", "flat.csv", *NAMES, "--horizon", "4"], 1, "series are constant"),
+        (["runs", "sales.csv"], 1, "'sales.csv' is a file. Give a folder of runs"),
         (["run", "--horizont", "3"], 2, "No such option: --horizont"),
         (["fly"], 2, "fly"),
         (["predict", "nothing", "sales.csv"], 1, "nothing"),

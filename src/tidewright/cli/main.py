@@ -14,6 +14,8 @@ from typer import Exit
 from tidewright import __version__
 from tidewright.errors import ConfigError, TidewrightError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="tidewright",
     help="Train once, apply many, decide: from a table of time series to a verified forecast, a sealed model and more.",
@@ -43,6 +45,7 @@ Static = Annotated[str | None, typer.Option(help="One value a series, with comma
 Frequency = Annotated[str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")]
 Calendar = Annotated[str | None, typer.Option(help="An exchange's code for trading days, such as XNYS.")]
 Layout = Annotated[str, typer.Option(help="long, columns (a series a column) or rows (a series a row).")]
+Wide = Annotated[str | None, typer.Option(help="In layout columns: the columns that are series, with commas.")]
 Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
 Season = Annotated[int | None, typer.Option(help="The seasonal lag in steps; the grid's own when left out.")]
 Budget = Annotated[str | None, typer.Option(help="How long it may take: 90s, 3m, 1h.")]
@@ -116,15 +119,18 @@ app.command(
 def predict_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
-    output: Annotated[Path | None, typer.Option(help="Write here (.csv or .parquet) instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write here (.csv, .json or .parquet) instead of stdout.")] = None,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
+    layout: Layout = "long",
+    target: Wide = None,
     json: Json = False,
     strict: Strict = False,
 ) -> None:
     """Forecast the steps after each series' last value."""
     from tidewright.cli.verbs import predict_table
 
-    predict_table(bundle, table, output=output, backend=backend, as_json=json, strict=strict)
+    shape = (layout, tuple(target.split(",")) if target else ())
+    predict_table(bundle, table, shape=shape, output=output, backend=backend, as_json=json, strict=strict)
 
 
 @app.command("evaluate")
@@ -132,12 +138,15 @@ def evaluate_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
     last: Annotated[int | None, typer.Option(help="Score the last so many steps (default: four horizons).")] = None,
+    layout: Layout = "long",
+    target: Wide = None,
     json: Json = False,
 ) -> None:
     """Score a bundle on the newest part of a table, beside the naive floors that need no training."""
     from tidewright.cli.verbs import evaluate_bundle
 
-    evaluate_bundle(bundle, table, last=last, as_json=json)
+    shape = (layout, tuple(target.split(",")) if target else ())
+    evaluate_bundle(bundle, table, shape=shape, last=last, as_json=json)
 
 
 @app.command("runs")
@@ -213,6 +222,8 @@ def _run(words: list[str]) -> int:
     try:
         app(words)
     except SystemExit as done:  # typer's own way out: 0, 2 for wrong usage, 130 when interrupted
+        if done.code == INTERRUPTED:
+            typer.echo("interrupted. What was done so far is in the run's record: tidewright runs", err=True)
         return done.code if isinstance(done.code, int) else 0
     except TidewrightError as error:
         typer.echo(f"error: {error}", err=True)

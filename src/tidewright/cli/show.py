@@ -35,6 +35,9 @@ def show_result(result: RunResult, *, report: Path) -> None:
     console.rule("leaderboard", align="left")
     console.print(_board(result.leaderboard))
     console.print(Text(result.leaderboard.reason, style="bold"))
+    for row in result.leaderboard.rows:
+        if row.note:
+            console.print(f"{row.model}: {row.note}", markup=False, highlight=False)
     for name, reason in result.leaderboard.failed.items():
         console.print(f"left out: {name}: {reason}", markup=False)
     console.rule("bundle", align="left")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tidewright.cli.show import show_evaluation, show_result, show_table, to_plain
-from tidewright.errors import DataError, FallbackWarning, RepairWarning
+from tidewright.errors import ConfigError, DataError, FallbackWarning, RepairWarning
 
 if TYPE_CHECKING:
     from tidewright.tracking.run import Run
+
+FORMS = ("csv", "json", "parquet")
 
 
 def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
@@ -31,6 +36,7 @@ def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bo
     settings = read_settings(overrides, {**given, "recipe": recipe})
     with ProgressView(quiet=quiet) as view, _Told(view.tell):
         result = run_settings(settings, callbacks=(view.hear,), tell=view.tell)
+        result = replace(result, next_command=_typeable(result.next_command))
         report = write_report(result, result.folder / "report.html")
     if as_json:
         typer.echo(json.dumps(to_plain({**summarise(result), "report": report}), indent=2))
@@ -38,35 +44,62 @@ def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bo
         show_result(result, report=report)
 
 
-def predict_table(bundle: Path, table: Path, *, output: Path | None, backend: str, as_json: bool, strict: bool) -> None:
+def _typeable(command: str) -> str:
+    """The command with the path of this program where a shell would not find it by its name."""
+    program = Path(sys.argv[0])
+    if which("tidewright") or program.name != "tidewright":
+        return command
+    near = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+    return f"{shlex.quote(str(near))} {command.removeprefix('tidewright ')}"
+
+
+Shape = tuple[str, tuple[str, ...]]  # a table's layout, and the columns that are series
+
+
+def predict_table(
+    bundle: Path, table: Path, *, shape: Shape, output: Path | None, backend: str, as_json: bool, strict: bool
+) -> None:
     """`tidewright predict`: a forecast as CSV or JSON on stdout, or in a file."""
     from tidewright.inference.session import open_session
 
+    form = ("json" if as_json else "csv") if output is None else output.suffix.removeprefix(".")
+    if form not in FORMS:
+        raise DataError(f"'{output}' has an ending that says nothing about its form. Use .{', .'.join(FORMS)}.")
     with _Told(lambda line: typer.echo(line, err=True)):
         session = open_session(bundle, backend=backend, strict=strict)
-        forecast = session.forecast(table).table
+        forecast = session.forecast(_read(bundle, table, shape)).table
     if output is None:
         typer.echo(forecast.write_json() if as_json else forecast.write_csv(), nl=as_json)
-    elif output.suffix == ".parquet":
-        forecast.write_parquet(output)
-    elif output.suffix == ".csv":
-        forecast.write_csv(output)
-    else:
-        raise DataError(f"'{output.name}' has an ending that says nothing about its form. Use .csv or .parquet.")
-    if output is not None:
-        typer.echo(f"{len(forecast)} rows in {output}", err=True)
+        return
+    try:
+        getattr(forecast, f"write_{form}")(output)
+    except OSError as error:
+        why = error.strerror or str(error).partition(" (os error")[0]
+        raise DataError(
+            f"'{output}' can't be written: {why}. Name a folder that is there and may be written."
+        ) from error
+    typer.echo(f"{len(forecast)} rows in {output}", err=True)
 
 
-def evaluate_bundle(bundle: Path, table: Path, *, last: int | None, as_json: bool) -> None:
+def evaluate_bundle(bundle: Path, table: Path, *, shape: Shape, last: int | None, as_json: bool) -> None:
     """`tidewright evaluate`: a bundle's scores beside the floors that need no training."""
     from tidewright.workflows.judge import judge
 
     with _Told(lambda line: typer.echo(line, err=True)):
-        judged = judge(bundle, table, last=last)
+        judged = judge(bundle, _read(bundle, table, shape), last=last)
     if as_json:
         typer.echo(json.dumps(to_plain(asdict(judged)), indent=2))
     else:
         show_evaluation(judged)
+
+
+def _read(bundle: Path, table: Path, shape: Shape) -> Any:
+    """The table as the bundle reads it."""
+    from tidewright.registry.bundle import load_bundle
+    from tidewright.workflows.load import lengthen
+
+    layout, columns = shape
+    return lengthen(table, layout=layout, roles=load_bundle(bundle).manifest.schema.roles, columns=columns)
 
 
 def inspect_file(table: Path, given: Mapping[str, Any], *, horizon: int | None, as_json: bool) -> None:
@@ -92,6 +125,8 @@ def show_runs(folder: Path, *, as_json: bool) -> None:
     """`tidewright runs`: what was run, newest first."""
     from tidewright.tracking.local import list_runs
 
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"'{folder}' is a file. Give a folder of runs, such as tidewright-runs.")
     listed = list_runs(folder)
     for note in listed.notes:
         typer.echo(f"note: {note}", err=True)

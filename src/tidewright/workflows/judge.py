@@ -11,6 +11,7 @@ from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.inference.session import open_session
 from tidewright.models.build import build_spec
+from tidewright.registry.bundle import load_bundle
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
 
@@ -31,15 +32,20 @@ def judge(bundle: str | Path, table: Any, *, last: int | None = None) -> Judged:
     Nothing is learned but the floors' intervals, which come from the steps before.
     """
     session = open_session(bundle)
+    season = load_bundle(bundle).manifest.season
     panel = session.read(table)
     task = Task(horizon=session.task.horizon, quantiles=session.task.quantiles)
     size = 4 * task.horizon if last is None else last
     split = split_holdout(panel, task, validation=task.horizon, test=size)
     assert split.test is not None
-    floors = {name: fit(build_spec(name), panel=panel, split=split, task=task) for name in ("naive", "seasonal")}
+    floors = {
+        name: fit(build_spec(name), panel=panel, split=split, task=task, season=season)
+        for name in ("naive", "seasonal")
+    }
     contestants = {session.model: session.fitted, **floors}
     scored = {
-        name: evaluate(model, panel=panel, split=split, cutoffs=split.test) for name, model in contestants.items()
+        name: evaluate(model, panel=panel, split=split, cutoffs=split.test, season=season)
+        for name, model in contestants.items()
     }
     windows = next(iter(scored.values())).windows
     return Judged(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidewright.data.border import to_polars
 from tidewright.data.layout import SERIES, STEP, VALUE, melt_columns, melt_rows
-from tidewright.data.panel import Panel
+from tidewright.data.panel import Panel, Roles
 from tidewright.errors import ConfigError, RepairWarning
 from tidewright.workflows.settings import DataSettings, RunSettings
 
@@ -27,6 +27,9 @@ def load(settings: RunSettings, table: Any = None) -> Loaded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RepairWarning)
         if settings.recipe == "market":
+            if table is not None or settings.data.path is not None:
+                given = settings.data.path or type(table).__name__
+                raise ConfigError(f"recipe=market has its own 20 US stocks; got a table too ({given}). Leave one out.")
             return _load_market()
         source = settings.data.path if table is None else table
         if source is None:
@@ -65,6 +68,24 @@ def read_panel(source: Any, data: DataSettings) -> Panel:
     return Panel.from_table(
         long, series=series, time=time, target=VALUE, frequency=data.frequency, calendar=data.calendar
     )
+
+
+def lengthen(source: Any, *, layout: str, roles: Roles, columns: tuple[str, ...] = ()) -> Any:
+    """A table in any layout as the long one that a bundle with these roles reads; a long one as it is.
+
+    `columns` are the series of layout columns (default: all but the time). Raises `ConfigError` where the bundle
+    learned from another layout.
+    """
+    learned = "long" if roles.target != VALUE else "rows" if roles.time == STEP else "columns"
+    if learned == layout == "columns":
+        return melt_columns(source, time=roles.time, columns=columns)
+    if learned == layout == "rows" and roles.series is not None:
+        return melt_rows(source, series=roles.series)
+    if layout != "long" or (learned != "long" and VALUE not in to_polars(source)[0].columns):
+        raise ConfigError(
+            f"this bundle learned from a table in layout {learned}; got {layout}. Say --layout {learned}."
+        )
+    return source
 
 
 def _need(name: str | None, role: str, source: Any) -> str:
