@@ -47,3 +47,13 @@ def test_a_wrong_value_names_its_option(override: str, message: str) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5h", 5400.0), (" 2 m ", 120.0)])
 def test_lengths_of_time_are_read_in_seconds_minutes_and_hours(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds
+
+
+def test_one_covariate_and_one_quantile_need_no_list() -> None:
+    settings = read_settings(["data.known=holiday", "quantiles=0.5"], {"data.past": "price, net"})
+    assert (settings.data.known, settings.data.past, settings.quantiles) == (("holiday",), ("price, net",), (0.5,))
+
+
+def test_an_unknown_option_given_by_name_names_the_near_miss() -> None:
+    with pytest.raises(ConfigError, match=r"no option is called .horizn.. Did you mean .horizon.\?"):
+        read_settings((), {"horizn": 3})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from tidewright.data.inspect import inspect
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import DataError
+from tidewright.errors import ConfigError, DataError
 from tidewright.inference.session import Session
 from tidewright.models.spec import spec_key
 from tidewright.tracking.digest import digest_panel
@@ -29,7 +30,7 @@ from tidewright.workflows.seal import seal
 from tidewright.workflows.settings import DataSettings, RunSettings, read_settings
 from tidewright.workflows.summary import summarise
 
-RESERVE_S, RESERVE_SHARE = 25.0, 0.35  # of the budget: for sealing, deciding, tracking and the report
+RESERVE_S, RESERVE_SHARE = 8.0, 0.12  # of the budget: for sealing, deciding, tracking and the report
 
 
 def run(
@@ -64,10 +65,14 @@ def run_settings(
     panel, task = loaded.panel, Task(horizon=settings.horizon, quantiles=settings.quantiles)
     season = settings.season or panel.frequency.season
     verdict = inspect(panel, horizon=task.horizon)
+    if not verdict.ok:
+        raise DataError("\n".join(f"{one.message} {one.remedy}" for one in verdict.findings if one.severity == "error"))
     split = split_holdout(
         panel, task, validation=settings.split.validation, test=settings.split.test,
         purge=settings.split.purge, embargo=settings.split.embargo,
     )  # fmt: skip
+    _check_lookback(settings, split)
+    _make_folder(settings.folder)
     with _listen(settings, loaded, task, split) as listener:
         reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
         contest = hold_contest(
@@ -76,7 +81,7 @@ def run_settings(
             task=task,
             season=season,
             settings=settings,
-            budget_s=settings.budget_s - reserve,
+            budget_s=max(settings.budget_s - reserve - clock.seconds, 0.0),
             callbacks=(*callbacks, listener),
             tell=clock,
         )
@@ -112,7 +117,7 @@ def run_settings(
             decision=decision,
             study=contest.study,
             notes=(*_repairs(panel), *_failures(contest), *notes),
-            next_command=f"tidewright predict {serving.path} {settings.data.path or 'YOUR_TABLE.csv'}",
+            next_command=_next_command(settings, serving.path),
             seconds=clock.seconds,
             stages=clock.stages,
         )
@@ -141,6 +146,38 @@ class _Clock:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._started
+
+
+def _check_lookback(settings: RunSettings, split: Split) -> None:
+    """A window that is longer than the training part would be mostly padding."""
+    steps = split.train.last - split.train.first + 1
+    if settings.lookback is not None and settings.lookback > steps:
+        raise ConfigError(
+            f"lookback {settings.lookback} is longer than the training part, {steps} steps. Ask for less."
+        )
+
+
+def _make_folder(folder: str) -> None:
+    """The folder of runs, made before anything is learned."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of runs '{folder}' can't be made: {error.strerror}. Name another one."
+        ) from error
+
+
+def _next_command(settings: RunSettings, bundle: Path) -> str:
+    """What to type next: apply the bundle to newer rows; after the packaged market, a run on one's own table."""
+    if settings.recipe == "market":
+        return "tidewright run YOUR_TABLE.csv --series COLUMN --time COLUMN --target COLUMN --horizon STEPS"
+    data = settings.data
+    words = ["tidewright", "predict", str(bundle), data.path or "YOUR_TABLE.csv"]
+    if data.layout != "long":
+        words += ["--layout", data.layout]
+    if data.layout == "columns" and data.target:
+        words += ["--target", data.target]
+    return shlex.join(words)
 
 
 def _decide(

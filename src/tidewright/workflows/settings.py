@@ -43,6 +43,11 @@ class DataSettings(Frozen):
     frequency: str | None = None
     calendar: str | None = None
 
+    @field_validator("past", "known", "static", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
 
 class SplitSettings(Frozen):
     """Sizes of the validation and the test part in steps (None: 15 % of the span each), purge and embargo."""
@@ -89,6 +94,11 @@ class RunSettings(Frozen):
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     tune: TuneSettings = TuneSettings()
     decide: DecideSettings = DecideSettings()
+
+    @field_validator("quantiles", mode="before")
+    @classmethod
+    def _one_level(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, float) else value
 
     @field_validator("metric")
     @classmethod
@@ -151,5 +161,8 @@ def _put(options: dict[str, Any], key: str, value: Any) -> None:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = [*RunSettings.model_fields, *DataSettings.model_fields]
+        return explain_unknown("option", place, known)
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if first["type"] == "value_error" else f"{place}: {message}; got {first['input']!r}."
