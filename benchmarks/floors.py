@@ -24,18 +24,18 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
-import numpy as np  # noqa: E402  # after the thread counts
-import polars as pl  # noqa: E402
+import numpy as np  # after the thread counts
+import polars as pl
 
-from tidewright.data.layout import melt_columns, melt_rows  # noqa: E402
-from tidewright.data.panel import Panel  # noqa: E402
-from tidewright.data.splits import Split, split_holdout, split_rolling  # noqa: E402
-from tidewright.data.task import Task  # noqa: E402
-from tidewright.features.windows import cut_windows, make_windows  # noqa: E402
-from tidewright.metrics.accuracy import Scored, owa, past_scale, score  # noqa: E402
-from tidewright.models.fit_floors import fit_floor  # noqa: E402
-from tidewright.models.floors import Floor, FloorSpec  # noqa: E402
-from tidewright.models.spec import Damped, Naive, Ridge, SeasonalNaive  # noqa: E402
+from tidewright.data.layout import melt_columns, melt_rows
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split, split_holdout, split_rolling
+from tidewright.data.task import Task
+from tidewright.features.windows import cut_windows, make_windows
+from tidewright.metrics.accuracy import Scored, owa, past_scale, score
+from tidewright.models.fit_floors import fit_floor
+from tidewright.models.floors import Floor, FloorSpec
+from tidewright.models.spec import Damped, Naive, Ridge, SeasonalNaive
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
