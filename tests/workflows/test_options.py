@@ -1,0 +1,141 @@
+"""Every option of a run is live: another value of it gives another result."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.worlds import small_table
+from tidewright.errors import ConfigError
+from tidewright.tracking.listener import open_listener
+from tidewright.training.fit import fit
+from tidewright.workflows.result import RunResult
+from tidewright.workflows.run import run
+from tidewright.workflows.settings import RunSettings, SplitSettings, TuneSettings
+
+TABLE = small_table(series=3, rows=150)
+BASE = ("model=lightgbm", "models.lightgbm.rounds=4", "horizon=3", "tune.enabled=false", "track=false")
+TUNED = ("tune.enabled=true", "tune.trials=2", "models.lightgbm.rounds=4")
+ANOTHER = {
+    "horizon": "4",
+    "quantiles": "[0.2,0.5,0.8]",
+    "season": "6",
+    "lookback": "20",
+    "metric": "rmse",
+    "seed": "1",
+    "split.validation": "30",
+    "split.test": "30",
+    "split.purge": "9",
+    "split.embargo": "2",
+    "train": "train.least_gain=0.9",
+    "models": "models.lightgbm.leaves=3",
+    "tune.enabled": "true",
+    "tune.trials": "3",
+}
+ELSEWHERE = {"recipe", "data", "budget_s", "strict", "track", "folder", "decide"}  # tests below, and their own files
+
+
+def do(folder: Path, *overrides: str, **options: Any) -> RunResult:
+    """A run of a few seconds; later overrides win over the base."""
+    chosen = {item.partition("=")[0]: item for item in (*BASE, f"folder={folder}", *overrides)}
+    return run(
+        TABLE,
+        overrides=list(chosen.values()),
+        series="shop",
+        time="hour",
+        target="sold",
+        known=("price",),
+        **options,
+    )
+
+
+def outcome(result: RunResult) -> tuple[Any, ...]:
+    """What a run found, without its settings and its times."""
+    rows = [
+        (row.model, sorted(row.validation.items()), sorted(row.test.items()), row.interval)
+        for row in result.leaderboard.rows
+    ]
+    assert result.study is not None or "tuned" not in str(rows)
+    trials = () if result.study is None else tuple(str(sorted(t.parameters.items())) for t in result.study.trials)
+    numbers = {name: fitted.tensors()["spread"].tobytes() for name, fitted in result.fitted.items() if name == "naive"}
+    return (result.leaderboard.metric, repr(rows), trials, numbers)
+
+
+def test_every_option_of_a_run_is_tested() -> None:
+    parts: dict[str, Any] = {"split": SplitSettings, "tune": TuneSettings}
+    names = set()
+    for name in RunSettings.model_fields:
+        names |= {f"{name}.{field}" for field in parts[name].model_fields} if name in parts else {name}
+    assert names == set(ANOTHER) | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", ANOTHER)
+def test_another_value_of_an_option_gives_another_result(name: str, tmp_path: Path) -> None:
+    change = ANOTHER[name] if "=" in ANOTHER[name] else f"{name}={ANOTHER[name]}"
+    base = {"tune.trials": TUNED, "tune.enabled": ("tune.trials=2",)}.get(name, ())
+    ours, theirs = do(tmp_path, *base), do(tmp_path, *base, change)
+    assert outcome(ours) != outcome(theirs)
+
+
+def test_the_same_options_give_the_same_result(tmp_path: Path) -> None:
+    assert outcome(do(tmp_path, *TUNED)) == outcome(do(tmp_path, *TUNED))
+
+
+def test_a_larger_budget_gives_a_model_a_later_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[float] = []
+
+    def learn(spec: Any, *, deadline: float | None, **options: Any) -> Any:
+        if deadline is not None:
+            left.append(deadline - time.monotonic())
+        return fit(spec, deadline=deadline, **options)
+
+    monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
+    for budget in (100, 1000):
+        do(tmp_path, f"budget_s={budget}")
+    assert len(left) == 2
+    assert left[0] < 100 < left[1] < 1000
+
+
+def test_a_model_that_fails_is_left_out_with_a_note_and_ends_a_strict_run(tmp_path: Path) -> None:
+    wrong = "models.lightgbm.lags=[999]"
+    result = do(tmp_path, wrong)
+    assert "lightgbm" in result.leaderboard.failed
+    assert any(note.kind == "left out" and note.asked == "lightgbm" for note in result.notes)
+    with pytest.raises(ConfigError, match="each lag is a different whole number"):
+        do(tmp_path, wrong, "strict=true")
+
+
+@pytest.mark.parametrize("track", [True, False])
+def test_tracking_is_asked_for_as_the_option_says(track: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def listen(*given: Any, mlflow: bool, **options: Any) -> Any:
+        asked.append(mlflow)
+        return open_listener(*given, mlflow=False, **options)
+
+    monkeypatch.setattr("tidewright.workflows.run.open_listener", listen)
+    result = do(tmp_path, f"track={track}")
+    assert asked == [track]
+    assert result.folder.parent == tmp_path
+
+
+def test_the_verdict_depends_on_nothing_in_the_test_part(tmp_path: Path) -> None:
+    ours = do(tmp_path, *TUNED)
+    assert ours.split.test is not None
+    hidden = ours.panel.positions > ours.split.test.first
+    shaken = np.where(hidden, 50.0 + 9.0 * np.sin(ours.panel.positions), ours.panel.target)
+    table = ours.panel.table.with_columns(sold=shaken).fill_nan(None)
+    overrides = [*BASE[:3], "track=false", f"folder={tmp_path}", *TUNED[:2]]
+    theirs = run(table, overrides=overrides, series="shop", time="hour", target="sold", known=("price",))
+    boards = [result.leaderboard for result in (ours, theirs)]
+    assert boards[0].reason == boards[1].reason
+    assert boards[0].winner == boards[1].winner
+    for row in boards[0].rows:
+        other = boards[1].row(row.model)
+        assert dict(row.validation) == dict(other.validation)
+        assert row.comparison == other.comparison or np.isnan(row.comparison.p_value)
+        assert dict(row.test) != dict(other.test)
