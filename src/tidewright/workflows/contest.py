@@ -23,6 +23,8 @@ from tidewright.tuning.study import Study, TrialState
 from tidewright.workflows.settings import RunSettings
 
 Tell = Callable[[str], None]
+JUDGING_SHARE = 0.4  # of the budget at most, for scoring on validation and test
+CUT = "not done learning: the budget ended it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,7 @@ class _Field:
     notes: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
+    scored: dict[tuple[str, bool, int], Evaluation] = field(default_factory=dict)
 
     def view(self, spec: ModelSpec) -> View:
         """What a model sees: as usual, but for a lookback that the user set."""
@@ -88,21 +91,40 @@ class _Field:
             if self.settings.strict:
                 raise
             self.failed[name] = str(error)
+        else:
+            if deadline is not None and any(step.get("stopped") == "deadline" for step in self.fitted[name].history):
+                self.notes[name] = CUT
         self.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
 
     def score(self, name: str, *, test: bool) -> Evaluation:
         """A model's scores on validation or, once, on test."""
         assert self.split.test is not None
         shortest = min(fitted.view.lookback for fitted in self.fitted.values())
-        return evaluate(
-            self.fitted[name],
-            panel=self.panels[name],
-            split=self.split,
-            season=self.season,
-            model=name,
-            shortest=shortest,
-            cutoffs=self.split.test if test else self.split.validation,
-        )
+        place = name, test, shortest
+        if place not in self.scored:
+            self.scored[place] = evaluate(
+                self.fitted[name],
+                panel=self.panels[name],
+                split=self.split,
+                season=self.season,
+                model=name,
+                shortest=shortest,
+                cutoffs=self.split.test if test else self.split.validation,
+            )
+        return self.scored[place]
+
+    def entrant(self, name: str, validation: Evaluation, test: Evaluation) -> Entrant:
+        """A model as the leaderboard takes it."""
+        note, tried = self.notes.get(name, ""), self.tried.get(name, 1)
+        return Entrant(validation, test, name in FLOORS, *self.seconds[name], note=note, tried=tried)
+
+    def judging_seconds(self) -> float:
+        """How long the scoring that is still to come will take, from how long the floors' validation takes."""
+        started = time.monotonic()
+        for name in self.fitted:
+            self.score(name, test=False)
+        to_come = len(self.fitted) + 2 * (len(self.settings.models) + 1)  # tests of floors; both parts of models
+        return to_come * (time.monotonic() - started) / max(len(self.fitted), 1)
 
 
 def hold_contest(
@@ -122,11 +144,13 @@ def hold_contest(
     for name in FLOORS:
         tell(f"floor {name}")
         ring.enter(name, build_spec(name), view=None, train=None, deadline=None)
+    until -= min(ring.judging_seconds(), JUDGING_SHARE * budget_s)
     train = replace(settings.train, seed=settings.seed) if settings.seed else settings.train
     names = list(settings.models)
     for turn, name in enumerate(names):
         tell(f"model {name}")
-        share = len(names) - turn + (1 if settings.tune.enabled else 0)
+        hopeful = settings.tune.enabled and not ring.notes  # what was cut once would not be done twice
+        share = len(names) - turn + (1 if hopeful else 0)
         left = max(until - time.monotonic(), 1.0)
         spec = build_spec(name, settings.models[name])
         ring.enter(name, spec, view=ring.view(spec), train=train, deadline=time.monotonic() + left / share)
@@ -138,17 +162,7 @@ def hold_contest(
         raise FitError(f"no floor could be fitted: {next(iter(ring.failed.values()), 'none was tried')}")
     tell("the test, once")
     tests = {name: ring.score(name, test=True) for name in ring.fitted}
-    entrants = [
-        Entrant(
-            validations[name],
-            tests[name],
-            name in FLOORS,
-            *ring.seconds[name],
-            note=ring.notes.get(name, ""),
-            tried=ring.tried.get(name, 1),
-        )
-        for name in ring.fitted
-    ]
+    entrants = [ring.entrant(name, validations[name], tests[name]) for name in ring.fitted]
     assert split.test is not None
     board = compare(
         entrants, metric=settings.metric, horizon=task.horizon, strides=(split.validation.stride, split.test.stride),
@@ -172,7 +186,7 @@ def _tune_best(
     best = min(models, key=lambda name: rank_value(validations[name], metric))
     left = until - time.monotonic()
     if left < 2.0 * ring.seconds[best][0] + 1.0:
-        ring.notes[best] = "not tuned: no time was left in the budget"
+        ring.notes[best] = "; ".join(filter(None, (ring.notes.get(best), "not tuned: no time was left in the budget")))
         return None
     tell(f"tuning {best} for {left:.0f} s")
     started, cpu = time.monotonic(), time.process_time()
