@@ -10,6 +10,8 @@ from typing import Any
 
 from tidewright.errors import UnknownNameError
 
+MOST = 80  # names that a message lists
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -61,6 +63,9 @@ class Catalog(Mapping[str, Entry]):
 def explain_unknown(noun: str, name: object, known: Iterable[str]) -> str:
     """A sentence that says which name is unknown, which one is near and which there are."""
     names = sorted(known)
+    by_case = {one.casefold(): one for one in names}
     near = get_close_matches(str(name), names, n=1, cutoff=0.6)
+    near = near or [by_case[one] for one in get_close_matches(str(name).casefold(), by_case, n=1, cutoff=0.6)]
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"no {noun} is called '{name}'.{hint} There are: {', '.join(names)}."
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f"no {noun} is called '{name}'.{hint} There are: {', '.join(names[:MOST])}{more}."

@@ -122,8 +122,8 @@ def _explain(key: str, known: Sequence[str], schema: Schema) -> str:
             return f"'{key}' sets an option of '{parts[1]}', which is not among the chosen. Add {name}={parts[1]}."
     near = get_close_matches(key, [*known, *schema.groups], n=1, cutoff=0.5)
     head = key.rpartition(".")[0]
-    beside = sorted(k for k in known if k.rpartition(".")[0] == head) or sorted(
-        {k.partition(".")[0] for k in known} | set(schema.groups)
+    beside = sorted(k for k in known if head and k.rpartition(".")[0] == head) or sorted(
+        {k if "." not in k else f"{k.partition('.')[0]}.*" for k in known} | set(schema.groups)
     )
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"no option is called '{key}'.{hint} There are: {', '.join(beside)}."

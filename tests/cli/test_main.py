@@ -137,6 +137,7 @@ def test_a_changed_byte_of_a_bundle_is_refused_with_exit_1(shop: Path) -> None:
         (["run", "sales.csv", *NAMES, "model=lstn"], 1, "no model is called 'lstn'. Did you mean 'lstm'?"),
         (["run", "sales.csv", *NAMES, "--horizon", "0"], 1, "horizon"),
         (["run", "sales.csv", *NAMES, "--horizon", "200"], 1, "Ask for a shorter horizon, or bring longer series."),
+        (["run", "sales.csv", *NAMES, "split.test=9000"], 1, "Ask for a smaller part, or bring longer series."),
         (["run", "sales.csv", *NAMES, "--budget", "soon"], 1, "'soon' is no length of time"),
         (["run", "sales.csv", *NAMES, "recipe=market"], 1, "got a table too (sales.csv). Leave one out."),
         (["run", "sales.csv", *NAMES, "--out", "sales.csv"], 1, "the folder of runs 'sales.csv' can't be made"),

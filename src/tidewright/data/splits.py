@@ -93,6 +93,7 @@ def split_holdout(
     first, last = panel.span
     length, horizon = last - first + 1, task.horizon
     usual = min(max(2 * horizon, round(0.15 * length)), max(horizon, (length - 2 * horizon) // 3))
+    usually = validation is None and test is None
     validation, test = usual if validation is None else validation, usual if test is None else test
     purge = _check_purge(purge, horizon, embargo)
     if stride is not None and stride < 1:
@@ -108,8 +109,7 @@ def split_holdout(
         need = validation + test + 2 * gap + horizon + 1
         raise ShortSeriesError(
             f"the panel spans {length} steps, but validation {validation}, test {test} and horizon {horizon} "
-            f"need {need}. "
-            "Ask for a shorter horizon, or bring longer series."
+            f"need {need}. Ask for a {'shorter horizon' if usually else 'smaller part'}, or bring longer series."
         )
     return Split(
         train=Cutoffs(first, train_to),
