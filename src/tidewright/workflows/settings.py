@@ -84,7 +84,7 @@ class RunSettings(Frozen):
     season: int | None = Field(default=None, ge=1)
     lookback: int | None = Field(default=None, ge=1)
     metric: str = "mase"
-    budget_s: float = Field(default=90.0, gt=0.0)
+    budget_s: float = Field(default=75.0, gt=0.0)
     seed: int = 0
     strict: bool = False
     track: bool = True
