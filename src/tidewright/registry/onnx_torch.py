@@ -20,7 +20,7 @@ _KNOWN = (  # what torch 2.13 says of its own parts on every export
     (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
     (FutureWarning, r"_check_is_size will be removed"),
     (UserWarning, r"# The axis name: N will not be used"),
-    (UserWarning, r"The tensor attributes? self\.core\.recurrent\._flat_weights"),
+    (UserWarning, r"The tensor attributes? self\..*_flat_weights"),
 )
 
 
@@ -35,7 +35,7 @@ def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
     }
     inputs = {name: torch.zeros(sizes[name]) for name in shape.inputs}
     rows = Dim("N", min=1)
-    with _quiet(), torch.inference_mode():
+    with quiet_export(), torch.inference_mode():
         program = torch.onnx.export(
             fitted.network,
             kwargs=inputs,
@@ -47,10 +47,10 @@ def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None
-    return _strip(program.model_proto)
+    return strip_notes(program.model_proto)
 
 
-def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+def strip_notes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without the notes of where each node came from: they hold paths, and differ from run to run."""
     for node in model.graph.node:
         node.ClearField("metadata_props")
@@ -67,7 +67,7 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_export() -> Iterator[None]:
     """Silences what the exporter is known to say, and nothing else."""
     log = logging.getLogger("torch.onnx._internal.exporter._registration")  # names torchvision, which is no need
     level = log.level
