@@ -1,8 +1,71 @@
-"""Linear networks, and what is made of few matrices."""
+"""Linear networks: one matrix or two from the lookback to the horizon."""
 
 from __future__ import annotations
 
-from tidewright.catalog import Entry
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-ENTRIES: tuple[Entry, ...] = ()
-CORES: tuple[Entry, ...] = ()
+from tidewright.catalog import Entry
+from tidewright.errors import ConfigError
+from tidewright.models.specs.limits import refuse_small
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DLinear:
+    """A linear map of the window's moving average and one of what is left (Zeng, Chen, Zhang, Xu 2023).
+
+    `kernel` is the length of the moving average in steps, odd so that it is centred; over missing steps it is the mean
+    of those that are there. The maps are shared by all series, and see the target alone. The paper leaves windows as
+    they are; here each is standardised by its own mean and deviation before, and put back after. Raises `ConfigError`.
+    """
+
+    kernel: int = 25
+    name: Literal["dlinear"] = "dlinear"
+    takes: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        refuse_small(self.name, kernel=self.kernel)
+        if self.kernel % 2 == 0:
+            raise ConfigError(
+                f"{self.name}.kernel is odd, so that the moving average is centred; got {self.kernel}. "
+                f"Take {self.kernel - 1} or {self.kernel + 1}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NLinear:
+    """A linear map of the window less its last observed value, which is added back (Zeng, Chen, Zhang, Xu 2023).
+
+    It follows a level that jumps, which a map of the window less its mean does not. Every window is standardised by its
+    own mean and deviation before: the mean falls out again with the last value, the deviation makes series of any
+    scale count the same in the loss. Shared by all series; it sees the target alone.
+    """
+
+    name: Literal["nlinear"] = "nlinear"
+    takes: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLinear:
+    """A linear map between reversible instance normalisations (Li, Qi, Li, Xu 2023; Kim et al. 2022).
+
+    The normalisation itself, by the window's mean and deviation and back, is what every network here gets. `affine`
+    adds its learned gain and offset, undone after the map: one pair, as a window holds one series and its weights serve
+    all. It changes how the map is learned and not what it can say. It sees the target alone.
+    """
+
+    affine: bool = True
+    name: Literal["rlinear"] = "rlinear"
+    takes: ClassVar[tuple[str, ...]] = ()
+
+
+ENTRIES = (
+    Entry("dlinear", f"{__name__}:DLinear", "moving average and rest, each by one matrix: trend and season", "torch"),
+    Entry("nlinear", f"{__name__}:NLinear", "one matrix from the last value on: levels that jump", "torch"),
+    Entry("rlinear", f"{__name__}:RLinear", "one matrix on normalised windows: seasons, quickly learned", "torch"),
+)
+CORES = (
+    Entry("dlinear", "tidewright.models.torch.linear:DLinearCore", "dlinear"),
+    Entry("nlinear", "tidewright.models.torch.linear:NLinearCore", "nlinear"),
+    Entry("rlinear", "tidewright.models.torch.linear:RLinearCore", "rlinear"),
+)
