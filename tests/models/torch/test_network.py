@@ -26,6 +26,55 @@ CHANGES: dict[str, dict[str, Any]] = {
     "feedforward": {"hidden": (9,), "activation": "tanh", "dropout": 0.6, "batch_norm": True},
     "lstm": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6},
 }
+CHANGES |= {
+    "transformer": {
+        "d_model": 32,
+        "nhead": 2,
+        "num_encoder_layers": 1,
+        "num_decoder_layers": 2,
+        "dim_feedforward": 9,
+        "positions": "learned",
+        "dropout": 0.6,
+    },
+    "transformer_encoder": {
+        "d_model": 32,
+        "nhead": 2,
+        "layers": 1,
+        "dim_feedforward": 9,
+        "head": (9,),
+        "positions": "none",
+        "dropout": 0.6,
+    },
+    "adaptive_transformer": {
+        "d_model": 32,
+        "nhead": 2,
+        "layers": 1,
+        "dim_feedforward": 9,
+        "segments": 3,
+        "residual": False,
+        "positions": "learned",
+        "dropout": 0.6,
+    },
+    "patchtst": {
+        "patch_len": 8,
+        "stride": 4,
+        "d_model": 8,
+        "nhead": 2,
+        "layers": 1,
+        "dim_feedforward": 9,
+        "norm": "layer",
+        "dropout": 0.6,
+        "head_dropout": 0.6,
+    },
+    "itransformer": {
+        "d_model": 32,
+        "nhead": 2,
+        "layers": 1,
+        "dim_feedforward": 9,
+        "identity": False,
+        "dropout": 0.6,
+    },
+}
 OPTIONS = [(name, option) for name, changes in CHANGES.items() for option in changes]
 
 
