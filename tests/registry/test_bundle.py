@@ -96,3 +96,10 @@ def test_nothing_in_a_bundle_holds_a_path_of_this_machine(tmp_path, panel):
     assert str(tmp_path).encode() not in content
     assert b"site-packages" not in content
     assert not pl.Series([path.stat().st_nlink for path in bundle.folder.iterdir()]).max() > 1
+
+
+def test_the_season_that_was_asked_for_is_kept(tmp_path, panel):
+    spec = LightGBM(rounds=1, lags=(1, 2), rolling=(4,))
+    trees = fit(spec, panel=panel, split=split_holdout(panel, TASK), task=TASK, season=12)
+    assert save_bundle(trees, panel=panel, folder=tmp_path / "asked", season=12).manifest.season == 12
+    assert save_bundle(trees, panel=panel, folder=tmp_path / "usual").manifest.season == 24

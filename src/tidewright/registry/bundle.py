@@ -97,12 +97,14 @@ def save_bundle(
     split: Split | None = None,
     metrics: Scores | None = None,
     run: str | None = None,
+    season: int | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Writes a fitted model as a bundle, in one step, and gives it back as it was read again.
 
     `panel` is what it learned from (with `split`, its training part); `metrics` are scores and remarks by
-    name, or scores by model and name; `run` is the id of its Run. Raises `ParityError` where the graph's
+    name, or scores by model and name; `run` is the id of its Run; `season` is the seasonal lag of its scores (default:
+    a floor's own, else the grid's). Raises `ParityError` where the graph's
     answers differ from the model's, and `BundleError` where the folder exists (unless `overwrite`) or can't
     be written.
     """
@@ -123,7 +125,7 @@ def save_bundle(
         spec=fitted.spec,
         task=fitted.task,
         view=fitted.view,
-        season=fitted.season if isinstance(fitted, Floor) else panel.frequency.season,
+        season=fitted.season if isinstance(fitted, Floor) else season or panel.frequency.season,
         widths=widths,
         schema=_schema(panel, widths, fitted=fitted),
         parity=check_parity(fitted, graph, real=real),

@@ -96,6 +96,7 @@ def run_settings(
             folder=folder / "bundle",
             scores=_scores(board),
             run=listener.run.id,
+            season=season,
             strict=settings.strict,
         )
         forecast, notes = _forecast(session, contest.panels[board.winner])

@@ -29,10 +29,13 @@ def seal(
     folder: Path,
     scores: Mapping[str, Mapping[str, float]],
     run: str,
+    season: int,
     strict: bool,
 ) -> tuple[Serving, Session]:
     """Saves the bundle, opens it and times one-row answers, compiled and eager."""
-    bundle = save_bundle(fitted, panel=panel, folder=folder, name=name, split=split, metrics=scores, run=run)
+    bundle = save_bundle(
+        fitted, panel=panel, folder=folder, name=name, split=split, metrics=scores, run=run, season=season
+    )
     session = open_session(folder, strict=strict)
     windows = newest_windows(panel, fitted.view, horizon=fitted.task.horizon).subset(np.array([0]))
     inputs = _inputs(windows, bundle.manifest.widths.inputs)
