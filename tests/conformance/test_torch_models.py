@@ -28,13 +28,14 @@ from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec
 
 TORCH = [name for name, entry in MODELS.items() if entry.kind == "torch"]
-SMALL = {"feedforward": {"hidden": (24,)}, "lstm": {"hidden": 12, "head": (12,)}, "tft": {"hidden": 12, "heads": 2}}
+SMALL = {"feedforward": {"hidden": (24,)}, "lstm": {"hidden": 12, "head": (12,)}}
 SMALL |= {
     "transformer": {"d_model": 16, "num_encoder_layers": 1, "dim_feedforward": 24},
     "transformer_encoder": {"d_model": 16, "layers": 1, "dim_feedforward": 24, "head": (12,)},
     "adaptive_transformer": {"d_model": 16, "layers": 1, "dim_feedforward": 24},
     "patchtst": {"patch_len": 4, "stride": 2, "layers": 2, "dim_feedforward": 24, "dropout": 0.1},
     "itransformer": {"d_model": 16, "nhead": 4, "dim_feedforward": 24},
+    "tft": {"hidden": 12, "heads": 3},
 }
 TASK = Task(horizon=4)
 QUICK = TrainSpec(epochs=2, steps=6, batch_size=64)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from tidewright.report.draw_data import draw_missing, draw_split
 from tidewright.report.draw_forecasts import draw_forecasts
+from tidewright.report.draw_interpretation import (
+    draw_attention,
+    draw_attention_map,
+    draw_variable_weights,
+    draw_weights_by_step,
+)
 from tidewright.report.draw_models import (
     draw_calibration,
     draw_error_by_series,
@@ -14,6 +20,8 @@ from tidewright.report.draw_models import (
 from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_weights
 
 __all__ = [
+    "draw_attention",
+    "draw_attention_map",
     "draw_calibration",
     "draw_drawdown",
     "draw_equity",
@@ -24,5 +32,7 @@ __all__ = [
     "draw_missing",
     "draw_split",
     "draw_study",
+    "draw_variable_weights",
     "draw_weights",
+    "draw_weights_by_step",
 ]

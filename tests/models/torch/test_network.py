@@ -25,6 +25,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "rlinear": {"affine": False},
     "feedforward": {"hidden": (9,), "activation": "tanh", "dropout": 0.6, "batch_norm": True},
     "lstm": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6},
+    "tft": {"hidden": 8, "heads": 2, "lstm_layers": 2, "dropout": 0.6, "scale": 2.0},
 }
 CHANGES |= {
     "transformer": {
