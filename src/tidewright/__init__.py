@@ -18,26 +18,40 @@ if TYPE_CHECKING:
     from tidewright.features.view import View as View
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
+    from tidewright.models.classic import ArchitectureType as ArchitectureType
+    from tidewright.models.classic import ModelConfig as ModelConfig
+    from tidewright.models.recommend import recommend as recommend
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.report.html import write_report as write_report
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
     from tidewright.training.spec import TrainSpec as TrainSpec
+    from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
+    from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
+    from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
+    from tidewright.workflows.forecasters import TransformerForecaster as TransformerForecaster
     from tidewright.workflows.run import run as run
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArchitectureType": "tidewright.models.classic:ArchitectureType",
     "Forecast": "tidewright.data.forecast:Forecast",
+    "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
+    "ModelConfig": "tidewright.models.classic:ModelConfig",
     "Panel": "tidewright.data.panel:Panel",
+    "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
+    "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
+    "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
     "View": "tidewright.features.view:View",
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
     "fit": "tidewright.training.fit:fit",
     "inspect": "tidewright.data.inspect:inspect",
     "open": "tidewright.inference.session:open_session",
+    "recommend": "tidewright.models.recommend:recommend",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
     "split_holdout": "tidewright.data.splits:split_holdout",

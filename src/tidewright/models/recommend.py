@@ -1,0 +1,196 @@
+"""`recommend`: which models to try on a panel, why, and what speaks against each, in sentences that cite its facts.
+
+The bounds below are rules of thumb. They say where to begin, not what wins: `tidewright run` measures that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tidewright.data.panel import Panel
+from tidewright.data.task import Task
+from tidewright.models.facts import PanelFacts, measure_facts
+from tidewright.models.spec import MODELS
+
+CLEAR_SEASON, CLEAR_TREND = 0.4, 0.6  # strengths that a plot shows
+LOUD = 0.5  # a noise share above it leaves little to learn
+WALK = 0.1  # a drift share below it is a random walk's
+SOME, MANY, VERY_MANY = 1_000, 10_000, 50_000  # windows for a network, for a recurrent one, for attention
+LONG_HORIZON, LONG_LOOKBACK, MANY_SERIES = 48, 96, 20
+SEALING = "Seal it with save_bundle, which holds the ONNX graph to the model, and try the bundle where it will serve."
+WARMING = f"{SEALING} Warm it up, and ask it in batches."
+
+Sentences = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A model of the catalog, what speaks for it, what against it, and how to go on with it."""
+
+    model: str
+    why: tuple[str, ...]
+    against: tuple[str, ...]
+    how: str
+
+
+def recommend(panel: Panel, task: Task) -> tuple[Recommendation, ...]:
+    """The models to try, the best founded first: those with more reasons for them than against, and always a floor.
+
+    >>> from tidewright.data.simulate import signal_panel
+    >>> best = recommend(signal_panel(n_series=3, length=400, seed=0), Task(horizon=7))[0]
+    >>> best.model, best.why[0]
+    ('ridge', 'The season of 7 rows is clear (strength 0.85): a linear map of the lookback holds it.')
+    """
+    facts = measure_facts(panel, task)
+    found: list[tuple[int, Recommendation]] = []
+    for name, rule in RULES.items():
+        if name not in MODELS:
+            continue
+        why, against = rule(facts)
+        how = WARMING if MODELS[name].kind == "torch" else SEALING
+        if why:
+            found.append((len(why) - len(against), Recommendation(name, tuple(why), tuple(against), how)))
+    found.sort(key=lambda pair: -pair[0])  # rules stand from the simplest to the largest, and ties keep that order
+    kept = [one for balance, one in found if balance > 0]
+    if not any(MODELS[one.model].kind == "floor" for one in kept):
+        kept.append(next(one for _, one in found if MODELS[one.model].kind == "floor"))
+    return tuple(kept)
+
+
+def _naive(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = ["It needs no training and no history but one value: every other model must beat it."]
+    if f.drift_share < WALK:
+        why.append(
+            f"The steps foretell each other no better than a random walk's (autocorrelation {f.drift_share:.2f})."
+        )
+    return why, [*_says_season(f, "which it ignores"), *_unread(f)]
+
+
+def _seasonal(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = [f"The season of {f.season} rows is clear (strength {f.season_strength:.2f})."] if _clear(f) else []
+    trend = (
+        [f"The trend is strong ({f.trend_strength:.2f}), which it ignores."] if f.trend_strength > CLEAR_TREND else []
+    )
+    return why, [*trend, *_unread(f)]
+
+
+def _ridge(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if _clear(f):
+        why.append(
+            f"The season of {f.season} rows is clear (strength {f.season_strength:.2f}): a linear map of the lookback "
+            "holds it."
+        )
+    if f.windows >= 10 * f.lookback:
+        why.append(f"{f.windows:,} windows determine the {f.lookback} weights a step, in closed form.")
+    return why, _unread(f)
+
+
+def _lightgbm(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.covariates:
+        why.append(f"{_covariates(f)} are tabular data, which trees read in any unit.")
+    if f.series >= MANY_SERIES:
+        why.append(f"One model learns from all {f.series} series.")
+    return why, _few(f, SOME)
+
+
+def _feedforward(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = [f"{_covariates(f)} are tabular data: start with the plainest network."] if f.covariates else []
+    if f.windows >= SOME:
+        why.append(f"{f.windows:,} windows are enough for a small network.")
+    return why, [*_few(f, SOME), *_noisy(f)]
+
+
+def _lstm(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = ["The rows are a sequence, which it reads in order."]
+    if f.windows >= MANY:
+        why.append(f"{f.windows:,} windows are enough for a recurrent network.")
+    slow = [f"It reads {f.lookback} steps one by one: slow."] if f.lookback > LONG_LOOKBACK else []
+    return why, [*_few(f, MANY), *slow, *_noisy(f)]
+
+
+def _tcn(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.lookback > LONG_LOOKBACK:
+        why.append(f"Two seasons are {f.lookback} steps: dilated convolutions read them at once.")
+    if why and f.windows >= MANY:
+        why.append(f"{f.windows:,} windows are enough for its layers.")
+    return why, [*_few(f, MANY), *_noisy(f)]
+
+
+def _long(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.horizon >= LONG_HORIZON:
+        why.append(f"The horizon of {f.horizon} steps is long, which it was made for.")
+        if f.windows >= SOME:
+            why.append(f"{f.windows:,} windows are enough for it.")
+    return why, [*_few(f, SOME), *_unread(f)]
+
+
+def _cnn_lstm(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.covariates and _clear(f):
+        why.append(f"{_covariates(f)} and a clear season ({f.season_strength:.2f}) make a complex pattern.")
+    if why and f.windows >= MANY:
+        why.append(f"{f.windows:,} windows are enough for convolutions before an LSTM.")
+    return why, [*_few(f, MANY), *_noisy(f)]
+
+
+def _tft(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.past + f.known and f.static + f.known:
+        why.append(f"{_covariates(f)}: it says which of them matter, and when.")
+    if why and f.windows >= VERY_MANY:
+        why.append(f"{f.windows:,} windows are enough for attention.")
+    return why, [*_few(f, VERY_MANY), *_noisy(f)]
+
+
+def _transformer(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = [f"{f.windows:,} windows are enough for attention."] if f.windows >= VERY_MANY else []
+    return why, [*_noisy(f), *(["Without covariates simpler networks do as well."] if not f.covariates else [])]
+
+
+def _clear(f: PanelFacts) -> bool:
+    return f.season_strength >= CLEAR_SEASON  # False for NaN
+
+
+def _says_season(f: PanelFacts, end: str) -> Sentences:
+    return [f"The season of {f.season} rows is clear (strength {f.season_strength:.2f}), {end}."] if _clear(f) else []
+
+
+def _unread(f: PanelFacts) -> Sentences:
+    return [f"It reads the target alone: {_covariates(f)} would be left out."] if f.covariates else []
+
+
+def _few(f: PanelFacts, wanted: int) -> Sentences:
+    return [f"{f.windows:,} windows are few; it wants {wanted:,} or so."] if f.windows < wanted else []
+
+
+def _noisy(f: PanelFacts) -> Sentences:
+    if f.noise_share > LOUD:
+        return [f"Noise is {f.noise_share:.0%} of the variance: there is little for a large network to learn."]
+    return []
+
+
+def _covariates(f: PanelFacts) -> str:
+    counts = ((f.past, "past"), (f.known, "known"), (f.static, "static"))
+    return " and ".join(f"{count} {kind} covariate{'s' if count > 1 else ''}" for count, kind in counts if count)
+
+
+RULES: dict[str, Callable[[PanelFacts], tuple[Sentences, Sentences]]] = {
+    "naive": _naive,
+    "seasonal": _seasonal,
+    "ridge": _ridge,
+    "lightgbm": _lightgbm,
+    "feedforward": _feedforward,
+    "dlinear": _long,
+    "nhits": _long,
+    "lstm": _lstm,
+    "tcn": _tcn,
+    "patchtst": _long,
+    "cnn_lstm": _cnn_lstm,
+    "transformer": _transformer,
+    "tft": _tft,
+}

@@ -1,0 +1,167 @@
+"""The code of the ML Framework Guide about its factory, as it stands there but for the import line.
+
+The blocks about AutoTrainer and CompiledInferenceLayer are not part of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from tidewright import runtime
+from tidewright.errors import FallbackWarning, FitError
+
+IMPORTS = """
+from tidewright import (
+    PyTorchModelFactory,
+    ModelConfig,
+    ArchitectureType
+)
+"""
+
+USAGE = """
+# Create model factory
+factory = PyTorchModelFactory(device="cuda")
+
+# Configure model
+config = ModelConfig(
+    architecture_type=ArchitectureType.FEED_FORWARD,
+    input_size=100,
+    hidden_sizes=[64, 32, 16],
+    output_size=1,
+    dropout_rate=0.2,
+    use_batch_norm=True,
+    activation="relu"
+)
+
+# Create model
+model = factory.create_model(config)
+
+# Test architecture
+train_data = (X_train, y_train)
+val_data = (X_val, y_val)
+
+performance = factory.test_architecture(
+    config=config,
+    train_data=train_data,
+    val_data=val_data,
+    epochs=10,
+    batch_size=32,
+    learning_rate=0.001
+)
+
+# Export to ONNX
+factory.export_to_onnx(
+    model=model,
+    input_shape=(1, 100),  # (batch_size, input_size)
+    output_path="model.onnx"
+)
+"""
+
+WORKFLOW_MODEL = """
+# 1. Create model factory
+factory = PyTorchModelFactory(device="cuda")
+
+# 2. Create model configuration
+config = ModelConfig(
+    architecture_type=ArchitectureType.FEED_FORWARD,
+    input_size=100,
+    hidden_sizes=[64, 32, 16],
+    output_size=1,
+    dropout_rate=0.2,
+    use_batch_norm=True
+)
+
+# 3. Create model
+model = factory.create_model(config)
+"""
+
+WORKFLOW_EXPORT = """
+# 5. Export to ONNX
+factory.export_to_onnx(
+    model=model,
+    input_shape=(1, 100),
+    output_path="model.onnx"
+)
+"""
+
+TRIAL_MODEL = """
+def create_model(dropout_rate=0.2, **kwargs):
+    from tidewright import ModelConfig, ArchitectureType
+    config = ModelConfig(
+        architecture_type=ArchitectureType.FEED_FORWARD,
+        input_size=100,
+        hidden_sizes=[64, 32, 16],
+        output_size=1,
+        dropout_rate=dropout_rate
+    )
+    factory = PyTorchModelFactory()
+    return factory.create_model(config)
+"""
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The arrays that the guide takes for granted, in a folder of their own, on a machine without a GPU."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "NVIDIA", (tmp_path / "none",))
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(1500, 100))
+    labels = 3.0 + features[:, 0] - 2.0 * features[:, 1] + 0.1 * draw.normal(size=1500)
+    return {"X_train": features[:1200], "y_train": labels[:1200], "X_val": features[1200:], "y_val": labels[1200:]}
+
+
+def run(block: str, scope: dict[str, Any]) -> None:
+    exec(compile(block, "document 000", "exec"), scope)
+
+
+def error_of(graph: Path, scope: dict[str, Any]) -> float:
+    """The mean squared error of an exported graph on the validation rows."""
+    session = ort.InferenceSession(graph.read_bytes(), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape[1:] == [100]
+    found = session.run(None, {session.get_inputs()[0].name: scope["X_val"].astype(np.float32)})[0]
+    return float(np.square(found[:, 0] - scope["y_val"]).mean())
+
+
+def test_the_usage_block_exports_the_model_that_it_has_trained(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.warns(FallbackWarning, match="cuda was asked for, cpu is used: this machine has no NVIDIA driver"):
+        run(IMPORTS + USAGE, given)
+    performance = given["performance"]
+    assert performance.r2 > 0.8
+    assert performance.parameters == sum(p.numel() for p in given["model"].parameters())
+    assert error_of(tmp_path / "model.onnx", given) == pytest.approx(performance.val_loss, rel=1e-4)
+    for rows in (1, 32):
+        batch = torch.randn(rows, 100, generator=torch.Generator().manual_seed(rows))
+        graph = ort.InferenceSession((tmp_path / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+        with torch.no_grad():
+            eager = given["model"](batch).numpy()
+        np.testing.assert_allclose(graph.run(None, {"features": batch.numpy()})[0], eager, rtol=1e-4, atol=1e-5)
+
+
+def test_the_factory_steps_of_the_complete_workflow_refuse_an_untrained_model_and_export_a_trained_one(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.warns(FallbackWarning, match="cuda was asked for"):
+        run(IMPORTS + WORKFLOW_MODEL, given)
+    with pytest.raises(FitError, match="this model has not learned anything"):
+        run(WORKFLOW_EXPORT, given)
+    assert not (tmp_path / "model.onnx").exists()
+    found = given["factory"].test_architecture(
+        given["config"], (given["X_train"], given["y_train"]), (given["X_val"], given["y_val"])
+    )
+    run(WORKFLOW_EXPORT, given)
+    assert error_of(tmp_path / "model.onnx", given) == pytest.approx(found.val_loss, rel=1e-4)
+
+
+def test_the_trial_function_makes_a_model_with_its_dropout(given: dict[str, Any]) -> None:
+    run(IMPORTS + TRIAL_MODEL, given)
+    for share in (0.0, 0.3):
+        model = given["create_model"](dropout_rate=share, learning_rate=0.1)
+        dropped = {part.p for part in model.modules() if isinstance(part, torch.nn.Dropout)}
+        assert dropped == ({share} if share else set())
+        assert model(torch.zeros(2, 100)).shape == (2, 1)
