@@ -60,15 +60,17 @@ def fitted(name: str) -> Fitted:
     return learn(name, world()[0])
 
 
-def windows_until(model: Fitted, panel: Panel, *, last: int) -> Windows:
-    """Every window of a model whose cutoff is not after `last`."""
+def windows_until(model: Fitted, panel: Panel, *, last: int, newest: int | None = None) -> Windows:
+    """The windows of a model whose cutoff is not after `last`; with `newest`, of as many cutoffs only."""
     kept = keep_covariates(panel, model.spec.takes)
-    cutoffs = Cutoffs(panel.span[0], last)
+    first = panel.span[0]
+    cutoffs = Cutoffs(first if newest is None else max(first + 4, last - newest + 1), last)
     return cut_windows(kept, model.view, horizon=TASK.horizon, cutoffs=cutoffs, labelled=False, least=4)
 
 
 def answer(model: Fitted, panel: Panel, *, last: int) -> npt.NDArray[np.float64]:
-    return model.predict(windows_until(model, panel, last=last))
+    """The forecasts at `last` and at a few cutoffs before it; of earlier ones the windows tell."""
+    return model.predict(windows_until(model, panel, last=last, newest=8))
 
 
 def cuts() -> list[int]:
@@ -82,6 +84,7 @@ def cuts() -> list[int]:
     return sorted(place for place in places | borders if first + 10 <= place < last)
 
 
+@cache
 def with_another_future(panel: Panel, *, cut: int, known_from: int | None = None) -> Panel:
     """The same panel with every target and past value after `cut` changed, and known ones after `known_from`."""
     later = panel.positions > cut
