@@ -10,7 +10,10 @@ from tidewright.catalog import Entry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LSTM:
-    """A long short-term memory network (Hochreiter, Schmidhuber 1997) with a feed-forward head."""
+    """A long short-term memory network (Hochreiter, Schmidhuber 1997) with a feed-forward head.
+
+    `hidden` is the width of a direction; `layers` above 1 stack, with `dropout` between them.
+    """
 
     hidden: int = 64
     layers: int = 1
@@ -21,5 +24,27 @@ class LSTM:
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 
 
-ENTRIES = (Entry("lstm", f"{__name__}:LSTM", "long short-term memory: sequential data", "torch"),)
-CORES = (Entry("lstm", "tidewright.models.torch.recurrent:RecurrentCore", "lstm"),)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GRU:
+    """A network of gated recurrent units (Cho et al. 2014) with a feed-forward head; options as the LSTM's.
+
+    It has three matrices a layer where the LSTM has four, and no cell state beside the hidden one.
+    """
+
+    hidden: int = 64
+    layers: int = 1
+    bidirectional: bool = False
+    head: tuple[int, ...] = (64,)
+    dropout: float = 0.1
+    name: Literal["gru"] = "gru"
+    takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+
+ENTRIES = (
+    Entry("lstm", f"{__name__}:LSTM", "long short-term memory: sequential data", "torch"),
+    Entry("gru", f"{__name__}:GRU", "gated recurrent units: sequential data, fewer weights than lstm", "torch"),
+)
+CORES = (
+    Entry("lstm", "tidewright.models.torch.recurrent:RecurrentCore", "lstm"),
+    Entry("gru", "tidewright.models.torch.recurrent:RecurrentCore", "gru"),
+)

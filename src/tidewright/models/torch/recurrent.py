@@ -1,17 +1,18 @@
-"""A long short-term memory network reads the lookback; a feed-forward head also sees the known future.
+"""A recurrent network (LSTM or GRU) reads the lookback; a feed-forward head also sees the known future.
 
-N windows, L lookback, H horizon, P past, K known, M static features, C output columns (quantiles or the
-point).
+N windows, L lookback, H horizon, P past, K known, M static features, C output columns (quantiles or the point).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from tidewright.models.spec import LSTM
+from tidewright.models.specs.recurrent import GRU, LSTM
 from tidewright.models.torch.dense import answer_layer, dense_stack
 from tidewright.models.torch.shape import Shape
+from tidewright.models.torch.steps import add_ahead, ahead_width, stack_steps, step_width
+
+KINDS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class RecurrentCore(nn.Module):
@@ -21,12 +22,12 @@ class RecurrentCore(nn.Module):
     `start` [C] is what it answers before it has learned anything.
     """
 
-    def __init__(self, spec: LSTM, shape: Shape, *, start: tuple[float, ...]) -> None:
+    def __init__(self, spec: LSTM | GRU, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
         self.lookback, self.directions = shape.lookback, 2 if spec.bidirectional else 1
         self.outputs = (shape.horizon, len(start))
-        self.recurrent = nn.LSTM(
-            2 + shape.past + shape.known,
+        self.recurrent = KINDS[spec.name](
+            step_width(shape),
             spec.hidden,
             num_layers=spec.layers,
             bidirectional=spec.bidirectional,
@@ -34,35 +35,34 @@ class RecurrentCore(nn.Module):
             batch_first=True,
         )
         start_recurrent(self.recurrent)
-        width = self.directions * spec.hidden + shape.horizon * shape.known + shape.static
+        width = self.directions * spec.hidden + ahead_width(shape)
         self.head = dense_stack(width, spec.head, activation="relu", dropout=spec.dropout, batch_norm=False)
         self.answer = answer_layer((width, *spec.head)[-1], shape.horizon, start=start)
 
     def forward(
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Tensor:
-        steps = [values.unsqueeze(2), seen.unsqueeze(2)]
-        if past is not None:
-            steps.append(past)
-        if known is not None:
-            steps.append(known[:, : self.lookback])
-        _, (state, _) = self.recurrent(torch.cat(steps, dim=2))
-        parts = [state[-k] for k in range(self.directions, 0, -1)]
-        if known is not None:
-            parts.append(known[:, self.lookback :].flatten(1))
-        if static is not None:
-            parts.append(static)
-        answer: Tensor = self.answer(self.head(torch.cat(parts, dim=1)))
+        steps = stack_steps(values, seen, past, known)
+        state = add_ahead(*last_states(self.recurrent, steps), lookback=self.lookback, known=known, static=static)
+        answer: Tensor = self.answer(self.head(state))
         return answer.reshape(-1, *self.outputs)
 
 
-def start_recurrent(lstm: nn.LSTM) -> None:
-    """Glorot's weights into the gates, orthogonal ones between steps, and a forget gate that starts open.
+def last_states(recurrent: nn.LSTM | nn.GRU, steps: Tensor) -> list[Tensor]:
+    """The last layer's state [N, W] of each direction after all steps [N, L, F], forward first."""
+    _, end = recurrent(steps)
+    state = end[0] if isinstance(recurrent, nn.LSTM) else end
+    return [state[-k] for k in range(2 if recurrent.bidirectional else 1, 0, -1)]
 
-    A forget bias of 1 lets gradients reach far back from the first step on (Jozefowicz, Zaremba, Sutskever
-    2015).
+
+def start_recurrent(recurrent: nn.LSTM | nn.GRU) -> None:
+    """Glorot's weights into the gates, orthogonal ones between steps, and a gate that starts out remembering.
+
+    A bias of 1 lets gradients reach far back from the first step on: an LSTM's forget gate (Jozefowicz, Zaremba,
+    Sutskever 2015), a GRU's update gate, which keeps the state where it is open (Tallec, Ollivier 2018). Both are the
+    second block of torch's gates.
     """
-    for name, weight in lstm.named_parameters():
+    for name, weight in recurrent.named_parameters():
         if "weight_ih" in name:
             nn.init.xavier_uniform_(weight)
         elif "weight_hh" in name:
@@ -70,4 +70,4 @@ def start_recurrent(lstm: nn.LSTM) -> None:
         else:
             nn.init.zeros_(weight)
             if "bias_ih" in name:
-                nn.init.ones_(weight[lstm.hidden_size : 2 * lstm.hidden_size])
+                nn.init.ones_(weight[recurrent.hidden_size : 2 * recurrent.hidden_size])
