@@ -86,7 +86,8 @@ def split_holdout(
     """The last `test` positions are the test, the `validation` positions before them validate, the rest
     trains.
 
-    By default each is 15 % of the span, at least twice the horizon. `stride` is the distance between scored
+    By default each is 15 % of the span, at least twice the horizon; in a short panel a third of the span less two
+    horizons, but never less than one horizon. `stride` is the distance between scored
     cutoffs (default: so that at most 250 of them, and with many series at most 20,000 windows but at least 24 cutoffs,
     are scored); training uses every cutoff. Raises `ShortSeriesError`.
     """

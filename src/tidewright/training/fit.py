@@ -85,8 +85,9 @@ def usual_view(
     """What a model sees unless told otherwise: a few seasons back, the grid's calendar, the static columns of
     training.
 
-    The lookback is the larger of twice the horizon and two seasons, at most a third of the training span and
-    336. `takes` are the kinds of covariates that the model takes: without "known" there is no calendar.
+    The lookback is the largest of twice the horizon, two seasons and 16, at most a third of the training span
+    (one season, if that is longer) and 336. `takes` are the kinds of covariates that the model takes: without
+    "known" there is no calendar.
     """
     season = panel.frequency.season if season is None else season
     span = split.train.last - split.train.first + 1
