@@ -20,6 +20,17 @@ from tidewright.models.torch.shape import Shape
 
 SHAPE = Shape(lookback=6, horizon=3, past=1, known=2, static=1, quantiles=(0.1, 0.5, 0.9))
 CHANGES: dict[str, dict[str, Any]] = {
+    "nbeats": {
+        "stacks": ("generic",),
+        "blocks": 2,
+        "layers": 2,
+        "width": 9,
+        "terms": 5,
+        "degree": 2,
+        "harmonics": 1,
+        "dropout": 0.6,
+    },
+    "nhits": {"pools": (2, 1, 1), "strides": (2, 1, 1), "blocks": 2, "layers": 1, "width": 9, "dropout": 0.6},
     "dlinear": {"kernel": 3},
     "nlinear": {},
     "rlinear": {"affine": False},

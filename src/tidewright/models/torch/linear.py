@@ -121,7 +121,7 @@ def fill_gaps(values: Tensor, seen: Tensor) -> Tensor:
 def last_observed(values: Tensor, seen: Tensor) -> Tensor:
     """The last value [N, 1] that is there; 0 where none is.
 
-    >>> last_observed(torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    >>> last_observed(torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([[1.0, 1, 0], [0.0, 0, 0]]))
     tensor([[2.],
             [0.]])
     """
