@@ -139,3 +139,22 @@ def test_the_verdict_depends_on_nothing_in_the_test_part(tmp_path: Path) -> None
         assert dict(row.validation) == dict(other.validation)
         assert row.comparison == other.comparison or np.isnan(row.comparison.p_value)
         assert dict(row.test) != dict(other.test)
+
+
+def test_a_model_that_can_not_be_scored_is_left_out_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tidewright.errors import FitError
+    from tidewright.workflows import contest
+
+    honest = contest.evaluate
+
+    def refuse(fitted: Any, **asked: Any) -> Any:
+        if fitted.spec.name == "drift":
+            raise FitError("drift gave no finite forecast")
+        return honest(fitted, **asked)
+
+    monkeypatch.setattr(contest, "evaluate", refuse)
+    board = do(tmp_path).leaderboard
+    assert board.failed["drift"] == "drift gave no finite forecast"
+    assert "drift" not in [row.model for row in board.rows]

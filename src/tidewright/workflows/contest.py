@@ -113,6 +113,18 @@ class _Field:
             )
         return self.scored[place]
 
+    def score_all(self, *, test: bool) -> dict[str, Evaluation]:
+        """The scores of all; a model that can't be scored joins those that failed (and raises when strict)."""
+        for name in list(self.fitted):
+            try:
+                self.score(name, test=test)
+            except TidewrightError as error:
+                if self.settings.strict:
+                    raise
+                self.failed[name] = str(error)
+                del self.fitted[name]
+        return {name: self.score(name, test=test) for name in self.fitted}
+
     def entrant(self, name: str, validation: Evaluation, test: Evaluation) -> Entrant:
         """A model as the leaderboard takes it."""
         note, tried = self.notes.get(name, ""), self.tried.get(name, 1)
@@ -154,14 +166,14 @@ def hold_contest(
         left = max(until - time.monotonic(), 1.0)
         spec = build_spec(name, settings.models[name])
         ring.enter(name, spec, view=ring.view(spec), train=train, deadline=time.monotonic() + left / share)
-    validations = {name: ring.score(name, test=False) for name in ring.fitted}
+    validations = ring.score_all(test=False)
     study = _tune_best(ring, validations, train, until, tell) if settings.tune.enabled else None
     if study is not None:  # the tuned model may see less than any other, and all are scored on what all can see
-        validations = {name: ring.score(name, test=False) for name in ring.fitted}
+        validations = ring.score_all(test=False)
     if not any(name in ring.fitted for name in FLOORS):
         raise FitError(f"no floor could be fitted: {next(iter(ring.failed.values()), 'none was tried')}")
     tell("the test, once")
-    tests = {name: ring.score(name, test=True) for name in ring.fitted}
+    tests = ring.score_all(test=True)
     entrants = [ring.entrant(name, validations[name], tests[name]) for name in ring.fitted]
     assert split.test is not None
     board = compare(

@@ -19,7 +19,6 @@ from tidewright.training.spec import TrainSpec
 
 TRAINED = tuple(name for name in MODELS if name not in FLOORS)
 DEFAULT_MODELS = ("feedforward", "lstm", "lightgbm")  # one of each family, in a minute
-RECIPES = ("table", "market")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
 
 
