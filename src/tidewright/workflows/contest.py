@@ -133,8 +133,7 @@ class _Field:
     def judging_seconds(self) -> float:
         """How long the scoring that is still to come will take, from how long the floors' validation takes."""
         started = time.monotonic()
-        for name in self.fitted:
-            self.score(name, test=False)
+        self.score_all(test=False)
         to_come = len(self.fitted) + 2 * (len(self.settings.models) + 1)  # tests of floors; both parts of models
         return to_come * (time.monotonic() - started) / max(len(self.fitted), 1)
 
