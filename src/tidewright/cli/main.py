@@ -161,11 +161,29 @@ def runs_verb(
 
 
 @app.command("models")
-def models_verb(json: Json = False) -> None:
-    """List the models and floors, with their options."""
-    from tidewright.cli.verbs import show_models
+def models_verb(
+    table: Annotated[Path | None, typer.Option("--for", help="A table: which models to try on it, and why.")] = None,
+    series: Series = None,
+    time: Time = None,
+    target: Target = None,
+    past: Past = None,
+    known: Known = None,
+    static: Static = None,
+    horizon: Horizon = None,
+    json: Json = False,
+) -> None:
+    """List the models and floors: what each is for, the covariates it takes, its size, its options."""
+    from tidewright.cli.models import show_advice, show_models
 
-    show_models(as_json=json)
+    given = _data_options(
+        {"series": series, "time": time, "target": target}, {"past": past, "known": known, "static": static}
+    )
+    if table is not None:
+        show_advice(table, given, horizon=horizon, as_json=json)
+    elif horizon is not None or any(given.values()):
+        raise ConfigError("columns and a horizon belong to a table. Name it with --for, or leave them out.")
+    else:
+        show_models(as_json=json)
 
 
 @app.command("doctor")

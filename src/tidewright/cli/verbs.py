@@ -7,7 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
@@ -149,22 +149,6 @@ def _run_row(run: Run) -> dict[str, Any]:
         "seconds": f"{run.seconds:.0f}",
         "bundle": run.bundle_digest[:12],
     }
-
-
-def show_models(*, as_json: bool) -> None:
-    """`tidewright models`: the catalog, with every option and its default."""
-    from tidewright.models.spec import MODELS
-
-    rows: list[dict[str, Any]] = []
-    for name, entry in MODELS.items():
-        options = {f.name: f.default for f in fields(MODELS.load(name)) if f.name != "name"}
-        rows.append({"model": name, "family": entry.kind, "what": entry.summary, "options": options})
-    if as_json:
-        typer.echo(json.dumps(to_plain(rows), indent=2))
-        return
-    for row in rows:
-        row["options"] = ", ".join(f"{key}={value}" for key, value in row["options"].items())
-    show_table(rows, title="models and floors")
 
 
 class _Told:

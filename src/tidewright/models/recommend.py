@@ -6,7 +6,7 @@ The bounds below are rules of thumb. They say where to begin, not what wins: `ti
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidewright.data.panel import Panel
 from tidewright.data.task import Task
@@ -48,6 +48,7 @@ def recommend(panel: Panel, task: Task) -> tuple[Recommendation, ...]:
         if name not in MODELS:
             continue
         why, against = rule(facts)
+        against += _unread(facts, takes=MODELS.load(name).takes)
         how = WARMING if MODELS[name].kind == "torch" else SEALING
         if why:
             found.append((len(why) - len(against), Recommendation(name, tuple(why), tuple(against), how)))
@@ -64,7 +65,7 @@ def _naive(f: PanelFacts) -> tuple[Sentences, Sentences]:
         why.append(
             f"The steps foretell each other no better than a random walk's (autocorrelation {f.drift_share:.2f})."
         )
-    return why, [*_says_season(f, "which it ignores"), *_unread(f)]
+    return why, _says_season(f, "which it ignores")
 
 
 def _seasonal(f: PanelFacts) -> tuple[Sentences, Sentences]:
@@ -72,7 +73,7 @@ def _seasonal(f: PanelFacts) -> tuple[Sentences, Sentences]:
     trend = (
         [f"The trend is strong ({f.trend_strength:.2f}), which it ignores."] if f.trend_strength > CLEAR_TREND else []
     )
-    return why, [*trend, *_unread(f)]
+    return why, trend
 
 
 def _ridge(f: PanelFacts) -> tuple[Sentences, Sentences]:
@@ -84,7 +85,7 @@ def _ridge(f: PanelFacts) -> tuple[Sentences, Sentences]:
         )
     if f.windows >= 10 * f.lookback:
         why.append(f"{f.windows:,} windows determine the {f.lookback} weights a step, in closed form.")
-    return why, _unread(f)
+    return why, []
 
 
 def _lightgbm(f: PanelFacts) -> tuple[Sentences, Sentences]:
@@ -126,7 +127,7 @@ def _long(f: PanelFacts) -> tuple[Sentences, Sentences]:
         why.append(f"The horizon of {f.horizon} steps is long, which it was made for.")
         if f.windows >= SOME:
             why.append(f"{f.windows:,} windows are enough for it.")
-    return why, [*_few(f, SOME), *_unread(f)]
+    return why, _few(f, SOME)
 
 
 def _cnn_lstm(f: PanelFacts) -> tuple[Sentences, Sentences]:
@@ -160,8 +161,10 @@ def _says_season(f: PanelFacts, end: str) -> Sentences:
     return [f"The season of {f.season} rows is clear (strength {f.season_strength:.2f}), {end}."] if _clear(f) else []
 
 
-def _unread(f: PanelFacts) -> Sentences:
-    return [f"It reads the target alone: {_covariates(f)} would be left out."] if f.covariates else []
+def _unread(f: PanelFacts, *, takes: tuple[str, ...]) -> Sentences:
+    """What a model that takes these kinds of covariates would leave out."""
+    left = replace(f, **dict.fromkeys(takes, 0))
+    return [f"It can't read {_covariates(left)}."] if left.covariates else []
 
 
 def _few(f: PanelFacts, wanted: int) -> Sentences:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tidewright.models.classic import ArchitectureType, ModelConfig
 from tidewright.models.torch.dense import ACTIVATIONS, answer_layer, dense_stack
-from tidewright.models.torch.recurrent import start_recurrent
+from tidewright.models.torch.recurrent import last_states, start_recurrent
 
 
 def build_classic(config: ModelConfig, *, seed: int = 0) -> ClassicNet:
@@ -102,8 +102,7 @@ class LastState(nn.Module):
         start_recurrent(self.recurrent)
 
     def forward(self, steps: Tensor) -> Tensor:
-        _, (state, _) = self.recurrent(steps)
-        return torch.cat([state[-k] for k in range(self.directions, 0, -1)], dim=1)
+        return torch.cat(last_states(self.recurrent, steps), dim=1)
 
 
 class Convolutions(nn.Module):
