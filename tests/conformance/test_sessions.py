@@ -28,6 +28,7 @@ SMALL |= {
     "adaptive_transformer": {"d_model": 8, "layers": 1, "dim_feedforward": 16},
     "patchtst": {"d_model": 8, "layers": 1, "dim_feedforward": 16},
     "itransformer": {"d_model": 8, "layers": 1, "dim_feedforward": 16},
+    "tft": {"hidden": 8, "heads": 2},
 }
 PANEL = small_panel()
 

@@ -121,8 +121,7 @@ class EncoderDecoder(nn.Module):
         states = (state.unsqueeze(0).repeat(self.layers, 1, 1), cell.unsqueeze(0).repeat(self.layers, 1, 1))
         encoded, reached = self.encoder(past, states)
         decoded, _ = self.decoder(future, reached)
-        skipped: Tensor = self.skip(torch.cat([encoded, decoded], dim=1), torch.cat([past, future], dim=1))
-        return skipped
+        return torch.cat([self.skip(encoded, past), self.skip(decoded, future)], dim=1)
 
 
 class SharedAttention(nn.Module):
