@@ -79,13 +79,19 @@ CHANGES = {
     "clip": 0.01,
     "loss": "mae",
     "seed": 5,
+    "delta": 0.2,
+    "components": 2,
 }
+NEEDS: dict[str, Any] = {"delta": "huber", "components": "mixture"}  # options of one loss alone
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
 def test_an_option_that_changes_is_seen(name: str) -> None:
-    other = learn(replace(BASE, **{name: CHANGES[name]}))
-    if name == "judged":  # decides which epoch is the best, so the losses must differ, the weights may not
+    base = replace(BASE, loss=NEEDS.get(name, BASE.loss))
+    other = learn(replace(base, **{name: CHANGES[name]}))
+    if name in NEEDS:
+        assert bits(other) != bits(learn(base))
+    elif name == "judged":  # decides which epoch is the best, so the losses must differ, the weights may not
         assert other.history[0]["validation_loss"] != learn().history[0]["validation_loss"]
     else:
         assert bits(other) != base_bits()
@@ -97,7 +103,7 @@ def test_every_option_is_tested() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
-@pytest.mark.parametrize("loss", ["quantile", "mse", "mae"])
+@pytest.mark.parametrize("loss", ["quantile", "mse", "mae", "huber"])
 def test_every_optimizer_lowers_every_loss(optimizer: Any, loss: Any) -> None:
     train = TrainSpec(epochs=8, steps=20, batch_size=32, learning_rate=3e-3, optimizer=optimizer, loss=loss, patience=8)
     history = learn(train).history
@@ -203,7 +209,7 @@ def test_labels_that_are_missing_do_not_count() -> None:
     assert whole == pytest.approx(np.mean(losses), rel=1e-5)  # float32 sums against float64 ones
 
 
-@pytest.mark.parametrize("loss", ["mse", "mae"])
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
 def test_a_point_loss_gets_its_quantiles_from_training_residuals(loss: Any) -> None:
     fitted = learn(replace(BASE, loss=loss, epochs=10, patience=10))
     windows = cut_windows(make_panel(), VIEW, horizon=3, cutoffs=make_split().train)
@@ -211,7 +217,7 @@ def test_a_point_loss_gets_its_quantiles_from_training_residuals(loss: Any) -> N
     seen = ~np.isnan(labels)
     assert (labels <= answer[:, :, 0])[seen].mean() == pytest.approx(0.1, abs=0.02)
     assert (labels <= answer[:, :, 2])[seen].mean() == pytest.approx(0.9, abs=0.02)
-    assert fitted.tensors()["spread"][:, 1].tolist() == [0.0] * 3
+    assert fitted.tensors()["head.spread"][:, 1].tolist() == [0.0] * 3
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(5, [5]), (32, [32]), (33, [17, 16]), (64, [32, 32]), (1000, [32] * 4)])
@@ -238,11 +244,20 @@ def test_batches_are_even_full_or_all_there_is(count: int, sizes: list[int]) -> 
         ("weight_decay", -0.1),
         ("least_gain", 2.0),
         ("seed", -1),
+        ("delta", 0.0),
+        ("components", 1),
+        ("components", 17),
     ],
 )
 def test_an_option_outside_its_range_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"train\.{name} is a number .*; got {value}"):
         TrainSpec(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "loss"), sorted(NEEDS.items()))
+def test_an_option_of_one_loss_is_refused_with_another(name: str, loss: str) -> None:
+    with pytest.raises(ConfigError, match=rf"train\.{name} is for the loss {loss}; got it with quantile"):
+        TrainSpec(**{name: CHANGES[name]})  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -20,12 +20,14 @@ from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.models.torch.fitted import TorchFitted
+from tidewright.models.torch.heads import PointHead
 from tidewright.models.torch.network import ForecastNet, build, standardise
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
 from tidewright.training.checkpoint import hold_checkpoint
 from tidewright.training.events import Callback
 from tidewright.training.gather import open_source
+from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.spec import TrainSpec
 from tidewright.training.torch_loop import JUDGE_CHUNK, Course, train_network
 
@@ -64,6 +66,7 @@ def fit_torch(
     runtime = runtime or detect_runtime()
     device = runtime.device.used
     lesson = _prepare(panel, split, task=task, view=view, train=train)
+    check_labels(train.loss, lesson.training.y[lesson.rows])
     data = digest_windows(lesson.training, lesson.judging) if checkpoint else ""
     devices = [torch.cuda.current_device()] if device != "cpu" else []
     with (
@@ -73,7 +76,8 @@ def fit_torch(
         hold_checkpoint(checkpoint, spec_key(spec, train, view, task, data)) as held,
     ):
         torch.manual_seed(train.seed)
-        network = build(spec, shape_of(lesson.training, task), point=train.loss != "quantile")
+        shape = shape_of(lesson.training, task)
+        network = build(spec, shape, head=HEADS[train.loss], components=train.components)
         _fit_scalings(network, lesson)
         network.to(device)
         course = Course(
@@ -88,8 +92,8 @@ def fit_torch(
         )
         progress = train_network(network, course, checkpoint=held)
         network.to("cpu").eval()
-        if network.point:
-            network.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
+        if isinstance(network.head, PointHead):
+            network.head.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
     return TorchFitted(spec, task, view, network.shape, network, progress.history)
 
 

@@ -1,27 +1,158 @@
 """What a network minimises, on standardised windows; missing labels are left out.
 
-N windows, H horizon, Q quantiles.
+N windows, H horizon, Q quantiles, C scores a step, K components of a mixture.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from tidewright.errors import DataError
+from tidewright.features.windows import Doubles
+from tidewright.models.torch.heads import CountHead, StudentHead, normal_below, split_mixture, split_two
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.gather import Inputs
 
 Loss = Callable[[ForecastNet, Inputs, Tensor], tuple[Tensor, Tensor | int]]
+HEADS = {  # what a network that minimises a loss gives: the name of its head
+    "quantile": "quantile",
+    "mse": "point",
+    "mae": "point",
+    "huber": "point",
+    "gaussian": "gaussian",
+    "crps": "gaussian",
+    "student": "student",
+    "mixture": "mixture",
+    "negative_binomial": "negative_binomial",
+}
+DELTA = 1.0  # where Huber's loss turns from squared to absolute, in standard deviations of the window
+_LOG_ROOT_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
-def open_loss(name: str, quantiles: tuple[float, ...], *, complete: bool, device: str = "cpu") -> Loss:
+def open_loss(
+    name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float | None = None, device: str = "cpu"
+) -> Loss:
     """The loss of a batch: its sum over the labels that are there, and their number (times the quantiles).
 
-    "quantile" is the pinball loss (Koenker, Bassett 1978), "mse" the squared and "mae" the absolute error of
-    the point. `complete` promises that no label is missing, and saves the mask.
+    "quantile" is the pinball loss (Koenker, Bassett 1978): half the CRPS as far as the levels can tell. "mse", "mae"
+    and "huber" (Huber 1964, `delta`) are errors of the point; "gaussian", "student", "mixture" and "negative_binomial"
+    the negative log likelihood of the label (the last on the original scale); "crps" the continuous ranked probability
+    score of a normal distribution. `complete` promises that no label is missing, and saves the mask.
     """
+    if HEADS[name] in ("quantile", "point"):
+        return _error_loss(name, quantiles, complete=complete, delta=DELTA if delta is None else delta, device=device)
+
+    def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
+        scores, mean, scale = network.score(**inputs)
+        if complete:
+            return score_distribution(
+                name, network, scores, labels=labels, mean=mean, scale=scale
+            ).sum(), labels.numel()
+        seen = labels.isfinite()
+        safe = torch.where(seen, labels, mean.clamp(min=0.0))  # a number that the loss is finite at
+        cells = score_distribution(name, network, scores, labels=safe, mean=mean, scale=scale)
+        return torch.where(seen, cells, torch.zeros_like(cells)).sum(), seen.sum()
+
+    return measure
+
+
+def score_distribution(
+    name: str, network: ForecastNet, scores: Tensor, *, labels: Tensor, mean: Tensor, scale: Tensor
+) -> Tensor:
+    """The loss [N, H] of the distributions that scores [N, H, C] describe, at labels [N, H] on the original scale."""
+    if name == "negative_binomial":
+        assert isinstance(network.head, CountHead)
+        return count_loss(labels, *network.head.parts(scores, mean))
+    z = (labels - mean) / scale
+    if name == "mixture":
+        return mixture_loss(z, *split_mixture(scores))
+    place, spread = split_two(scores)
+    if name == "student":
+        assert isinstance(network.head, StudentHead)
+        return student_loss((z - place) / spread, spread=spread, freedom=network.head.freedom())
+    if name == "crps":
+        return normal_crps((z - place) / spread, spread=spread)
+    return normal_loss((z - place) / spread, spread=spread)
+
+
+def normal_loss(z: Tensor, *, spread: Tensor) -> Tensor:
+    """-log of the normal density of a value `z` spreads above the place.
+
+    >>> round(float(normal_loss(torch.tensor(0.0), spread=torch.tensor(1.0))), 4)
+    0.9189
+    """
+    return 0.5 * z.square() + torch.log(spread) + _LOG_ROOT_TAU
+
+
+def normal_crps(z: Tensor, *, spread: Tensor) -> Tensor:
+    """The continuous ranked probability score of a normal distribution at a value `z` spreads above its place, in the
+    value's unit (Gneiting, Raftery, Westveld, Goldman 2005).
+
+    >>> round(float(normal_crps(torch.tensor(0.0), spread=torch.tensor(1.0))), 4)
+    0.2337
+    """
+    density = torch.exp(-0.5 * z.square() - _LOG_ROOT_TAU)
+    return spread * (z * (2.0 * normal_below(z) - 1.0) + 2.0 * density - 1.0 / math.sqrt(math.pi))
+
+
+def student_loss(z: Tensor, *, spread: Tensor, freedom: Tensor) -> Tensor:
+    """-log of the density of Student's t, with some degrees of freedom, `z` spreads above the place.
+
+    >>> one = torch.tensor(1.0)
+    >>> round(float(student_loss(torch.tensor(0.0), spread=one, freedom=one)), 4)  # Cauchy's: log(pi)
+    1.1447
+    """
+    half = 0.5 * (freedom + 1.0)
+    size = torch.lgamma(0.5 * freedom) - torch.lgamma(half) + 0.5 * torch.log(freedom * math.pi)
+    return size + torch.log(spread) + half * torch.log1p(z.square() / freedom)
+
+
+def mixture_loss(z: Tensor, log_weights: Tensor, places: Tensor, spreads: Tensor) -> Tensor:
+    """-log of the density [N, H] of K normal distributions at z [N, H]; the others are [N, H, K].
+
+    >>> one = torch.zeros(1, 1, 2)
+    >>> round(float(mixture_loss(torch.zeros(1, 1), one - math.log(2), one, one + 1.0)), 4)
+    0.9189
+    """
+    each = log_weights - normal_loss((z.unsqueeze(2) - places) / spreads, spread=spreads)
+    return -torch.logsumexp(each, dim=2)
+
+
+def count_loss(labels: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
+    """-log of the negative binomial probability of counts, with variance mean + dispersion * mean^2.
+
+    It is taken in float64: differences of large logarithms have no digits left in float32.
+
+    >>> one = torch.tensor(1.0)
+    >>> round(float(count_loss(torch.tensor(0.0), one, one)), 4)  # a geometric distribution: log(2)
+    0.6931
+    """
+    count, expected, shape = labels.double(), mean.double(), 1.0 / dispersion.double()
+    chance = torch.lgamma(count + shape) - torch.lgamma(shape) - torch.lgamma(count + 1.0)
+    fail, success = torch.log1p(expected / shape), torch.log1p(shape / expected)
+    return (shape * fail + count * success - chance).float()
+
+
+def check_labels(name: str, labels: Doubles) -> None:
+    """Raises `DataError` where a loss can't be taken at the values that are learned from."""
+    if name != "negative_binomial":
+        return
+    seen = labels[np.isfinite(labels)]
+    strange = seen[(seen < 0) | (seen != np.floor(seen))]
+    if strange.size:
+        raise DataError(
+            f"the loss negative_binomial is for counts, whole numbers from 0 on; the target has {strange.size} other "
+            f"values, such as {strange[0]:g}. Choose another loss, such as student, or count in whole units."
+        )
+
+
+def _error_loss(name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float, device: str) -> Loss:
     tilt = torch.tensor(quantiles, device=device) - 0.5
 
     def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
@@ -36,6 +167,8 @@ def open_loss(name: str, quantiles: tuple[float, ...], *, complete: bool, device
             return error.square().sum(), count
         if name == "mae":
             return error.abs().sum(), count
+        if name == "huber":
+            return functional.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=delta), count
         # max(q e, (q - 1) e), in two terms without a branch
         return torch.add(error.abs() * 0.5, error * tilt).sum(), count
 

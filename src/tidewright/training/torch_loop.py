@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -56,12 +57,10 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     learner = Learner(network, open_optimizer(course.train, network.parameters()), torch.Generator())
     learner.shuffle.manual_seed(course.train.seed)
     _check_batches(network, course)
-    learn = open_loss(
-        course.train.loss, network.shape.quantiles, complete=course.training.complete, device=course.device
+    loss = partial(
+        open_loss, course.train.loss, network.shape.quantiles, delta=course.train.delta, device=course.device
     )
-    judge = open_loss(
-        course.train.loss, network.shape.quantiles, complete=course.judging.complete, device=course.device
-    )
+    learn, judge = loss(complete=course.training.complete), loss(complete=course.judging.complete)
     progress, best = Progress(), snapshot(network)
     saved = checkpoint.load() if checkpoint else None
     if saved:

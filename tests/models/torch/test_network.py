@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from tidewright.models.build import build_spec
 from tidewright.models.spec import LSTM, MODELS, NETWORKS, FeedForward
+from tidewright.models.torch.heads import PointHead
 from tidewright.models.torch.network import build, standardise
 from tidewright.models.torch.recurrent import RecurrentCore
 from tidewright.models.torch.shape import Shape
@@ -181,12 +182,13 @@ def test_an_untrained_network_answers_the_normal_quantiles_of_the_window() -> No
 
 
 def test_a_point_network_adds_its_spread_to_the_median() -> None:
-    network = build(FeedForward(), SHAPE, point=True).eval()
-    network.spread.copy_(torch.tensor([[-1.0, 0.0, 2.0]] * 3))
+    network = build(FeedForward(), SHAPE, head="point").eval()
+    assert isinstance(network.head, PointHead)
+    network.head.spread.copy_(torch.tensor([[-1.0, 0.0, 2.0]] * 3))
     inputs = (torch.randn(4, 6), torch.randn(4, 6, 1), torch.randn(4, 9, 2), torch.randn(4, 1))
     with torch.no_grad():
         score, mean, scale = network.score(*inputs)
-        expected = mean[:, :, None] + scale[:, :, None] * (score + network.spread)
+        expected = mean[:, :, None] + scale[:, :, None] * (score + network.head.spread)
         assert score.shape == (4, 3, 1)
         assert torch.equal(network(*inputs), expected)
 

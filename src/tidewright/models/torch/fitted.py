@@ -15,11 +15,13 @@ from tidewright.errors import BundleError, DataError
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
 from tidewright.models.spec import ModelSpec
+from tidewright.models.torch.heads import StudentHead, head_of
 from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape, shape_of
 from tidewright.runtime import apply_threads
 
 CHUNK = 1024  # windows answered at once: bounds the memory of a recurrent network's states
+CELLS = 4_000_000  # numbers that a head holds at once for all quantiles of a chunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +37,20 @@ class TorchFitted:
 
     def __post_init__(self) -> None:
         self.network.eval().requires_grad_(False)
+        if isinstance(self.network.head, StudentHead):
+            self.network.head.settle()
 
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`. One thread, so that equal windows give equal bits. Raises `DataError`."""
         check_windows(windows, self)
         out = np.empty((len(windows), self.shape.horizon, len(self.shape.quantiles)))
+        cells = self.network.head.cells * out[:1].size if len(out) else 1
+        size = min(CHUNK, max(CELLS // cells, 1))
         with apply_threads(1), torch.inference_mode():
-            for start in range(0, len(windows), CHUNK):
-                batch = windows.batch(slice(start, start + CHUNK))
+            for start in range(0, len(windows), size):
+                batch = windows.batch(slice(start, start + size))
                 inputs = {name: torch.from_numpy(getattr(batch, name)) for name in self.shape.inputs}
-                out[start : start + CHUNK] = self.network(**inputs).numpy()
+                out[start : start + size] = self.network(**inputs).numpy()
         return out
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
@@ -62,8 +68,9 @@ def from_tensors(
     history: tuple[Mapping[str, Any], ...] = (),
 ) -> TorchFitted:
     """The model whose `tensors()` these are. Raises `BundleError` for a name, shape or type that differs."""
+    head, components = head_of(tensors)
     with torch.device("meta"):  # no memory, and no draw from anybody's generator
-        network = build(spec, shape, point="spread" in tensors)
+        network = build(spec, shape, head=head, components=components)
     wanted = network.state_dict()
     if set(wanted) != set(tensors):
         missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))

@@ -5,32 +5,29 @@ N windows, L lookback, H horizon, P past, K known and M static features, Q quant
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import torch
 from torch import Tensor, nn
 
 from tidewright.models.spec import NETWORKS, ModelSpec
+from tidewright.models.torch.heads import Head, QuantileHead, open_head
 from tidewright.models.torch.shape import Shape
 
 LARGEST = 1e30  # a larger number counts as missing: its scale would leave float32
 FLAT = 1e-6  # a standard deviation below this share of the largest value is rounding, not movement
 
 
-def build(spec: ModelSpec, shape: Shape, *, point: bool = False) -> ForecastNet:
+def build(spec: ModelSpec, shape: Shape, *, head: str = "quantile", components: int | None = None) -> ForecastNet:
     """An untrained network; its weights come from torch's generator. Raises `UnknownNameError`.
 
-    With `point` the core learns the median alone, and the quantiles are the median plus the buffer `spread`
-    [H, Q].
+    `head` says what its scores mean (see heads.py), `components` of how many normal distributions a mixture is.
 
     >>> from tidewright.models.spec import FeedForward
     >>> shape = Shape(lookback=8, horizon=2, past=0, known=0, static=0, quantiles=(0.1, 0.5, 0.9))
     >>> build(FeedForward(hidden=(4,)), shape)(torch.ones(5, 8)).shape
     torch.Size([5, 2, 3])
     """
-    # a start at the normal distribution's quantiles: a window's values are standardised
-    start = (0.0,) if point else tuple(NormalDist().inv_cdf(level) for level in shape.quantiles)
-    return ForecastNet(NETWORKS.load(spec.name)(spec, shape, start=start), shape, point=point)
+    made = open_head(head, shape, components=components)
+    return ForecastNet(NETWORKS.load(spec.name)(spec, shape, start=made.start), shape, head=made)
 
 
 class ForecastNet(nn.Module):
@@ -40,14 +37,12 @@ class ForecastNet(nn.Module):
     mean and the scale of each over the training rows. A window that does not move is scaled by `usual_scale`.
     """
 
-    def __init__(self, core: nn.Module, shape: Shape, *, point: bool = False) -> None:
+    def __init__(self, core: nn.Module, shape: Shape, *, head: Head | None = None) -> None:
         super().__init__()
-        self.core, self.shape, self.point = core, shape, point
+        self.core, self.shape = core, shape
+        self.head: Head = head or QuantileHead(shape)
         self.usual_scale: Tensor
-        self.spread: Tensor
         self.register_buffer("usual_scale", torch.ones(()))
-        if point:
-            self.register_buffer("spread", torch.zeros(shape.horizon, len(shape.quantiles)))
         for name in shape.inputs[1:]:
             width = getattr(shape, name)
             self.register_buffer(f"{name}_mean", torch.zeros(width))
@@ -61,11 +56,8 @@ class ForecastNet(nn.Module):
         static: Tensor | None = None,
     ) -> Tensor:
         """Quantiles [N, H, Q] from target [N, L], past [N, L, P], known [N, L + H, K] and static [N, M]."""
-        scores, mean, scale = self.score(target, past, known, static)
-        if self.point:
-            scores = scores + self.spread
-        ordered, _ = torch.sort(scores, dim=2)  # crossing quantiles, put in order (Chernozhukov et al. 2010)
-        return mean.unsqueeze(2) + scale.unsqueeze(2) * ordered
+        answer: Tensor = self.head(*self.score(target, past, known, static))
+        return answer
 
     def score(
         self,
@@ -74,7 +66,7 @@ class ForecastNet(nn.Module):
         known: Tensor | None = None,
         static: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The core's answer [N, H, Q] (point: [N, H, 1]) on standardised windows; mean and scale [N, 1]."""
+        """The core's scores [N, H, C] on standardised windows, which the head reads; mean and scale [N, 1]."""
         values, seen, mean, scale = standardise(target, self.usual_scale)
         scores: Tensor = self.core(
             values,
