@@ -80,6 +80,7 @@ def test_the_map_is_blank_where_attention_is_not_allowed() -> None:
     blank = np.isnan(drawn.z)
     assert np.array_equal(blank, found.steps > np.arange(1, H + 1)[:, None])
     assert np.allclose(drawn.z[~blank], 100.0 * found.attention[~blank])
+    assert (drawn.zmin, drawn.zmax) == (0.0, pytest.approx(100.0 * found.attention.max()))
 
 
 def test_no_picture_takes_a_columns_name_for_markup() -> None:
