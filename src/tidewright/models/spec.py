@@ -21,6 +21,7 @@ from tidewright.models.specs import (
     fusion,
     hybrid,
     linear,
+    mixer,
     recurrent,
     trees,
 )
@@ -46,7 +47,7 @@ __all__ = [
     "kind_of",
     "spec_key",
 ]
-_NETWORKS = (dense, linear, basis, recurrent, convolutional, hybrid, attention, fusion)
+_NETWORKS = (dense, linear, mixer, basis, recurrent, convolutional, hybrid, attention, fusion)
 
 
 class ModelSpec(Protocol):
