@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from tidewright.models.torch.dropout import Dropout
+
 Kind = Literal["sinusoidal", "learned", "none"]
 BARRED = 3e4  # taken from a score: its weight is 0 in float32, and the number exists in float16
 
@@ -83,7 +85,7 @@ class Layer(nn.Module):
         self.memory = Attention(width, heads) if cross else None
         self.expand, self.shrink = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.activation = nn.GELU() if activation == "gelu" else nn.ReLU()
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.norms = nn.ModuleList(open_norm(norm, width) for _ in range(3 if cross else 2))
 
     def forward(

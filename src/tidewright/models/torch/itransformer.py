@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tidewright.models.specs.attention import ITransformer
 from tidewright.models.torch.attention import Layer, bar
 from tidewright.models.torch.dense import answer_layer
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 
 
@@ -31,7 +32,7 @@ class VariateCore(nn.Module):
         self.embed_static = nn.Linear(shape.static, width) if shape.static else None
         variates = 1 + shape.past + shape.known + bool(shape.static)
         self.identity = nn.Parameter(torch.empty(variates, width).normal_(std=0.02)) if spec.identity else None
-        self.drop = nn.Dropout(spec.dropout)
+        self.drop = Dropout(spec.dropout)
         self.layers = nn.ModuleList(
             Layer(width, spec.nhead, hidden=spec.dim_feedforward, dropout=spec.dropout, first=False)
             for _ in range(spec.layers)

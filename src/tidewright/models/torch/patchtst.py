@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from tidewright.models.specs.attention import PatchTST
 from tidewright.models.torch.attention import Layer, Positions, bar
 from tidewright.models.torch.dense import answer_layer
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 
 
@@ -29,7 +30,7 @@ class PatchCore(nn.Module):
         self.embed = nn.Linear(2 * spec.patch_len, spec.d_model)
         nn.init.zeros_(self.embed.weight[:, spec.patch_len :])  # a gap says nothing until one was learned from
         self.positions = Positions("learned", self.patches, width=spec.d_model)
-        self.drop = nn.Dropout(spec.dropout)
+        self.drop = Dropout(spec.dropout)
         self.layers = nn.ModuleList(
             Layer(
                 spec.d_model,
@@ -41,7 +42,7 @@ class PatchCore(nn.Module):
             )
             for _ in range(spec.layers)
         )
-        self.head_drop = nn.Dropout(spec.head_dropout)
+        self.head_drop = Dropout(spec.head_dropout)
         self.answer = answer_layer(self.patches * spec.d_model, shape.horizon, start=start)
 
     def forward(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tidewright.models.specs.attention import AdaptiveTransformer, Transformer, TransformerEncoder
 from tidewright.models.torch.attention import Kind, Layer, Positions, bar
 from tidewright.models.torch.dense import answer_layer, dense_stack
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 
 
@@ -27,7 +28,7 @@ class StepTokens(nn.Module):
         self.embed = nn.Linear(2 + shape.past + shape.known, width)
         self.trait = nn.Linear(shape.static, width, bias=False) if shape.static else None
         self.positions = Positions(positions, shape.lookback, width=width)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
@@ -134,7 +135,7 @@ class TransformerCore(nn.Module):
         self.embed_future = nn.Linear(shape.known, width, bias=False) if shape.known else None
         self.trait = nn.Linear(shape.static, width, bias=False) if shape.static else None
         self.positions = Positions(spec.positions, shape.lookback + shape.horizon, width=width)
-        self.drop = nn.Dropout(spec.dropout)
+        self.drop = Dropout(spec.dropout)
         self.decoder = nn.ModuleList(
             Layer(width, spec.nhead, hidden=spec.dim_feedforward, dropout=spec.dropout, cross=True)
             for _ in range(spec.num_decoder_layers)
