@@ -1,8 +1,8 @@
 """Sample paths with the time structure of the forecast's errors, from the quantiles of any model.
 
 N windows, H horizon, Q quantiles, P paths. A Gaussian copula joins the steps (the idea of the Schaake shuffle: Clark
-and others 2004); its correlation comes from the ranks of what was observed under the forecasts. Paths of two series, or of
-two windows, are drawn apart from each other.
+and others 2004); its correlation comes from the ranks of what was observed under the forecasts. Paths of two series,
+or of two windows, are drawn apart from each other.
 """
 
 from __future__ import annotations
