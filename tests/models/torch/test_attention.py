@@ -149,6 +149,8 @@ def test_a_decoder_s_first_place_follows_the_encoder_s_last() -> None:
     places = Positions("sinusoidal", 9, width=4)
     whole = places(torch.zeros(1, 9, 4))
     assert torch.equal(places(torch.zeros(1, 2, 4), 7), whole[:, 7:])
+    core = TransformerCore(Transformer(d_model=4, nhead=1), replace(ALONE, lookback=7, horizon=2), start=START).eval()
+    assert torch.equal(core._future(torch.zeros(3, 7), None, None)[2], whole[0, 7:])  # its own vector starts at 0
 
 
 @pytest.mark.parametrize("kind", ["sinusoidal", "learned", "none"])
@@ -253,6 +255,18 @@ def test_a_patch_without_any_value_is_not_attended_to() -> None:
     others = [0, 1, 3, 4, 5, 6]
     assert torch.equal(before[:, others], after[:, others])
     assert not torch.equal(before[:, 2], after[:, 2])
+
+
+def test_a_patch_is_a_token_as_long_as_one_of_its_values_was_seen() -> None:
+    core = PatchCore(PatchTST(patch_len=4, stride=4, layers=1), ALONE, start=START).eval()
+    barred: list[Tensor] = []
+    core.layers[0].register_forward_pre_hook(lambda _, given: barred.append(given[1]))
+    given = inputs(ALONE, 1)
+    seen = given["seen"]
+    assert seen is not None
+    seen[:, 4:11] = 0.0
+    core(**given)
+    assert (barred[0].flatten() == 0).tolist() == [True, False, True, True, True, True, True]
 
 
 @pytest.mark.parametrize("identity", [True, False])
