@@ -30,6 +30,7 @@ from tidewright.training.spec import TrainSpec
 TORCH = [name for name, entry in MODELS.items() if entry.kind == "torch"]
 SMALL = {"feedforward": {"hidden": (24,)}, "lstm": {"hidden": 12, "head": (12,)}}
 SMALL |= {
+    "resmlp": {"width": 12, "blocks": 2},
     "tsmixer": {"layers": 1, "width": 12, "dropout": 0.1},
     "tide": {"width": 16, "decoder_width": 4, "final_width": 8, "dropout": 0.1},
     "nbeats": {"stacks": ("trend", "generic"), "width": 6, "blocks": 1, "terms": 4, "layers": 2, "degree": 1},
