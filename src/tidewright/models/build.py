@@ -32,6 +32,8 @@ def build_spec(name: str, options: Mapping[str, Any] | None = None) -> ModelSpec
         spec: ModelSpec = TypeAdapter(record).validate_python(dict(options or {}))
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # the record's own check, in its own words
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from error
         place = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{name}.{place}: {first['msg']}; got {first['input']!r}.") from error
     return spec
