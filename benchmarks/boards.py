@@ -207,8 +207,8 @@ def write_page() -> None:
     parts = [
         "# Boards\n\n"
         "Written by `benchmarks/boards.py` from what it measured (`benchmarks/results/boards.jsonl`), by the boards'\n"
-        "own protocols. Every choice was made on validation; the test was scored once a model and seed. Ours are means\n"
-        "over seeds, with their spread where there are several; published rows are quoted. Lower is better.\n"
+        "own protocols. Every choice was made on validation; the test was scored once a model and seed. Ours are\n"
+        "means over seeds, with their spread where there are several; published rows are quoted. Lower is better.\n"
     ]
     for board, published in PUBLISHED.items():
         ours = [row for key, row in newest.items() if key[0] == board]

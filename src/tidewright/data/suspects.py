@@ -118,7 +118,7 @@ def _find_stale(view: View) -> list[Finding]:
     message = f"a series stands still far longer than usual ({len(stale)} such series): {length} equal values "
     message += f"({value:g}) begin in {_place(view, row)}."
     zero = bool((view.values[stale["begin"].to_numpy()] == 0).all())
-    remedy = "If the feed had stopped, leave those values empty." if not zero else "If nothing was sold or traded then, leave those values empty."
+    remedy = f"If {'nothing was sold or traded' if zero else 'the feed had stopped'}, leave those values empty."
     severity = "info" if zero else "warning"
     return [_at(view, severity, "stale_values", message, row, int(stale["length"].sum()), remedy)]
 

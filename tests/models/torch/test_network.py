@@ -63,6 +63,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "initialisation": "orthogonal",
     },
     "lstm": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6},
+    "tft": {"hidden": 8, "heads": 2, "lstm_layers": 2, "dropout": 0.6, "scale": 2.0},
     "gru": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6},
     "tcn": {"num_channels": (9, 9), "kernel_size": 4, "dilation_base": 3, "head": (9,), "dropout": 0.6},
     "adaptive_cnn": {
@@ -95,7 +96,6 @@ CHANGES: dict[str, dict[str, Any]] = {
         "scale": 0.5,
         "dropout": 0.6,
     },
-    "tft": {"hidden": 8, "heads": 2, "lstm_layers": 2, "dropout": 0.6, "scale": 2.0},
 }
 CHANGES |= {
     "transformer": {
