@@ -23,6 +23,7 @@ from tidewright.data.panel import Panel, Roles
 from tidewright.data.splits import Split
 from tidewright.errors import BundleError, ConfigError
 from tidewright.features.windows import Batch, Doubles
+from tidewright.models.conformal import innermost
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor
 from tidewright.optional import require
@@ -119,13 +120,13 @@ def save_bundle(
     model = to_onnx(fitted)
     graph = model.SerializeToString(deterministic=True)
     real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
-    widths = Widths(**read_widths(model))
+    widths, inner = Widths(**read_widths(model)), innermost(fitted)
     manifest = Manifest(
         name=name,
         spec=fitted.spec,
         task=fitted.task,
         view=fitted.view,
-        season=fitted.season if isinstance(fitted, Floor) else season or panel.frequency.season,
+        season=inner.season if isinstance(inner, Floor) else season or panel.frequency.season,
         widths=widths,
         schema=_schema(panel, widths, fitted=fitted),
         parity=check_parity(fitted, graph, real=real),

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from tidewright.errors import BundleError
+from tidewright.models.conformal import Conformal
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
 
@@ -25,6 +26,10 @@ def to_onnx(fitted: Fitted) -> Any:
     `static` [N, M]; the output is `quantiles` [N, H, Q], ascending. All are float32, N is free, NaN is a
     missing value.
     """
+    if isinstance(fitted, Conformal):
+        from tidewright.registry.onnx_conformal import add_offsets
+
+        return add_offsets(fitted, to_onnx(fitted.inner))
     kind = kind_of(fitted.spec)
     if kind not in EXPORTERS:
         raise BundleError(f"models of the kind '{kind}' have no ONNX form. There are: {', '.join(EXPORTERS)}.")

@@ -60,6 +60,8 @@ def _bound(node: Any, given: list[int]) -> int:
     """What a node's answer can't exceed, where its shape is computed by the graph itself."""
     if node.op_type in _KEEP and given:
         return given[0]
+    if node.op_type == "Concat" and given:
+        return sum(given)
     if node.op_type in _PAIR and given:
         return prod(max(size, 1) for size in given)
     raise BundleError(

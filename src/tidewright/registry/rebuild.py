@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import BundleError
+from tidewright.models.conformal import Conformal, read_mark
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor, FloorSpec
 from tidewright.models.spec import LightGBM, Ridge, kind_of
@@ -21,6 +22,11 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
     """The eager model that a bundle was made from. Raises `BundleError` where tensors and manifest "
     "disagree."""
+    mark = read_mark(tensors, manifest.task)
+    if mark:
+        name, method, unit = mark
+        inner = rebuild(manifest, {key: value for key, value in tensors.items() if key != name})
+        return Conformal(inner, tensors[name], method, unit)
     kind = kind_of(manifest.spec)
     if kind == "floor":
         return _floor(manifest, tensors)

@@ -38,7 +38,7 @@ class QuantileHead(nn.Module):
 
     def forward(self, scores: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
         """Quantiles [N, H, Q] on the original scale; mean and scale are [N, 1]."""
-        ordered, _ = torch.sort(scores, dim=2)
+        ordered = ascend(scores)
         return mean.unsqueeze(2) + scale.unsqueeze(2) * ordered
 
 
@@ -54,7 +54,7 @@ class PointHead(nn.Module):
 
     def forward(self, scores: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
         """See `QuantileHead.forward`."""
-        ordered, _ = torch.sort(scores + self.spread, dim=2)
+        ordered = ascend(scores + self.spread)
         return mean.unsqueeze(2) + scale.unsqueeze(2) * ordered
 
 
@@ -145,7 +145,7 @@ class MixtureHead(nn.Module):
             return (weights * normal_below((x.unsqueeze(4) - places) / spreads)).sum(dim=4)
 
         quantiles = invert(below, self.levels, low=each.amin(dim=3), high=each.amax(dim=3))
-        ordered, _ = torch.sort(quantiles, dim=2)
+        ordered = ascend(quantiles)
         return mean.unsqueeze(2) + scale.unsqueeze(2) * ordered
 
 
@@ -225,6 +225,12 @@ def split_mixture(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Log weights, places and spreads [N, H, K] from scores [N, H, 3 K]."""
     log_weights, places, raw = scores.chunk(3, dim=2)
     return torch.log_softmax(log_weights, dim=2), places, functional.softplus(raw) + LEAST_SPREAD
+
+
+def ascend(quantiles: Tensor) -> Tensor:
+    """Quantiles [N, H, Q] in order. The graph of `torch.sort` computes its own size, which must be known beforehand."""
+    ordered, _ = torch.topk(quantiles, quantiles.shape[2], dim=2, largest=False, sorted=True)
+    return ordered
 
 
 def normal_below(z: Tensor) -> Tensor:
