@@ -51,7 +51,14 @@ LEVELS = (0.1, 0.5, 0.9)
 
 # lookback, options of the model and of its training, by board and model; chosen on validation
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "ett": {"": {"lookback": 336, "train": {"loss": "mae", "epochs": 12, "patience": 3, "weight_decay": 1e-4}}},
+    "ett": {
+        "": {"lookback": 336, "train": {"loss": "mae", "epochs": 12, "patience": 3, "weight_decay": 1e-4}},
+        "patchtst": {"train": {"learning_rate": 5e-4, "batch_size": 128, "steps": 250, "epochs": 10}},
+        "itransformer": {
+            "model": {"dropout": 0.3},
+            "train": {"learning_rate": 2e-4, "batch_size": 128, "steps": 250, "epochs": 10},
+        },
+    },
     "price": {"": {"lookback": 336, "train": {"loss": "quantile", "epochs": 15, "patience": 4}}},
     "m4": {"": {"lookback": 336, "train": {"loss": "quantile", "epochs": 15, "patience": 4}}},
 }
