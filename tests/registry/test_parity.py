@@ -48,7 +48,9 @@ def make_floor(spec, *, lookback=12, horizon=7, season=4, seed=0):
 def test_a_floor_s_graph_answers_as_its_formula_on_any_window(spec, shape, data):
     lookback, horizon, season = shape
     floor = make_floor(spec, lookback=lookback, horizon=horizon, season=season)
-    numbers = st.floats(-1e6, 1e6, width=32) | st.just(float("nan")) | st.sampled_from([0.0, 1.0, 7.5])
+    # numbers below 1e-30 are left out: float32 keeps few digits of what comes of them
+    wide = st.floats(-1e6, 1e6, width=32).map(lambda value: 0.0 if abs(value) < 1e-30 else value)
+    numbers = wide | st.just(float("nan")) | st.sampled_from([0.0, 1.0, 7.5])
     rows = data.draw(st.lists(st.lists(numbers, min_size=lookback, max_size=lookback), min_size=1, max_size=5))
     target = np.array(rows, dtype=np.float32)
     target[np.isnan(target).all(axis=1), -1] = 3.0
