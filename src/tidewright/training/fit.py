@@ -39,10 +39,11 @@ def fit(
 ) -> Fitted:
     """The fitted model. It sees the training and validation parts of `split` only.
 
-    `view` says what it sees (default: `usual_view`), `train` how a network learns, `season` the seasonal lag
-    (default: the frequency's). `deadline` is a `time.monotonic()` after which an epoch or a boosting round is
-    the last one; the history says when that happened. A network replaces the file `checkpoint` after every
-    epoch, goes on from it where there is one, and computes as `runtime` says (default: `detect_runtime`).
+    `view` says what it sees (default: `usual_view`), `train` how a network learns, `season` the seasonal lag (default:
+    the frequency's). `deadline` is a `time.monotonic()`: no epoch that would probably end after it, and no boosting
+    round after it, is begun, but for the first; the history says when that happened. A network replaces the file
+    `checkpoint` after every epoch, goes on from it where there is one, and computes as `runtime` says (default:
+    `detect_runtime`).
     Floors choose their own lookback, take neither view nor train, and look at the target alone. Raises `ConfigError`
     for covariates that the model does not take (`keep_covariates` leaves them out).
     """

@@ -132,7 +132,7 @@ def advance(progress: Progress, course: Course, *, trained: float, judged: float
         stopped = "epochs"
     elif waited >= train.patience:
         stopped = "patience"
-    elif course.deadline is not None and time.monotonic() >= course.deadline:
+    elif course.deadline is not None and time.monotonic() + seconds > course.deadline:  # the next would end too late
         stopped = "deadline"
     record = {
         "epoch": epoch,
