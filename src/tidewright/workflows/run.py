@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tidewright.data.findings import Verdict
 from tidewright.data.forecast import Forecast
 from tidewright.data.inspect import inspect
 from tidewright.data.panel import Panel
@@ -61,72 +62,92 @@ def run_settings(
     """The same, from validated settings."""
     clock = _Clock(tell)
     clock("reading the table")
-    loaded = load(settings, table)
-    panel, task = loaded.panel, Task(horizon=settings.horizon, quantiles=settings.quantiles)
-    season = settings.season or panel.frequency.season
-    verdict = inspect(panel, horizon=task.horizon)
-    if not verdict.ok:
-        raise DataError("\n".join(f"{one.message} {one.remedy}" for one in verdict.findings if one.severity == "error"))
-    split = split_holdout(
-        panel, task, validation=settings.split.validation, test=settings.split.test,
-        purge=settings.split.purge, embargo=settings.split.embargo,
-    )  # fmt: skip
-    _check_lookback(settings, split)
+    plan = _prepare(settings, table)
     _make_folder(settings.folder)
-    with _listen(settings, loaded, task, split) as listener:
+    with _listen(settings, plan.loaded, plan.task, plan.split) as listener:
         reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
         contest = hold_contest(
-            panel,
-            split=split,
-            task=task,
-            season=season,
+            plan.loaded.panel,
+            split=plan.split,
+            task=plan.task,
+            season=plan.season,
             settings=settings,
             budget_s=max(settings.budget_s - reserve - clock.seconds, 0.0),
             callbacks=(*callbacks, listener),
             tell=clock,
         )
-        board = contest.leaderboard
-        folder = Path(settings.folder) / listener.run.id
-        clock("sealing the bundle")
-        serving, session = seal(
-            contest.fitted[board.winner],
-            name=board.winner.replace(" ", "-"),
-            panel=contest.panels[board.winner],
-            split=split,
-            folder=folder / "bundle",
-            scores=_scores(board),
-            run=listener.run.id,
-            season=season,
-            strict=settings.strict,
-        )
-        forecast, notes = _forecast(session, contest.panels[board.winner])
-        decision = _decide(loaded, split, contest, settings, clock)
-        result = RunResult(
-            run_id=listener.run.id,
-            folder=folder,
-            settings=settings,
-            panel=panel,
-            verdict=verdict,
-            task=task,
-            split=split,
-            season=season,
-            leaderboard=board,
-            evaluations=contest.tests,
-            fitted=contest.fitted,
-            serving=serving,
-            forecast=forecast,
-            decision=decision,
-            study=contest.study,
-            notes=(*_repairs(panel), *_failures(contest), *notes),
-            next_command=_next_command(settings, serving.path),
-            seconds=clock.seconds,
-            stages=clock.stages,
-        )
+        result = _conclude(plan, contest, settings=settings, run_id=listener.run.id, clock=clock)
         clock("recording the run")
         listener.note(**_record(result))
     fallbacks = tuple(Note("tracking", one.asked, one.used, one.reason) for one in listener.run.fallbacks)
     clock("done")
     return replace(result, notes=(*result.notes, *fallbacks), seconds=clock.seconds, stages=clock.stages)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is known before anything is learned."""
+
+    loaded: Loaded
+    task: Task
+    season: int
+    verdict: Verdict
+    split: Split
+
+
+def _prepare(settings: RunSettings, table: Any) -> _Plan:
+    """The table read, judged and split. Raises before anything is learned."""
+    loaded = load(settings, table)
+    panel, task = loaded.panel, Task(horizon=settings.horizon, quantiles=settings.quantiles)
+    verdict = inspect(panel, horizon=task.horizon)
+    if not verdict.ok:
+        raise DataError("\n".join(f"{one.message} {one.remedy}" for one in verdict.findings if one.severity == "error"))
+    sizes = settings.split
+    split = split_holdout(
+        panel, task, validation=sizes.validation, test=sizes.test, purge=sizes.purge, embargo=sizes.embargo
+    )
+    _check_lookback(settings, split)
+    return _Plan(loaded, task, settings.season or panel.frequency.season, verdict, split)
+
+
+def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: str, clock: _Clock) -> RunResult:
+    """The winner sealed, its forecast of the true future, and the decision."""
+    board, folder = contest.leaderboard, Path(settings.folder) / run_id
+    panel = contest.panels[board.winner]
+    clock("sealing the bundle")
+    serving, session = seal(
+        contest.fitted[board.winner],
+        name=board.winner.replace(" ", "-"),
+        panel=panel,
+        split=plan.split,
+        folder=folder / "bundle",
+        scores=_scores(board),
+        run=run_id,
+        season=plan.season,
+        strict=settings.strict,
+    )
+    forecast, notes = _forecast(session, panel)
+    return RunResult(
+        run_id=run_id,
+        folder=folder,
+        settings=settings,
+        panel=plan.loaded.panel,
+        verdict=plan.verdict,
+        task=plan.task,
+        split=plan.split,
+        season=plan.season,
+        leaderboard=board,
+        evaluations=contest.tests,
+        fitted=contest.fitted,
+        serving=serving,
+        forecast=forecast,
+        decision=_decide(plan.loaded, plan.split, contest, settings, clock),
+        study=contest.study,
+        notes=(*_repairs(plan.loaded.panel), *_failures(contest), *notes),
+        next_command=_next_command(settings, serving.path),
+        seconds=clock.seconds,
+        stages=clock.stages,
+    )
 
 
 class _Clock:
