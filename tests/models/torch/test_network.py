@@ -219,9 +219,14 @@ def test_a_point_network_adds_its_spread_to_the_median() -> None:
         assert torch.equal(network(*inputs), expected)
 
 
+def _without_dust(value: float) -> float:
+    """Numbers below 1e-30 as 0: float32 keeps few digits of what comes of them."""
+    return 0.0 if abs(value) < 1e-30 else value
+
+
 @settings(max_examples=100, deadline=None)
 @given(
-    window=arrays(np.float32, (3, 7), elements=st.floats(-1000, 1000, width=32)),
+    window=arrays(np.float32, (3, 7), elements=st.floats(-1000, 1000, width=32).map(_without_dust)),
     missing=arrays(np.bool_, (3, 7)),
 )
 def test_standardising_agrees_with_numpy(window: np.ndarray, missing: np.ndarray) -> None:

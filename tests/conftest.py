@@ -1,0 +1,11 @@
+"""Hypothesis draws the same examples in every CI run, and new ones at a desk."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
