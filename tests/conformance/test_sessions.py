@@ -1,6 +1,7 @@
 """What every session of every model of the catalog must do: a new model or backend adds its own tests."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -13,10 +14,11 @@ from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Batch, newest_windows
 from tidewright.inference.session import BACKENDS, Session, open_session
 from tidewright.models.build import build_spec
-from tidewright.models.spec import MODELS
+from tidewright.models.spec import COMPOSED, MODELS
 from tidewright.registry.bundle import save_bundle
 from tidewright.registry.difference import relative_difference
 from tidewright.registry.trial_windows import hard_windows, real_windows, take, to_windows
+from tidewright.training.ensemble import fit_ensemble
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec
 
@@ -35,6 +37,8 @@ PANEL = small_panel()
 
 def panel_for(name):
     """The panel with the covariates that the model takes; a floor leaves them aside by itself."""
+    if name in COMPOSED:
+        return PANEL
     return PANEL if MODELS[name].kind == "floor" else keep_covariates(PANEL, MODELS.load(name).takes)
 
 
@@ -44,16 +48,33 @@ def view_for(name, *, panel, last):
     return View(30, ("hour", "weekday") if known else (), fit_static(panel.until(last)))
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+def learn(name, **changes):
+    """A model of the catalog that has learned a little; `changes` are to what it sees."""
+    panel = panel_for(name)
+    split = split_holdout(panel, TASK)
+    view = replace(view_for(name, panel=panel, last=split.train.last), **changes)
+    spec, train = build_spec(name, SMALL.get(name)), TrainSpec(epochs=2, steps=20)
+    return fit(spec, panel=panel, split=split, task=TASK, view=view, train=train)
+
+
+def learn_ensemble():
+    """Members of every family that see other steps and columns each."""
+    members = [
+        learn("ridge"),
+        learn("lightgbm", lookback=48),
+        learn("feedforward", lookback=12, calendar=("weekday",)),
+        learn("dlinear"),
+        learn("seasonal"),
+    ]
+    return fit_ensemble(members, panel=PANEL, split=split_holdout(PANEL, TASK), rule="mean")
+
+
+@pytest.fixture(scope="module", params=[*MODELS, *COMPOSED])
 def sealed(request, tmp_path_factory):
     """A fitted model and its bundle; each model is made once."""
-    panel = panel_for(request.param)
-    split = split_holdout(panel, TASK)
-    view = view_for(request.param, panel=panel, last=split.train.last)
-    train = TrainSpec(epochs=2, steps=20)
-    spec = build_spec(request.param, SMALL.get(request.param))
-    fitted = fit(spec, panel=panel, split=split, task=TASK, view=view, train=train)
-    return fitted, save_bundle(fitted, panel=panel, folder=tmp_path_factory.mktemp("sealed") / request.param)
+    name = request.param
+    fitted = learn_ensemble() if name in COMPOSED else learn(name)
+    return fitted, save_bundle(fitted, panel=panel_for(name), folder=tmp_path_factory.mktemp("sealed") / name)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -17,6 +17,7 @@ from tidewright.models.specs import (
     basis,
     convolutional,
     dense,
+    ensemble,
     floors,
     fusion,
     hybrid,
@@ -26,17 +27,20 @@ from tidewright.models.specs import (
     trees,
 )
 from tidewright.models.specs.dense import FeedForward
+from tidewright.models.specs.ensemble import Ensemble
 from tidewright.models.specs.floors import Damped, Drift, Median, Naive, Ridge, SeasonalNaive
 from tidewright.models.specs.recurrent import LSTM
 from tidewright.models.specs.trees import LightGBM
 
 __all__ = [
+    "COMPOSED",
     "FLOORS",
     "LSTM",
     "MODELS",
     "NETWORKS",
     "Damped",
     "Drift",
+    "Ensemble",
     "FeedForward",
     "LightGBM",
     "Median",
@@ -63,12 +67,13 @@ class ModelSpec(Protocol):
 
 MODELS = Catalog("model", [*floors.ENTRIES, *(e for family in _NETWORKS for e in family.ENTRIES), *trees.ENTRIES])
 NETWORKS = Catalog("network", [core for family in _NETWORKS for core in family.CORES])
+COMPOSED = Catalog("composed model", ensemble.ENTRIES)  # made of models that have learned, not by `fit`
 FLOORS = tuple(name for name, entry in MODELS.items() if entry.kind == "floor")
 
 
 def kind_of(spec: ModelSpec) -> str:
-    """The family of a model: floor, torch or trees."""
-    return MODELS[spec.name].kind
+    """The family of a model: floor, torch, trees or ensemble."""
+    return (COMPOSED if spec.name in COMPOSED else MODELS)[spec.name].kind
 
 
 def spec_key(*records: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tidewright.models.specs.ensemble import Ensemble
 from tidewright.registry.manifest import Manifest
 
 LIMITS = (
@@ -26,6 +27,7 @@ def write_card(manifest: Manifest) -> str:
         f"({schema.frequency.name}) from {view.lookback} past steps, as the quantiles "
         f"{', '.join(f'{level:g}' for level in manifest.task.quantiles)}.",
         "",
+        *_members(manifest),
         "## Trained on",
         f"{data.series} series, {data.rows} rows, {data.first} to {data.last}.",
         "",
@@ -46,6 +48,14 @@ def write_card(manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _members(manifest: Manifest) -> list[str]:
+    """Whose word counts how much in an ensemble."""
+    if not isinstance(manifest.spec, Ensemble):
+        return []
+    rows = [f"| {part.model} | {part.weight:.3g} | {part.view.lookback} |" for part in manifest.spec.members]
+    return ["## Members", "| model | weight | past steps |", "|---|---:|---:|", *rows, ""]
 
 
 def _columns(manifest: Manifest) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidewright.errors import BundleError
 from tidewright.models.conformal import Conformal
+from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
 
@@ -30,6 +31,10 @@ def to_onnx(fitted: Fitted) -> Any:
         from tidewright.registry.onnx_conformal import add_offsets
 
         return add_offsets(fitted, to_onnx(fitted.inner))
+    if isinstance(fitted, EnsembleFitted):
+        from tidewright.registry.onnx_ensemble import merge_members
+
+        return merge_members(fitted, to_onnx)
     kind = kind_of(fitted.spec)
     if kind not in EXPORTERS:
         raise BundleError(f"models of the kind '{kind}' have no ONNX form. There are: {', '.join(EXPORTERS)}.")

@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from tidewright.errors import ParityError
 from tidewright.features.windows import Batch, Singles
+from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
 from tidewright.registry.difference import relative_difference
@@ -46,6 +47,8 @@ def check_parity(fitted: Fitted, graph: bytes, *, real: Batch) -> Parity:
 
 def find_limit(fitted: Fitted) -> float:
     """The largest relative difference that is allowed of a model's graph."""
+    if isinstance(fitted, EnsembleFitted):
+        return max(find_limit(member) for member in fitted.members)
     kind = kind_of(fitted.spec)
     if kind == "torch":
         from tidewright.models.torch.heads import head_of

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import BundleError
+from tidewright.models.build import build_spec
 from tidewright.models.conformal import Conformal, read_mark
+from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor, FloorSpec
-from tidewright.models.spec import LightGBM, Ridge, kind_of
-from tidewright.registry.manifest import Manifest
+from tidewright.models.spec import COMPOSED, LightGBM, Ridge, kind_of
+from tidewright.models.specs.ensemble import Ensemble, Member
+from tidewright.registry.manifest import Manifest, Widths
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -27,6 +31,8 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
         name, method, unit = mark
         inner = rebuild(manifest, {key: value for key, value in tensors.items() if key != name})
         return Conformal(inner, tensors[name], method, unit)
+    if isinstance(manifest.spec, Ensemble):
+        return _ensemble(manifest, manifest.spec, tensors=tensors)
     kind = kind_of(manifest.spec)
     if kind == "floor":
         return _floor(manifest, tensors)
@@ -70,3 +76,30 @@ def _floor(manifest: Manifest, tensors: Tensors) -> Floor:
         spread=tensors["spread"],
         weights=tensors.get("weights"),
     )
+
+
+def _ensemble(manifest: Manifest, spec: Ensemble, *, tensors: Tensors) -> EnsembleFitted:
+    starts = tuple(prefix(place) for place in range(len(spec.members)))
+    strange = [name for name in tensors if not name.startswith(starts)]
+    if strange:
+        raise BundleError(f"'{strange[0]}' belongs to no member of this ensemble. Export the model again.")
+    members = []
+    for part, start in zip(spec.members, starts, strict=True):
+        own = {name.removeprefix(start): array for name, array in tensors.items() if name.startswith(start)}
+        members.append(rebuild(_manifest_of(part, manifest), own))
+    return EnsembleFitted(spec, manifest.task, manifest.view, tuple(members))
+
+
+def _manifest_of(part: Member, manifest: Manifest) -> Manifest:
+    """What the bundle says of one member."""
+    widths = manifest.widths
+    asked = {"past": part.past, "known": part.known, "static": part.static}
+    inside = all(0 <= place < getattr(widths, name) for name, places in asked.items() for place in places)
+    if part.model in COMPOSED or not inside or not 1 <= part.view.lookback <= manifest.view.lookback:
+        raise BundleError(
+            f"the member '{part.model}' of this ensemble is an ensemble itself, or asks for steps or columns that the "
+            "bundle does not have. Export the model again."
+        )
+    own = Widths(**{name: len(places) for name, places in asked.items()})
+    spec = build_spec(part.model, part.options)
+    return replace(manifest, spec=spec, view=part.view, season=part.season, widths=own)

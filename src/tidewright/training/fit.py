@@ -51,10 +51,12 @@ def fit(
     train = train or TrainSpec()
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     _check_covariates(spec, panel, view)
+    kind = kind_of(spec)
+    if kind == "ensemble":
+        raise ConfigError("an ensemble is made of models that have learned. Fit its members, then fit_ensemble.")
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
-    kind = kind_of(spec)
     asked: dict[str, Any] = {"panel": panel, "split": split, "task": task}
     learning: dict[str, Any] = {"view": view, "train": train, "callbacks": tell, "deadline": deadline}
     fitted: Fitted
