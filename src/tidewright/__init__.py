@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tidewright.models.recommend import recommend as recommend
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.report.html import write_report as write_report
+    from tidewright.training.ensemble import fit_ensemble as fit_ensemble
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
     from tidewright.training.spec import TrainSpec as TrainSpec
@@ -49,6 +50,7 @@ _HOMES = {
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
     "fit": "tidewright.training.fit:fit",
+    "fit_ensemble": "tidewright.training.ensemble:fit_ensemble",
     "inspect": "tidewright.data.inspect:inspect",
     "open": "tidewright.inference.session:open_session",
     "recommend": "tidewright.models.recommend:recommend",

@@ -27,7 +27,8 @@ def test_in_a_world_with_a_known_signal_every_model_beats_its_floor(model: str) 
     contest = hold_contest(
         panel, split=split, task=Task(horizon=2), season=7, settings=settings_for(model), budget_s=120.0
     )
-    assert contest.leaderboard.winner == model
+    assert contest.leaderboard.winner in (model, "ensemble")
+    assert contest.leaderboard.row(model).comparison.adjusted < 0.05
     assert contest.leaderboard.beat_floor
 
 

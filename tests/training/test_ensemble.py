@@ -84,7 +84,7 @@ def test_two_members_whose_errors_cancel_get_the_same_weight(members):
 
 def test_what_is_blended_from_evaluations_is_what_the_ensemble_says(members):
     judged = [alone(member) for member in members]
-    weights = np.array([0.25, 0.5, 0.25, 0.0])
+    weights = [0.25, 0.5, 0.25, 0.0]
     fitted = fit_ensemble(members, panel=PANEL, split=SPLIT, rule="mean")
     parts = tuple(replace(p, weight=w) for p, w in zip(fitted.spec.members[:3], weights[:3], strict=True))
     fewer = replace(fitted, spec=Ensemble(members=parts), members=fitted.members[:3])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tidewright.data.simulate import signal_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.training.evaluate import evaluate
 from tidewright.workflows.contest import CUT, Contest, hold_contest
 from tidewright.workflows.settings import read_settings
 
+PANEL, TASK = signal_panel(n_series=2, length=300, seed=1), Task(horizon=2)
+SPLIT = split_holdout(PANEL, TASK)
+
 
 def contest_of(budget_s: float, *overrides: str) -> Contest:
-    panel, task = signal_panel(n_series=2, length=300, seed=1), Task(horizon=2)
     settings = read_settings(["model=feedforward,lightgbm", "train.epochs=2", "train.steps=5", *overrides])
-    split = split_holdout(panel, task)
-    return hold_contest(panel, split=split, task=task, season=7, settings=settings, budget_s=budget_s)
+    return hold_contest(PANEL, split=SPLIT, task=TASK, season=7, settings=settings, budget_s=budget_s)
 
 
 def test_a_model_that_the_budget_cut_says_so_and_is_not_tuned() -> None:
@@ -26,5 +30,30 @@ def test_a_model_that_the_budget_cut_says_so_and_is_not_tuned() -> None:
 
 
 def test_a_model_that_had_its_time_carries_no_note() -> None:
-    contest = contest_of(600.0, "tune.enabled=false", "models.lightgbm.rounds=5")
+    contest = contest_of(600.0, "tune.enabled=false", "models.lightgbm.rounds=5", "ensemble=none")
     assert not any(row.note for row in contest.leaderboard.rows)
+
+
+def test_what_the_models_say_together_is_a_model_of_the_leaderboard() -> None:
+    contest = contest_of(600.0, "tune.enabled=false", "ensemble=mean")
+    row = contest.leaderboard.row("ensemble")
+    fitted = contest.fitted["ensemble"]
+    assert row.note.startswith("0.12 naive + ")
+    assert row.note.endswith("0.12 feedforward + 0.12 lightgbm")
+    again = evaluate(
+        fitted,
+        panel=contest.panels["ensemble"],
+        split=SPLIT,
+        cutoffs=SPLIT.test,
+        season=7,
+        shortest=min(one.view.lookback for one in contest.fitted.values()),
+    )
+    assert dict(row.test) == pytest.approx(again.scores, rel=1e-9)
+    assert row.cpu_seconds >= sum(one.cpu_seconds for one in contest.leaderboard.rows if one.model != "ensemble")
+
+
+def test_a_choice_among_many_mixtures_counts_as_many_tries() -> None:
+    """Of the best of a hundred mixtures nobody is surprised: its p-value is raised by their number."""
+    contest = contest_of(600.0, "tune.enabled=false", "ensemble=greedy")
+    row = contest.leaderboard.row("ensemble")
+    assert row.comparison.adjusted >= min(1.0, 8 * row.comparison.p_value)

@@ -116,7 +116,7 @@ def compose(members: Sequence[Fitted], chosen: Chosen, *, panel: Panel) -> Ensem
     return EnsembleFitted(Ensemble(members=parts), fitted[0].task, view, fitted, chosen.history)
 
 
-def blend(judged: Sequence[Evaluation], weights: npt.NDArray[np.float64], *, model: str) -> Evaluation:
+def blend(judged: Sequence[Evaluation], weights: Sequence[float], *, model: str) -> Evaluation:
     """What the ensemble says and how it scores, from its members' evaluations on the same windows."""
     forecast = sum(weight * one.forecast for one, weight in zip(judged, weights, strict=True) if weight > 0)
     assert isinstance(forecast, np.ndarray)

@@ -15,6 +15,7 @@ from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, ModelSpec
 from tidewright.training.compare import Entrant, Leaderboard, compare, rank_value, usable_metric
+from tidewright.training.ensemble import blend, choose_weights, compose
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates, usual_view
@@ -24,6 +25,7 @@ from tidewright.workflows.settings import RunSettings
 
 Tell = Callable[[str], None]
 JUDGING_SHARE = 0.4  # of the budget at most, for scoring on validation and test
+ENSEMBLE = "ensemble"
 CUT = "not done learning: the budget ended it"
 
 
@@ -57,6 +59,7 @@ class _Field:
     failed: dict[str, str] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
     scored: dict[tuple[str, bool, int], Evaluation] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)  # of the ensemble's members
 
     def view(self, spec: ModelSpec) -> View:
         """What a model sees: as usual, but for a lookback that the user set."""
@@ -101,6 +104,9 @@ class _Field:
         assert self.split.test is not None
         shortest = min(fitted.view.lookback for fitted in self.fitted.values())
         place = name, test, shortest
+        if place not in self.scored and name == ENSEMBLE:
+            members = [self.score(member, test=test) for member in self.weights]
+            self.scored[place] = blend(members, list(self.weights.values()), model=name)
         if place not in self.scored:
             self.scored[place] = evaluate(
                 self.fitted[name],
@@ -169,6 +175,8 @@ def hold_contest(
     study = _tune_best(ring, validations, train, until, tell) if settings.tune.enabled else None
     if study is not None:  # the tuned model may see less than any other, and all are scored on what all can see
         validations = ring.score_all(test=False)
+    if _form_ensemble(ring, validations, tell):
+        validations = ring.score_all(test=False)
     if not any(name in ring.fitted for name in FLOORS):
         raise FitError(f"no floor could be fitted: {next(iter(ring.failed.values()), 'none was tried')}")
     tell("the test, once")
@@ -181,6 +189,31 @@ def hold_contest(
     )  # fmt: skip
     trials = len(ring.fitted) + len(ring.failed) + (len(study.trials) if study is not None else 0)
     return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials)
+
+
+def _form_ensemble(ring: _Field, validations: Mapping[str, Evaluation], tell: Tell) -> bool:
+    """Adds the ensemble of all that learned, when it is more than its best member; whether it did."""
+    rule, names = ring.settings.ensemble, list(ring.fitted)
+    if rule == "none" or len(names) < 2 or all(name in FLOORS for name in names):
+        return False
+    tell(f"ensemble of {len(names)}")
+    started, cpu = time.monotonic(), time.process_time()
+    chosen = choose_weights([validations[name] for name in names], rule=rule, metric=ring.settings.metric)
+    ring.weights = {name: float(w) for name, w in zip(names, chosen.weights, strict=True) if w > 0}
+    if len(ring.weights) == 1:
+        best = next(iter(ring.weights))
+        ring.notes[best] = "; ".join(filter(None, (ring.notes.get(best), "no mixture with another did better")))
+        return False
+    ring.fitted[ENSEMBLE] = compose([ring.fitted[name] for name in names], chosen, panel=ring.panel)
+    ring.panels[ENSEMBLE] = ring.panel
+    ring.tried[ENSEMBLE] = chosen.tried
+    ring.notes[ENSEMBLE] = " + ".join(f"{weight:.2g} {name}" for name, weight in ring.weights.items())
+    spent = [ring.seconds[name] for name in ring.weights]
+    ring.seconds[ENSEMBLE] = (
+        time.monotonic() - started + sum(wall for wall, _ in spent),
+        time.process_time() - cpu + sum(used for _, used in spent),
+    )
+    return True
 
 
 def _tune_best(

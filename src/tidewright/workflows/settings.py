@@ -92,6 +92,7 @@ class RunSettings(Frozen):
     train: TrainSpec = TrainSpec()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     tune: TuneSettings = TuneSettings()
+    ensemble: Literal["greedy", "mean", "none"] = "greedy"
     decide: DecideSettings = DecideSettings()
 
     @field_validator("quantiles", mode="before")
