@@ -35,6 +35,7 @@ ANOTHER = {
     "models": "models.lightgbm.leaves=3",
     "tune.enabled": "true",
     "tune.trials": "3",
+    "ensemble": "mean",
 }
 ELSEWHERE = {"recipe", "data", "budget_s", "strict", "track", "folder", "decide"}  # tests below, and their own files
 
