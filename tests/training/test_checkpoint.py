@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -187,6 +188,28 @@ def test_every_optimizer_goes_on_with_the_same_bits(optimizer: str, tmp_path: Pa
     assert bits(resumed) == bits(plain)
     losses = [{k: v for k, v in record.items() if k != "seconds"} for record in resumed.history]
     assert losses == [{k: v for k, v in record.items() if k != "seconds"} for record in plain.history]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "cosine", "warmup": 0.3},
+        {"schedule": "onecycle"},
+        {"schedule": "plateau", "rate_wait": 1, "least_gain": 0.5},
+        {"ema": 0.9, "accumulate": 3},
+    ],
+)
+def test_every_way_to_learn_goes_on_with_the_same_bits(options: dict[str, Any], tmp_path: Path) -> None:
+    spec, parts = FeedForward(hidden=(8,), dropout=0.2, batch_norm="ema" in options), make_parts()
+    train = TrainSpec(epochs=6, steps=4, batch_size=32, patience=6, **options)
+    for epoch in (2, 4):
+        with pytest.raises(Stop):
+            fit(spec, **parts, train=train, checkpoint=tmp_path / "point", callbacks=[stop_after(epoch)])  # type: ignore[arg-type, list-item]
+    resumed = fit(spec, **parts, train=train, checkpoint=tmp_path / "point")  # type: ignore[arg-type]
+    plain = fit(spec, **parts, train=train)  # type: ignore[arg-type]
+    assert bits(resumed) == bits(plain)
+    for name in ("train_loss", "validation_loss", "learning_rate"):
+        assert [r[name] for r in resumed.history] == [r[name] for r in plain.history]
 
 
 def test_a_deadline_ends_a_call_and_the_next_one_goes_on(tmp_path: Path) -> None:

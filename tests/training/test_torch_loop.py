@@ -81,13 +81,27 @@ CHANGES = {
     "seed": 5,
     "delta": 0.2,
     "components": 2,
+    "accumulate": 2,
+    "ema": 0.9,
+    "schedule": "cosine",
+    "warmup": 0.5,
+    "rate_end": 0.5,
+    "rate_cut": 0.1,
+    "rate_wait": 1,
 }
-NEEDS: dict[str, Any] = {"delta": "huber", "components": "mixture"}  # options of one loss alone
+PLATEAU = {"schedule": "plateau", "least_gain": 1.0}  # no epoch gains, so that the rate is cut
+NEEDS: dict[str, dict[str, Any]] = {  # what must be chosen for an option to be heeded
+    "delta": {"loss": "huber"},
+    "components": {"loss": "mixture"},
+    "rate_end": {"schedule": "cosine"},
+    "rate_cut": PLATEAU,
+    "rate_wait": PLATEAU,
+}
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
 def test_an_option_that_changes_is_seen(name: str) -> None:
-    base = replace(BASE, loss=NEEDS.get(name, BASE.loss))
+    base = replace(BASE, **NEEDS.get(name, {}))
     other = learn(replace(base, **{name: CHANGES[name]}))
     if name in NEEDS:
         assert bits(other) != bits(learn(base))
@@ -98,7 +112,7 @@ def test_an_option_that_changes_is_seen(name: str) -> None:
 
 
 def test_every_option_is_tested() -> None:
-    stopping = {"patience", "least_gain"}  # have their own tests below
+    stopping = {"patience", "least_gain", "least_epochs"}  # have their own tests below
     assert {field.name for field in fields(TrainSpec)} == set(CHANGES) | stopping
 
 
@@ -136,6 +150,14 @@ def test_patience_ends_it_and_the_history_says_so() -> None:
 def test_a_gain_that_is_too_small_counts_as_none() -> None:
     greedy = learn(replace(BASE, epochs=10, patience=2, least_gain=1.0))
     assert len(greedy.history) == 3  # the first epoch sets the mark, two more can't halve it to nothing
+
+
+def test_patience_does_not_end_it_before_the_least_number_of_epochs() -> None:
+    greedy = replace(BASE, epochs=10, patience=2, least_gain=1.0)
+    history = learn(replace(greedy, least_epochs=6)).history
+    assert [record["stopped"] for record in history] == ["", "", "", "", "", "patience"]
+    with pytest.raises(ConfigError, match=r"train\.least_epochs is a number from 1 to train\.epochs; got 11"):
+        replace(greedy, least_epochs=11)
 
 
 def test_a_deadline_ends_it_after_an_epoch_and_the_history_says_so() -> None:
@@ -186,6 +208,9 @@ def test_batch_normalisation_of_single_windows_is_refused() -> None:
     spec = FeedForward(hidden=(4,), batch_norm=True)
     with pytest.raises(FitError, match=r"needs two windows a batch; got \d+ training windows and batch_size 1\."):
         fit(spec, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=replace(BASE, batch_size=1))
+    halved = replace(BASE, batch_size=3, accumulate=2)
+    with pytest.raises(FitError, match=r"batch_size 3 in 2 parts\."):
+        fit(spec, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=halved)
     small = replace(BASE, batch_size=3, epochs=1, steps=10**6)
     fit(spec, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=small)
 
@@ -247,6 +272,13 @@ def test_batches_are_even_full_or_all_there_is(count: int, sizes: list[int]) -> 
         ("delta", 0.0),
         ("components", 1),
         ("components", 17),
+        ("accumulate", 0),
+        ("ema", 1.0),
+        ("least_epochs", 0),
+        ("warmup", 1.0),
+        ("rate_end", 1.5),
+        ("rate_cut", 1.0),
+        ("rate_wait", 0),
     ],
 )
 def test_an_option_outside_its_range_is_refused(name: str, value: float) -> None:
@@ -254,9 +286,10 @@ def test_an_option_outside_its_range_is_refused(name: str, value: float) -> None
         TrainSpec(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "loss"), sorted(NEEDS.items()))
-def test_an_option_of_one_loss_is_refused_with_another(name: str, loss: str) -> None:
-    with pytest.raises(ConfigError, match=rf"train\.{name} is for the loss {loss}; got it with quantile"):
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_an_option_of_one_loss_or_schedule_is_refused_with_another(name: str) -> None:
+    words = r"is for the (loss|schedule) .*; got it with (quantile|constant)\. Leave it out"
+    with pytest.raises(ConfigError, match=rf"train\.{name} {words}"):
         TrainSpec(**{name: CHANGES[name]})  # type: ignore[arg-type]
 
 

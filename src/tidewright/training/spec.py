@@ -8,7 +8,17 @@ from typing import Literal
 
 from tidewright.errors import ConfigError
 
+ScheduleName = Literal["constant", "cosine", "onecycle", "plateau"]
 LossName = Literal["quantile", "mse", "mae", "huber", "gaussian", "student", "mixture", "negative_binomial", "crps"]
+
+
+OWNERS = {  # the options that only some losses or schedules heed
+    "delta": ("loss", ("huber",)),
+    "components": ("loss", ("mixture",)),
+    "rate_end": ("schedule", ("cosine", "onecycle", "plateau")),
+    "rate_cut": ("schedule", ("plateau",)),
+    "rate_wait": ("schedule", ("plateau",)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +27,18 @@ class TrainSpec:
 
     An epoch is at most `steps` batches of at most `batch_size` windows, drawn without replacement from a
     seeded shuffle of all training windows. After each epoch the loss is taken on at most `judged` validation
-    windows. `patience` epochs without a gain of `least_gain` (a share of the loss) end the training, `epochs`
-    at the latest; the weights of the best epoch are given back. `clip` is the largest gradient norm (`inf`:
-    none). `weight_decay` is decoupled for adamw, an L2 penalty for the others.
+    windows. `patience` epochs without a gain of `least_gain` (a share of the loss) end the training, after
+    `least_epochs` at the earliest and `epochs` at the latest; the weights of the best epoch are given back. `clip` is
+    the largest gradient norm (`inf`: none). `weight_decay` is decoupled for adamw, an L2 penalty for the others.
+    `accumulate` takes each batch in so many parts, one after the other: the same step in less memory (batch
+    normalisation sees the parts). `ema` is how much of their running mean the weights keep at each step (0.999, say;
+    0: there is none): then the mean is judged and given back.
+
+    `schedule` moves the rate from step to step. "constant" leaves it. "cosine" falls along half a cosine over all
+    `epochs` to `rate_end`. "onecycle" rises from 1/25 and falls to `rate_end` (default 4e-6), half a cosine each.
+    "plateau" multiplies it by `rate_cut` (default 0.5) after `rate_wait` epochs without a gain (default 2), down to
+    `rate_end`. `rate_end` is a share of `learning_rate` (default 0, but for onecycle). `warmup` is the share of the
+    steps of all `epochs` in which the rate rises: from near 0 in a line (default 0), in onecycle to its top (0.3).
 
     `loss` is taken on standardised windows, missing labels left out. "quantile" learns all quantiles by their
     pinball loss. "mse", "mae" and "huber" (squared up to `delta` standard deviations of the window, absolute beyond;
@@ -27,7 +46,7 @@ class TrainSpec:
     "student" (its degrees of freedom are learned, a number a step) and "mixture" (of `components` normal
     distributions, default 3) learn the distribution of the likelihood, "negative_binomial" that of counts on their own
     scale; "crps" learns a normal distribution by its ranked probability score, which outliers pull less. The quantiles
-    are then those of the distribution. `delta` and `components` are errors with another loss.
+    are then those of the distribution. An option of one loss or schedule is an error with another.
     """
 
     learning_rate: float = 1e-3
@@ -40,28 +59,46 @@ class TrainSpec:
     weight_decay: float = 1e-4
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
     clip: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.0
+    least_epochs: int = 1
+    schedule: ScheduleName = "constant"
+    warmup: float | None = None
+    rate_end: float | None = None
+    rate_cut: float | None = None
+    rate_wait: int | None = None
     loss: LossName = "quantile"
     delta: float | None = None
     components: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "steps", "patience", "judged"):
+        for name in ("batch_size", "epochs", "steps", "patience", "judged", "accumulate"):
             _check(name, getattr(self, name), low=1, words="1 or more")
+        _check("least_epochs", self.least_epochs, low=1, words="from 1 to train.epochs", high=self.epochs)
         _check("learning_rate", self.learning_rate, low=0.0, words="above 0 and finite", open_low=True, high=1e30)
         _check("clip", self.clip, low=0.0, words="above 0 (inf: no clipping)", open_low=True)
         _check("weight_decay", self.weight_decay, low=0.0, words="0 or more and finite", high=1e30)
         _check("least_gain", self.least_gain, low=0.0, words="from 0 to 1", high=1.0)
+        _check("ema", self.ema, low=0.0, words="from 0 (none) to below 1", high=1.0 - 1e-9)
         _check("seed", self.seed, low=0, words="from 0 to 2**63 - 1", high=2**63 - 1)
-        if self.delta is not None:
-            _check("delta", self.delta, low=0.0, words="above 0 and finite", open_low=True, high=1e30)
-        if self.components is not None:
-            _check("components", self.components, low=2, words="from 2 to 16", high=16)
-        for name, loss in (("delta", "huber"), ("components", "mixture")):
-            if getattr(self, name) is not None and self.loss != loss:
-                raise ConfigError(f"train.{name} is for the loss {loss}; got it with {self.loss}. Leave it out.")
+        _check("delta", self.delta, low=0.0, words="above 0 and finite", open_low=True, high=1e30)
+        _check("components", self.components, low=2, words="from 2 to 16", high=16)
+        _check("warmup", self.warmup, low=0.0, words="from 0 to 0.9, a share of all steps", high=0.9)
+        _check("rate_end", self.rate_end, low=0.0, words="from 0 to 1, a share of learning_rate", high=1.0)
+        _check("rate_cut", self.rate_cut, low=0.0, words="above 0 and below 1", open_low=True, high=1.0 - 1e-9)
+        _check("rate_wait", self.rate_wait, low=1, words="1 or more")
+        for name, (chooser, owners) in OWNERS.items():
+            if getattr(self, name) is not None and getattr(self, chooser) not in owners:
+                raise ConfigError(
+                    f"train.{name} is for the {chooser} {' or '.join(owners)}; got it with {getattr(self, chooser)}. "
+                    "Leave it out."
+                )
 
 
-def _check(name: str, value: float, *, low: float, words: str, open_low: bool = False, high: float = inf) -> None:
-    if not (low < value <= high if open_low else low <= value <= high):
+def _check(
+    name: str, value: float | None, *, low: float, words: str, open_low: bool = False, high: float = inf
+) -> None:
+    """None, an option that was left out, is always well."""
+    if value is not None and not (low < value <= high if open_low else low <= value <= high):
         raise ConfigError(f"train.{name} is a number {words}; got {value!r}.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +15,17 @@ from torch.optim import Optimizer
 
 from tidewright.errors import FitError
 from tidewright.models.torch.network import ForecastNet
+from tidewright.training.average import Average, open_average
 from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, pack_state, pick, unpack_state
 from tidewright.training.events import Callback, EpochEnded, emit
 from tidewright.training.gather import Source
+from tidewright.training.gradients import find_gradients
 from tidewright.training.losses import Loss, open_loss
 from tidewright.training.optimizers import open_optimizer
+from tidewright.training.schedule import plan_rates
 from tidewright.training.spec import TrainSpec
 
+History = Sequence[Mapping[str, Any]]
 JUDGE_CHUNK = 1024  # validation windows at once: bounds the memory of a recurrent network's states
 
 
@@ -39,11 +45,17 @@ class Course:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Learner:
-    """What changes from step to step: the network, its optimiser and the shuffle."""
+    """What changes from step to step: the network, its optimiser, the shuffle and the mean of the weights."""
 
     network: ForecastNet
     optimizer: Optimizer
     shuffle: torch.Generator
+    average: Average | None = None
+
+    @property
+    def judged(self) -> ForecastNet:
+        """What is judged and given back: the averaged network, where there is one."""
+        return self.average.network if self.average else self.network
 
 
 def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoint | None = None) -> Progress:
@@ -54,27 +66,27 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     with the same bits. A callback's exception ends the run and is passed on. Raises `FitError` when the loss
     is no longer finite.
     """
-    learner = Learner(network, open_optimizer(course.train, network.parameters()), torch.Generator())
-    learner.shuffle.manual_seed(course.train.seed)
+    learner = open_learner(network, course.train)
     _check_batches(network, course)
     loss = partial(
         open_loss, course.train.loss, network.shape.quantiles, delta=course.train.delta, device=course.device
     )
     learn, judge = loss(complete=course.training.complete), loss(complete=course.judging.complete)
-    progress, best = Progress(), snapshot(network)
+    progress, best = Progress(), snapshot(learner.judged)
     saved = checkpoint.load() if checkpoint else None
     if saved:
         progress, tensors = saved
         best = _restore(learner, tensors, device=course.device)
     while not progress.stopped:
         started = time.monotonic()
-        trained = run_epoch(learner, course, measure=learn)
-        judged = measure_loss(network, course.judging, measure=judge)
+        trained = run_epoch(learner, course, measure=learn, history=progress.history)
+        judged = measure_loss(learner.judged, course.judging, measure=judge)
         _check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
         before, seconds = progress.best, time.monotonic() - started
-        progress = advance(progress, course, trained=trained, judged=judged, seconds=seconds)
+        rate = learner.optimizer.param_groups[0]["lr"]
+        progress = advance(progress, course, trained=trained, judged=judged, seconds=seconds, rate=rate)
         if progress.best < before:
-            best = snapshot(network)
+            best = snapshot(learner.judged)
         if checkpoint:
             checkpoint.save(progress, _pack(learner, best, device=course.device))
         emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
@@ -82,23 +94,32 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     return progress
 
 
-def run_epoch(learner: Learner, course: Course, *, measure: Loss) -> float:
-    """One epoch of steps; the mean training loss."""
-    network, optimizer, clip = learner.network, learner.optimizer, course.train.clip
+def open_learner(network: ForecastNet, train: TrainSpec) -> Learner:
+    """All that a run begins with."""
+    optimizer = open_optimizer(train, network.parameters())
+    return Learner(network, optimizer, torch.Generator().manual_seed(train.seed), open_average(network, train.ema))
+
+
+def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: History = ()) -> float:
+    """The epoch of steps that comes after those of `history`; the mean training loss."""
+    network, optimizer, train = learner.network, learner.optimizer, course.train
     parameters = list(network.parameters())
     total = torch.zeros((), device=course.device)
-    batches = draw_batches(len(course.training), course.train, shuffle=learner.shuffle)
+    batches = draw_batches(len(course.training), train, shuffle=learner.shuffle)
+    rates = plan_rates(train, history, steps=len(batches))
     network.train()
-    for index in batches:
-        inputs, labels = course.training.batch(index.to(course.device))
+    for step, (index, rate) in enumerate(zip(batches, rates, strict=True), start=len(history) * len(batches)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
         optimizer.zero_grad()
-        loss_sum, count = measure(network, inputs, labels)
-        loss = loss_sum / count
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
-        if clip < math.inf:
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        total += find_gradients(
+            network, index.to(course.device), source=course.training, measure=measure, parts=train.accumulate
+        )
+        if train.clip < math.inf:
+            torch.nn.utils.clip_grad_norm_(parameters, train.clip)
         optimizer.step()
-        total += loss.detach()
+        if learner.average:
+            learner.average.follow(step)
     return float(total) / len(batches)
 
 
@@ -122,7 +143,9 @@ def measure_loss(network: ForecastNet, source: Source, *, measure: Loss) -> floa
     return total / max(labels_seen, 1)
 
 
-def advance(progress: Progress, course: Course, *, trained: float, judged: float, seconds: float) -> Progress:
+def advance(
+    progress: Progress, course: Course, *, trained: float, judged: float, seconds: float, rate: float
+) -> Progress:
     """The progress after one more epoch, and whether that was the last."""
     train, epoch = course.train, progress.epoch + 1
     gained = judged < progress.reference * (1.0 - train.least_gain) or epoch == 1
@@ -130,7 +153,7 @@ def advance(progress: Progress, course: Course, *, trained: float, judged: float
     stopped = ""
     if epoch >= train.epochs:
         stopped = "epochs"
-    elif waited >= train.patience:
+    elif waited >= train.patience and epoch >= train.least_epochs:
         stopped = "patience"
     elif course.deadline is not None and time.monotonic() + seconds > course.deadline:  # the next would end too late
         stopped = "deadline"
@@ -138,6 +161,7 @@ def advance(progress: Progress, course: Course, *, trained: float, judged: float
         "epoch": epoch,
         "train_loss": trained,
         "validation_loss": judged,
+        "learning_rate": rate,  # of its last step
         "seconds": seconds,
         "stopped": stopped,
     }
@@ -160,6 +184,8 @@ def snapshot(network: ForecastNet) -> Tensors:
 def _pack(learner: Learner, best: Tensors, *, device: str) -> Tensors:
     packed = pack_state(learner.network, learner.optimizer)
     packed |= {f"best.{name}": tensor for name, tensor in best.items()}
+    if learner.average:
+        packed |= {f"average.{name}": tensor for name, tensor in learner.average.network.state_dict().items()}
     packed |= {"random.shuffle": learner.shuffle.get_state(), "random.draws": torch.get_rng_state()}
     if device != "cpu":
         packed["random.device"] = torch.cuda.get_rng_state(device)
@@ -169,6 +195,8 @@ def _pack(learner: Learner, best: Tensors, *, device: str) -> Tensors:
 def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
     """Puts a saved run back; its best weights."""
     unpack_state(tensors, network=learner.network, optimizer=learner.optimizer)
+    if learner.average:
+        learner.average.network.load_state_dict(pick(tensors, "average."))
     learner.shuffle.set_state(tensors["random.shuffle"])
     torch.set_rng_state(tensors["random.draws"])
     if device != "cpu":
@@ -178,12 +206,13 @@ def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
 
 def _check_batches(network: ForecastNet, course: Course) -> None:
     """A batch of one window has no variance to normalise by."""
-    count, size = len(course.training), course.train.batch_size
-    smallest = count // -(-count // size)  # of an epoch that takes all windows
+    count, size, parts = len(course.training), course.train.batch_size, course.train.accumulate
+    smallest = count // -(-count // size) // parts  # of an epoch that takes all windows
     if smallest < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
+        divided = f" in {parts} parts" if parts > 1 else ""
         raise FitError(
-            f"batch normalisation needs two windows a batch; got {count} training windows and batch_size {size}. "
-            "Set batch_norm to false, or bring longer series."
+            f"batch normalisation needs two windows a batch; got {count} training windows and batch_size {size}"
+            f"{divided}. Set batch_norm to false, or bring longer series."
         )
 
 
