@@ -113,7 +113,8 @@ def test_an_option_that_changes_is_seen(name: str) -> None:
 
 def test_every_option_is_tested() -> None:
     stopping = {"patience", "least_gain", "least_epochs"}  # have their own tests below
-    assert {field.name for field in fields(TrainSpec)} == set(CHANGES) | stopping
+    positions = {"cost_bps"}  # in test_positions.py: its loss is no forecast's
+    assert {field.name for field in fields(TrainSpec)} == set(CHANGES) | stopping | positions
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
@@ -279,6 +280,8 @@ def test_batches_are_even_full_or_all_there_is(count: int, sizes: list[int]) -> 
         ("rate_end", 1.5),
         ("rate_cut", 1.0),
         ("rate_wait", 0),
+        ("cost_bps", -1.0),
+        ("cost_bps", 1001.0),
     ],
 )
 def test_an_option_outside_its_range_is_refused(name: str, value: float) -> None:
@@ -291,6 +294,15 @@ def test_an_option_of_one_loss_or_schedule_is_refused_with_another(name: str) ->
     words = r"is for the (loss|schedule) .*; got it with (quantile|constant)\. Leave it out"
     with pytest.raises(ConfigError, match=rf"train\.{name} {words}"):
         TrainSpec(**{name: CHANGES[name]})  # type: ignore[arg-type]
+
+
+def test_a_sharpe_ratio_needs_a_run_of_cutoffs_and_its_cost_no_other_loss() -> None:
+    with pytest.raises(ConfigError, match=r"train\.batch_size is a number of cutoffs, 8 or more, with sharpe; got 7"):
+        TrainSpec(loss="sharpe", batch_size=7)
+    with pytest.raises(ConfigError, match=r"train\.accumulate is a number 1 with sharpe, a ratio of its whole batch"):
+        TrainSpec(loss="sharpe", accumulate=2)
+    with pytest.raises(ConfigError, match=r"train\.cost_bps is for the loss sharpe; got it with quantile"):
+        TrainSpec(cost_bps=1.0)
 
 
 @pytest.fixture(autouse=True)

@@ -94,7 +94,7 @@ def interpret(fitted: Fitted, windows: Windows, *, roles: Roles) -> Interpretati
 
     if not isinstance(fitted, TorchFitted) or fitted.spec.name != "tft":
         raise ConfigError(f"{fitted.spec.name} does not say which variables and times it uses. Fit a tft.")
-    check_windows(windows, fitted)
+    check_windows(windows, fitted.shape, spec=fitted.spec, task=fitted.task)
     if not len(windows):
         raise DataError("there is no window to interpret; got 0. Give one or more.")
     names = name_variables(roles, fitted.view)

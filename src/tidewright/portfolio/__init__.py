@@ -14,6 +14,7 @@ from tidewright.portfolio.inference import (
     sample_sharpe,
 )
 from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.positions import Earnings, earn_positions
 from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.walk import Targets, View, returns_from_prices, walk_weights
 from tidewright.portfolio.weights import Weights
@@ -22,6 +23,7 @@ __all__ = [
     "RULES",
     "Costs",
     "DeflatedSharpe",
+    "Earnings",
     "Ledger",
     "Rule",
     "SharpeSample",
@@ -30,6 +32,7 @@ __all__ = [
     "Weights",
     "backtest_weights",
     "deflated_sharpe",
+    "earn_positions",
     "equal_weights",
     "expected_best_sharpe",
     "hrp_weights",

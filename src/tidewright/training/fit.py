@@ -49,8 +49,12 @@ def fit(
     """
     tell = tuple(callbacks)
     train = train or TrainSpec()
+    if train.loss == "sharpe":
+        raise ConfigError(
+            "the loss sharpe learns positions and no forecast. Use fit_positions, or another loss such as quantile."
+        )
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
-    _check_covariates(spec, panel, view)
+    check_covariates(spec, panel, view)
     kind = kind_of(spec)
     if kind == "ensemble":
         raise ConfigError("an ensemble is made of models that have learned. Fit its members, then fit_ensemble.")
@@ -106,7 +110,8 @@ def keep_covariates(panel: Panel, takes: Container[str]) -> Panel:
     return replace(panel, roles=replace(panel.roles, **kept))
 
 
-def _check_covariates(spec: ModelSpec, panel: Panel, view: View) -> None:
+def check_covariates(spec: ModelSpec, panel: Panel, view: View) -> None:
+    """Raises `ConfigError` for covariates that a model does not take."""
     if kind_of(spec) == "floor":
         return
     given = {kind: getattr(panel.roles, kind) for kind in COVARIATES}

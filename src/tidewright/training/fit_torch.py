@@ -5,9 +5,11 @@ N windows, L lookback, H horizon, F features, Q quantiles, S series.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +28,9 @@ from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
 from tidewright.training.checkpoint import hold_checkpoint
 from tidewright.training.events import Callback
-from tidewright.training.gather import open_source
+from tidewright.training.gather import Source, open_source
 from tidewright.training.losses import HEADS, check_labels
+from tidewright.training.runs import Runs
 from tidewright.training.spec import TrainSpec
 from tidewright.training.torch_loop import JUDGE_CHUNK, Course, train_network
 
@@ -36,12 +39,14 @@ LEAST = 2  # rows of history that a window of a short series needs
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Lesson:
-    """The windows that are learned from and judged on, and the flat rows that scalings are fitted on."""
+class Lesson:
+    """The windows that are learned from and judged on, the flat rows that scalings are fitted on, and what opens the
+    windows for the epoch loop."""
 
     training: Windows
     judging: Windows
     rows: npt.NDArray[np.bool_]
+    source: Callable[..., Source | Runs] = open_source
 
 
 def fit_torch(
@@ -63,28 +68,48 @@ def fit_torch(
     `checkpoint` is a file that every epoch replaces, and from which a run that was killed goes on. Raises
     `FitError`, `ShortSeriesError` and `ConfigError`.
     """
-    runtime = runtime or detect_runtime()
-    device = runtime.device.used
     lesson = _prepare(panel, split, task=task, view=view, train=train)
     check_labels(train.loss, lesson.training.y[lesson.rows])
+    network, history = learn_lesson(
+        spec, lesson, task=task, view=view, train=train, head=HEADS[train.loss],
+        callbacks=callbacks, deadline=deadline, checkpoint=checkpoint, runtime=runtime,
+    )  # fmt: skip
+    return TorchFitted(spec, task, view, network.shape, network, history)
+
+
+def learn_lesson(
+    spec: ModelSpec,
+    lesson: Lesson,
+    *,
+    task: Task,
+    view: View,
+    train: TrainSpec,
+    head: str,
+    callbacks: tuple[Callback, ...] = (),
+    deadline: float | None = None,
+    checkpoint: Path | None = None,
+    runtime: Runtime | None = None,
+) -> tuple[ForecastNet, tuple[Mapping[str, Any], ...]]:
+    """A network with a head that has learned a lesson, on the CPU, and one record an epoch. See `fit_torch`."""
+    runtime = runtime or detect_runtime()
+    device = runtime.device.used
     data = digest_windows(lesson.training, lesson.judging) if checkpoint else ""
     devices = [torch.cuda.current_device()] if device != "cpu" else []
     with (
         apply_threads(runtime),
         keep_memory(),
         torch.random.fork_rng(devices),
-        hold_checkpoint(checkpoint, spec_key(spec, train, view, task, data)) as held,
+        hold_checkpoint(checkpoint, spec_key(spec, train, view, task, head, data)) as held,
     ):
         torch.manual_seed(train.seed)
-        shape = shape_of(lesson.training, task)
-        network = build(spec, shape, head=HEADS[train.loss], components=train.components)
+        network = build(spec, shape_of(lesson.training, task), head=head, components=train.components)
         _fit_scalings(network, lesson)
         network.to(device)
         course = Course(
             model=spec.name,
             key=spec_key(spec, train, view),
-            training=open_source(lesson.training, device=device),
-            judging=open_source(lesson.judging, device=device),
+            training=lesson.source(lesson.training, device=device),
+            judging=lesson.source(lesson.judging, device=device),
             train=train,
             callbacks=callbacks,
             deadline=deadline,
@@ -94,7 +119,7 @@ def fit_torch(
         network.to("cpu").eval()
         if isinstance(network.head, PointHead):
             network.head.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
-    return TorchFitted(spec, task, view, network.shape, network, progress.history)
+    return network, progress.history
 
 
 def training_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs) -> Windows:
@@ -108,7 +133,7 @@ def training_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs
 
 def measure_spread(network: ForecastNet, windows: Windows) -> npt.NDArray[np.float32]:
     """Residual quantiles [H, Q] of the point on training windows, standardised; the median is held at 0."""
-    source = open_source(_evenly(windows, CALIBRATION))
+    source = open_source(evenly(windows, CALIBRATION))
     parts = []
     with torch.inference_mode():
         for index in torch.split(torch.arange(len(source)), JUDGE_CHUNK):
@@ -137,13 +162,13 @@ def digest_windows(training: Windows, judging: Windows) -> str:
     return digest.hexdigest()
 
 
-def _prepare(panel: Panel, split: Split, *, task: Task, view: View, train: TrainSpec) -> _Lesson:
+def _prepare(panel: Panel, split: Split, *, task: Task, view: View, train: TrainSpec) -> Lesson:
     training = training_windows(panel, view, horizon=task.horizon, cutoffs=split.train)
     judging = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
-    return _Lesson(training, _evenly(judging, train.judged), panel.positions <= split.train.last)
+    return Lesson(training, evenly(judging, train.judged), panel.positions <= split.train.last)
 
 
-def _fit_scalings(network: ForecastNet, lesson: _Lesson) -> None:
+def _fit_scalings(network: ForecastNet, lesson: Lesson) -> None:
     """Puts every covariate's mean and scale over the training rows, and a window's usual scale, in place."""
     windows = lesson.training
     tables = {
@@ -155,7 +180,7 @@ def _fit_scalings(network: ForecastNet, lesson: _Lesson) -> None:
         mean, scale = _moments(tables[name])
         getattr(network, f"{name}_mean").copy_(torch.from_numpy(mean))
         getattr(network, f"{name}_scale").copy_(torch.from_numpy(scale))
-    history = torch.from_numpy(_evenly(windows, CALIBRATION).batch().target)
+    history = torch.from_numpy(evenly(windows, CALIBRATION).batch().target)
     _, _, _, scale_seen = standardise(history, torch.zeros(()))  # 0: does not move
     moving = scale_seen[scale_seen > 0]
     if len(moving):
@@ -174,7 +199,7 @@ def _moments(table: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], n
     return mean.astype(np.float32), np.where(moves, scale, 1.0).astype(np.float32)
 
 
-def _evenly(windows: Windows, most: int) -> Windows:
+def evenly(windows: Windows, most: int) -> Windows:
     """At most `most` windows, evenly spaced in the order of series and time."""
     if len(windows) <= most:
         return windows

@@ -8,9 +8,12 @@ from torch import Tensor
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.gather import Source
 from tidewright.training.losses import Loss
+from tidewright.training.runs import Runs
 
 
-def find_gradients(network: ForecastNet, index: Tensor, *, source: Source, measure: Loss, parts: int = 1) -> Tensor:
+def find_gradients(
+    network: ForecastNet, index: Tensor, *, source: Source | Runs, measure: Loss, parts: int = 1
+) -> Tensor:
     """Puts the gradients of the mean loss over the windows at `index` where none are; gives that loss.
 
     In `parts` one after the other, so that the memory is that of one part. The mean is over all labels that are

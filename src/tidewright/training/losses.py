@@ -18,6 +18,7 @@ from tidewright.features.windows import Doubles
 from tidewright.models.torch.heads import CountHead, StudentHead, normal_below, split_mixture, split_two
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.gather import Inputs
+from tidewright.training.sharpe import COST_BPS, open_sharpe_loss
 
 Loss = Callable[[ForecastNet, Inputs, Tensor], tuple[Tensor, Tensor | int]]
 HEADS = {  # what a network that minimises a loss gives: the name of its head
@@ -30,21 +31,31 @@ HEADS = {  # what a network that minimises a loss gives: the name of its head
     "student": "student",
     "mixture": "mixture",
     "negative_binomial": "negative_binomial",
+    "sharpe": "position",
 }
 DELTA = 1.0  # where Huber's loss turns from squared to absolute, in standard deviations of the window
 _LOG_ROOT_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
 def open_loss(
-    name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float | None = None, device: str = "cpu"
+    name: str,
+    quantiles: tuple[float, ...],
+    *,
+    complete: bool,
+    delta: float | None = None,
+    cost_bps: float | None = None,
+    device: str = "cpu",
 ) -> Loss:
     """The loss of a batch: its sum over the labels that are there, and their number (times the quantiles).
 
     "quantile" is the pinball loss (Koenker, Bassett 1978): half the CRPS as far as the levels can tell. "mse", "mae"
     and "huber" (Huber 1964, `delta`) are errors of the point; "gaussian", "student", "mixture" and "negative_binomial"
     the negative log likelihood of the label (the last on the original scale); "crps" the continuous ranked probability
-    score of a normal distribution. `complete` promises that no label is missing, and saves the mask.
+    score of a normal distribution. `complete` promises that no label is missing, and saves the mask. "sharpe" is one
+    number for a whole run of cutoffs (`Runs`), see `open_sharpe_loss`.
     """
+    if name == "sharpe":
+        return open_sharpe_loss(COST_BPS if cost_bps is None else cost_bps)
     if HEADS[name] in ("quantile", "point"):
         return _error_loss(name, quantiles, complete=complete, delta=DELTA if delta is None else delta, device=device)
 

@@ -58,11 +58,20 @@ def cut_rate(train: TrainSpec, losses: Sequence[float]) -> float:
     lowest = train.learning_rate * (train.rate_end or 0.0)
     rate, best, waited = train.learning_rate, math.inf, 0
     for loss in losses:
-        gained = loss < best * (1.0 - train.least_gain)
+        gained = is_gain(loss, best=best, least=train.least_gain)
         best, waited = (loss, 0) if gained else (best, waited + 1)
         if waited >= wait:
             rate, waited = max(rate * cut, lowest), 0
     return rate
+
+
+def is_gain(loss: float, *, best: float, least: float) -> bool:
+    """Whether a loss is below the best one by a share `least` of its size; a loss may be below 0.
+
+    >>> is_gain(0.9, best=1.0, least=0.2), is_gain(-1.1, best=-1.0, least=0.2), is_gain(5.0, best=math.inf, least=0.2)
+    (False, False, True)
+    """
+    return loss < best if best == math.inf else loss < best - least * abs(best)
 
 
 def _swing(start: float, end: float, share: float) -> float:

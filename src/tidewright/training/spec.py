@@ -9,12 +9,16 @@ from typing import Literal
 from tidewright.errors import ConfigError
 
 ScheduleName = Literal["constant", "cosine", "onecycle", "plateau"]
-LossName = Literal["quantile", "mse", "mae", "huber", "gaussian", "student", "mixture", "negative_binomial", "crps"]
+LossName = Literal[
+    "quantile", "mse", "mae", "huber", "gaussian", "student", "mixture", "negative_binomial", "crps", "sharpe"
+]
+LEAST_RUN = 8  # cutoffs of which a Sharpe ratio is taken
 
 
 OWNERS = {  # the options that only some losses or schedules heed
     "delta": ("loss", ("huber",)),
     "components": ("loss", ("mixture",)),
+    "cost_bps": ("loss", ("sharpe",)),
     "rate_end": ("schedule", ("cosine", "onecycle", "plateau")),
     "rate_cut": ("schedule", ("plateau",)),
     "rate_wait": ("schedule", ("plateau",)),
@@ -46,7 +50,10 @@ class TrainSpec:
     "student" (its degrees of freedom are learned, a number a step) and "mixture" (of `components` normal
     distributions, default 3) learn the distribution of the likelihood, "negative_binomial" that of counts on their own
     scale; "crps" learns a normal distribution by its ranked probability score, which outliers pull less. The quantiles
-    are then those of the distribution. An option of one loss or schedule is an error with another.
+    are then those of the distribution. "sharpe" learns positions (`fit_positions`): minus the Sharpe ratio, per period,
+    of a portfolio that pays `cost_bps` basis points (default 10) of what it trades. Its `batch_size` (8 at least) and
+    `judged` count cutoffs, each with the windows of all series there; `accumulate` is 1. An option of one loss or
+    schedule is an error with another.
     """
 
     learning_rate: float = 1e-3
@@ -70,6 +77,7 @@ class TrainSpec:
     loss: LossName = "quantile"
     delta: float | None = None
     components: int | None = None
+    cost_bps: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +92,10 @@ class TrainSpec:
         _check("seed", self.seed, low=0, words="from 0 to 2**63 - 1", high=2**63 - 1)
         _check("delta", self.delta, low=0.0, words="above 0 and finite", open_low=True, high=1e30)
         _check("components", self.components, low=2, words="from 2 to 16", high=16)
+        _check("cost_bps", self.cost_bps, low=0.0, words="from 0 to 1000", high=1000.0)
+        if self.loss == "sharpe":
+            _check("batch_size", self.batch_size, low=LEAST_RUN, words=f"of cutoffs, {LEAST_RUN} or more, with sharpe")
+            _check("accumulate", self.accumulate, low=1, words="1 with sharpe, a ratio of its whole batch", high=1)
         _check("warmup", self.warmup, low=0.0, words="from 0 to 0.9, a share of all steps", high=0.9)
         _check("rate_end", self.rate_end, low=0.0, words="from 0 to 1, a share of learning_rate", high=1.0)
         _check("rate_cut", self.rate_cut, low=0.0, words="above 0 and below 1", open_low=True, high=1.0 - 1e-9)

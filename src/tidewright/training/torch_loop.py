@@ -22,7 +22,8 @@ from tidewright.training.gather import Source
 from tidewright.training.gradients import find_gradients
 from tidewright.training.losses import Loss, open_loss
 from tidewright.training.optimizers import open_optimizer
-from tidewright.training.schedule import plan_rates
+from tidewright.training.runs import Runs, draw_runs
+from tidewright.training.schedule import is_gain, plan_rates
 from tidewright.training.spec import TrainSpec
 
 History = Sequence[Mapping[str, Any]]
@@ -35,8 +36,8 @@ class Course:
 
     model: str
     key: str
-    training: Source
-    judging: Source
+    training: Source | Runs
+    judging: Source | Runs
     train: TrainSpec
     callbacks: tuple[Callback, ...] = ()
     deadline: float | None = None
@@ -69,7 +70,12 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     learner = open_learner(network, course.train)
     _check_batches(network, course)
     loss = partial(
-        open_loss, course.train.loss, network.shape.quantiles, delta=course.train.delta, device=course.device
+        open_loss,
+        course.train.loss,
+        network.shape.quantiles,
+        delta=course.train.delta,
+        cost_bps=course.train.cost_bps,
+        device=course.device,
     )
     learn, judge = loss(complete=course.training.complete), loss(complete=course.judging.complete)
     progress, best = Progress(), snapshot(learner.judged)
@@ -124,7 +130,10 @@ def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: Histo
 
 
 def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> tuple[Tensor, ...]:
-    """One epoch's batches of window numbers: full ones up to `steps`, or all windows in even parts."""
+    """One epoch's batches of window numbers: full ones up to `steps`, or all windows in even parts; runs of cutoffs
+    for a Sharpe ratio."""
+    if train.loss == "sharpe":
+        return draw_runs(count, train, shuffle=shuffle)
     order = torch.randperm(count, generator=shuffle)
     most = train.steps * train.batch_size
     if count >= most:
@@ -132,12 +141,13 @@ def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> t
     return tuple(torch.tensor_split(order, -(-count // train.batch_size)))
 
 
-def measure_loss(network: ForecastNet, source: Source, *, measure: Loss) -> float:
-    """The mean loss over all windows of a source, in evaluation mode."""
+def measure_loss(network: ForecastNet, source: Source | Runs, *, measure: Loss) -> float:
+    """The mean loss over all windows of a source, in evaluation mode; of runs the one loss over all cutoffs."""
     network.eval()
     total, labels_seen = 0.0, 0
     with torch.inference_mode():
-        for index in torch.split(torch.arange(len(source), device=source.begins.device), JUDGE_CHUNK):
+        chunk = len(source) if isinstance(source, Runs) else JUDGE_CHUNK
+        for index in torch.split(torch.arange(len(source), device=source.begins.device), chunk):
             loss, count = measure(network, *source.batch(index))
             total, labels_seen = total + float(loss), labels_seen + int(count)
     return total / max(labels_seen, 1)
@@ -148,7 +158,7 @@ def advance(
 ) -> Progress:
     """The progress after one more epoch, and whether that was the last."""
     train, epoch = course.train, progress.epoch + 1
-    gained = judged < progress.reference * (1.0 - train.least_gain) or epoch == 1
+    gained = epoch == 1 or is_gain(judged, best=progress.reference, least=train.least_gain)
     waited = 0 if gained else progress.waited + 1
     stopped = ""
     if epoch >= train.epochs:

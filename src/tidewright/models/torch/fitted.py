@@ -42,20 +42,26 @@ class TorchFitted:
 
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`. One thread, so that equal windows give equal bits. Raises `DataError`."""
-        check_windows(windows, self)
-        out = np.empty((len(windows), self.shape.horizon, len(self.shape.quantiles)))
-        cells = self.network.head.cells * out[:1].size if len(out) else 1
-        size = min(CHUNK, max(CELLS // cells, 1))
-        with apply_threads(1), torch.inference_mode():
-            for start in range(0, len(windows), size):
-                batch = windows.batch(slice(start, start + size))
-                inputs = {name: torch.from_numpy(getattr(batch, name)) for name in self.shape.inputs}
-                out[start : start + size] = self.network(**inputs).numpy()
-        return out
+        check_windows(windows, self.shape, spec=self.spec, task=self.task)
+        return ask_network(self.network, windows)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """See `Fitted.tensors`: copies of the network's parameters and buffers."""
         return {name: tensor.numpy().copy() for name, tensor in self.network.state_dict().items()}
+
+
+def ask_network(network: ForecastNet, windows: Windows) -> Doubles:
+    """What a network says of windows of its shape [N, H, Q], a bounded number at a time, on one thread."""
+    shape = network.shape
+    out = np.empty((len(windows), shape.horizon, len(shape.quantiles)))
+    cells = network.head.cells * out[:1].size if len(out) else 1
+    size = min(CHUNK, max(CELLS // cells, 1))
+    with apply_threads(1), torch.inference_mode():
+        for start in range(0, len(windows), size):
+            batch = windows.batch(slice(start, start + size))
+            inputs = {name: torch.from_numpy(getattr(batch, name)) for name in shape.inputs}
+            out[start : start + size] = network(**inputs).numpy()
+    return out
 
 
 def from_tensors(
@@ -91,10 +97,8 @@ def from_tensors(
     return TorchFitted(spec, task, view, shape, network, history)
 
 
-def check_windows(windows: Windows, fitted: TorchFitted) -> None:
-    """Raises `DataError` for windows unlike those it learned from."""
-    found = shape_of(windows, fitted.task)
-    if found != fitted.shape:
-        raise DataError(
-            f"{fitted.spec.name} learned from windows of {fitted.shape}; got {found}. Give the view it has."
-        )
+def check_windows(windows: Windows, shape: Shape, *, spec: ModelSpec, task: Task) -> None:
+    """Raises `DataError` for windows unlike those a model of that shape learned from."""
+    found = shape_of(windows, task)
+    if found != shape:
+        raise DataError(f"{spec.name} learned from windows of {shape}; got {found}. Give the view it has.")

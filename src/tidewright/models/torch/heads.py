@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -30,6 +31,8 @@ class QuantileHead(nn.Module):
     """Scores [N, H, Q] are the quantiles of standardised windows; those that cross are put in order
     (Chernozhukov, Fernandez-Val, Galichon 2010)."""
 
+    centred = True
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         # a start at the normal distribution's quantiles: a window's values are standardised
@@ -46,6 +49,8 @@ class PointHead(nn.Module):
     """Scores [N, H, 1] are the median; the others are that plus the buffer `spread` [H, Q], which is measured on
     training windows once the network has learned."""
 
+    centred = True
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.start, self.cells = (0.0,), 1
@@ -60,6 +65,8 @@ class PointHead(nn.Module):
 
 class GaussianHead(nn.Module):
     """Scores [N, H, 2] are the place and the spread (softplus) of a normal distribution of the standardised target."""
+
+    centred = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -80,6 +87,8 @@ class StudentHead(nn.Module):
 
     `base` [H, Q] holds the quantiles of the standard t of those degrees (scipy's, so exact); `settle` renews it.
     """
+
+    centred = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -121,6 +130,8 @@ class MixtureHead(nn.Module):
     nearly 0 (between two far components) they move by the rounding of the weights over that density.
     """
 
+    centred = True
+
     def __init__(self, shape: Shape, *, components: int) -> None:
         super().__init__()
         if not 2 <= components <= MOST_COMPONENTS:
@@ -157,6 +168,8 @@ class CountHead(nn.Module):
     mean^2, and the dispersion lies between 0 and 4. See `count_quantiles` for the quantiles' accuracy.
     """
 
+    centred = True
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.lookback, self.cells = shape.lookback, EXACT
@@ -179,7 +192,24 @@ class CountHead(nn.Module):
         return count_quantiles(*parts, levels=self.counted, normal=self.normal).float()
 
 
-Head = QuantileHead | PointHead | GaussianHead | StudentHead | MixtureHead | CountHead
+class PositionHead(nn.Module):
+    """Scores [N, H, 1] are positions and no forecast: from -1 to 1 by their tanh, or from `low` 0 to 1. Windows keep
+    their mean, for what returns have done on the whole is what a position follows."""
+
+    centred = False
+
+    def __init__(self, shape: Shape, *, low: float) -> None:
+        super().__init__()
+        self.start, self.cells = (0.0,), 1
+        self.low: Tensor
+        self.register_buffer("low", torch.tensor(low))
+
+    def forward(self, scores: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """Positions [N, H, 1]."""
+        return self.low + (1.0 - self.low) * (torch.tanh(scores) + 1.0) / 2.0
+
+
+Head = QuantileHead | PointHead | GaussianHead | StudentHead | MixtureHead | CountHead | PositionHead
 _MARKS = {  # a tensor that only this head has, by name
     "head.spread": "point",
     "head.components": "mixture",
@@ -199,6 +229,8 @@ def open_head(name: str, shape: Shape, *, components: int | None = None) -> Head
         "gaussian": GaussianHead,
         "student": StudentHead,
         "negative_binomial": CountHead,
+        "position": partial(PositionHead, low=-1.0),
+        "long position": partial(PositionHead, low=0.0),
     }
     if name not in heads:
         raise ConfigError(f"no head is called {name!r}. There are: {', '.join((*heads, 'mixture'))}.")

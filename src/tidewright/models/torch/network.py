@@ -67,7 +67,7 @@ class ForecastNet(nn.Module):
         static: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The core's scores [N, H, C] on standardised windows, which the head reads; mean and scale [N, 1]."""
-        values, seen, mean, scale = standardise(target, self.usual_scale)
+        values, seen, mean, scale = standardise(target, self.usual_scale, centred=self.head.centred)
         scores: Tensor = self.core(
             values,
             seen,
@@ -85,8 +85,9 @@ class ForecastNet(nn.Module):
         return torch.where(scaled.abs() <= LARGEST, scaled, torch.zeros_like(scaled))
 
 
-def standardise(target: Tensor, usual: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Standardised windows [N, L] (0 where missing), their mask [N, L], mean and scale [N, 1].
+def standardise(target: Tensor, usual: Tensor, *, centred: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Standardised windows [N, L] (0 where missing), their mask [N, L], mean and scale [N, 1]; not `centred`: the mean
+    stays in them, and the scale is their root mean square.
 
     Sums are taken in units of the largest value, so that neither 1e25 nor 1e-25 leaves float32.
     """
@@ -98,10 +99,10 @@ def standardise(target: Tensor, usual: Tensor) -> tuple[Tensor, Tensor, Tensor, 
     peak = filled.abs().amax(dim=1, keepdim=True)
     peak = torch.where(peak > 0, peak, torch.ones_like(peak))
     filled = filled / peak
-    mean = filled.sum(dim=1, keepdim=True) / count
-    centred = (filled - mean) * seen
-    deviation = torch.sqrt((centred * centred).sum(dim=1, keepdim=True) / count)
+    mean = filled.sum(dim=1, keepdim=True) / count if centred else torch.zeros_like(count)
+    moved = (filled - mean) * seen
+    deviation = torch.sqrt((moved * moved).sum(dim=1, keepdim=True) / count)
     moves = deviation > FLAT
     scale = torch.where(moves, deviation * peak, usual)
-    values = centred * torch.where(moves, 1.0 / deviation.clamp(min=FLAT), torch.zeros_like(deviation))
+    values = moved * torch.where(moves, 1.0 / deviation.clamp(min=FLAT), torch.zeros_like(deviation))
     return values, seen, mean * peak, scale
