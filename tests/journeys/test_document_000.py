@@ -15,6 +15,7 @@ import torch
 
 from tidewright import runtime
 from tidewright.errors import FallbackWarning, FitError
+from tidewright.models.torch.dropout import Dropout
 
 IMPORTS = """
 from tidewright import (
@@ -162,6 +163,6 @@ def test_the_trial_function_makes_a_model_with_its_dropout(given: dict[str, Any]
     run(IMPORTS + TRIAL_MODEL, given)
     for share in (0.0, 0.3):
         model = given["create_model"](dropout_rate=share, learning_rate=0.1)
-        dropped = {part.p for part in model.modules() if isinstance(part, torch.nn.Dropout)}
+        dropped = {part.share for part in model.modules() if isinstance(part, Dropout)}
         assert dropped == ({share} if share else set())
         assert model(torch.zeros(2, 100)).shape == (2, 1)

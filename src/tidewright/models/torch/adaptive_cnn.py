@@ -13,6 +13,7 @@ from tidewright.errors import ConfigError
 from tidewright.models.specs.convolutional import AdaptiveCNN
 from tidewright.models.torch.convolutional import same_conv
 from tidewright.models.torch.dense import answer_layer, dense_stack
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 from tidewright.models.torch.steps import add_ahead, ahead_width, stack_steps, step_width
 
@@ -38,7 +39,7 @@ class AdaptiveCNNCore(nn.Module):
             layers.append(same_conv(before, size, kernel_size=kernel, bias=not spec.batch_norm))
             layers += [*([nn.BatchNorm1d(size)] if spec.batch_norm else []), nn.ReLU()]
             layers += [nn.MaxPool1d(2)] if shape.lookback > 1 else []
-            layers += [nn.Dropout(spec.dropout)] if spec.dropout > 0 else []
+            layers += [Dropout(spec.dropout)] if spec.dropout > 0 else []
         self.convolutions = nn.Sequential(*layers)
         left = max(shape.lookback >> len(widths), 1)
         self.pool = AttentionPool(widths[-1]) if spec.attention else nn.Flatten()

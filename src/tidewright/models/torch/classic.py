@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tidewright.models.classic import ArchitectureType, ModelConfig
 from tidewright.models.torch.dense import ACTIVATIONS, answer_layer, dense_stack
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.recurrent import last_states, start_recurrent
 
 
@@ -122,7 +123,7 @@ class Convolutions(nn.Module):
             layers += [nn.BatchNorm1d(channels)] if config.use_batch_norm else []
             layers += [ACTIVATIONS[config.activation]()]
             layers += [nn.MaxPool1d(2, ceil_mode=True)] if pooled else []
-            layers += [nn.Dropout(config.dropout_rate)] if config.dropout_rate > 0 else []
+            layers += [Dropout(config.dropout_rate)] if config.dropout_rate > 0 else []
             width = channels
         self.layers = nn.Sequential(*layers)
 

@@ -16,6 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from tidewright.errors import ConfigError
 from tidewright.models.specs.convolutional import TCN
 from tidewright.models.torch.dense import answer_layer, dense_stack
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 from tidewright.models.torch.steps import add_ahead, ahead_width, stack_steps, step_width
 
@@ -63,7 +64,7 @@ class Block(nn.Module):
         self.first = weight_norm(start_conv(nn.Conv1d(width, channels, kernel_size)))
         self.second = weight_norm(start_conv(nn.Conv1d(channels, channels, kernel_size, stride=thinning)))
         self.skip = nn.Conv1d(width, channels, 1) if width != channels else nn.Identity()
-        self.act, self.drop = nn.ReLU(), nn.Dropout(dropout)
+        self.act, self.drop = nn.ReLU(), Dropout(dropout)
         self.thinning, self.reach = thinning, kernel_size - 1
         self.begin = (length - 1) % thinning  # the first step that is kept, so that the last one is
         self.left = (length - 1) // thinning + 1

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tidewright.models.specs.dense import FeedForward, Initialisation, ResidualMLP
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -84,7 +85,7 @@ class ResidualBlock(nn.Module):
         self.widen, self.narrow = nn.Linear(spec.width, wide), nn.Linear(wide, spec.width)
         start_layer(self.widen, activation=spec.activation, initialisation=spec.initialisation)
         start_layer(self.narrow, activation="tanh", initialisation=spec.initialisation)
-        self.activation, self.dropout = ACTIVATIONS[spec.activation](), nn.Dropout(spec.dropout)
+        self.activation, self.dropout = ACTIVATIONS[spec.activation](), Dropout(spec.dropout)
 
     def forward(self, row: Tensor) -> Tensor:
         hidden = self.dropout(self.activation(self.widen(self.norm(row))))
@@ -120,7 +121,7 @@ def dense_stack(
         start_layer(linear, activation=activation, initialisation=initialisation)
         layers += [linear, *([nn.BatchNorm1d(size)] if batch_norm else []), ACTIVATIONS[activation]()]
         if dropout > 0:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
         width = size
     return nn.Sequential(*layers)
 

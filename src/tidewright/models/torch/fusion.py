@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tidewright.models.specs.fusion import TFT
 from tidewright.models.torch.dense import answer_layer
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.gates import GatedResidual, GatedSkip, glorot
 from tidewright.models.torch.recurrent import start_recurrent
 from tidewright.models.torch.selection import VariableSelection
@@ -137,7 +138,7 @@ class SharedAttention(nn.Module):
         self.query, self.key = glorot(width, width, bias=False), glorot(width, width, bias=False)
         self.value = glorot(width, width // heads, bias=False)
         self.out = glorot(width // heads, width, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, asking: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         query, key = (self._split(part) for part in (self.query(asking), self.key(told)))

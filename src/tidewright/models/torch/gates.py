@@ -8,13 +8,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tidewright.models.torch.dropout import Dropout
+
 
 class GatedSkip(nn.Module):
     """A block's input plus its answer through a gated linear unit (Dauphin et al. 2017), layer-normalised."""
 
     def __init__(self, width: int, *, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gate = glorot(width, 2 * width)
         self.norm = nn.LayerNorm(width)
 

@@ -14,6 +14,7 @@ from tidewright.errors import ConfigError
 from tidewright.models.specs.hybrid import CNNLSTM, CNNLSTMTransformer
 from tidewright.models.torch.convolutional import same_conv
 from tidewright.models.torch.dense import answer_layer, dense_stack
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.recurrent import last_states, start_recurrent
 from tidewright.models.torch.shape import Shape
 from tidewright.models.torch.steps import add_ahead, ahead_width, stack_steps, step_width
@@ -39,7 +40,7 @@ class CNNLSTMCore(nn.Module):
                 layers.append(nn.MaxPool1d(spec.pool))
                 length //= spec.pool
             if spec.dropout > 0:
-                layers.append(nn.Dropout(spec.dropout))
+                layers.append(Dropout(spec.dropout))
             width = channels
         self.convolutions = nn.Sequential(*layers)
         self.recurrent = nn.LSTM(
@@ -128,7 +129,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.conv = same_conv(width, width, kernel_size=kernel_size)
-        self.act, self.drop = nn.GELU(), nn.Dropout(dropout)
+        self.act, self.drop = nn.GELU(), Dropout(dropout)
 
     def forward(self, steps: Tensor) -> Tensor:
         inner = self.conv(self.norm(steps).transpose(1, 2)).transpose(1, 2)
@@ -147,9 +148,9 @@ class EncoderBlock(nn.Module):
         self.ask = nn.Linear(width, 3 * width, bias=False)  # queries, keys, values
         self.merge = nn.Linear(width, width)
         self.dense = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), Dropout(dropout), nn.Linear(4 * width, width)
         )
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, steps: Tensor) -> Tensor:
         steps = steps + self.drop(self.attend(self.attention_norm(steps)))

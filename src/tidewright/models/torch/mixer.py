@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tidewright.models.specs.mixer import TSMixer
 from tidewright.models.torch.dense import answer_layer
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 from tidewright.models.torch.steps import stack_steps, step_width
 
@@ -25,9 +26,9 @@ class MixerLayer(nn.Module):
         self.time = nn.Linear(steps, steps)
         self.feature_norm = nn.LayerNorm((steps, features))
         self.features = nn.Sequential(
-            nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, features), nn.Dropout(dropout)
+            nn.Linear(features, width), nn.ReLU(), Dropout(dropout), nn.Linear(width, features), Dropout(dropout)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, steps: Tensor) -> Tensor:
         over_time = torch.relu(self.time(self.time_norm(steps).transpose(1, 2))).transpose(1, 2)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.gates import glorot
 
 
@@ -30,7 +31,7 @@ class VariableSelection(nn.Module):
         self.second_weight, self.second_bias = _matrix(variables, width, width), _matrix(variables, width)
         self.gate_weight, self.gate_bias = _matrix(variables, width, 2 * width), _matrix(variables, 2 * width)
         self.norm_weight, self.norm_bias = _matrix(variables, width), _matrix(variables, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.weigh = Weighing(variables, width, dropout=dropout, context=context) if variables > 1 else None
         self._start()
 
@@ -81,7 +82,7 @@ class Weighing(nn.Module):
         self.first = glorot(variables * width, width)
         self.context = glorot(width, width, bias=False) if context else None
         self.second = glorot(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gate = glorot(width, 2 * variables)
         self.skip = glorot(variables * width, variables)
         self.norm = nn.LayerNorm(variables, eps=1.0 if variables == 2 else 1e-5)

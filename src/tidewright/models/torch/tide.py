@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tidewright.models.specs.mixer import TiDE
 from tidewright.models.torch.dense import answer_layer
+from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.shape import Shape
 
 
@@ -21,9 +22,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, dropout: float, layer_norm: bool) -> None:
         super().__init__()
-        self.dense = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs), nn.Dropout(dropout)
-        )
+        self.dense = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs), Dropout(dropout))
         self.skip = nn.Linear(inputs, outputs, bias=False)
         self.norm = nn.LayerNorm(outputs) if layer_norm else nn.Identity()
 
