@@ -114,7 +114,8 @@ def test_an_option_that_changes_is_seen(name: str) -> None:
 def test_every_option_is_tested() -> None:
     stopping = {"patience", "least_gain", "least_epochs"}  # have their own tests below
     positions = {"cost_bps"}  # in test_positions.py: its loss is no forecast's
-    assert {field.name for field in fields(TrainSpec)} == set(CHANGES) | stopping | positions
+    memory = {"recompute"}  # in test_memory.py: it moves no bit
+    assert {field.name for field in fields(TrainSpec)} == set(CHANGES) | stopping | positions | memory
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])

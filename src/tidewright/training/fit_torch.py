@@ -6,6 +6,7 @@ N windows, L lookback, H horizon, F features, Q quantiles, S series.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +25,7 @@ from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.heads import PointHead
 from tidewright.models.torch.network import ForecastNet, build, standardise
+from tidewright.models.torch.recompute import recompute_blocks
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
 from tidewright.training.checkpoint import hold_checkpoint
@@ -115,7 +117,8 @@ def learn_lesson(
             deadline=deadline,
             device=device,
         )
-        progress = train_network(network, course, checkpoint=held)
+        with recompute_blocks(network, model=spec.name) if train.recompute else nullcontext():
+            progress = train_network(network, course, checkpoint=held)
         network.to("cpu").eval()
         if isinstance(network.head, PointHead):
             network.head.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))

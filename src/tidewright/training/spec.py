@@ -35,7 +35,9 @@ class TrainSpec:
     `least_epochs` at the earliest and `epochs` at the latest; the weights of the best epoch are given back. `clip` is
     the largest gradient norm (`inf`: none). `weight_decay` is decoupled for adamw, an L2 penalty for the others.
     `accumulate` takes each batch in so many parts, one after the other: the same step in less memory (batch
-    normalisation sees the parts). `ema` is how much of their running mean the weights keep at each step (0.999, say;
+    normalisation sees the parts). `recompute` keeps only what enters a network's blocks, and computes the rest again in
+    the backward pass: the same numbers in less memory, for about a third more computing (an error for a network without
+    repeated blocks). `ema` is how much of their running mean the weights keep at each step (0.999, say;
     0: there is none): then the mean is judged and given back.
 
     `schedule` moves the rate from step to step. "constant" leaves it. "cosine" falls along half a cosine over all
@@ -67,6 +69,7 @@ class TrainSpec:
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
     clip: float = 1.0
     accumulate: int = 1
+    recompute: bool = False
     ema: float = 0.0
     least_epochs: int = 1
     schedule: ScheduleName = "constant"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,8 @@ class StackedBlocks(nn.Module):
     `start` [C] is what they answer before they have learned anything. Where the weights of a stack are shared, one
     block is asked as often as there are blocks.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("blocks",)
 
     def __init__(
         self, stacks: Sequence[Stack], spec: NBEATS | NHiTS, shape: Shape, *, start: tuple[float, ...]

@@ -9,6 +9,8 @@ thinned to them and the convolution has no holes left; the numbers are those of 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.parametrizations import weight_norm
@@ -27,6 +29,8 @@ class TCNCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything. Raises `ConfigError`.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("blocks",)
 
     def __init__(self, spec: TCN, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

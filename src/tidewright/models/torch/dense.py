@@ -6,6 +6,8 @@ point).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -55,6 +57,8 @@ class ResidualCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("blocks",)
 
     def __init__(self, spec: ResidualMLP, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ columns (quantiles or the point).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ class FusionCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("select_past", "select_future", "recurrent", "enrich", "attend", "settle")
 
     def __init__(self, spec: TFT, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

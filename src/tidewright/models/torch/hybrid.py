@@ -6,6 +6,8 @@ width of a step, A attention heads.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -72,6 +74,8 @@ class CNNLSTMTransformerCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything. Raises `ConfigError`.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("convolutions", "recurrent", "encoder")
 
     def __init__(self, spec: CNNLSTMTransformer, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ N windows, L lookback, H horizon, P past, K known, M static features, D width, C
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,8 @@ class VariateCore(nn.Module):
 
     A variate without any value is no token. `start` [C] is what it answers before it has learned anything.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("layers",)
 
     def __init__(self, spec: ITransformer, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

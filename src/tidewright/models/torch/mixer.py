@@ -5,7 +5,7 @@ N windows, L lookback, H horizon, P past, K known, M static features, C output c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class TSMixerCore(nn.Module):
     Value, mask, past and known features of the lookback are mixed, and projected on the horizon. Known features of the
     horizon and static ones join there, at `width` features a step, and are mixed again.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("history", "ahead")
 
     def __init__(self, spec: TSMixer, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ N windows, L lookback, H horizon, T patches, D width, C output columns.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -21,6 +23,8 @@ class PatchCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("layers",)
 
     def __init__(self, spec: PatchTST, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ N windows, L lookback, H horizon, P past, K known, M static features, C output c
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ class TiDECore(nn.Module):
 
     The last block is never normalised: over one number a normalisation would leave its offset alone.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("coder",)
 
     def __init__(self, spec: TiDE, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()

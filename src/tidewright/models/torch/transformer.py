@@ -5,6 +5,8 @@ N windows, L lookback, H horizon, P past, K known, M static features, D width, C
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -52,6 +54,8 @@ class EncoderCore(nn.Module):
     `start` [C] is what it answers before it has learned anything.
     """
 
+    recomputed: ClassVar[tuple[str, ...]] = ("layers",)
+
     def __init__(self, spec: TransformerEncoder, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
         self.lookback, self.outputs = shape.lookback, (shape.horizon, len(start))
@@ -84,6 +88,8 @@ class AdaptiveCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("layers",)
 
     def __init__(self, spec: AdaptiveTransformer, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
@@ -120,6 +126,8 @@ class TransformerCore(nn.Module):
 
     `start` [C] is what it answers before it has learned anything.
     """
+
+    recomputed: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     def __init__(self, spec: Transformer, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
