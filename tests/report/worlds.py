@@ -68,13 +68,17 @@ def make_result(
     folder: Path,
     models: tuple[str, ...] = MODELS,
     horizon: int = 7,
+    train: TrainSpec | None = None,
     **changes: Any,
 ) -> RunResult:
     """A finished run on a panel: fitted, scored and compared for real; what serves it is written by hand."""
     panel = make_panel() if panel is None else panel
     task = Task(horizon=horizon)
     split = split_holdout(panel, task, stride=3)
-    fitted = {name: fit(build_spec(name), panel=panel, split=split, task=task, season=7) for name in (*FLOORS, *models)}
+    fitted = {
+        name: fit(build_spec(name), panel=panel, split=split, task=task, season=7, train=train)
+        for name in (*FLOORS, *models)
+    }
     parts = {
         part: {name: evaluate(one, panel=panel, split=split, cutoffs=cutoffs, season=7) for name, one in fitted.items()}
         for part, cutoffs in (("validation", split.validation), ("test", split.test))

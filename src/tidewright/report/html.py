@@ -82,16 +82,18 @@ def collect_sections(result: RunResult) -> tuple[Section, ...]:
     from tidewright.report.about_bundle import tell_bundle
     from tidewright.report.about_data import tell_data, tell_split
     from tidewright.report.about_decision import tell_decision
+    from tidewright.report.about_interpretation import tell_interpretation
     from tidewright.report.about_models import tell_errors, tell_forecasts, tell_leaderboard
     from tidewright.report.about_run import tell_notes, tell_reproduction
     from tidewright.report.about_study import tell_study
 
-    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_study, tell_bundle)
+    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_interpretation, tell_study, tell_bundle)
+    told = (tell(result) for tell in models)
     decision = () if result.decision is None else (tell_decision(result, result.decision),)
     return (
         tell_data(result),
         tell_split(result),
-        *(tell(result) for tell in models),
+        *(section for section in told if section is not None),
         *decision,
         tell_notes(result),
         tell_reproduction(result),
