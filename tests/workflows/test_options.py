@@ -37,7 +37,17 @@ ANOTHER = {
     "tune.trials": "3",
     "ensemble": "mean",
 }
-ELSEWHERE = {"recipe", "data", "budget_s", "strict", "track", "folder", "decide"}  # tests below, and their own files
+ELSEWHERE = {
+    "recipe",
+    "data",
+    "budget_s",
+    "strict",
+    "track",
+    "folder",
+    "decide",
+    "devices",
+    "strategy",
+}  # tests below, and their own files
 
 
 def do(folder: Path, *overrides: str, **options: Any) -> RunResult:
@@ -99,6 +109,18 @@ def test_a_larger_budget_gives_a_model_a_later_deadline(tmp_path: Path, monkeypa
         do(tmp_path, f"budget_s={budget}")
     assert len(left) == 2
     assert left[0] < 100 < left[1] < 1000
+
+
+def test_devices_and_strategy_are_asked_for_as_the_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def learn(spec: Any, *, devices: int, strategy: str, **options: Any) -> Any:
+        asked.append((devices, strategy))
+        return fit(spec, **options)
+
+    monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
+    do(tmp_path, "devices=2", "strategy=fsdp")
+    assert set(asked) == {(2, "fsdp")}
 
 
 def test_a_model_that_fails_is_left_out_with_a_note_and_ends_a_strict_run(tmp_path: Path) -> None:

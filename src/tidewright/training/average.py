@@ -35,10 +35,13 @@ class Average:
                     mine.copy_(other)
 
 
-def open_average(network: ForecastNet, decay: float) -> Average | None:
-    """The mean of a network's weights, which begins at what they are; None where `decay` is 0."""
+def open_average(network: ForecastNet, decay: float, *, own: ForecastNet | None = None) -> Average | None:
+    """The mean of a network's weights, which begins at what they are; None where `decay` is 0.
+
+    `own` is the network that will hold it (default: a copy), which has the same weights.
+    """
     if not decay:
         return None
-    own = copy.deepcopy(network).eval().requires_grad_(False)
+    own = (own or copy.deepcopy(network)).eval().requires_grad_(False)
     theirs = network.state_dict()
     return Average(own, decay, tuple((tensor, theirs[name]) for name, tensor in own.state_dict().items()))

@@ -72,10 +72,12 @@ class Checkpoint:
 
 
 @contextmanager
-def hold_checkpoint(path: Path | None, key: str) -> Iterator[Checkpoint | None]:
-    """The checkpoint at a path, held by this process alone. Raises `ConfigError` when another holds it."""
-    if path is None:
-        yield None
+def hold_checkpoint(path: Path | None, key: str, *, lead: bool = True) -> Iterator[Checkpoint | None]:
+    """The checkpoint at a path, held by this process alone. Raises `ConfigError` when another holds it.
+
+    A process that doesn't `lead` its team gets the record and touches nothing."""
+    if path is None or not lead:
+        yield Checkpoint(path, key) if path else None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
@@ -110,17 +112,48 @@ def pack_state(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Te
 
 def unpack_state(tensors: Tensors, *, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Puts back what `pack_state` took."""
-    network.load_state_dict(pick(tensors, "network."))
+    load_whole(network, pick(tensors, "network."))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in pick(tensors, "optimizer.").items():
         place, _, what = name.partition(".")
-        state.setdefault(int(place), {})[what] = tensor
+        weight = weights[int(place)]
+        alike = tensor.shape == weight.shape  # else it is a count of steps
+        state.setdefault(int(place), {})[what] = part_like(tensor, weight) if alike else tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def load_whole(network: torch.nn.Module, tensors: Tensors) -> None:
+    """Puts whole weights and buffers into a network that may hold a part of them."""
+    own = network.state_dict()
+    network.load_state_dict({name: part_like(tensor, own[name]) for name, tensor in tensors.items()})
 
 
 def pick(tensors: Tensors, prefix: str) -> Tensors:
     """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def whole(tensors: Mapping[str, Tensor]) -> Tensors:
+    """The tensors with their parts in all processes put together; every process must ask."""
+    given: Mapping[str, Any] = tensors
+    names = sorted(given)  # the same order everywhere: each is an exchange
+    return {name: given[name].full_tensor() if is_part(given[name]) else given[name] for name in names}
+
+
+def part_like(tensor: Tensor, example: Tensor) -> Tensor:
+    """This process's part of a whole tensor, cut as the example is; the whole one if the example is."""
+    if not is_part(example):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    placed: Any = example
+    return distribute_tensor(tensor, placed.device_mesh, placed.placements, src_data_rank=None)
+
+
+def is_part(tensor: Any) -> bool:
+    """Whether it is a process's part of a larger tensor (a DTensor, whose module takes long to import)."""
+    return hasattr(tensor, "full_tensor")
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from tidewright.features.view import StaticEncoding, View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.runtime import Runtime
+from tidewright.training.distributed import Strategy, fit_network, leads
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.spec import TrainSpec
 
@@ -36,6 +37,8 @@ def fit(
     deadline: float | None = None,
     checkpoint: Path | None = None,
     runtime: Runtime | None = None,
+    devices: int = 1,
+    strategy: Strategy = "ddp",
 ) -> Fitted:
     """The fitted model. It sees the training and validation parts of `split` only.
 
@@ -44,10 +47,18 @@ def fit(
     round after it, is begun, but for the first; the history says when that happened. A network replaces the file
     `checkpoint` after every epoch, goes on from it where there is one, and computes as `runtime` says (default:
     `detect_runtime`).
+
+    `devices` processes teach a network together; `fit` starts them (a script makes the call under
+    `if __name__ == "__main__"`), or torchrun has, and then every one of them gives the same model and only the first
+    calls `callbacks` and writes. `batch_size` is the batch of all of them, and the losses are those of one process but
+    for rounding; with dropout those of another seed, for each draws its own. `strategy` says what a process holds: all
+    weights ("ddp") or its part of them ("fsdp"). A checkpoint goes on with any of these. Batch normalisation is taken
+    over all processes on GPUs, and is an error on the CPU. A process that fails is a `FitError` that names it.
+
     Floors choose their own lookback, take neither view nor train, and look at the target alone. Raises `ConfigError`
     for covariates that the model does not take (`keep_covariates` leaves them out).
     """
-    tell = tuple(callbacks)
+    tell = tuple(callbacks) if leads() else ()
     train = train or TrainSpec()
     if train.loss == "sharpe":
         raise ConfigError(
@@ -73,9 +84,8 @@ def fit(
 
         fitted = fit_trees(spec, **asked, **learning, season=season)  # type: ignore[arg-type]  # likewise
     else:
-        from tidewright.training.fit_torch import fit_torch
-
-        fitted = fit_torch(spec, **asked, **learning, checkpoint=checkpoint, runtime=runtime)
+        computing: dict[str, Any] = {"runtime": runtime, "devices": devices, "strategy": strategy}
+        fitted = fit_network(spec, **asked, **learning, **computing, checkpoint=checkpoint)
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     return fitted

@@ -34,6 +34,7 @@ from tidewright.training.gather import Source, open_source
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.runs import Runs
 from tidewright.training.spec import TrainSpec
+from tidewright.training.team import ALONE, Team
 from tidewright.training.torch_loop import JUDGE_CHUNK, Course, train_network
 
 CALIBRATION = 4096  # training windows that the usual scale and residual quantiles are taken from
@@ -63,6 +64,7 @@ def fit_torch(
     deadline: float | None = None,
     checkpoint: Path | None = None,
     runtime: Runtime | None = None,
+    team: Team = ALONE,
 ) -> TorchFitted:
     """The learned network. Equal specs, data and machine kind give equal bits (on the CPU, one fit a process
     at a time: dropout draws from torch's own generator, which is seeded here and put back afterwards).
@@ -74,7 +76,7 @@ def fit_torch(
     check_labels(train.loss, lesson.training.y[lesson.rows])
     network, history = learn_lesson(
         spec, lesson, task=task, view=view, train=train, head=HEADS[train.loss],
-        callbacks=callbacks, deadline=deadline, checkpoint=checkpoint, runtime=runtime,
+        callbacks=callbacks, deadline=deadline, checkpoint=checkpoint, runtime=runtime, team=team,
     )  # fmt: skip
     return TorchFitted(spec, task, view, network.shape, network, history)
 
@@ -91,6 +93,7 @@ def learn_lesson(
     deadline: float | None = None,
     checkpoint: Path | None = None,
     runtime: Runtime | None = None,
+    team: Team = ALONE,
 ) -> tuple[ForecastNet, tuple[Mapping[str, Any], ...]]:
     """A network with a head that has learned a lesson, on the CPU, and one record an epoch. See `fit_torch`."""
     runtime = runtime or detect_runtime()
@@ -101,7 +104,7 @@ def learn_lesson(
         apply_threads(runtime),
         keep_memory(),
         torch.random.fork_rng(devices),
-        hold_checkpoint(checkpoint, spec_key(spec, train, view, task, head, data)) as held,
+        hold_checkpoint(checkpoint, spec_key(spec, train, view, task, head, data), lead=team.rank == 0) as held,
     ):
         torch.manual_seed(train.seed)
         network = build(spec, shape_of(lesson.training, task), head=head, components=train.components)
@@ -116,6 +119,7 @@ def learn_lesson(
             callbacks=callbacks,
             deadline=deadline,
             device=device,
+            team=team,
         )
         with recompute_blocks(network, model=spec.name) if train.recompute else nullcontext():
             progress = train_network(network, course, checkpoint=held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,17 @@ from torch.optim import Optimizer
 from tidewright.errors import FitError
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.average import Average, open_average
-from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, pack_state, pick, unpack_state
+from tidewright.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    Tensors,
+    load_whole,
+    pack_state,
+    part_like,
+    pick,
+    unpack_state,
+    whole,
+)
 from tidewright.training.events import Callback, EpochEnded, emit
 from tidewright.training.gather import Source
 from tidewright.training.gradients import find_gradients
@@ -25,6 +36,7 @@ from tidewright.training.optimizers import open_optimizer
 from tidewright.training.runs import Runs, draw_runs
 from tidewright.training.schedule import is_gain, plan_rates
 from tidewright.training.spec import TrainSpec
+from tidewright.training.team import ALONE, Team
 
 History = Sequence[Mapping[str, Any]]
 JUDGE_CHUNK = 1024  # validation windows at once: bounds the memory of a recurrent network's states
@@ -42,6 +54,7 @@ class Course:
     callbacks: tuple[Callback, ...] = ()
     deadline: float | None = None
     device: str = "cpu"
+    team: Team = ALONE
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,9 +78,9 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     Draws (dropout) come from torch's own generator, the shuffle from one that is seeded by the spec. With a
     checkpoint every epoch is saved before any callback hears of it, and a run that finds one goes on from it,
     with the same bits. A callback's exception ends the run and is passed on. Raises `FitError` when the loss
-    is no longer finite.
+    is no longer finite. In a team every process calls it, and has the same weights in the end.
     """
-    learner = open_learner(network, course.train)
+    team, learner = course.team, open_learner(network, course.train, team=course.team)
     _check_batches(network, course)
     loss = partial(
         open_loss,
@@ -78,32 +91,39 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         device=course.device,
     )
     learn, judge = loss(complete=course.training.complete), loss(complete=course.judging.complete)
+    learn = team.link(learner.network, learn)
     progress, best = Progress(), snapshot(learner.judged)
-    saved = checkpoint.load() if checkpoint else None
+    saved = team.load(checkpoint) if checkpoint else None
     if saved:
         progress, tensors = saved
         best = _restore(learner, tensors, device=course.device)
     while not progress.stopped:
         started = time.monotonic()
+        team.draw_apart(course.train.seed, epoch=progress.epoch)
         trained = run_epoch(learner, course, measure=learn, history=progress.history)
-        judged = measure_loss(learner.judged, course.judging, measure=judge)
+        judged = measure_loss(learner.judged, course.judging, measure=judge, team=team)
+        trained, judged, seconds, late = team.agree(trained, judged, *_time_left(started, course.deadline))
         _check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
-        before, seconds = progress.best, time.monotonic() - started
-        rate = learner.optimizer.param_groups[0]["lr"]
-        progress = advance(progress, course, trained=trained, judged=judged, seconds=seconds, rate=rate)
+        before, rate = progress.best, learner.optimizer.param_groups[0]["lr"]
+        progress = advance(
+            progress, course.train, trained=trained, judged=judged, seconds=seconds, rate=rate, late=bool(late)
+        )
         if progress.best < before:
             best = snapshot(learner.judged)
         if checkpoint:
-            checkpoint.save(progress, _pack(learner, best, device=course.device))
+            team.save(checkpoint, progress, _pack(learner, best, device=course.device))
         emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
-    network.load_state_dict(best)
+    network.load_state_dict(whole(best))
     return progress
 
 
-def open_learner(network: ForecastNet, train: TrainSpec) -> Learner:
+def open_learner(network: ForecastNet, train: TrainSpec, *, team: Team = ALONE) -> Learner:
     """All that a run begins with."""
+    own = team.shard(copy.deepcopy(network)) if train.ema else None
+    network = team.shard(network)
     optimizer = open_optimizer(train, network.parameters())
-    return Learner(network, optimizer, torch.Generator().manual_seed(train.seed), open_average(network, train.ema))
+    average = open_average(network, train.ema, own=own)
+    return Learner(network, optimizer, torch.Generator().manual_seed(train.seed), average)
 
 
 def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: History = ()) -> float:
@@ -119,14 +139,19 @@ def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: Histo
             group["lr"] = rate
         optimizer.zero_grad()
         total += find_gradients(
-            network, index.to(course.device), source=course.training, measure=measure, parts=train.accumulate
+            network,
+            index.to(course.device),
+            source=course.training,
+            measure=measure,
+            parts=train.accumulate,
+            team=course.team,
         )
         if train.clip < math.inf:
             torch.nn.utils.clip_grad_norm_(parameters, train.clip)
         optimizer.step()
         if learner.average:
             learner.average.follow(step)
-    return float(total) / len(batches)
+    return float(course.team.sum(total)) / course.team.size / len(batches)
 
 
 def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> tuple[Tensor, ...]:
@@ -141,23 +166,24 @@ def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> t
     return tuple(torch.tensor_split(order, -(-count // train.batch_size)))
 
 
-def measure_loss(network: ForecastNet, source: Source | Runs, *, measure: Loss) -> float:
+def measure_loss(network: ForecastNet, source: Source | Runs, *, measure: Loss, team: Team = ALONE) -> float:
     """The mean loss over all windows of a source, in evaluation mode; of runs the one loss over all cutoffs."""
     network.eval()
-    total, labels_seen = 0.0, 0
+    total, labels_seen = torch.zeros((), dtype=torch.float64, device=source.begins.device), 0
     with torch.inference_mode():
         chunk = len(source) if isinstance(source, Runs) else JUDGE_CHUNK
         for index in torch.split(torch.arange(len(source), device=source.begins.device), chunk):
-            loss, count = measure(network, *source.batch(index))
-            total, labels_seen = total + float(loss), labels_seen + int(count)
-    return total / max(labels_seen, 1)
+            loss, count = team.measure(network, index, source=source, loss=measure)
+            total, labels_seen = total + loss.double(), labels_seen + int(count)
+        total = team.sum(total)
+    return float(total) / max(labels_seen, 1)
 
 
 def advance(
-    progress: Progress, course: Course, *, trained: float, judged: float, seconds: float, rate: float
+    progress: Progress, train: TrainSpec, *, trained: float, judged: float, seconds: float, rate: float, late: bool
 ) -> Progress:
-    """The progress after one more epoch, and whether that was the last."""
-    train, epoch = course.train, progress.epoch + 1
+    """The progress after one more epoch, and whether that was the last; `late`: the next would end too late."""
+    epoch = progress.epoch + 1
     gained = epoch == 1 or is_gain(judged, best=progress.reference, least=train.least_gain)
     waited = 0 if gained else progress.waited + 1
     stopped = ""
@@ -165,7 +191,7 @@ def advance(
         stopped = "epochs"
     elif waited >= train.patience and epoch >= train.least_epochs:
         stopped = "patience"
-    elif course.deadline is not None and time.monotonic() + seconds > course.deadline:  # the next would end too late
+    elif late:
         stopped = "deadline"
     record = {
         "epoch": epoch,
@@ -191,6 +217,12 @@ def snapshot(network: ForecastNet) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
+def _time_left(started: float, deadline: float | None) -> tuple[float, bool]:
+    """How many seconds an epoch took, and whether another one would end after the deadline."""
+    now = time.monotonic()
+    return now - started, deadline is not None and now + (now - started) > deadline
+
+
 def _pack(learner: Learner, best: Tensors, *, device: str) -> Tensors:
     packed = pack_state(learner.network, learner.optimizer)
     packed |= {f"best.{name}": tensor for name, tensor in best.items()}
@@ -206,12 +238,13 @@ def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
     """Puts a saved run back; its best weights."""
     unpack_state(tensors, network=learner.network, optimizer=learner.optimizer)
     if learner.average:
-        learner.average.network.load_state_dict(pick(tensors, "average."))
+        load_whole(learner.average.network, pick(tensors, "average."))
     learner.shuffle.set_state(tensors["random.shuffle"])
     torch.set_rng_state(tensors["random.draws"])
     if device != "cpu":
         torch.cuda.set_rng_state(tensors["random.device"], device)
-    return {name: tensor.to(device) for name, tensor in pick(tensors, "best.").items()}
+    own = learner.network.state_dict()
+    return {name: part_like(tensor.to(device), own[name]) for name, tensor in pick(tensors, "best.").items()}
 
 
 def _check_batches(network: ForecastNet, course: Course) -> None:

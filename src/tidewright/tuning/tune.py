@@ -19,6 +19,7 @@ from tidewright.metrics.accuracy import find_metric, seasonal_scale
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
+from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback, EpochEnded
 from tidewright.training.fit import fit, usual_view
 from tidewright.training.spec import TrainSpec
@@ -59,6 +60,7 @@ def tune(
     part is taken off the split and off the panel first. The same seed and number of trials give the same
     study. Raises `ConfigError` and, when every trial failed, `FitError`.
     """
+    refuse_group("a search")
     spec = build_spec(model) if isinstance(model, str) else model
     _check(space, spec=spec, budget_s=budget_s, trials=trials)
     limits = _Limits(clock(), budget_s, trials, clock)

@@ -89,6 +89,8 @@ class _Field:
                 season=self.season,
                 callbacks=self.callbacks,
                 deadline=deadline,
+                devices=self.settings.devices,
+                strategy=self.settings.strategy,
             )
         except TidewrightError as error:
             if self.settings.strict:

@@ -22,6 +22,7 @@ from tidewright.tracking.digest import digest_panel
 from tidewright.tracking.listener import RunListener, open_listener
 from tidewright.tracking.run import begin_run
 from tidewright.training.compare import Leaderboard
+from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
 from tidewright.workflows.contest import Contest, Tell, hold_contest
 from tidewright.workflows.decide import decide
@@ -60,6 +61,7 @@ def run_settings(
     tell: Tell = lambda _: None,
 ) -> RunResult:
     """The same, from validated settings."""
+    refuse_group("a run")
     clock = _Clock(tell)
     clock("reading the table")
     plan = _prepare(settings, table)

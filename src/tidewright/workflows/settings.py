@@ -15,6 +15,7 @@ from tidewright.data.task import DEFAULT_QUANTILES
 from tidewright.errors import ConfigError
 from tidewright.models.spec import FLOORS, MODELS
 from tidewright.training.compare import LOSSES
+from tidewright.training.distributed import Strategy
 from tidewright.training.spec import TrainSpec
 
 TRAINED = tuple(name for name in MODELS if name not in FLOORS)
@@ -74,7 +75,7 @@ class DecideSettings(Frozen):
 
 
 class RunSettings(Frozen):
-    """Everything that `tidewright run` can be told."""
+    """Everything that `tidewright run` can be told; `devices` processes teach a network together (not in a search)."""
 
     recipe: Literal["table", "market"] = "table"
     data: DataSettings = DataSettings()
@@ -88,6 +89,8 @@ class RunSettings(Frozen):
     strict: bool = False
     track: bool = True
     folder: str = "tidewright-runs"
+    devices: int = Field(default=1, ge=1)
+    strategy: Strategy = "ddp"
     split: SplitSettings = SplitSettings()
     train: TrainSpec = TrainSpec()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
