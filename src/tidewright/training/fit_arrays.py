@@ -103,6 +103,14 @@ def fit_classic(
     One record an epoch; its losses are mean squared errors in units of the outputs' scale. Raises `DataError` and
     `FitError`.
     """
+    learner, course = open_lesson(network, training=training, judging=judging, train=train, runtime=runtime)
+    return _learn(learner, course, runtime=runtime)
+
+
+def open_lesson(
+    network: ClassicNet, *, training: Labelled, judging: Labelled, train: TrainSpec, runtime: Runtime
+) -> tuple[ForecastNet, Course]:
+    """A network with its scalings, as the epoch loop takes it, and its course. Raises `DataError`."""
     config, device = network.config, runtime.device.used
     for name, part in (("train_data", training), ("val_data", judging)):
         check_features(part.features, config, name=name)
@@ -111,7 +119,7 @@ def fit_classic(
                 f"output_size is {config.output_size}; {name} has labels of shape {part.labels.shape}. Set output_size."
             )
     _scale(network, training)
-    learner = _Learner(network, training.features.shape[1:])
+    learner = cast(ForecastNet, _Learner(network, training.features.shape[1:]))
     course = Course(
         model=config.architecture_type.value,
         key=spec_key(train),
@@ -120,7 +128,7 @@ def fit_classic(
         train=replace(train, steps=_all_steps(training, train)),
         device=device,
     )
-    return _learn(cast(ForecastNet, learner), course, runtime=runtime)
+    return learner, course
 
 
 def score_classic(network: ClassicNet, judging: Labelled) -> dict[str, float]:

@@ -72,7 +72,7 @@ def fit_torch(
     `checkpoint` is a file that every epoch replaces, and from which a run that was killed goes on. Raises
     `FitError`, `ShortSeriesError` and `ConfigError`.
     """
-    lesson = _prepare(panel, split, task=task, view=view, train=train)
+    lesson = prepare(panel, split, task=task, view=view, train=train)
     check_labels(train.loss, lesson.training.y[lesson.rows])
     network, history = learn_lesson(
         spec, lesson, task=task, view=view, train=train, head=HEADS[train.loss],
@@ -108,7 +108,7 @@ def learn_lesson(
     ):
         torch.manual_seed(train.seed)
         network = build(spec, shape_of(lesson.training, task), head=head, components=train.components)
-        _fit_scalings(network, lesson)
+        fit_scalings(network, lesson)
         network.to(device)
         course = Course(
             model=spec.name,
@@ -169,13 +169,14 @@ def digest_windows(training: Windows, judging: Windows) -> str:
     return digest.hexdigest()
 
 
-def _prepare(panel: Panel, split: Split, *, task: Task, view: View, train: TrainSpec) -> Lesson:
+def prepare(panel: Panel, split: Split, *, task: Task, view: View, train: TrainSpec) -> Lesson:
+    """What a network learns from and is judged on. Raises `ShortSeriesError`."""
     training = training_windows(panel, view, horizon=task.horizon, cutoffs=split.train)
     judging = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     return Lesson(training, evenly(judging, train.judged), panel.positions <= split.train.last)
 
 
-def _fit_scalings(network: ForecastNet, lesson: Lesson) -> None:
+def fit_scalings(network: ForecastNet, lesson: Lesson) -> None:
     """Puts every covariate's mean and scale over the training rows, and a window's usual scale, in place."""
     windows = lesson.training
     tables = {

@@ -21,6 +21,7 @@ from tidewright.training.gather import Inputs
 from tidewright.training.sharpe import COST_BPS, open_sharpe_loss
 
 Loss = Callable[[ForecastNet, Inputs, Tensor], tuple[Tensor, Tensor | int]]
+Cells = Callable[[ForecastNet, Inputs, Tensor], tuple[Tensor, Tensor | None]]
 HEADS = {  # what a network that minimises a loss gives: the name of its head
     "quantile": "quantile",
     "mse": "point",
@@ -46,29 +47,42 @@ def open_loss(
     cost_bps: float | None = None,
     device: str = "cpu",
 ) -> Loss:
-    """The loss of a batch: its sum over the labels that are there, and their number (times the quantiles).
+    """The loss of a batch: the sum of its cells (see `open_cells`), and their number.
+
+    "sharpe" is one number for a whole run of cutoffs (`Runs`), see `open_sharpe_loss`.
+    """
+    if name == "sharpe":
+        return open_sharpe_loss(COST_BPS if cost_bps is None else cost_bps)
+    cells = open_cells(name, quantiles, complete=complete, delta=delta, device=device)
+
+    def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
+        losses, seen = cells(network, inputs, labels)
+        return losses.sum(), losses.numel() if seen is None else seen.sum() * losses.shape[2]
+
+    return measure
+
+
+def open_cells(
+    name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float | None = None, device: str = "cpu"
+) -> Cells:
+    """The loss of every label [N, H, Q] (or [N, H, 1]), 0 where it is missing, and which are there [N, H] (None: all).
 
     "quantile" is the pinball loss (Koenker, Bassett 1978): half the CRPS as far as the levels can tell. "mse", "mae"
     and "huber" (Huber 1964, `delta`) are errors of the point; "gaussian", "student", "mixture" and "negative_binomial"
     the negative log likelihood of the label (the last on the original scale); "crps" the continuous ranked probability
-    score of a normal distribution. `complete` promises that no label is missing, and saves the mask. "sharpe" is one
-    number for a whole run of cutoffs (`Runs`), see `open_sharpe_loss`.
+    score of a normal distribution. `complete` promises that no label is missing, and saves the mask.
     """
-    if name == "sharpe":
-        return open_sharpe_loss(COST_BPS if cost_bps is None else cost_bps)
     if HEADS[name] in ("quantile", "point"):
-        return _error_loss(name, quantiles, complete=complete, delta=DELTA if delta is None else delta, device=device)
+        return _error_cells(name, quantiles, complete=complete, delta=DELTA if delta is None else delta, device=device)
 
-    def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
+    def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         scores, mean, scale = network.score(**inputs)
-        if complete:
-            return score_distribution(
-                name, network, scores, labels=labels, mean=mean, scale=scale
-            ).sum(), labels.numel()
-        seen = labels.isfinite()
-        safe = torch.where(seen, labels, mean.clamp(min=0.0))  # a number that the loss is finite at
+        seen = None if complete else labels.isfinite()
+        safe = labels if seen is None else torch.where(seen, labels, mean.clamp(min=0.0))  # where the loss is finite
         cells = score_distribution(name, network, scores, labels=safe, mean=mean, scale=scale)
-        return torch.where(seen, cells, torch.zeros_like(cells)).sum(), seen.sum()
+        if seen is not None:
+            cells = torch.where(seen, cells, torch.zeros_like(cells))
+        return cells.unsqueeze(2), seen
 
     return measure
 
@@ -86,7 +100,10 @@ def score_distribution(
     place, spread = split_two(scores)
     if name == "student":
         assert isinstance(network.head, StudentHead)
-        return student_loss((z - place) / spread, spread=spread, freedom=network.head.freedom())
+        freedom = network.head.freedom()
+        if freedom.ndim == 2:  # [M, H] of M members, whose windows follow one another
+            freedom = freedom.repeat_interleave(len(z) // len(freedom), dim=0)
+        return student_loss((z - place) / spread, spread=spread, freedom=freedom)
     if name == "crps":
         return normal_crps((z - place) / spread, spread=spread)
     return normal_loss((z - place) / spread, spread=spread)
@@ -163,24 +180,22 @@ def check_labels(name: str, labels: Doubles) -> None:
         )
 
 
-def _error_loss(name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float, device: str) -> Loss:
+def _error_cells(name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float, device: str) -> Cells:
     tilt = torch.tensor(quantiles, device=device) - 0.5
 
-    def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
+    def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         scores, mean, scale = network.score(**inputs)
         error = ((labels - mean) / scale).unsqueeze(2) - scores
-        count: Tensor | int = error.numel()
-        if not complete:
-            seen = labels.isfinite().unsqueeze(2)
-            error = torch.where(seen, error, torch.zeros_like(error))
-            count = seen.sum() * scores.shape[2]
+        seen = None if complete else labels.isfinite()
+        if seen is not None:
+            error = torch.where(seen.unsqueeze(2), error, torch.zeros_like(error))
         if name == "mse":
-            return error.square().sum(), count
+            return error.square(), seen
         if name == "mae":
-            return error.abs().sum(), count
+            return error.abs(), seen
         if name == "huber":
-            return functional.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=delta), count
+            return functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta), seen
         # max(q e, (q - 1) e), in two terms without a branch
-        return torch.add(error.abs() * 0.5, error * tilt).sum(), count
+        return torch.add(error.abs() * 0.5, error * tilt), seen
 
     return measure

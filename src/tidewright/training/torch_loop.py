@@ -81,7 +81,7 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     is no longer finite. In a team every process calls it, and has the same weights in the end.
     """
     team, learner = course.team, open_learner(network, course.train, team=course.team)
-    _check_batches(network, course)
+    check_batches(network, course)
     loss = partial(
         open_loss,
         course.train.loss,
@@ -102,8 +102,8 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         team.draw_apart(course.train.seed, epoch=progress.epoch)
         trained = run_epoch(learner, course, measure=learn, history=progress.history)
         judged = measure_loss(learner.judged, course.judging, measure=judge, team=team)
-        trained, judged, seconds, late = team.agree(trained, judged, *_time_left(started, course.deadline))
-        _check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
+        trained, judged, seconds, late = team.agree(trained, judged, *time_left(started, course.deadline))
+        check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
         before, rate = progress.best, learner.optimizer.param_groups[0]["lr"]
         progress = advance(
             progress, course.train, trained=trained, judged=judged, seconds=seconds, rate=rate, late=bool(late)
@@ -217,7 +217,7 @@ def snapshot(network: ForecastNet) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def _time_left(started: float, deadline: float | None) -> tuple[float, bool]:
+def time_left(started: float, deadline: float | None) -> tuple[float, bool]:
     """How many seconds an epoch took, and whether another one would end after the deadline."""
     now = time.monotonic()
     return now - started, deadline is not None and now + (now - started) > deadline
@@ -247,8 +247,8 @@ def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
     return {name: part_like(tensor.to(device), own[name]) for name, tensor in pick(tensors, "best.").items()}
 
 
-def _check_batches(network: ForecastNet, course: Course) -> None:
-    """A batch of one window has no variance to normalise by."""
+def check_batches(network: ForecastNet, course: Course) -> None:
+    """Raises `FitError` for batches of one window, which have no variance to normalise by."""
     count, size, parts = len(course.training), course.train.batch_size, course.train.accumulate
     smallest = count // -(-count // size) // parts  # of an epoch that takes all windows
     if smallest < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
@@ -259,7 +259,8 @@ def _check_batches(network: ForecastNet, course: Course) -> None:
         )
 
 
-def _check_finite(trained: float, judged: float, *, epoch: int, train: TrainSpec) -> None:
+def check_finite(trained: float, judged: float, *, epoch: int, train: TrainSpec) -> None:
+    """Raises `FitError` when a loss is no number any more."""
     if not (math.isfinite(trained) and math.isfinite(judged)):
         raise FitError(
             f"the loss is no longer finite in epoch {epoch} (training {trained}, validation {judged}) at "

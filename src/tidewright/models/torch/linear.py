@@ -73,15 +73,16 @@ class RLinearCore(nn.Module):
     ) -> Tensor:
         window = fill_gaps(values, seen)
         if self.affine:
-            answer: Tensor = (self.answer(window * self.gain + self.offset) - self.offset) / self._divisor()
+            answer: Tensor = (self.answer(window * self.gain + self.offset) - self.offset) / keep_off_zero(self.gain)
         else:
             answer = self.answer(window)
         return answer.reshape(-1, *self.outputs)
 
-    def _divisor(self) -> Tensor:
-        """The gain, kept away from 0 with its sign."""
-        small = torch.where(self.gain < 0, -LEAST_GAIN, LEAST_GAIN)
-        return torch.where(self.gain.abs() < LEAST_GAIN, small, self.gain)
+
+def keep_off_zero(gain: Tensor) -> Tensor:
+    """Gains that can be divided by: at least `LEAST_GAIN` away from 0, with their sign."""
+    small = torch.where(gain < 0, -LEAST_GAIN, LEAST_GAIN)
+    return torch.where(gain.abs() < LEAST_GAIN, small, gain)
 
 
 def mean_nearby(values: Tensor, seen: Tensor, kernel: int) -> Tensor:
