@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tidewright.training.ensemble import fit_ensemble as fit_ensemble
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
+    from tidewright.training.population import fit_population as fit_population
     from tidewright.training.positions import fit_positions as fit_positions
     from tidewright.training.spec import TrainSpec as TrainSpec
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
@@ -52,6 +53,7 @@ _HOMES = {
     "evaluate": "tidewright.training.evaluate:evaluate",
     "fit": "tidewright.training.fit:fit",
     "fit_ensemble": "tidewright.training.ensemble:fit_ensemble",
+    "fit_population": "tidewright.training.population:fit_population",
     "fit_positions": "tidewright.training.positions:fit_positions",
     "inspect": "tidewright.data.inspect:inspect",
     "open": "tidewright.inference.session:open_session",

@@ -1,0 +1,227 @@
+"""`fit_population`: many networks of one form that learn at once, each as `fit` alone would teach it.
+
+M members, H horizon, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Generator
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split
+from tidewright.data.task import Task
+from tidewright.errors import ConfigError, FitError
+from tidewright.features.view import View
+from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.models.torch.fitted import TorchFitted
+from tidewright.models.torch.grouped import find_obstacle
+from tidewright.models.torch.heads import PointHead
+from tidewright.models.torch.network import ForecastNet, build
+from tidewright.models.torch.shape import shape_of
+from tidewright.runtime import Choice, Runtime, apply_threads, detect_runtime, keep_memory
+from tidewright.training.checkpoint import Progress
+from tidewright.training.events import Callback, FitEnded, FitStarted, emit
+from tidewright.training.fit import check_covariates, fit, usual_view
+from tidewright.training.fit_torch import Lesson, fit_scalings, measure_spread, prepare
+from tidewright.training.gather import open_source
+from tidewright.training.losses import HEADS, check_labels
+from tidewright.training.population_form import check_specs, check_trains
+from tidewright.training.population_loop import Ending, train_population
+from tidewright.training.spec import TrainSpec
+from tidewright.training.torch_loop import Course
+
+Way = Literal["auto", "batched", "one_by_one"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Population:
+    """What became of each member, in the order they were asked for: it learned, or its `FitError`.
+
+    `way` says whether they learned "batched" or "one_by_one", and why.
+    """
+
+    members: tuple[TorchFitted | FitError, ...]
+    way: Choice
+
+    @property
+    def fitted(self) -> tuple[TorchFitted, ...]:
+        """Those that learned."""
+        return tuple(member for member in self.members if isinstance(member, TorchFitted))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Plan:
+    """What all members share."""
+
+    specs: tuple[ModelSpec, ...]
+    trains: tuple[TrainSpec, ...]
+    panel: Panel
+    split: Split
+    task: Task
+    view: View
+    season: int | None
+    callbacks: tuple[Callback, ...]
+    deadline: float | None
+    runtime: Runtime
+
+    def key(self, place: int) -> str:
+        """The key of a member's fit."""
+        return spec_key(self.specs[place], self.trains[place], self.view)
+
+
+def fit_population(
+    spec: ModelSpec | Sequence[ModelSpec],
+    *,
+    trains: Sequence[TrainSpec],
+    panel: Panel,
+    split: Split,
+    task: Task,
+    view: View | None = None,
+    season: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    deadline: float | None = None,
+    runtime: Runtime | None = None,
+    way: Way = "auto",
+) -> Population:
+    """One fitted network for each of `trains`, taught in one batched step for all of them.
+
+    The members have one form: `spec` is one for all, or one each that differ in dropout alone; `trains` may differ in
+    the options `OWN`. A member ends as `fit` with its spec would, but for the rounding of float32 sums, whose order
+    differs: same first weights, same batches and, on a CPU, the same dropout masks (a GPU draws its own). It stops by
+    its own patience and gives its own best weights. One whose loss is no longer finite is its `FitError` among
+    `members`, and the others go on. No epoch of all members is begun that would probably end after `deadline`. There
+    are no checkpoints: a population that is killed begins anew.
+
+    `way` "auto" takes "batched" where every layer has a batched form, which costs less in all of them (see
+    benchmarks/README.md), and else "one_by_one"; `Population.way` says which and why. Raises `ConfigError` for options that a population doesn't do or members don't share, and for
+    "batched" where a layer has no batched form.
+
+    >>> from tidewright.data.simulate import noise_panel
+    >>> from tidewright.data.splits import split_holdout
+    >>> from tidewright.models.spec import FeedForward
+    >>> panel, task = noise_panel(n_series=2, length=80, seed=0), Task(horizon=2)
+    >>> seeds = [TrainSpec(seed=seed, epochs=1, steps=2) for seed in range(3)]
+    >>> asked = {"panel": panel, "split": split_holdout(panel, task), "task": task, "view": View(8)}
+    >>> population = fit_population(FeedForward(hidden=(8,)), trains=seeds, **asked)
+    >>> len(population.fitted), population.way.used
+    (3, 'batched')
+    """
+    specs = check_specs(spec, count=len(trains))
+    view = view or usual_view(panel, split=split, task=task, season=season, takes=specs[0].takes)
+    check_covariates(specs[0], panel, view)
+    runtime = runtime or detect_runtime()
+    tell = tuple(callbacks)
+    plan = _Plan(specs, tuple(trains), panel, split, task, view, season, tell, deadline, runtime)
+    if way not in get_args(Way):
+        raise ConfigError(f"way is one of {', '.join(get_args(Way))}; got {way!r}.")
+    if way == "one_by_one":
+        return Population(_learn_each(plan), Choice(way, way, "asked for"))
+    check_trains(plan.trains)
+    lesson = prepare(panel, split, task=task, view=view, train=trains[0])
+    check_labels(trains[0].loss, lesson.training.y[lesson.rows])
+    networks, draws = _build_each(plan, lesson)
+    choice = _choose(networks[0], specs[0], way=way)
+    batched = choice.used == "batched"
+    return Population(_learn_batched(plan, lesson, networks, draws) if batched else _learn_each(plan), choice)
+
+
+def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way) -> Choice:
+    """How they learn, and why."""
+    obstacle = find_obstacle(network)
+    if obstacle and way == "batched":
+        raise ConfigError(f'{spec.name} can\'t be batched: {obstacle}. Ask for the way "auto" or "one_by_one".')
+    if way == "batched":
+        return Choice(way, way, "asked for")
+    if obstacle:
+        return Choice(way, "one_by_one", obstacle, (f"batched: {obstacle}",))
+    return Choice(way, "batched", "one product moves all members", ("one_by_one: costs more",))
+
+
+def _learn_each(plan: _Plan) -> tuple[TorchFitted | FitError, ...]:
+    """One after the other; of the time until the deadline each gets an even share of what is left."""
+    members: list[TorchFitted | FitError] = []
+    for place, (spec, train) in enumerate(zip(plan.specs, plan.trains, strict=True)):
+        now, end = time.monotonic(), plan.deadline
+        try:
+            fitted = fit(
+                spec,
+                panel=plan.panel,
+                split=plan.split,
+                task=plan.task,
+                view=plan.view,
+                train=train,
+                season=plan.season,
+                callbacks=plan.callbacks,
+                deadline=None if end is None else now + (end - now) / (len(plan.specs) - place),
+                runtime=plan.runtime,
+            )
+        except FitError as error:
+            members.append(error)
+            continue
+        assert isinstance(fitted, TorchFitted)
+        members.append(fitted)
+    return tuple(members)
+
+
+def _build_each(plan: _Plan, lesson: Lesson) -> tuple[list[ForecastNet], list[Generator]]:
+    """Every member's network with its first weights, and the draws that go on where its weights' ended."""
+    shape, networks, draws = shape_of(lesson.training, plan.task), [], []
+    with torch.random.fork_rng(devices=[]):
+        for spec, train in zip(plan.specs, plan.trains, strict=True):
+            torch.manual_seed(train.seed)
+            networks.append(build(spec, shape, head=HEADS[train.loss], components=train.components))
+            draws.append(Generator())
+            draws[-1].set_state(torch.get_rng_state())
+    fit_scalings(networks[0], lesson)
+    for network in networks[1:]:
+        for name, scaling in networks[0].named_buffers(recurse=False):
+            network.get_buffer(name).copy_(scaling)
+    return networks, draws
+
+
+def _learn_batched(
+    plan: _Plan, lesson: Lesson, networks: list[ForecastNet], draws: list[Generator]
+) -> tuple[TorchFitted | FitError, ...]:
+    """All of them at once."""
+    device, places = plan.runtime.device.used, range(len(networks))
+    for place in places:
+        parameters: dict[str, Any] = asdict(plan.specs[place])  # type: ignore[call-overload]  # likewise
+        emit(plan.callbacks, FitStarted(plan.specs[place].name, plan.key(place), parameters, plan.trains[place].epochs))
+    started, cpu = time.monotonic(), time.process_time()
+    first = Course(
+        model=plan.specs[0].name,
+        key="",
+        training=open_source(lesson.training, device=device),
+        judging=open_source(lesson.judging, device=device),
+        train=plan.trains[0],
+        callbacks=plan.callbacks,
+        deadline=plan.deadline,
+        device=device,
+    )
+    courses = [replace(first, key=plan.key(place), train=plan.trains[place]) for place in places]
+    devices = [torch.cuda.current_device()] if device != "cpu" else []
+    with apply_threads(plan.runtime), keep_memory(), torch.random.fork_rng(devices):
+        torch.manual_seed(plan.trains[0].seed)  # of a GPU's dropout
+        endings = train_population(networks, courses, draws=draws)
+    spent, share = time.monotonic() - started, (time.process_time() - cpu) / len(networks)
+    for place in places:
+        ending = endings[place]
+        if isinstance(ending, Progress):
+            emit(plan.callbacks, FitEnded(first.model, plan.key(place), spent, share, ending.stopped))
+    return tuple(_conclude(plan, lesson, place, networks[place], endings[place]) for place in places)
+
+
+def _conclude(plan: _Plan, lesson: Lesson, place: int, network: ForecastNet, ending: Ending) -> TorchFitted | FitError:
+    if isinstance(ending, FitError):
+        return ending
+    network.eval()
+    if isinstance(network.head, PointHead):
+        with apply_threads(plan.runtime):
+            network.head.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
+    return TorchFitted(plan.specs[place], plan.task, plan.view, network.shape, network, ending.history)

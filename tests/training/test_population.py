@@ -1,0 +1,378 @@
+"""A population: every member as `fit` would teach it alone, whatever the others do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.worlds import small_panel
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split, split_holdout
+from tidewright.data.task import Task
+from tidewright.errors import ConfigError, FitError
+from tidewright.features.view import View
+from tidewright.features.windows import cut_windows
+from tidewright.models.build import build_spec
+from tidewright.models.classic import ModelConfig
+from tidewright.models.spec import LSTM, MODELS, FeedForward, Naive
+from tidewright.models.torch.classic import build_classic
+from tidewright.models.torch.fitted import TorchFitted
+from tidewright.models.torch.grouped import find_obstacle
+from tidewright.models.torch.network import build
+from tidewright.models.torch.shape import Shape
+from tidewright.runtime import detect_runtime
+from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
+from tidewright.training.fit import fit, keep_covariates, usual_view
+from tidewright.training.fit_arrays import fit_classic, read_labelled
+from tidewright.training.population import Population, fit_population
+from tidewright.training.population_arrays import fit_classics
+from tidewright.training.population_form import OWN, SHARED
+from tidewright.training.spec import TrainSpec
+
+TASK = Task(horizon=3)
+SPEC = FeedForward(hidden=(16, 8), dropout=0.2)
+BASE = TrainSpec(epochs=3, steps=6, batch_size=16, learning_rate=5e-3, judged=64)
+TRAINS = (
+    BASE,
+    replace(BASE, seed=1, learning_rate=1e-3, weight_decay=0.1),
+    replace(BASE, seed=2, learning_rate=2e-2, weight_decay=0.0, clip=0.05),
+)
+SMALL: dict[str, dict[str, Any]] = {  # options that make a network quick; an N-BEATS of usual size doubles rounding
+    "resmlp": {"width": 16, "blocks": 1},
+    "tsmixer": {"layers": 1, "width": 8},
+    "tide": {"width": 16},
+    "nbeats": {"stacks": ("trend", "generic"), "width": 16, "blocks": 1, "layers": 2},
+    "nhits": {"width": 16},
+    "transformer_encoder": {"d_model": 8, "nhead": 2, "layers": 1, "dim_feedforward": 8},
+    "adaptive_transformer": {"d_model": 8, "nhead": 2, "layers": 1, "dim_feedforward": 8},
+}
+BATCHED = ("feedforward", "dlinear", "nlinear", "rlinear", *SMALL)
+CLOSE = 2e-4  # of a loss or a standardised weight, after three epochs: sums of float32 in another order
+
+
+@cache
+def make_panel(takes: tuple[str, ...] = ()) -> Panel:
+    return keep_covariates(small_panel(series=3, rows=120), takes)
+
+
+@cache
+def make_split() -> Split:
+    return split_holdout(make_panel(), TASK, validation=18, test=18)
+
+
+def learn(spec: Any = SPEC, trains: Any = TRAINS, **parts: Any) -> Population:
+    asked = {"panel": make_panel(), "split": make_split(), "task": TASK, "view": View(8)} | parts
+    return fit_population(spec, trains=trains, **asked)
+
+
+def learn_alone(train: TrainSpec, spec: Any = SPEC, **parts: Any) -> TorchFitted:
+    asked = {"panel": make_panel(), "split": make_split(), "task": TASK, "view": View(8)} | parts
+    fitted = fit(spec, train=train, **asked)
+    assert isinstance(fitted, TorchFitted)
+    return fitted
+
+
+def assert_equal(found: TorchFitted | FitError, wanted: TorchFitted, *, close: float = CLOSE) -> None:
+    assert isinstance(found, TorchFitted)
+    assert found.spec == wanted.spec
+    stopped = [[record["stopped"] for record in fitted.history] for fitted in (found, wanted)]
+    assert stopped[0] == stopped[1]
+    for name in ("train_loss", "validation_loss", "learning_rate"):
+        losses = [[record[name] for record in fitted.history] for fitted in (found, wanted)]
+        assert losses[0] == pytest.approx(losses[1], rel=close)
+    tensors = wanted.tensors()
+    assert set(found.tensors()) == set(tensors)
+    for name, tensor in found.tensors().items():
+        np.testing.assert_allclose(tensor, tensors[name], rtol=close, atol=10 * close, err_msg=name)
+
+
+@cache
+def base() -> Population:
+    return learn()
+
+
+@cache
+def alone(place: int) -> TorchFitted:
+    return learn_alone(TRAINS[place])
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_members_end_as_one_by_one(name: str) -> None:
+    spec = build_spec(name, SMALL.get(name))
+    panel = make_panel(spec.takes)
+    view = replace(usual_view(panel, split=make_split(), task=TASK, takes=spec.takes), lookback=12)
+    population = learn(spec, panel=panel, view=view)
+    assert population.way.used == "batched"
+    for member, train in zip(population.members, TRAINS, strict=True):
+        assert_equal(member, learn_alone(train, spec, panel=panel, view=view))
+
+
+def test_every_network_that_can_be_batched_is_tested() -> None:
+    shape = Shape(lookback=24, horizon=2, past=1, known=1, static=1, quantiles=(0.1, 0.5, 0.9))
+    found = {}
+    for name, entry in MODELS.items():
+        if entry.kind == "torch":
+            spec = build_spec(name)
+            own = shape if spec.takes else replace(shape, past=0, known=0, static=0)
+            found[name] = find_obstacle(build(spec, own))
+    assert {name for name, obstacle in found.items() if not obstacle} == set(BATCHED)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "gaussian", "student", "mixture", "crps"])
+def test_every_loss_is_that_of_fit(loss: Any) -> None:
+    trains = [replace(train, loss=loss, epochs=2) for train in TRAINS[:2]]
+    for member, train in zip(learn(trains=trains).members, trains, strict=True):
+        assert_equal(member, learn_alone(train))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_every_optimizer_is_that_of_fit(optimizer: Any) -> None:
+    trains = [replace(train, optimizer=optimizer) for train in TRAINS]
+    for member, train in zip(learn(trains=trains).members, trains, strict=True):
+        assert_equal(member, learn_alone(train))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "plateau"])
+def test_every_member_has_its_own_schedule(schedule: Any) -> None:
+    trains = [BASE, replace(TRAINS[1], schedule=schedule, epochs=4, rate_end=0.1)]
+    for member, train in zip(learn(trains=trains).members, trains, strict=True):
+        assert_equal(member, learn_alone(train))
+
+
+def test_batch_normalisation_takes_the_members_own_rows() -> None:
+    spec = FeedForward(hidden=(8,), batch_norm=True)
+    trains = [replace(train, optimizer="sgd") for train in TRAINS]  # adam makes steps out of a gradient of rounding
+    for member, train in zip(learn(spec, trains).members, trains, strict=True):
+        assert_equal(member, learn_alone(train, spec))
+
+
+def test_each_member_has_its_own_share_of_dropout() -> None:
+    specs = [replace(SPEC, dropout=share) for share in (0.0, 0.5, 0.2)]
+    trains = [BASE] * 3
+    population = learn(specs, trains)
+    for member, spec in zip(population.members, specs, strict=True):
+        assert_equal(member, learn_alone(BASE, spec))
+    assert len({str(member.history) for member in population.fitted}) == 3
+
+
+def test_a_member_alone_is_that_among_others_in_any_order() -> None:
+    turned = learn(trains=TRAINS[::-1]).members[::-1]
+    for place, train in enumerate(TRAINS):
+        (only,) = learn(trains=[train]).members
+        assert isinstance(only, TorchFitted)
+        assert_equal(base().members[place], only, close=1e-5)
+        assert_equal(turned[place], only, close=1e-5)
+
+
+def test_every_weight_of_every_member_moves() -> None:
+    for member, train in zip(learn(trains=TRAINS).fitted, TRAINS, strict=True):
+        torch.manual_seed(train.seed)
+        first = build(SPEC, member.shape).state_dict()
+        for name, tensor in member.tensors().items():
+            if name.startswith("core."):
+                assert (tensor != first[name].numpy()).any(), name
+
+
+def test_a_member_whose_loss_explodes_fails_alone() -> None:
+    wild = replace(BASE, learning_rate=1e10)
+    population = learn(trains=[TRAINS[0], wild, TRAINS[2]])
+    error = population.members[1]
+    assert isinstance(error, FitError)
+    with pytest.raises(FitError, match=r"no longer finite in epoch 1 .* at learning rate 1e\+10"):
+        raise error
+    assert len(population.fitted) == 2
+    for place in (0, 2):
+        assert_equal(population.members[place], alone(place))
+    with pytest.raises(FitError) as caught:
+        learn_alone(wild)
+    assert str(caught.value).split("(")[0] == str(error).split("(")[0]
+
+
+def test_members_stop_one_by_one_and_give_their_best_weights() -> None:
+    eager = replace(BASE, epochs=12, learning_rate=0.05, patience=2, clip=1e9)
+    trains = [eager, replace(eager, seed=3, patience=1), replace(eager, seed=4, epochs=5, patience=12)]
+    population = learn(trains=trains)
+    lengths = [len(member.history) for member in population.fitted]
+    assert len(set(lengths)) == 3  # or nobody left before another
+    for member, train in zip(population.members, trains, strict=True):
+        assert_equal(member, learn_alone(train), close=2e-2)  # far more steps, at a high rate
+    losses = [record["validation_loss"] for record in population.fitted[0].history]
+    assert losses.index(min(losses)) < len(losses) - 1  # the last is not the best, or this shows nothing
+
+
+CHANGES: dict[str, Any] = {
+    "learning_rate": 1e-4,
+    "schedule": "cosine",
+    "warmup": 0.5,
+    "weight_decay": 0.5,
+    "clip": 0.01,
+    "seed": 5,
+    "epochs": 1,
+    "least_epochs": 3,
+    "patience": 1,
+    "least_gain": 1.0,
+    "rate_end": 0.5,
+    "rate_cut": 0.1,
+    "rate_wait": 1,
+}
+NEEDS: dict[str, dict[str, Any]] = {
+    "rate_end": {"schedule": "cosine"},
+    "rate_cut": {"schedule": "plateau", "rate_wait": 1, "least_gain": 1.0},
+    "rate_wait": {"schedule": "plateau", "least_gain": 1.0},
+    "least_epochs": {"patience": 1, "least_gain": 1.0},
+    "patience": {"least_gain": 1.0},
+    "least_gain": {"patience": 1},
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_option_of_its_own_moves_its_member_alone(name: str) -> None:
+    usual = replace(BASE, epochs=4, **NEEDS.get(name, {}))
+    same, other = learn(trains=[usual, replace(usual, **{name: CHANGES[name]})]).fitted
+    assert_equal(same, learn_alone(usual))
+    assert_equal(other, learn_alone(replace(usual, **{name: CHANGES[name]})))
+    told = [[{**record, "seconds": 0.0} for record in fitted.history] for fitted in (same, other)]
+    assert told[0] != told[1]
+
+
+SHARED_CHANGES: dict[str, Any] = {
+    "batch_size": 8,
+    "steps": 3,
+    "judged": 2,
+    "optimizer": "sgd",
+    "loss": "mae",
+    "delta": 0.2,
+    "components": 2,
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_an_option_that_members_share_is_refused_where_it_differs(name: str) -> None:
+    train = replace(BASE, loss={"delta": "huber", "components": "mixture"}.get(name, BASE.loss))
+    with pytest.raises(ConfigError, match=rf"the members of a population share train\.{name}; got"):
+        learn(trains=[train, replace(train, **{name: SHARED_CHANGES[name]})])
+
+
+REFUSED: dict[str, Any] = {"accumulate": 2, "ema": 0.9, "recompute": True, "cost_bps": None}
+
+
+def test_every_training_option_is_a_members_own_or_shared_or_refused() -> None:
+    assert {field.name for field in fields(TrainSpec)} - set(OWN) - set(SHARED) == set(REFUSED)
+    assert set(CHANGES) == set(OWN)
+    for name, value in REFUSED.items():
+        if value is not None:
+            with pytest.raises(ConfigError, match=rf"a population has no train\.{name}; got {value}"):
+                learn(trains=[replace(BASE, **{name: value})])
+    with pytest.raises(ConfigError, match=r"a population learns forecasts; got train\.loss 'sharpe'"):
+        learn(trains=[replace(BASE, loss="sharpe", cost_bps=1.0)])
+
+
+def test_a_population_is_of_one_form() -> None:
+    with pytest.raises(ConfigError, match="are of one form; got feedforward and feedforward with another hidden"):
+        learn([SPEC, replace(SPEC, hidden=(4,))], [BASE, BASE])
+    with pytest.raises(ConfigError, match="got 2 specs and 3 trains"):
+        learn([SPEC, SPEC])
+    with pytest.raises(ConfigError, match="got 0 specs and 0 trains"):
+        learn(trains=[])
+    with pytest.raises(ConfigError, match="is made of networks; got naive"):
+        learn(Naive())
+
+
+def test_a_network_without_a_batched_form_learns_one_by_one_and_the_record_says_so() -> None:
+    spec, trains = LSTM(hidden=4, head=()), [replace(train, epochs=1, steps=2) for train in TRAINS]
+    wild = replace(trains[0], learning_rate=1e30, optimizer="sgd", clip=1e9)
+    population = learn(spec, [trains[0], trains[1], replace(wild, optimizer="adamw")])
+    assert (population.way.requested, population.way.used) == ("auto", "one_by_one")
+    assert population.way.reason == "LSTM has no batched form"
+    assert isinstance(population.members[2], FitError)
+    assert population.fitted[1].tensors().keys() == learn_alone(trains[1], spec).tensors().keys()
+    np.testing.assert_array_equal(
+        population.fitted[1].tensors()["core.answer.weight"],
+        learn_alone(trains[1], spec).tensors()["core.answer.weight"],
+    )
+    with pytest.raises(ConfigError, match="lstm can't be batched: LSTM has no batched form"):
+        learn(spec, trains, way="batched")
+
+
+def test_the_way_that_was_asked_for_is_taken() -> None:
+    population = learn(trains=[replace(BASE, ema=0.9)], way="one_by_one")
+    assert (population.way.used, population.way.reason) == ("one_by_one", "asked for")
+    assert learn(trains=[BASE], way="batched").way.reason == "asked for"
+    with pytest.raises(ConfigError, match="way is one of auto, batched, one_by_one; got 'fast'"):
+        learn(way="fast")
+
+
+@pytest.mark.parametrize("way", ["batched", "one_by_one"])
+def test_a_deadline_ends_all_after_an_epoch(way: Any) -> None:
+    population = learn(way=way, deadline=time.monotonic() - 1.0)
+    assert [[record["stopped"] for record in member.history] for member in population.fitted] == [["deadline"]] * 3
+
+
+def test_each_member_tells_its_start_its_epochs_and_its_end() -> None:
+    heard: list[Event] = []
+    learn(callbacks=[heard.append])
+    keys = [event.key for event in heard if isinstance(event, FitStarted)]
+    assert len(set(keys)) == 3
+    for key in keys:
+        assert [e.epoch for e in heard if isinstance(e, EpochEnded) and e.key == key] == [1, 2, 3]
+        assert [e.reason for e in heard if isinstance(e, FitEnded) and e.key == key] == ["epochs"]
+
+
+def test_torchs_own_generator_is_left_as_it_was() -> None:
+    draws = torch.get_rng_state()
+    learn()
+    assert torch.equal(torch.get_rng_state(), draws)
+
+
+def test_a_member_predicts_as_the_one_that_learned_alone() -> None:
+    windows = cut_windows(make_panel(), View(8), horizon=3, cutoffs=make_split().validation, least=1)
+    for place, member in enumerate(base().fitted):
+        np.testing.assert_allclose(member.predict(windows), alone(place).predict(windows), rtol=1e-4)
+
+
+def test_networks_on_arrays_end_as_one_by_one() -> None:
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(200, 5)).astype(np.float32)
+    data = read_labelled((features, features[:, :2].sum(axis=1)), name="arrays")
+    configs = [ModelConfig("feed_forward", 5, [8], dropout_rate=share, use_batch_norm=False) for share in (0.0, 0.3)]
+    trains = [replace(BASE, loss="mse", seed=seed, learning_rate=1e-2 / (seed + 1)) for seed in (0, 1)]
+    asked: dict[str, Any] = {"training": data, "judging": data, "runtime": detect_runtime("cpu")}
+    together = [build_classic(config, seed=7) for config in configs]
+    histories = fit_classics(together, trains=trains, **asked)
+    for config, train, network, history in zip(configs, trains, together, histories, strict=True):
+        single = build_classic(config, seed=7)
+        wanted = fit_classic(single, train=train, **asked)
+        assert not isinstance(history, FitError)
+        assert [r["validation_loss"] for r in history] == pytest.approx(
+            [r["validation_loss"] for r in wanted], rel=CLOSE
+        )
+        for name, tensor in single.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], tensor, rtol=CLOSE, atol=10 * CLOSE)
+
+
+def test_networks_on_arrays_are_of_one_form() -> None:
+    features = np.ones((8, 5), dtype=np.float32)
+    data = read_labelled((features, features[:, 0]), name="arrays")
+    asked: dict[str, Any] = {"training": data, "judging": data, "runtime": detect_runtime("cpu")}
+    one, other = (build_classic(ModelConfig("feed_forward", 5, [size])) for size in (4, 8))
+    with pytest.raises(ConfigError, match="got two of another hidden_sizes"):
+        fit_classics([one, other], trains=[BASE, BASE], **asked)
+    with pytest.raises(ConfigError, match="got 1 networks and 2 trains"):
+        fit_classics([one], trains=[BASE, BASE], **asked)
+    with pytest.raises(ConfigError, match="lstm can't be batched: LSTM has no batched form"):
+        fit_classics([build_classic(ModelConfig("lstm", 5, [4]))], trains=[BASE], **asked)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
