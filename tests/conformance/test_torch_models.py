@@ -16,7 +16,7 @@ import torch
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import BundleError, DataError
+from tidewright.errors import BundleError, ConfigError, DataError
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Windows, cut_windows, newest_windows
 from tidewright.models.build import build_spec
@@ -356,6 +356,7 @@ def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, covariates: bo
         )
     path = tmp_path / "network.onnx"
     program.save(str(path))
+    assert list(tmp_path.iterdir()) == [path]  # one graph, with its weights
     session = onnxruntime.InferenceSession(str(path))
     assert [i.name for i in session.get_inputs()] == list(shape.inputs)
     for count in (1, 2, 33):
@@ -372,3 +373,72 @@ def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, covariates: bo
 def test_the_shape_comes_from_the_windows(name: str) -> None:
     assert shape_of(scored_windows(name), TASK) == learned(name).shape
     assert learned(name).shape.inputs == ("target", *MODELS.load(name).takes)
+
+
+@pytest.mark.parametrize("horizon", [1, 25], ids=["one step", "longer than the lookback"])
+def test_any_horizon_is_answered_and_learned_from(name: str, horizon: int) -> None:
+    shape = replace(shape_for(name), horizon=horizon)
+    network = build(small_spec(name), shape).train()
+    answer = network(**draw_inputs(shape, 8))
+    assert answer.shape == (8, horizon, 3)
+    assert answer.isfinite().all()
+    answer.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_many_series_are_learned_at_once_and_each_is_answered_as_if_alone(name: str) -> None:
+    draw = np.random.default_rng(2)
+    parts = [
+        pl.DataFrame({"shop": f"s{k:02}", "t": np.arange(40), "sold": (k + 1.0) * draw.normal(10, 1, 40)})
+        for k in range(60)
+    ]
+    panel = Panel.from_table(pl.concat(parts), series="shop", time="t", target="sold")
+    split = split_holdout(panel, TASK, validation=8, test=8)
+    fitted = fit(small_spec(name), panel=panel, split=split, task=TASK, view=View(10), train=QUICK)
+    whole = fitted.predict(newest_windows(panel, View(10), horizon=4))
+    assert whole.shape == (60, 4, 3)
+    some = ["s07", "s59"]
+    alone = fitted.predict(newest_windows(panel.select(some), View(10), horizon=4))
+    np.testing.assert_allclose(alone, whole[[7, 59]], rtol=1e-5)
+
+
+def test_columns_that_it_learned_from_are_missed_and_others_are_refused_by_name(name: str) -> None:
+    bare = keep_covariates(make_panel(name), ())
+    takes = MODELS.load(name).takes
+    if takes:
+        with pytest.raises(
+            DataError, match=rf"{name} learned from windows of Shape\(lookback=14.*Give the view it has"
+        ):
+            learned(name).predict(newest_windows(bare, View(14), horizon=4))
+    for kind in {"past", "known", "static"} - set(takes):
+        column = {"past": "visits", "known": "promo", "static": "size"}[kind]
+        given = replace(make_panel(name).roles, **{kind: (column,)})
+        with pytest.raises(ConfigError, match=rf"{name} takes no {kind} covariates; got {column}"):
+            fit(
+                small_spec(name),
+                panel=replace(make_panel(name), roles=given),
+                split=make_split(name),
+                task=TASK,
+                view=View(14, (), fit_static(replace(make_panel(name), roles=given))),
+                train=QUICK,
+            )
+
+
+def test_an_option_out_of_range_is_refused_by_name(name: str) -> None:
+    for field in fields(MODELS.load(name)):
+        for value in strange_values(field.name, getattr(build_spec(name), field.name)):
+            with pytest.raises(ConfigError, match=rf"{name}.*{field.name}|{field.name}.*{name}"):
+                build_spec(name, {field.name: value})
+
+
+def strange_values(option: str, usual: object) -> list[object]:
+    """Values that no network can have, whatever the option means."""
+    if option == "name":
+        return []
+    if isinstance(usual, bool):
+        return ["maybe"]
+    if isinstance(usual, float):
+        return [-0.5, float("nan"), float("inf"), *([1.0] if "dropout" in option else [])]
+    if isinstance(usual, int) or usual is None:
+        return [0, -1, "many"]
+    return ["nonsense"] if isinstance(usual, str) else [(0,) * len(usual), (-1,) * len(usual)]  # type: ignore[arg-type]

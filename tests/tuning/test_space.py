@@ -157,6 +157,25 @@ def test_the_wide_space_of_the_lstm_holds_the_documented_ranges() -> None:
     assert ranges["view.lookback"] == IntRange(7, 30)
 
 
+def test_the_wide_space_of_the_transformer_holds_the_documented_ranges_and_each_of_its_networks_can_be_built() -> None:
+    ranges = find_space("transformer_wide").ranges
+    assert dict(ranges) == {
+        "model.d_model": IntRange(64, 256, step=8),
+        "model.nhead": Choice((4, 8)),  # of 4 to 8 those that divide every width: others are no attention
+        "model.num_encoder_layers": IntRange(1, 4),
+        "model.num_decoder_layers": IntRange(1, 4),
+        "model.dim_feedforward": IntRange(256, 1024),
+        "model.dropout": FloatRange(0.0, 0.5),
+        "train.learning_rate": FloatRange(1e-4, 1e-2, log=True),
+        "train.epochs": IntRange(50, 200),
+        "train.batch_size": IntRange(16, 64),
+        "view.lookback": IntRange(7, 30),
+    }
+    for width in range(64, 257, 8):
+        for heads in (4, 8):
+            build_spec("transformer", {"d_model": width, "nhead": heads})
+
+
 def test_choices_become_what_the_model_takes() -> None:
     space = parse_space(
         {

@@ -193,7 +193,7 @@ def test_batch_normalisation_learns_from_the_batch_and_answers_each_row_by_itsel
         ({"kernel_size": 4}, r"should be odd and within the lookback of 12 steps; got 4"),
         ({"kernel_size": 13}, r"should be odd and within the lookback of 12 steps; got 13"),
         ({"layers": 4}, r"a lookback of 12 allows 1 to 3 layers; got 4"),
-        ({"layers": 0}, r"a lookback of 12 allows 1 to 3 layers; got 0"),
+        ({"layers": 0}, r"adaptive_cnn\.layers is made of whole numbers of 1 or more; got 0"),
     ],
 )
 def test_sizes_that_do_not_fit_the_lookback_are_refused(options: dict[str, Any], message: str) -> None:

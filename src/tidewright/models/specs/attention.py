@@ -30,7 +30,7 @@ class TransformerEncoder:
 
     def __post_init__(self) -> None:
         check_heads(self.name, self.d_model, heads=self.nhead)
-        refuse_small(self.name, layers=self.layers, dim_feedforward=self.dim_feedforward)
+        refuse_small(self.name, layers=self.layers, dim_feedforward=self.dim_feedforward, head=self.head)
         refuse_share(self.name, dropout=self.dropout)
 
 

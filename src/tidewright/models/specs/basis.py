@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from tidewright.catalog import Entry
@@ -38,6 +38,14 @@ class NBEATS:
         counts = ("blocks", "layers", "width", "terms", "degree", "harmonics")
         refuse_small(self.name, **{option: getattr(self, option) for option in counts})
         refuse_share(self.name, dropout=self.dropout)
+        usual = {field.name: field.default for field in fields(self)}
+        for option, stack in (("terms", "generic"), ("degree", "trend"), ("harmonics", "seasonality")):
+            value = getattr(self, option)
+            if stack not in self.stacks and value != usual[option]:
+                raise ConfigError(
+                    f"nbeats.{option} is of {stack} stacks; got {value!r} with stacks {self.stacks}. Leave it out, or "
+                    "add such a stack."
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

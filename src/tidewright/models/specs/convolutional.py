@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tidewright.catalog import Entry
+from tidewright.models.specs.limits import refuse_share, refuse_small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,11 @@ class TCN:
     dropout: float = 0.1
     name: Literal["tcn"] = "tcn"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+    def __post_init__(self) -> None:
+        refuse_small(self.name, num_channels=self.num_channels, kernel_size=self.kernel_size, head=self.head)
+        refuse_small(self.name, dilation_base=self.dilation_base)
+        refuse_share(self.name, dropout=self.dropout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,11 @@ class AdaptiveCNN:
     dropout: float = 0.1
     name: Literal["adaptive_cnn"] = "adaptive_cnn"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+    def __post_init__(self) -> None:
+        for option in ("channels", "layers", "kernel_size", "head"):
+            refuse_small(self.name, **{option: getattr(self, option)})
+        refuse_share(self.name, dropout=self.dropout)
 
 
 ENTRIES = (

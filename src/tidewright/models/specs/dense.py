@@ -17,7 +17,7 @@ class FeedForward:
     """A feed-forward network on the standardised lookback and its covariates.
 
     `initialisation` is how its weights start: "xavier" (Glorot, Bengio 2010), "orthogonal" (Saxe et al. 2014), "he" (He
-    et al. 2015); "auto" is he for relu and gelu, xavier for tanh and sigmoid.
+    et al. 2015); "auto" is he for relu and gelu, xavier for tanh and sigmoid. Raises `ConfigError`.
     """
 
     hidden: tuple[int, ...] = (256, 128)
@@ -27,6 +27,10 @@ class FeedForward:
     initialisation: Initialisation = "auto"
     name: Literal["feedforward"] = "feedforward"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+    def __post_init__(self) -> None:
+        refuse_small(self.name, hidden=self.hidden)
+        refuse_share(self.name, dropout=self.dropout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

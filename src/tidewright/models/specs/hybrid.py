@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from tidewright.catalog import Entry
 from tidewright.errors import ConfigError
+from tidewright.models.specs.limits import refuse_share, refuse_small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,9 @@ class CNNLSTM:
                 f"each convolution of cnn_lstm has a width and a kernel size; got cnn_channels {self.cnn_channels} and "
                 f"cnn_kernel_sizes {self.cnn_kernel_sizes}. Give both one number for each convolution."
             )
+        for option in ("cnn_channels", "cnn_kernel_sizes", "pool", "hidden", "layers", "head"):
+            refuse_small(self.name, **{option: getattr(self, option)})
+        refuse_share(self.name, dropout=self.dropout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +65,11 @@ class CNNLSTMTransformer:
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 
     def __post_init__(self) -> None:
-        sizes = (self.width, self.conv_layers, self.lstm_layers, self.transformer_layers, self.heads)
-        if min(sizes) < 1 or not self.scale > 0:
-            raise ConfigError(
-                "width, layers and heads of cnn_lstm_transformer start at 1 and its scale is above 0; got width, "
-                f"conv, LSTM and Transformer layers and heads {sizes}, and scale {self.scale:g}. Give larger ones."
-            )
+        for option in ("width", "conv_layers", "kernel_size", "lstm_layers", "transformer_layers", "heads"):
+            refuse_small(self.name, **{option: getattr(self, option)})
+        refuse_share(self.name, dropout=self.dropout)
+        if not 0.0 < self.scale < inf:
+            raise ConfigError(f"cnn_lstm_transformer.scale is a number above 0 and finite; got {self.scale!r}.")
 
     @property
     def scaled_width(self) -> int:

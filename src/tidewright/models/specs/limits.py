@@ -5,10 +5,10 @@ from __future__ import annotations
 from tidewright.errors import ConfigError
 
 
-def refuse_small(model: str, **options: int | tuple[int, ...]) -> None:
-    """Raises `ConfigError` for a number below 1, alone or in a tuple."""
+def refuse_small(model: str, **options: int | tuple[int, ...] | None) -> None:
+    """Raises `ConfigError` for a number below 1, alone or in a tuple; None is a choice that is left to the model."""
     for option, value in options.items():
-        if any(number < 1 for number in (value if isinstance(value, tuple) else (value,))):
+        if value is not None and any(number < 1 for number in (value if isinstance(value, tuple) else (value,))):
             raise ConfigError(f"{model}.{option} is made of whole numbers of 1 or more; got {value!r}.")
 
 

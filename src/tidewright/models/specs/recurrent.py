@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tidewright.catalog import Entry
+from tidewright.models.specs.limits import refuse_share, refuse_small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,7 @@ class LSTM:
     """A long short-term memory network (Hochreiter, Schmidhuber 1997) with a feed-forward head.
 
     `hidden` is the width of a direction; `layers` above 1 stack, with `dropout` between them.
+    Raises `ConfigError`.
     """
 
     hidden: int = 64
@@ -22,6 +24,10 @@ class LSTM:
     dropout: float = 0.1
     name: Literal["lstm"] = "lstm"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+    def __post_init__(self) -> None:
+        refuse_small(self.name, hidden=self.hidden, layers=self.layers, head=self.head)
+        refuse_share(self.name, dropout=self.dropout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,10 @@ class GRU:
     dropout: float = 0.1
     name: Literal["gru"] = "gru"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+    def __post_init__(self) -> None:
+        refuse_small(self.name, hidden=self.hidden, layers=self.layers, head=self.head)
+        refuse_share(self.name, dropout=self.dropout)
 
 
 ENTRIES = (
