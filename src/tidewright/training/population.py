@@ -98,9 +98,9 @@ def fit_population(
     `members`, and the others go on. No epoch of all members is begun that would probably end after `deadline`. There
     are no checkpoints: a population that is killed begins anew.
 
-    `way` "auto" takes "batched" where every layer has a batched form, which costs less in all of them (see
-    benchmarks/README.md), and else "one_by_one"; `Population.way` says which and why. Raises `ConfigError` for options that a population doesn't do or members don't share, and for
-    "batched" where a layer has no batched form.
+    `way` "auto" takes "batched" where every layer has a batched form (it costs less in all such networks: see
+    benchmarks/README.md) and else "one_by_one"; `Population.way` says which and why. Raises `ConfigError` for options
+    that a population doesn't do or members don't share, and for "batched" where a layer has no batched form.
 
     >>> from tidewright.data.simulate import noise_panel
     >>> from tidewright.data.splits import split_holdout
