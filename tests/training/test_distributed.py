@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
@@ -31,13 +32,17 @@ from tidewright.training.distributed import refuse_group
 from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
+from tidewright.training.team import Team, draw_apart
 
 RUN = """
 import json, os, sys, time
 from pathlib import Path
-from tests.training.test_distributed import CASES, POINT, learn, outline
-from tidewright.errors import ConfigError
+from tests.training.test_distributed import CASES, learn, outline
+from tidewright.errors import ConfigError, FitError
+from tidewright.training import team
+from tidewright.training.events import EpochEnded
 
+team.LEAST_BLOCK = 0  # every block by itself
 rank, folder, told = int(os.environ["RANK"]), Path(sys.argv[1]), []
 late, never = time.monotonic() - 1.0, None
 seen = {name: outline(learn(name, callbacks=[told.append])) for name in CASES}
@@ -46,6 +51,13 @@ for place, deadline in (("first", late if rank == 0 else never), ("second", late
     seen[f"late in the {place}"] = outline(learn("ddp", deadline=deadline))
 for strategy in ("ddp", "fsdp"):  # an epoch each, where another left off
     learn("point", strategy=strategy, checkpoint=folder / "point", deadline=late)
+seen["dropout"] = outline(learn("dropout"))
+for deadline in (late, never):  # an epoch, and the others
+    seen["dropout again"] = outline(learn("dropout", checkpoint=folder / "dropout", deadline=deadline))
+try:
+    learn("ddp", callbacks=[lambda event: 1 / (not isinstance(event, EpochEnded))])
+except (FitError, ZeroDivisionError) as error:
+    seen["raises"] = f"{type(error).__name__}: {error}"
 for name, asked in {"norm": {}, "scalar": {"strategy": "fsdp"}, "count": {"devices": 3}}.items():
     try:
         learn(name, **asked)
@@ -66,6 +78,7 @@ CASES: dict[str, dict[str, Any]] = {
     "all labels": {"gaps": False, "batch_size": 7, "clip": 1e9},
     "batches of one": {"batch_size": 1, "judged": 1},
     "patience": {"epochs": 40, "patience": 2, "learning_rate": 0.05},
+    "blocks": {"model": "resmlp", "options": {"width": 8, "dropout": 0.0}, "strategy": "fsdp", "recompute": True},
     "lstm": {"model": "lstm", "options": {"hidden": 8, "head": ()}, "strategy": "fsdp"},
 }
 ALIKE = {"rtol": 1e-4, "atol": 1e-5}  # sums of float32 in another order
@@ -156,6 +169,26 @@ def test_the_first_processs_clock_decides_for_all(together: Any) -> None:
         assert seen["late in the second"] == seen["ddp"]
 
 
+def test_each_process_draws_its_own_dropout_and_goes_on_with_the_same_bits(together: Any) -> None:
+    first, second = together[1]
+    assert first["dropout"] == first["dropout again"] == second["dropout"]
+    assert first["dropout"]["curve"] != outline(learn("dropout"))["curve"]
+    with torch.random.fork_rng():
+        drawn = []
+        for rank, epoch in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0)):
+            torch.manual_seed(0)
+            draw_apart(Team(rank, 3), 0, epoch=epoch)
+            drawn.append(float(torch.rand(())))
+        assert drawn[0] == drawn[1]
+        assert len(set(drawn)) == 4
+
+
+def test_what_ends_the_first_process_ends_all_with_its_words(together: Any) -> None:
+    first, second = together[1]
+    assert first["raises"] == "ZeroDivisionError: division by zero"
+    assert second["raises"] == "FitError: process 0 of 2 failed: ZeroDivisionError: division by zero"
+
+
 def test_a_checkpoint_goes_on_with_another_number_of_processes(together: Any) -> None:
     """Two epochs in one process, one under DDP and one under FSDP in two, two in one again."""
     resumed = learn("point", checkpoint=together[0] / "point")
@@ -205,10 +238,16 @@ def test_a_process_that_raises_ends_it_with_its_number_and_its_words(tmp_path: P
 
 def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        learn("dropout", devices=2, checkpoint=tmp_path / "point", callbacks=[interrupt])
+        learn("ddp", devices=2, checkpoint=tmp_path / "point", callbacks=[interrupt])
     assert not multiprocessing.active_children()
+    resumed = learn("ddp", checkpoint=tmp_path / "point")  # the lock fell with the process that held it
+    assert_alike(outline(resumed), outline(learn("ddp")))
+
+
+def test_another_runs_checkpoint_is_refused_with_the_words_of_one_process(tmp_path: Path) -> None:
+    learn("ddp", checkpoint=tmp_path / "point", deadline=time.monotonic())
     with pytest.raises(ConfigError, match="belongs to another run"):
-        learn("norm", devices=1, checkpoint=tmp_path / "point")  # the lock fell with the process that held it
+        learn("dropout", devices=2, checkpoint=tmp_path / "point")
 
 
 def interrupt(event: Event) -> None:

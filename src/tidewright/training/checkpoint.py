@@ -72,12 +72,10 @@ class Checkpoint:
 
 
 @contextmanager
-def hold_checkpoint(path: Path | None, key: str, *, lead: bool = True) -> Iterator[Checkpoint | None]:
-    """The checkpoint at a path, held by this process alone. Raises `ConfigError` when another holds it.
-
-    A process that doesn't `lead` its team gets the record and touches nothing."""
-    if path is None or not lead:
-        yield Checkpoint(path, key) if path else None
+def hold_checkpoint(path: Path | None, key: str) -> Iterator[Checkpoint | None]:
+    """The checkpoint at a path, held by this process alone. Raises `ConfigError` when another holds it."""
+    if path is None:
+        yield None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:

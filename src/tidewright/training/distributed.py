@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tidewright.training.team import Team
 
 Strategy = Literal["ddp", "fsdp"]
+GRACE_S = 1.0  # how long rank 0 may take to say what the others already know
 TIMEOUT = timedelta(minutes=10)  # how long a process waits for the others in one exchange
 
 
@@ -157,6 +158,7 @@ def _start(order: Mapping[str, Any], *, devices: int, strategy: Strategy, callba
 
 def _listen(team: Any, lines: list[Connection], *, callbacks: tuple[Callback, ...]) -> _Answer:
     """Passes events on to the callbacks until the answer comes; raises what ended a process."""
+    leading = lines[0]
     while True:
         ready = wait([*lines, *team.sentinels])
         heard = [line for line in lines if line in ready]
@@ -169,12 +171,21 @@ def _listen(team: Any, lines: list[Connection], *, callbacks: tuple[Callback, ..
                 lines = [other for other in lines if other is not line]
                 continue
             if isinstance(message, TidewrightError):
-                raise message
+                raise _first_cause(message, said=line, leading=leading)
             if isinstance(message, _Answer):
                 return message
             emit(callbacks, message)
             with suppress(OSError):  # likewise
                 line.send(None)  # rank 0 waits for its callbacks, as one process would
+
+
+def _first_cause(error: TidewrightError, *, said: Connection, leading: Connection) -> TidewrightError:
+    """Rank 0's own error where it has one: what the others say of it is less."""
+    if said is not leading and leading.poll(GRACE_S):
+        with suppress(EOFError, OSError):  # it is gone without a word
+            word = leading.recv()
+            return word if isinstance(word, TidewrightError) else error
+    return error
 
 
 def _raise_ended(team: Any) -> None:

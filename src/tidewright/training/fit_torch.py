@@ -28,13 +28,12 @@ from tidewright.models.torch.network import ForecastNet, build, standardise
 from tidewright.models.torch.recompute import recompute_blocks
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
-from tidewright.training.checkpoint import hold_checkpoint
 from tidewright.training.events import Callback
 from tidewright.training.gather import Source, open_source
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.runs import Runs
 from tidewright.training.spec import TrainSpec
-from tidewright.training.team import ALONE, Team
+from tidewright.training.team import ALONE, Team, hold_together
 from tidewright.training.torch_loop import JUDGE_CHUNK, Course, train_network
 
 CALIBRATION = 4096  # training windows that the usual scale and residual quantiles are taken from
@@ -104,7 +103,7 @@ def learn_lesson(
         apply_threads(runtime),
         keep_memory(),
         torch.random.fork_rng(devices),
-        hold_checkpoint(checkpoint, spec_key(spec, train, view, task, head, data), lead=team.rank == 0) as held,
+        hold_together(checkpoint, spec_key(spec, train, view, task, head, data), team=team) as held,
     ):
         torch.manual_seed(train.seed)
         network = build(spec, shape_of(lesson.training, task), head=head, components=train.components)

@@ -9,21 +9,27 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, FitError
 from tidewright.models.torch.network import ForecastNet
 from tidewright.optional import require
-from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, read_progress, whole
+from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, hold_checkpoint, read_progress, whole
 from tidewright.training.distributed import Strategy
 from tidewright.training.gather import Inputs, Source
 from tidewright.training.losses import Loss
 from tidewright.training.runs import Runs
+
+LEAST_BLOCK = 100_000  # weights that are worth an exchange of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,8 @@ class Team:
             _Measured(network, loss), forward_sync_buffers=False, gradient_as_bucket_view=True
         )
 
-        def measure(_: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
-            answer: tuple[Tensor, Tensor | int] = both(inputs, labels)
+        def measure(asked: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
+            answer: tuple[Tensor, Tensor | int] = both(asked, inputs, labels)
             return answer
 
         return measure
@@ -100,32 +106,31 @@ class Team:
         distributed.broadcast(spoken, src=0)
         return tuple(spoken.tolist())
 
-    def draw_apart(self, seed: int, *, epoch: int) -> None:
-        """Another dropout in each process: rank 0's draws are one process's, the others' begin anew each epoch."""
-        if self.rank:
-            torch.manual_seed(
-                int(np.random.SeedSequence([seed, self.rank, epoch]).generate_state(1, np.uint64)[0] >> 1)
-            )
+    def lead(self) -> Lead:
+        """A block in which rank 0 does something alone; where it raises there, all do."""
+        return Lead(self)
 
     def load(self, checkpoint: Checkpoint) -> tuple[Progress, Tensors] | None:
         """What rank 0 finds in the checkpoint, in every process."""
-        saved = checkpoint.load() if self.rank == 0 else None
+        with self.lead() as leads:
+            saved = checkpoint.load() if leads else None
         if self.size == 1:
             return saved
         safetensors = require("safetensors.torch", extra="nets", purpose="a checkpoint")
-        head = self._hear(json.dumps(asdict(saved[0])).encode() if saved else b"")
+        head = self.hear(json.dumps(asdict(saved[0])).encode() if saved else b"")
         if not head:
             return None
-        body = self._hear(safetensors.save(saved[1]) if saved else b"")
+        body = self.hear(safetensors.save(saved[1]) if saved else b"")
         return read_progress(head.decode()), safetensors.load(body)
 
     def save(self, checkpoint: Checkpoint, progress: Progress, tensors: Tensors) -> None:
         """Puts the parts of all processes together; rank 0 writes."""
         tensors = whole(tensors)
-        if self.rank == 0:
-            checkpoint.save(progress, tensors)
+        with self.lead() as leads:
+            if leads:
+                checkpoint.save(progress, tensors)
 
-    def _hear(self, content: bytes) -> bytes:
+    def hear(self, content: bytes) -> bytes:
         """Rank 0's bytes."""
         size = int(self.agree(len(content))[0])
         if not size:
@@ -138,6 +143,42 @@ class Team:
 ALONE = Team()
 
 
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """See `Team.lead`; true in rank 0. The others raise `FitError` with its words, and wait for nothing in vain."""
+
+    team: Team
+
+    def __enter__(self) -> bool:
+        return self.team.rank == 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.team.size == 1:
+            return
+        words = self.team.hear(b"" if kind is None else f"{kind.__name__}: {error}".encode()).decode()
+        if words and self.team.rank:
+            raise FitError(f"process 0 of {self.team.size} failed: {words}")
+
+
+@contextmanager
+def hold_together(path: Path | None, key: str, *, team: Team) -> Iterator[Checkpoint | None]:
+    """The checkpoint at a path, which rank 0 holds for all. See `hold_checkpoint`."""
+    with ExitStack() as stack:
+        with team.lead() as leads:
+            named = Checkpoint(path, key) if path else None
+            held = stack.enter_context(hold_checkpoint(path, key)) if leads else named
+        yield held
+
+
+def draw_apart(team: Team, seed: int, *, epoch: int) -> None:
+    """Another dropout in each process: rank 0's draws are one process's, the others' begin anew each epoch."""
+    if team.rank:
+        number = np.random.SeedSequence([seed, team.rank, epoch]).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(number >> 1))
+
+
 class _Measured(nn.Module):
     """A network with its loss as one module: DDP follows the forward pass of a module."""
 
@@ -145,8 +186,8 @@ class _Measured(nn.Module):
         super().__init__()
         self.network, self.loss = network, loss
 
-    def forward(self, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
-        return self.loss(self.network, inputs, labels)
+    def forward(self, asked: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
+        return self.loss(asked, inputs, labels)  # the network itself, or what asks it otherwise
 
 
 def _without_warning(loss: Loss) -> Loss:
@@ -161,7 +202,7 @@ def _without_warning(loss: Loss) -> Loss:
 
 
 def _shard_weights(network: ForecastNet, team: Team) -> None:
-    """Cuts the network's weights among the processes, in place."""
+    """Cuts the network's weights among the processes, in place; each large block is put together by itself."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
@@ -169,5 +210,8 @@ def _shard_weights(network: ForecastNet, team: Team) -> None:
     if single:
         raise ConfigError(f"FSDP can't cut weights that are one number ({', '.join(single)}). Use the strategy ddp.")
     mesh = init_device_mesh(team.device, (team.size,))
+    for block in reversed([block for part in network.modules() if isinstance(part, nn.ModuleList) for block in part]):
+        if sum(weight.numel() for weight in block.parameters()) >= LEAST_BLOCK:
+            fully_shard(block, mesh=mesh)
     fully_shard(network, mesh=mesh)
     register_fsdp_forward_method(network, "score")

@@ -36,7 +36,7 @@ from tidewright.training.optimizers import open_optimizer
 from tidewright.training.runs import Runs, draw_runs
 from tidewright.training.schedule import is_gain, plan_rates
 from tidewright.training.spec import TrainSpec
-from tidewright.training.team import ALONE, Team
+from tidewright.training.team import ALONE, Team, draw_apart
 
 History = Sequence[Mapping[str, Any]]
 JUDGE_CHUNK = 1024  # validation windows at once: bounds the memory of a recurrent network's states
@@ -99,7 +99,7 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         best = _restore(learner, tensors, device=course.device)
     while not progress.stopped:
         started = time.monotonic()
-        team.draw_apart(course.train.seed, epoch=progress.epoch)
+        draw_apart(team, course.train.seed, epoch=progress.epoch)
         trained = run_epoch(learner, course, measure=learn, history=progress.history)
         judged = measure_loss(learner.judged, course.judging, measure=judge, team=team)
         trained, judged, seconds, late = team.agree(trained, judged, *time_left(started, course.deadline))
@@ -112,7 +112,8 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
             best = snapshot(learner.judged)
         if checkpoint:
             team.save(checkpoint, progress, _pack(learner, best, device=course.device))
-        emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
+        with team.lead():
+            emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
     network.load_state_dict(whole(best))
     return progress
 
