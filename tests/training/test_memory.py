@@ -1,10 +1,11 @@
-"""What a training run does about memory: blocks computed again."""
+"""What a training run does about memory: blocks computed again, a batch that is found, an end that is survived."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import polars as pl
 import pytest
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, FallbackWarning, FitError
 from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.torch.fitted import TorchFitted
+from tidewright.training import room
 from tidewright.training.events import EpochEnded, Event
 from tidewright.training.fit import fit
+from tidewright.training.room import Exhausted, Taken, attempt, find_batch_size
 from tidewright.training.spec import TrainSpec
 
 TASK = Task(horizon=3)
@@ -79,6 +83,149 @@ def test_a_fit_that_computes_blocks_again_has_the_bits_of_one_that_keeps_them(na
 def test_a_network_that_has_nothing_to_compute_again_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"lstm has no repeated blocks .* got train\.recompute=True"):
         learn("lstm", replace(BASE, recompute=True))
+
+
+@contextmanager
+def room_for(windows: int, *, passes: int = 0, real: bool = False) -> Iterator[None]:
+    """Memory ends in a training pass of more than so many windows, after as many such passes as are let through; a
+    `real` end is that of this machine's memory."""
+    left = [passes]
+
+    def check(module: nn.Module, given: tuple[Any, ...]) -> None:
+        if isinstance(module, nn.Linear) and module.training and len(given[0]) > windows:
+            left[0] -= 1
+            if left[0] < 0 and real:
+                torch.empty(2**48)
+            if left[0] < 0:
+                raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {len(given[0])} GiB.\nAdvice.")
+
+    hook = nn.modules.module.register_module_forward_pre_hook(check)
+    yield
+    hook.remove()
+
+
+def losses(fitted: TorchFitted) -> list[float]:
+    return [record["validation_loss"] for record in fitted.history]
+
+
+def test_the_end_of_the_cpus_memory_is_told_from_other_errors() -> None:
+    for work in (lambda: torch.empty(2**48), lambda: np.empty(2**58)):  # 2**50 and 2**61 bytes
+        assert isinstance(attempt(work), Exhausted)
+    found = attempt(partial(torch.empty, 2**48))
+    assert isinstance(found, Exhausted)
+    assert "you tried to allocate 1125899906842624 bytes" in found.reason
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: out of memory")):
+        assert isinstance(attempt(partial(throw, error)), Exhausted)
+    for other in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("you tried to allocate")):
+        with pytest.raises(type(other), match=str(other)):
+            attempt(partial(throw, other))
+    assert attempt(lambda: 3) == 3
+
+
+def throw(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("fixed", "room", "free", "most", "size", "reason"),
+    [
+        (100.0, 10**9, None, 1000, 1000, "there are 1000 training windows"),
+        (100.0, 10**9, None, 20, 20, "there are 20 training windows"),
+        (0.3, 10**9, None, 1000, 64, "a window is not cheaper in a batch of 128"),
+        (100.0, 128, None, 1000, 128, "memory ran out at 256 windows"),
+        (100.0, 5, None, 1000, 4, "memory ran out at 8 windows"),
+        (100.0, 10**9, 400 * 2**20, 1000, 128, "256 windows would take about 512 of 400 MiB that are free"),
+    ],
+)
+def test_a_batch_grows_until_memory_time_or_windows_end(
+    fixed: float, room: int, free: int | None, most: int, size: int, reason: str
+) -> None:
+    """A step takes `fixed` seconds and 0.05 a window, and 2 MiB a window."""
+
+    def take_step(windows: int) -> Taken:
+        if windows > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Taken(fixed + 0.05 * windows, 2 * 2**20 * windows)
+
+    found = find_batch_size(take_step, most=most, free=free)
+    assert (found.batch_size, found.reason) == (size, reason)
+    assert found.tried[0]["batch_size"] == min(32, most)
+
+
+def test_where_not_one_window_fits_the_error_says_so() -> None:
+    with pytest.raises(FitError, match=r"not one window fits into memory: no room\. Ask for a smaller network"):
+        find_batch_size(partial(throw_away, torch.OutOfMemoryError("no room")), most=100, free=None)
+
+
+def throw_away(error: Exception, _: int) -> Taken:
+    raise error
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_found_batch_is_recorded_and_the_search_leaves_no_trace(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LEAST_FALL", -1e9)  # clocks are no test
+    auto = replace(BASE, batch_size="auto", accumulate=1)
+    with room_for(32):
+        found = learn(name, auto)
+    first = found.history[0]
+    assert [one["batch_size"] for one in first["batch_tried"]] == [32, 64]
+    assert first["batch_reason"] == "memory ran out at 64 windows"
+    assert {record["batch_size"] for record in found.history} == {32}
+    assert "batch_tried" not in found.history[1]
+    assert bits(found) == bits(learn(name, replace(auto, batch_size=32)))
+    with room_for(32), pytest.raises(Stop):
+        learn(name, auto, checkpoint=tmp_path / "point", callbacks=[stop_after_the_first])
+    resumed = learn(name, auto, checkpoint=tmp_path / "point")  # there would be room for more now
+    assert bits(resumed) == bits(found)
+    assert resumed.history[0]["batch_reason"] == first["batch_reason"]
+
+
+def test_an_epoch_that_runs_out_of_memory_begins_anew_with_smaller_parts(tmp_path: Path) -> None:
+    train = replace(BASE, accumulate=1)
+    plain, path = learn("tcn", train), tmp_path / "point"
+    with room_for(8, passes=14), pytest.warns(FallbackWarning, match="epoch 2; it begins anew with accumulate 2: CUDA"):
+        found = learn("tcn", train, checkpoint=path)
+    assert [record["accumulate"] for record in found.history] == [1, 2, 2]
+    assert "fallback" not in found.history[0]
+    assert found.history[1]["fallback"].endswith("accumulate 2: CUDA out of memory. Tried to allocate 16 GiB.")
+    assert losses(found)[0] == losses(plain)[0]
+    assert bits(found) != bits(plain)  # other parts draw another dropout
+
+
+def test_an_epoch_that_begins_anew_has_the_bits_of_one_that_never_failed(tmp_path: Path) -> None:
+    train, path = replace(BASE, accumulate=1), tmp_path / "point"
+    with room_for(4, passes=5), pytest.warns(FallbackWarning, match="epoch 1"), pytest.raises(Stop):
+        learn("tcn", train, checkpoint=path, callbacks=[stop_after_the_first])
+    resumed = learn("tcn", train, checkpoint=path)
+    assert [record["accumulate"] for record in resumed.history] == [4, 4, 4]
+    assert bits(resumed) == bits(learn("tcn", replace(train, accumulate=4)))
+
+
+def test_a_run_that_has_no_room_for_one_window_ends_with_advice() -> None:
+    with (
+        room_for(0, real=True),
+        pytest.warns(FallbackWarning),
+        pytest.raises(FitError, match=r"one window at a time: .* you tried to allocate .* or set recompute"),
+    ):
+        learn("tcn", replace(BASE, batch_size=4, accumulate=1))
+
+
+def test_parts_that_batch_normalisation_can_not_use_are_refused() -> None:
+    with (
+        room_for(1),
+        pytest.raises(FitError, match=r"in 8 parts\. Set norm to layer, or bring longer series"),
+    ):
+        learn("patchtst", replace(BASE, accumulate=4))
+
+
+@pytest.mark.parametrize(("size", "match"), [("big", "is a number here .* got 'big'"), (0, "1 or more")])
+def test_a_batch_size_that_is_none_is_refused(size: Any, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        TrainSpec(batch_size=size)
+    with pytest.raises(ConfigError, match="auto is found for forecasts"):
+        TrainSpec(batch_size="auto", loss="sharpe")
 
 
 @pytest.fixture(autouse=True)

@@ -264,7 +264,7 @@ def _unknown(array: Singles) -> npt.NDArray[np.bool_]:
 
 def _all_steps(training: Labelled, train: TrainSpec) -> int:
     """Steps that take an epoch through all rows."""
-    return len(training) // train.batch_size + 1
+    return len(training) // (1 if train.batch_size == "auto" else train.windows) + 1
 
 
 _PARTS = ("features", "labels")

@@ -77,7 +77,7 @@ def earned_returns(windows: Windows) -> Doubles:
 def draw_runs(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> tuple[Tensor, ...]:
     """One epoch's batches of dates: as many runs of `batch_size`, `PURGED` dates apart, as there is room for, at most
     `steps`, from a drawn start and in a drawn order; all dates where they are fewer."""
-    size, apart = train.batch_size, train.batch_size + PURGED
+    size, apart = train.windows, train.windows + PURGED
     if count <= size:
         return (torch.arange(count),)
     fitting = (count + PURGED) // apart

@@ -30,7 +30,9 @@ class TrainSpec:
     """How a network learns. Raises `ConfigError` for a number outside its range.
 
     An epoch is at most `steps` batches of at most `batch_size` windows, drawn without replacement from a
-    seeded shuffle of all training windows. After each epoch the loss is taken on at most `judged` validation
+    seeded shuffle of all training windows. "auto" doubles the batch from 32 as long as a window gets cheaper and memory
+    lasts; the history says which it was and why. Where memory ends in mid-training, `accumulate` doubles, the epoch
+    begins anew and a `FallbackWarning` says so. After each epoch the loss is taken on at most `judged` validation
     windows. `patience` epochs without a gain of `least_gain` (a share of the loss) end the training, after
     `least_epochs` at the earliest and `epochs` at the latest; the weights of the best epoch are given back. `clip` is
     the largest gradient norm (`inf`: none). `weight_decay` is decoupled for adamw, an L2 penalty for the others.
@@ -59,7 +61,7 @@ class TrainSpec:
     """
 
     learning_rate: float = 1e-3
-    batch_size: int = 256
+    batch_size: int | Literal["auto"] = 256
     epochs: int = 30
     steps: int = 200
     patience: int = 4
@@ -84,8 +86,10 @@ class TrainSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "steps", "patience", "judged", "accumulate"):
+        for name in ("epochs", "steps", "patience", "judged", "accumulate"):
             _check(name, getattr(self, name), low=1, words="1 or more")
+        if self.batch_size != "auto":
+            _check("batch_size", self.windows, low=1, words="1 or more (or auto)")
         _check("least_epochs", self.least_epochs, low=1, words="from 1 to train.epochs", high=self.epochs)
         _check("learning_rate", self.learning_rate, low=0.0, words="above 0 and finite", open_low=True, high=1e30)
         _check("clip", self.clip, low=0.0, words="above 0 (inf: no clipping)", open_low=True)
@@ -97,7 +101,7 @@ class TrainSpec:
         _check("components", self.components, low=2, words="from 2 to 16", high=16)
         _check("cost_bps", self.cost_bps, low=0.0, words="from 0 to 1000", high=1000.0)
         if self.loss == "sharpe":
-            _check("batch_size", self.batch_size, low=LEAST_RUN, words=f"of cutoffs, {LEAST_RUN} or more, with sharpe")
+            _check("batch_size", self.windows, low=LEAST_RUN, words=f"of cutoffs, {LEAST_RUN} or more, with sharpe")
             _check("accumulate", self.accumulate, low=1, words="1 with sharpe, a ratio of its whole batch", high=1)
         _check("warmup", self.warmup, low=0.0, words="from 0 to 0.9, a share of all steps", high=0.9)
         _check("rate_end", self.rate_end, low=0.0, words="from 0 to 1, a share of learning_rate", high=1.0)
@@ -109,6 +113,16 @@ class TrainSpec:
                     f"train.{name} is for the {chooser} {' or '.join(owners)}; got it with {getattr(self, chooser)}. "
                     "Leave it out."
                 )
+
+    @property
+    def windows(self) -> int:
+        """`batch_size` as a number. Raises `ConfigError` where it is still to be found, or is no number."""
+        if isinstance(self.batch_size, str):
+            raise ConfigError(
+                f"train.batch_size is a number here (auto is found for forecasts that one process learns); got "
+                f"{self.batch_size!r}. Give a number, such as 256."
+            )
+        return self.batch_size
 
 
 def _check(

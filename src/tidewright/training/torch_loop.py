@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from tidewright.errors import FitError
+from tidewright.errors import FallbackWarning, FitError
+from tidewright.models.spec import MODELS
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.average import Average, open_average
 from tidewright.training.checkpoint import (
@@ -33,12 +35,15 @@ from tidewright.training.gather import Source
 from tidewright.training.gradients import find_gradients
 from tidewright.training.losses import Loss, open_loss
 from tidewright.training.optimizers import open_optimizer
+from tidewright.training.room import START, Exhausted, Taken, attempt, find_batch_size, free_memory, held_memory
 from tidewright.training.runs import Runs, draw_runs
 from tidewright.training.schedule import is_gain, plan_rates
 from tidewright.training.spec import TrainSpec
 from tidewright.training.team import ALONE, Team, draw_apart
 
 History = Sequence[Mapping[str, Any]]
+Notes = Mapping[str, Any]
+TIMED = 3  # steps of which the quickest counts, when a batch size is tried
 JUDGE_CHUNK = 1024  # validation windows at once: bounds the memory of a recurrent network's states
 
 
@@ -81,26 +86,18 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     is no longer finite. In a team every process calls it, and has the same weights in the end.
     """
     team, learner = course.team, open_learner(network, course.train, team=course.team)
-    check_batches(network, course)
-    loss = partial(
-        open_loss,
-        course.train.loss,
-        network.shape.quantiles,
-        delta=course.train.delta,
-        cost_bps=course.train.cost_bps,
-        device=course.device,
-    )
-    learn, judge = loss(complete=course.training.complete), loss(complete=course.judging.complete)
+    learn, judge = open_losses(course, network.shape.quantiles)
     learn = team.link(learner.network, learn)
     progress, best = Progress(), snapshot(learner.judged)
     saved = team.load(checkpoint) if checkpoint else None
     if saved:
         progress, tensors = saved
         best = _restore(learner, tensors, device=course.device)
+    course, notes = _settle_batch(learner, course, measure=learn, history=progress.history)
     while not progress.stopped:
         started = time.monotonic()
         draw_apart(team, course.train.seed, epoch=progress.epoch)
-        trained = run_epoch(learner, course, measure=learn, history=progress.history)
+        trained, course, fallen = _run_in_memory(learner, course, measure=learn, history=progress.history)
         judged = measure_loss(learner.judged, course.judging, measure=judge, team=team)
         trained, judged, seconds, late = team.agree(trained, judged, *time_left(started, course.deadline))
         check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
@@ -108,6 +105,7 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         progress = advance(
             progress, course.train, trained=trained, judged=judged, seconds=seconds, rate=rate, late=bool(late)
         )
+        progress, notes = _note(progress, {**notes, **fallen}), {}
         if progress.best < before:
             best = snapshot(learner.judged)
         if checkpoint:
@@ -161,10 +159,10 @@ def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> t
     if train.loss == "sharpe":
         return draw_runs(count, train, shuffle=shuffle)
     order = torch.randperm(count, generator=shuffle)
-    most = train.steps * train.batch_size
+    most = train.steps * train.windows
     if count >= most:
-        return tuple(torch.split(order[:most], train.batch_size))
-    return tuple(torch.tensor_split(order, -(-count // train.batch_size)))
+        return tuple(torch.split(order[:most], train.windows))
+    return tuple(torch.tensor_split(order, -(-count // train.windows)))
 
 
 def measure_loss(network: ForecastNet, source: Source | Runs, *, measure: Loss, team: Team = ALONE) -> float:
@@ -199,6 +197,8 @@ def advance(
         "train_loss": trained,
         "validation_loss": judged,
         "learning_rate": rate,  # of its last step
+        "batch_size": train.windows,
+        "accumulate": train.accumulate,
         "seconds": seconds,
         "stopped": stopped,
     }
@@ -211,6 +211,11 @@ def advance(
         stopped=stopped,
         history=(*progress.history, record),
     )
+
+
+def _note(progress: Progress, notes: Notes) -> Progress:
+    """The same progress, its last record with some notes."""
+    return replace(progress, history=(*progress.history[:-1], {**progress.history[-1], **notes}))
 
 
 def snapshot(network: ForecastNet) -> Tensors:
@@ -248,16 +253,112 @@ def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
     return {name: part_like(tensor.to(device), own[name]) for name, tensor in pick(tensors, "best.").items()}
 
 
+def open_losses(course: Course, quantiles: tuple[float, ...]) -> tuple[Loss, Loss]:
+    """What training and judging measure."""
+    train = course.train
+    loss = partial(open_loss, train.loss, quantiles, delta=train.delta, cost_bps=train.cost_bps, device=course.device)
+    return loss(complete=course.training.complete), loss(complete=course.judging.complete)
+
+
+def _settle_batch(learner: Learner, course: Course, *, measure: Loss, history: History) -> tuple[Course, Notes]:
+    """The course with the batch that it goes on with, and what was tried to find it.
+
+    A run that goes on keeps the batch and the parts of its last epoch. What is tried leaves no trace in the learner.
+    Raises `FitError` where batches are too small for batch normalisation, or not one window fits into memory.
+    """
+    parts, most, notes = course.train.accumulate, len(course.training), {}
+    if history:
+        course = _with_batch(course, history[-1]["batch_size"], parts=history[-1]["accumulate"])
+    elif course.train.batch_size == "auto" and course.team.size == 1:
+        check_batches(learner.network, _with_batch(course, min(START, most), parts=parts))
+        kept = _keep(learner, course)
+        found = find_batch_size(
+            partial(_try_batch, learner, course, measure=measure), most=most, free=free_memory(course.device)
+        )
+        _put_back(learner, course, kept=kept)
+        course = _with_batch(course, found.batch_size, parts=parts)
+        notes = {"batch_reason": found.reason, "batch_tried": found.tried}
+    check_batches(learner.network, course)
+    return course, notes
+
+
+def _try_batch(learner: Learner, course: Course, size: int, *, measure: Loss) -> Taken:
+    """The quickest of some steps of so many windows, and the most memory that they held."""
+    held = held_memory(course.device, peak=False)
+    if course.device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    step = replace(course, train=replace(course.train, batch_size=size, steps=1))
+    times = []
+    for _ in range(TIMED + 1):  # the first warms up
+        started = time.perf_counter()
+        run_epoch(learner, step, measure=measure)  # reads its loss, so the device has done it
+        times.append(time.perf_counter() - started)
+    peak = held_memory(course.device, peak=True)
+    return Taken(min(times[1:]), None if held is None or peak is None else max(peak - held, 0))
+
+
+def _run_in_memory(learner: Learner, course: Course, *, measure: Loss, history: History) -> tuple[float, Course, Notes]:
+    """The next epoch's training loss. Where memory ends, the epoch begins anew with its batches in twice the parts, as
+    often as that takes: then also the course with these, and what to note."""
+    run = partial(run_epoch, learner, measure=measure, history=history)
+    if course.team.size > 1:  # no process can begin anew alone
+        return run(course), course, {}
+    kept, notes = _keep(learner, course), {}
+    while isinstance(trained := attempt(partial(run, course)), Exhausted):
+        course = _divide(learner.network, course, trained.reason)
+        text = f"memory ran out in epoch {len(history) + 1}; it begins anew with accumulate {course.train.accumulate}"
+        warnings.warn(f"{text}: {trained.reason}", FallbackWarning, stacklevel=2)
+        notes = {"fallback": f"{text}: {trained.reason}"}
+        _put_back(learner, course, kept=kept)
+    return trained, course, notes
+
+
+def _divide(network: ForecastNet, course: Course, reason: str) -> Course:
+    """The course with its batches in twice the parts. Raises `FitError` where they can't be divided further."""
+    size, parts = course.train.windows, course.train.accumulate
+    if course.train.loss == "sharpe" or parts >= size:
+        what = "a whole batch, of which sharpe is taken" if course.train.loss == "sharpe" else "one window at a time"
+        raise FitError(
+            f"memory ran out with {what}: {reason}. Ask for a smaller network, batch or lookback, or set recompute."
+        )
+    course = _with_batch(course, size, parts=min(2 * parts, size))
+    check_batches(network, course)
+    return course
+
+
+def _keep(learner: Learner, course: Course) -> Tensors:
+    """A copy of all that an epoch changes, in the host's memory."""
+    packed = _pack(learner, {}, device=course.device)
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in packed.items()}
+
+
+def _put_back(learner: Learner, course: Course, *, kept: Tensors) -> None:
+    learner.optimizer.zero_grad()
+    _restore(learner, {name: tensor.clone() for name, tensor in kept.items()}, device=course.device)
+
+
+def _with_batch(course: Course, size: int, *, parts: int) -> Course:
+    return replace(course, train=replace(course.train, batch_size=size, accumulate=parts))
+
+
 def check_batches(network: ForecastNet, course: Course) -> None:
     """Raises `FitError` for batches of one window, which have no variance to normalise by."""
-    count, size, parts = len(course.training), course.train.batch_size, course.train.accumulate
+    count, size, parts = len(course.training), course.train.windows, course.train.accumulate
     smallest = count // -(-count // size) // parts  # of an epoch that takes all windows
     if smallest < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
         divided = f" in {parts} parts" if parts > 1 else ""
         raise FitError(
             f"batch normalisation needs two windows a batch; got {count} training windows and batch_size {size}"
-            f"{divided}. Set batch_norm to false, or bring longer series."
+            f"{divided}. {_name_remedy(course.model)}, or bring longer series."
         )
+
+
+def _name_remedy(model: str) -> str:
+    """How batch normalisation is switched off in a model of that name."""
+    options = [field.name for field in fields(MODELS.load(model))] if model in MODELS else []
+    if "norm" in options:
+        return "Set norm to layer"
+    return f"Set {'batch_norm' if 'batch_norm' in options else 'use_batch_norm'} to false"
 
 
 def check_finite(trained: float, judged: float, *, epoch: int, train: TrainSpec) -> None:
