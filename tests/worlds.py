@@ -37,3 +37,24 @@ def small_panel(*, series: int = 4, rows: int = 240, seed: int = 0, covariates: 
     if covariates:
         roles = {"past": ["visits"], "known": ["price"], "static": ["area", "kind"]}
     return Panel.from_table(table, series="shop", time="hour", target="sold", **roles)  # type: ignore[arg-type]
+
+
+def drifting_panel(*, rows: int = 400, seed: int = 0) -> Panel:
+    """Prices that fall with what the wind brings above its own level of late, in a park that grows tenfold.
+
+    `wind` and the flag `holiday` are known, `load` is past; some winds and loads are missing.
+    """
+    draw = np.random.default_rng(seed)
+    size = np.linspace(1.0, 10.0, rows)
+    gust = draw.normal(size=rows)
+    price = 40.0 + 5.0 * np.sin(2 * np.pi * np.arange(rows) / 24) - 8.0 * gust + draw.normal(size=rows)
+    seen = draw.random((2, rows)) > 0.03
+    table = {
+        "hour": [datetime(2024, 1, 1) + timedelta(hours=h) for h in range(rows)],
+        "price": price,
+        "wind": np.where(seen[0], 100.0 * size * (3.0 + gust), np.nan),
+        "holiday": (draw.random(rows) < 0.1).astype(float),
+        "load": np.where(seen[1], 500.0 * size + 10.0 * price, np.nan),
+    }
+    frame = pl.DataFrame(table).with_columns(pl.col("wind", "load").fill_nan(None))
+    return Panel.from_table(frame, time="hour", target="price", known=["wind", "holiday"], past=["load"])

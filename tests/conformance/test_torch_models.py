@@ -259,7 +259,7 @@ def test_one_seed_gives_the_same_bits_and_another_does_not(name: str) -> None:
     torch.rand(3)  # where torch's own generator stands must not matter
     again = weights(0)
     assert again == {key: value.tobytes() for key, value in learned(name).tensors().items()}
-    assert weights(1) != again
+    assert (weights(1) != again) == (name != "lear")  # a closed form draws nothing
 
 
 def test_it_can_learn_a_handful_of_windows_by_heart(name: str) -> None:

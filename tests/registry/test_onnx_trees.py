@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from tests.worlds import small_panel
+from tests.worlds import drifting_panel, small_panel
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
@@ -22,11 +22,18 @@ from tidewright.registry.trial_windows import to_windows
 from tidewright.training.fit import usual_view
 from tidewright.training.fit_trees import fit_trees
 
-TASKS = {"full": Task(horizon=5), "plain": Task(horizon=30, quantiles=(0.05, 0.25, 0.5, 0.95)), "one": Task(1, (0.5,))}
+TASKS = {
+    "full": Task(horizon=5),
+    "relative": Task(horizon=30),
+    "plain": Task(horizon=30, quantiles=(0.05, 0.25, 0.5, 0.95)),
+    "one": Task(1, (0.5,)),
+}
 
 
 @cache
 def panel(kind: str) -> Panel:
+    if kind == "relative":
+        return drifting_panel(rows=1300)
     return small_panel(rows=400, covariates=kind == "full")
 
 
@@ -34,7 +41,8 @@ def panel(kind: str) -> Panel:
 def fitted(kind: str) -> TreesFitted:
     task = TASKS[kind]
     split = split_holdout(panel(kind), task)
-    view = usual_view(panel(kind), split=split, task=task) if kind == "full" else View(8 if kind == "one" else 48)
+    views = {"full": usual_view(panel(kind), split=split, task=task), "one": View(8)}
+    view = views.get(kind, View(48, ("hour",) if kind == "relative" else (), relative=kind == "relative"))
     spec = LightGBM(rounds=40, min_leaf=5)
     return fit_trees(spec, panel=panel(kind), split=split, task=task, view=view, season=1 if kind == "one" else None)
 
@@ -116,7 +124,8 @@ def test_one_window_gets_the_answer_that_it_gets_among_many():
 @pytest.mark.parametrize("kind", TASKS)
 def test_the_graph_takes_only_what_the_model_sees(kind):
     names = [value.name for value in session(kind).get_inputs()]
-    assert names == (["target", "past", "known", "static"] if kind == "full" else ["target"])
+    wanted = {"full": ["target", "past", "known", "static"], "relative": ["target", "past", "known"]}
+    assert names == wanted.get(kind, ["target"])
     shapes = {value.name: value.shape for value in session(kind).get_inputs()}
     assert shapes["target"] == ["N", fitted(kind).view.lookback]
     assert session(kind).get_outputs()[0].shape == ["N", TASKS[kind].horizon, len(TASKS[kind].quantiles)]

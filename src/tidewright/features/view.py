@@ -15,6 +15,7 @@ from tidewright.data.panel import Panel
 from tidewright.features.calendar import calendar_columns
 
 MOST_LEVELS = 64
+FEW_VALUES = 8  # a column with no more values than this is a flag or a class, which has no level to move
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,35 @@ def fit_static(panel: Panel) -> StaticEncoding:
 class View:
     """What a model sees: `lookback` rows (L), the panel's own covariates, and `calendar` columns made from
     the times.
+
+    `relative` puts past and known covariates in units of the window, as the target is: less their mean and over their
+    deviation within its lookback. That is for covariates whose level drifts from year to year, such as the wind power
+    of a growing park, or whose level says less than how they stand to the days before. Networks then see these instead
+    of covariates in units of their training rows, trees see them and what they are above the seasons before besides.
+    Columns of at most 8 values in training (flags, classes) and calendar columns stay as they are.
     """
 
     lookback: int
     calendar: tuple[str, ...] = ()
     static: StaticEncoding = field(default_factory=StaticEncoding)
+    relative: bool = False
+
+    @property
+    def waves(self) -> int:
+        """How many known features, the last ones, are made from the times."""
+        return 2 * len(self.calendar)
+
+
+def drifting_columns(table: npt.NDArray[np.float32], *, keep: int = 0) -> npt.NDArray[np.bool_]:
+    """Which columns [F] of training rows [T, F] can be put in units of the window: those of more than eight values.
+
+    The last `keep` never.
+
+    >>> drifting_columns(np.column_stack([np.arange(20.0), np.arange(20.0) % 2, np.arange(20.0)]), keep=1)
+    array([ True, False, False])
+    """
+    found = [len(np.unique(column[np.isfinite(column)])) > FEW_VALUES for column in table.T]
+    return np.array(found, dtype=np.bool_) & (np.arange(len(found)) < len(found) - keep)
 
 
 def known_matrix(panel: Panel, view: View) -> npt.NDArray[np.float32]:

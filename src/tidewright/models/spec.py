@@ -21,6 +21,7 @@ from tidewright.models.specs import (
     floors,
     fusion,
     hybrid,
+    lear,
     linear,
     mixer,
     recurrent,
@@ -51,7 +52,7 @@ __all__ = [
     "kind_of",
     "spec_key",
 ]
-_NETWORKS = (dense, linear, mixer, basis, recurrent, convolutional, hybrid, attention, fusion)
+_NETWORKS = (dense, linear, lear, mixer, basis, recurrent, convolutional, hybrid, attention, fusion)
 
 
 class ModelSpec(Protocol):

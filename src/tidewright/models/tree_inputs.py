@@ -21,6 +21,7 @@ from tidewright.models.spec import LightGBM
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Relative = tuple[tuple[int, ...], tuple[int, ...]]
 
 CYCLES = (1, 2, 3, 7)  # how many seasons back the same season's values are taken
 FLAT = 1e-6  # a deviation below this share of the mean is float32 noise: the window counts as constant
@@ -32,7 +33,7 @@ class TreeInputs:
 
     `lags` count back from the first step (1: the last row of the window), `rolling` are lengths at the
     window's end, `cycles` count seasons back from the step, and `past`, `known` and `static` are numbers of
-    covariates.
+    covariates. `relative_past` and `relative_known` are the places of those that are seen in units of the window too.
     """
 
     lookback: int
@@ -43,6 +44,8 @@ class TreeInputs:
     past: int
     known: int
     static: int
+    relative_past: tuple[int, ...] = ()
+    relative_known: tuple[int, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,12 +56,15 @@ class TreeInputs:
             "spread",
             *(f"past{i}" for i in range(self.past)),
             *(f"static{i}" for i in range(self.static)),
+            *(f"past{i}_relative" for i in self.relative_past),
         ]
         return (
             *window,
             *(f"season{k}" for k in self.cycles),
             "step",
             *(f"known{i}" for i in range(self.known)),
+            *(f"known{i}_relative" for i in self.relative_known),
+            *(f"known{i}_over_season{k}" for k in self.cycles for i in self.relative_known),
         )
 
     def season_places(self, steps: Ints) -> Ints:
@@ -67,8 +73,10 @@ class TreeInputs:
         return self.lookback + phase - self.season * np.array(self.cycles, dtype=np.int64)[None, :]
 
 
-def plan_inputs(spec: LightGBM, windows: Windows, *, season: int) -> TreeInputs:
+def plan_inputs(spec: LightGBM, windows: Windows, *, season: int, relative: Relative = ((), ())) -> TreeInputs:
     """The features of a spec over such windows; empty `lags` and `rolling` mean the usual ones.
+
+    `relative` are the places of the past and the known covariates that are seen in units of the window too.
 
     The usual lags are the last season (8 to 24 rows); the usual lengths one, two and seven seasons and the
     whole lookback, as far as it reaches. Raises `ConfigError` for a lag or a length beyond the lookback.
@@ -94,6 +102,8 @@ def plan_inputs(spec: LightGBM, windows: Windows, *, season: int) -> TreeInputs:
         past=windows.past.shape[1],
         known=windows.known.shape[1],
         static=windows.static.shape[1],
+        relative_past=relative[0],
+        relative_known=relative[1],
     )
 
 
@@ -115,8 +125,7 @@ def window_units(windows: Windows) -> tuple[Doubles, Doubles]:
     """
     flat = _single(windows)
     moments = rolling_columns(flat, windows.offsets, [windows.lookback], ["mean", "std"], rows=windows.rows)
-    mean, deviation = moments[:, 0], moments[:, 1]
-    return mean, np.where(deviation > FLAT * np.abs(mean), deviation, 1.0)
+    return _units(moments[:, 0], moments[:, 1])
 
 
 def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles]) -> Singles:
@@ -129,6 +138,10 @@ def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, 
     rolled = (rolled - mean * centre) / scale
     spread = scale / (np.abs(mean) + scale)
     covariates = [windows.past[rows], windows.static[windows.series]]
+    if inputs.relative_past:
+        own = windows.past[:, inputs.relative_past].astype(np.float64)
+        level, spread_within = _covariate_units(own, windows)
+        covariates.append(((own[rows] - level) / spread_within).astype(np.float32))
     return np.hstack([*(part.astype(np.float32) for part in (lags, rolled, spread)), *covariates])
 
 
@@ -144,7 +157,37 @@ def step_features(
     ahead = rows + steps
     inside = ahead < windows.offsets[series + 1]
     known = np.where(inside[:, None], windows.known[np.where(inside, ahead, 0)], np.float32(np.nan))
-    return np.hstack([season.astype(np.float32), steps[:, None].astype(np.float32), known])
+    parts = [season.astype(np.float32), steps[:, None].astype(np.float32), known]
+    if inputs.relative_known:
+        places = np.where(seen, back, -1)
+        parts += _relative_steps(inputs, windows, index=index, ahead=np.where(inside, ahead, -1), back=places)
+    return np.hstack(parts)
+
+
+def _relative_steps(inputs: TreeInputs, windows: Windows, *, index: Ints, ahead: Ints, back: Ints) -> list[Singles]:
+    """Known covariates [C, R] in units of the window, and [C, cycles * R] what they are above the seasons before.
+
+    `ahead` [C] and `back` [C, cycles] are flat rows; -1 is a row that there is not.
+    """
+    own = windows.known[:, inputs.relative_known].astype(np.float64)
+    level, spread = (unit[index] for unit in _covariate_units(own, windows))
+    own = np.vstack([own, np.full((1, own.shape[1]), np.nan)])  # what the row -1 holds
+    above = (own[ahead][:, None] - own[back]) / spread[:, None]
+    return [part.astype(np.float32) for part in ((own[ahead] - level) / spread, above.reshape(len(ahead), -1))]
+
+
+def _covariate_units(columns: Doubles, windows: Windows) -> tuple[Doubles, Doubles]:
+    """The mean and the scale [N, R] of some covariates [T, R] within each window's lookback."""
+    moments = [
+        rolling_columns(column, windows.offsets, [windows.lookback], ["mean", "std"], rows=windows.rows)
+        for column in np.ascontiguousarray(columns.T)
+    ]
+    mean, deviation = np.stack(moments, axis=2).swapaxes(0, 1)
+    return _units(mean, deviation)
+
+
+def _units(mean: Doubles, deviation: Doubles) -> tuple[Doubles, Doubles]:
+    return mean, np.where(deviation > FLAT * np.abs(mean), deviation, 1.0)
 
 
 def _single(windows: Windows) -> Doubles:

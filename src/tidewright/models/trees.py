@@ -60,7 +60,9 @@ class TreesFitted:
         """See `Fitted.tensors`; `trees_from_tensors` is the way back."""
         given = self.inputs
         counts = np.array([given.season, given.past, given.known, given.static], dtype=np.int64)
-        return {**self.forest.tensors(), "counts": counts, "cycles": np.array(given.cycles, dtype=np.int64)}
+        places = {"relative_past": given.relative_past, "relative_known": given.relative_known}
+        found = {name: np.array(columns, dtype=np.int64) for name, columns in places.items() if self.view.relative}
+        return {**self.forest.tensors(), "counts": counts, "cycles": np.array(given.cycles, dtype=np.int64), **found}
 
     def _predict(self, windows: Windows) -> Doubles:
         horizon, units = self.task.horizon, window_units(windows)
@@ -121,4 +123,16 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: LightGBM, view: 
         past=past,
         known=known,
         static=static,
+        relative_past=_read_places(tensors, "relative_past", width=past, wanted=view.relative),
+        relative_known=_read_places(tensors, "relative_known", width=known, wanted=view.relative),
     )
+
+
+def _read_places(tensors: Mapping[str, npt.NDArray[Any]], name: str, *, width: int, wanted: bool) -> tuple[int, ...]:
+    """The places of relative covariates among `width`; none where the view has no such ones."""
+    given = tensors.get(name)
+    if not wanted and given is None:
+        return ()
+    if not wanted or given is None or given.ndim != 1 or not np.isin(given, np.arange(width)).all():
+        raise BundleError(f"the trees' array '{name}' is missing, or does not fit their view. Train the model anew.")
+    return tuple(int(place) for place in given)

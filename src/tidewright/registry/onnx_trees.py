@@ -112,7 +112,7 @@ def _add_moments(graph: _Graph, values: str, seen: str) -> tuple[str, str, str, 
     return mean, deviation, ends[0], ends[1]
 
 
-def _standardise(graph: _Graph, values: str, units: tuple[str, str]) -> str:
+def _standardise(graph: _Graph, values: str, units: tuple[str, ...]) -> str:
     return graph.add("Div", graph.add("Sub", values, units[0]), units[1])
 
 
@@ -136,6 +136,11 @@ def _window_parts(
         last = graph.constant(np.array(inputs.lookback - 1, dtype=np.int64))
         singles.append(graph.add("Gather", "past", last, axis=1))
     singles += ["static"] if inputs.static else []
+    if inputs.relative_past:
+        own = _pick_columns(graph, "past", inputs.relative_past)
+        now = graph.add("Gather", own, graph.constant(np.array(inputs.lookback - 1, dtype=np.int64)), axis=1)
+        one = (graph.add("Squeeze", unit, graph.ints([1])) for unit in _covariate_units(graph, own))
+        singles.append(graph.add("Cast", _standardise(graph, now, tuple(one)), to=TensorProto.FLOAT))
     return [
         _repeat(graph, graph.add("Unsqueeze", one, graph.ints([1])), graph.ints([1, horizon, 1])) for one in singles
     ]
@@ -156,7 +161,37 @@ def _step_parts(graph: _Graph, inputs: TreeInputs, *, values: str, units: tuple[
     if inputs.known:
         tail = (graph.ints([inputs.lookback]), graph.ints([inputs.lookback + horizon]), graph.ints([1]))
         parts.append(graph.add("Slice", "known", *tail))
+    if inputs.relative_known:
+        parts += _relative_steps(graph, inputs, horizon=horizon)
     return parts
+
+
+def _relative_steps(graph: _Graph, inputs: TreeInputs, *, horizon: int) -> list[str]:
+    """See the function of this name in models/tree_inputs: each part [N, H, .]."""
+    own = _pick_columns(graph, "known", inputs.relative_known)
+    cuts = [graph.ints([n]) for n in (0, inputs.lookback, inputs.lookback + horizon)]
+    back, ahead = (graph.add("Slice", own, cuts[i], cuts[i + 1], graph.ints([1])) for i in (0, 1))
+    units = _covariate_units(graph, back)
+    parts = [_standardise(graph, ahead, units)]
+    if inputs.cycles:
+        places = graph.constant(inputs.season_places(np.arange(1, horizon + 1)))
+        rise = graph.add(
+            "Sub", graph.add("Unsqueeze", ahead, graph.ints([2])), graph.add("Gather", back, places, axis=1)
+        )
+        above = graph.add("Div", rise, graph.add("Unsqueeze", units[1], graph.ints([1])))
+        width = len(inputs.cycles) * len(inputs.relative_known)
+        parts.append(graph.add("Reshape", above, graph.ints([-1, horizon, width])))
+    return [graph.add("Cast", part, to=TensorProto.FLOAT) for part in parts]
+
+
+def _pick_columns(graph: _Graph, name: str, places: tuple[int, ...]) -> str:
+    """Some columns of an input [N, T, .] in float64."""
+    return graph.add("Cast", graph.add("Gather", name, graph.ints(list(places)), axis=2), to=TensorProto.DOUBLE)
+
+
+def _covariate_units(graph: _Graph, columns: str) -> tuple[str, str]:
+    """Mean and scale [N, 1, R] of covariates [N, L, R]."""
+    return _add_units(graph, columns, graph.add("Not", graph.add("IsNaN", columns)))
 
 
 def _repeat(graph: _Graph, part: str, times: str) -> str:

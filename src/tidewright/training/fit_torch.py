@@ -19,9 +19,10 @@ import torch
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.data.task import Task
-from tidewright.features.view import View
+from tidewright.features.view import View, drifting_columns
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.models.specs.lear import Lear
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.heads import PointHead
 from tidewright.models.torch.network import ForecastNet, build, standardise
@@ -29,6 +30,7 @@ from tidewright.models.torch.recompute import recompute_blocks
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
 from tidewright.training.events import Callback
+from tidewright.training.fit_lear import solve_lear
 from tidewright.training.gather import Source, open_source
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.runs import Runs
@@ -74,7 +76,7 @@ def fit_torch(
     lesson = prepare(panel, split, task=task, view=view, train=train)
     check_labels(train.loss, lesson.training.y[lesson.rows])
     network, history = learn_lesson(
-        spec, lesson, task=task, view=view, train=train, head=HEADS[train.loss],
+        spec, lesson, task=task, view=view, train=train, head="point" if isinstance(spec, Lear) else HEADS[train.loss],
         callbacks=callbacks, deadline=deadline, checkpoint=checkpoint, runtime=runtime, team=team,
     )  # fmt: skip
     return TorchFitted(spec, task, view, network.shape, network, history)
@@ -106,8 +108,9 @@ def learn_lesson(
         hold_together(checkpoint, spec_key(spec, train, view, task, head, data), team=team) as held,
     ):
         torch.manual_seed(train.seed)
-        network = build(spec, shape_of(lesson.training, task), head=head, components=train.components)
-        fit_scalings(network, lesson)
+        shape = shape_of(lesson.training, task)
+        network = build(spec, shape, head=head, components=train.components, relative=view.relative)
+        fit_scalings(network, lesson, view=view)
         network.to(device)
         course = Course(
             model=spec.name,
@@ -121,11 +124,15 @@ def learn_lesson(
             team=team,
         )
         with recompute_blocks(network, model=spec.name) if train.recompute else nullcontext():
-            progress = train_network(network, course, checkpoint=held)
+            history = (
+                solve_lear(spec, network, course)
+                if isinstance(spec, Lear)
+                else train_network(network, course, checkpoint=held).history
+            )
         network.to("cpu").eval()
         if isinstance(network.head, PointHead):
             network.head.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
-    return network, progress.history
+    return network, history
 
 
 def training_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs) -> Windows:
@@ -169,13 +176,13 @@ def digest_windows(training: Windows, judging: Windows) -> str:
 
 
 def prepare(panel: Panel, split: Split, *, task: Task, view: View, train: TrainSpec) -> Lesson:
-    """What a network learns from and is judged on. Raises `ShortSeriesError`."""
+    """The windows of both parts, and the rows of the training part."""
     training = training_windows(panel, view, horizon=task.horizon, cutoffs=split.train)
     judging = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     return Lesson(training, evenly(judging, train.judged), panel.positions <= split.train.last)
 
 
-def fit_scalings(network: ForecastNet, lesson: Lesson) -> None:
+def fit_scalings(network: ForecastNet, lesson: Lesson, *, view: View) -> None:
     """Puts every covariate's mean and scale over the training rows, and a window's usual scale, in place."""
     windows = lesson.training
     tables = {
@@ -187,6 +194,9 @@ def fit_scalings(network: ForecastNet, lesson: Lesson) -> None:
         mean, scale = _moments(tables[name])
         getattr(network, f"{name}_mean").copy_(torch.from_numpy(mean))
         getattr(network, f"{name}_scale").copy_(torch.from_numpy(scale))
+        if view.relative and name != "static":
+            drifts = drifting_columns(tables[name], keep=view.waves if name == "known" else 0)
+            getattr(network, f"{name}_drifts").copy_(torch.from_numpy(drifts))
     history = torch.from_numpy(evenly(windows, CALIBRATION).batch().target)
     _, _, _, scale_seen = standardise(history, torch.zeros(()))  # 0: does not move
     moving = scale_seen[scale_seen > 0]

@@ -21,11 +21,12 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
-from tidewright.features.view import View
+from tidewright.features.view import View, drifting_columns
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.forest import read_forest
 from tidewright.models.spec import LightGBM, spec_key
 from tidewright.models.tree_inputs import (
+    Relative,
     TreeInputs,
     plan_inputs,
     step_features,
@@ -70,7 +71,8 @@ def fit_trees(
     least = min(view.lookback, max(2, season))
     windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.train, least=least)
     judged = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
-    inputs = plan_inputs(spec, windows, season=season)
+    relative = _relative(windows, view, rows=panel.positions <= split.train.last)
+    inputs = plan_inputs(spec, windows, season=season, relative=relative)
     learn = _make_cells(inputs, windows, most=spec.most_rows, seed=train.seed)
     judge = _make_cells(inputs, judged, most=JUDGED, seed=train.seed)
     options = _options(spec, seed=train.seed, threads=max(1, threads // len(task.quantiles)))
@@ -87,6 +89,15 @@ def fit_trees(
         forest=read_forest(texts),
         history=tuple(history),
     )
+
+
+def _relative(windows: Windows, view: View, *, rows: npt.NDArray[np.bool_]) -> Relative:
+    """The places of the past and the known covariates to be seen in units of the window, from the training rows."""
+    if not view.relative:
+        return (), ()
+    past = drifting_columns(windows.past[rows])
+    known = drifting_columns(windows.known[rows], keep=view.waves)
+    return tuple(np.flatnonzero(past).tolist()), tuple(np.flatnonzero(known).tolist())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -175,10 +175,13 @@ def _build_each(plan: _Plan, lesson: Lesson) -> tuple[list[ForecastNet], list[Ge
     with torch.random.fork_rng(devices=[]):
         for spec, train in zip(plan.specs, plan.trains, strict=True):
             torch.manual_seed(train.seed)
-            networks.append(build(spec, shape, head=HEADS[train.loss], components=train.components))
+            network = build(
+                spec, shape, head=HEADS[train.loss], components=train.components, relative=plan.view.relative
+            )
+            networks.append(network)
             draws.append(Generator())
             draws[-1].set_state(torch.get_rng_state())
-    fit_scalings(networks[0], lesson)
+    fit_scalings(networks[0], lesson, view=plan.view)
     for network in networks[1:]:
         for name, scaling in networks[0].named_buffers(recurse=False):
             network.get_buffer(name).copy_(scaling)

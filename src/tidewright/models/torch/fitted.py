@@ -76,7 +76,7 @@ def from_tensors(
     """The model whose `tensors()` these are. Raises `BundleError` for a name, shape or type that differs."""
     head, components = head_of(tensors)
     with torch.device("meta"):  # no memory, and no draw from anybody's generator
-        network = build(spec, shape, head=head, components=components)
+        network = build(spec, shape, head=head, components=components, relative=view.relative)
     wanted = network.state_dict()
     if set(wanted) != set(tensors):
         missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))

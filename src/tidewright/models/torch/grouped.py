@@ -27,6 +27,7 @@ from tidewright.models.torch.grouped_layers import (
     turned,
 )
 from tidewright.models.torch.heads import StudentHead
+from tidewright.models.torch.lear import LearCore
 from tidewright.models.torch.linear import RLinearCore
 
 Rows = dict[str, Tensor]
@@ -106,13 +107,15 @@ def put_row(network: nn.Module, rows: Rows, row: int) -> None:
 
 
 def find_obstacle(network: nn.Module) -> str:
-    """The first layer with weights that has no grouped form, in words; empty when there is none.
+    """The first layer that has no grouped form, or is not taught in steps, in words; empty when there is none.
 
     >>> find_obstacle(nn.Sequential(nn.Linear(2, 2), nn.GRU(2, 2)))
     'GRU has no batched form'
     """
     known = (*_ALONE, *_PARENTS, StudentHead)
     for part in network.modules():
+        if isinstance(part, LearCore):
+            return "LearCore is solved in closed form"
         owns = next(part.parameters(recurse=False), None) is not None
         if owns and (type(part) not in known or (isinstance(part, nn.LayerNorm) and part.bias is None)):
             return f"{type(part).__name__} has no batched form"

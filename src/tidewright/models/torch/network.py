@@ -14,12 +14,17 @@ from tidewright.models.torch.shape import Shape
 
 LARGEST = 1e30  # a larger number counts as missing: its scale would leave float32
 FLAT = 1e-6  # a standard deviation below this share of the largest value is rounding, not movement
+LEAST_SPREAD = 0.1  # deviations of the training rows: a quieter window does not blow a covariate up further
+FARTHEST = 1e15  # deviations that a covariate counts as at most where the window's moments are taken
 
 
-def build(spec: ModelSpec, shape: Shape, *, head: str = "quantile", components: int | None = None) -> ForecastNet:
+def build(
+    spec: ModelSpec, shape: Shape, *, head: str = "quantile", components: int | None = None, relative: bool = False
+) -> ForecastNet:
     """An untrained network; its weights come from torch's generator. Raises `UnknownNameError`.
 
-    `head` says what its scores mean (see heads.py), `components` of how many normal distributions a mixture is.
+    `head` says what its scores mean (see heads.py), `components` of how many normal distributions a mixture is;
+    `relative` is the view's.
 
     >>> from tidewright.models.spec import FeedForward
     >>> shape = Shape(lookback=8, horizon=2, past=0, known=0, static=0, quantiles=(0.1, 0.5, 0.9))
@@ -27,7 +32,7 @@ def build(spec: ModelSpec, shape: Shape, *, head: str = "quantile", components: 
     torch.Size([5, 2, 3])
     """
     made = open_head(head, shape, components=components)
-    return ForecastNet(NETWORKS.load(spec.name)(spec, shape, start=made.start), shape, head=made)
+    return ForecastNet(NETWORKS.load(spec.name)(spec, shape, start=made.start), shape, head=made, relative=relative)
 
 
 class ForecastNet(nn.Module):
@@ -35,9 +40,11 @@ class ForecastNet(nn.Module):
 
     Each window's target is standardised by its own observed values; covariates by the buffers, which hold the
     mean and the scale of each over the training rows. A window that does not move is scaled by `usual_scale`.
+    With `relative`, the past and known covariates that `past_drifts` and `known_drifts` mark with 1 are standardised
+    by the window's own lookback after that.
     """
 
-    def __init__(self, core: nn.Module, shape: Shape, *, head: Head | None = None) -> None:
+    def __init__(self, core: nn.Module, shape: Shape, *, head: Head | None = None, relative: bool = False) -> None:
         super().__init__()
         self.core, self.shape = core, shape
         self.head: Head = head or QuantileHead(shape)
@@ -47,6 +54,8 @@ class ForecastNet(nn.Module):
             width = getattr(shape, name)
             self.register_buffer(f"{name}_mean", torch.zeros(width))
             self.register_buffer(f"{name}_scale", torch.ones(width))
+            if relative and name != "static":
+                self.register_buffer(f"{name}_drifts", torch.zeros(width))
 
     def forward(
         self,
@@ -67,22 +76,49 @@ class ForecastNet(nn.Module):
         static: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The core's scores [N, H, C] on standardised windows, which the head reads; mean and scale [N, 1]."""
-        values, seen, mean, scale = standardise(target, self.usual_scale, centred=self.head.centred)
-        scores: Tensor = self.core(
-            values,
-            seen,
-            self._scaled("past", past),
-            self._scaled("known", known),
-            self._scaled("static", static),
-        )
+        given, mean, scale = self.standardised(target, past, known, static)
+        scores: Tensor = self.core(*given)
         return scores, mean, scale
 
+    def standardised(
+        self,
+        target: Tensor,
+        past: Tensor | None = None,
+        known: Tensor | None = None,
+        static: Tensor | None = None,
+    ) -> tuple[tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None], Tensor, Tensor]:
+        """What the core is given (values, seen, past, known, static); mean and scale [N, 1] of the windows."""
+        values, seen, mean, scale = standardise(target, self.usual_scale, centred=self.head.centred)
+        covariates = (self._scaled("past", past), self._scaled("known", known), self._scaled("static", static))
+        return (values, seen, *covariates), mean, scale
+
     def _scaled(self, name: str, values: Tensor | None) -> Tensor | None:
-        """A covariate in units of its training rows; 0, their mean, where it is missing."""
+        """A covariate in units of its training rows, or of the window; 0, its mean, where it is missing."""
         if values is None:
             return None
         scaled = (values - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_scale")
-        return torch.where(scaled.abs() <= LARGEST, scaled, torch.zeros_like(scaled))
+        seen = scaled.abs() <= LARGEST
+        filled = torch.where(seen, scaled, torch.zeros_like(scaled))
+        drifts = getattr(self, f"{name}_drifts", None)
+        if drifts is None:
+            return filled
+        return torch.where(drifts > 0, relate(filled, seen.to(filled.dtype), lookback=self.shape.lookback), filled)
+
+
+def relate(steps: Tensor, seen: Tensor, *, lookback: int) -> Tensor:
+    """Covariates [N, T, F] less their mean and over their deviation within the first `lookback` steps; 0 where missing.
+
+    `steps` are in units of the training rows, 0 where `seen` is.
+
+    >>> relate(torch.tensor([[[1.0], [3.0], [4.0]]]), torch.ones(1, 3, 1), lookback=2).flatten()
+    tensor([-1.,  1.,  2.])
+    """
+    past, there = steps[:, :lookback].clamp(-FARTHEST, FARTHEST), seen[:, :lookback]
+    count = there.sum(dim=1, keepdim=True).clamp(min=1.0)
+    mean = past.sum(dim=1, keepdim=True) / count
+    apart = (past - mean) * there
+    spread = torch.sqrt((apart * apart).sum(dim=1, keepdim=True) / count)
+    return (steps - mean) / spread.clamp(min=LEAST_SPREAD) * seen
 
 
 def standardise(target: Tensor, usual: Tensor, *, centred: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
