@@ -297,6 +297,22 @@ def test_an_option_of_one_loss_or_schedule_is_refused_with_another(name: str) ->
         TrainSpec(**{name: CHANGES[name]})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("optimizer", "adamm", r"no train.optimizer is called 'adamm'. Did you mean 'adam'"),
+        ("schedule", "cosin", r"no train.schedule is called 'cosin'. Did you mean 'cosine'"),
+        ("loss", "l2", r"no train.loss is called 'l2'"),
+        ("epochs", 2.5, r"train.epochs is a whole number 1 or more; got 2.5"),
+        ("epochs", True, r"train.epochs is a whole number 1 or more; got True"),
+        ("learning_rate", "1e-3", r"train.learning_rate is a number above 0 and finite; got '1e-3'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(option: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainSpec(**{option: value})
+
+
 def test_a_sharpe_ratio_needs_a_run_of_cutoffs_and_its_cost_no_other_loss() -> None:
     with pytest.raises(ConfigError, match=r"train\.batch_size is a number of cutoffs, 8 or more, with sharpe; got 7"):
         TrainSpec(loss="sharpe", batch_size=7)

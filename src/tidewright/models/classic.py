@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from numbers import Integral
 from typing import Any
 
 from tidewright.catalog import explain_unknown
@@ -70,9 +71,8 @@ class ModelConfig:
         self._set("hidden_sizes", _sizes("hidden_sizes", self.hidden_sizes))
         for name in ("input_size", "output_size", "lstm_hidden_size", "lstm_num_layers"):
             if getattr(self, name) is not None:
-                _size(name, getattr(self, name))
-        if not 0.0 <= self.dropout_rate < 1.0:
-            raise ConfigError(f"dropout_rate is a share from 0 to below 1; got {self.dropout_rate!r}.")
+                self._set(name, _size(name, getattr(self, name)))
+        self._check_shares()
         if self.activation not in ACTIVATIONS:
             raise ConfigError(explain_unknown("activation", self.activation, ACTIVATIONS))
         if self.cnn_channels is not None and self.cnn_kernel_sizes is not None:
@@ -104,6 +104,17 @@ class ModelConfig:
                     f"{self.architecture_type} has no {name}; got {given!r}. Leave it out, or take {others}."
                 )
 
+    def _check_shares(self) -> None:
+        flags: dict[str, object] = {"use_batch_norm": self.use_batch_norm}
+        if self.lstm_bidirectional is not None:
+            flags["lstm_bidirectional"] = self.lstm_bidirectional
+        for name, flag in flags.items():
+            if not isinstance(flag, bool):
+                raise ConfigError(f"{name} is True or False; got {flag!r}.")
+        share: object = self.dropout_rate
+        if not isinstance(share, int | float) or not 0.0 <= share < 1.0:
+            raise ConfigError(f"dropout_rate is a share from 0 to below 1; got {share!r}.")
+
     def _check_convolutions(self, channels: Sequence[int], kernels: Sequence[int]) -> None:
         self._set("cnn_channels", _sizes("cnn_channels", channels))
         self._set("cnn_kernel_sizes", _sizes("cnn_kernel_sizes", kernels))
@@ -120,11 +131,10 @@ class ModelConfig:
 def _sizes(name: str, values: Any) -> tuple[int, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ConfigError(f"{name} is a list of sizes such as [64, 32]; got {values!r}.")
-    for value in values:
-        _size(name, value)
-    return tuple(values)
+    return tuple(_size(name, value) for value in values)
 
 
-def _size(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _size(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ConfigError(f"{name} is a whole number, 1 or more; got {value!r}.")
+    return int(value)

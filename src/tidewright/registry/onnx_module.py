@@ -28,18 +28,34 @@ def export_module(module: nn.Module, *, input_shape: Sequence[int], path: str | 
     The module stays as it is: a copy on the CPU in evaluation mode is exported. Raises `ConfigError` for a shape, and
     `ParityError` where ONNX Runtime answers otherwise than the module by more than 1e-5; nothing is written then.
     """
-    shape = tuple(input_shape)
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"the model is a torch module; got {type(module).__name__}. Give what create_model gave.")
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
     if len(shape) < 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
         raise ConfigError(
             f"input_shape begins with the batch and has every size, such as (1, 100); got {input_shape!r}."
         )
+    target = Path(path)
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder. Name a file in it, such as {target / 'model.onnx'}.")
     eager = deepcopy(module).cpu().eval()
+    _try(eager, shape=shape)
     graph = _to_graph(eager, shape=shape)
     _check(eager, graph, shape=shape)
-    target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, graph)
     return target
+
+
+def _try(eager: nn.Module, *, shape: tuple[int, ...]) -> None:
+    """Raises `ConfigError` where the module doesn't take such an input."""
+    try:
+        with torch.inference_mode():
+            eager(torch.zeros(_TRACED, *shape[1:]))
+    except RuntimeError as error:  # torch says so of sizes that don't fit
+        raise ConfigError(
+            f"the model does not take an input of shape {shape}: {error}. Give the shape of its features."
+        ) from error
 
 
 def _to_graph(eager: nn.Module, *, shape: tuple[int, ...]) -> bytes:

@@ -46,6 +46,7 @@ def save_version(model: ClassicNet, folder: str | Path, *, notes: Mapping[str, A
     folder = Path(folder)
     safetensors = require("safetensors.torch", extra="nets", purpose="saving a model")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    check_notes(notes)
     manifest = {"format": FORMAT, "config": model.config.to_dict(), "notes": dict(notes or {})}
     files = seal(manifest, {WEIGHTS: safetensors.save(tensors)})
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +55,14 @@ def save_version(model: ClassicNet, folder: str | Path, *, notes: Mapping[str, A
         write_folder(files, _place(folder, number))
         _point(folder, number)
     return number
+
+
+def check_notes(notes: Mapping[str, Any] | None) -> None:
+    """Raises `ConfigError` for notes that are no plain data."""
+    try:
+        json.dumps(dict(notes or {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"notes are plain data, text and numbers by name: {error}. Leave the rest out.") from error
 
 
 def load_version(folder: str | Path, *, number: int | None = None) -> ModelVersion:

@@ -68,7 +68,7 @@ def read_labelled(data: Any, *, name: str, missing: bool = False) -> Labelled:
             place = tuple(int(i) for i in places[0])
             raise DataError(
                 f"{name}: {len(places)} of the {what} are no finite numbers, the first at {list(place)}. Fill them "
-                "or leave those rows out."
+                "(or rescale: float32 ends at 3e38), or leave those rows out."
             )
     return Labelled(features, labels)
 
@@ -77,7 +77,8 @@ def read_array(values: Any, *, name: str) -> Singles:
     """An array or a tensor as float32. Raises `DataError`."""
     try:
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-        return np.ascontiguousarray(array, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 can't hold is told with its place
+            return np.ascontiguousarray(array, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} can't be read as numbers: {error}. Give an array of floats.") from error
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Literal, get_args
 
+from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
 
+OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "onecycle", "plateau"]
 LossName = Literal[
     "quantile", "mse", "mae", "huber", "gaussian", "student", "mixture", "negative_binomial", "crps", "sharpe"
@@ -68,7 +70,7 @@ class TrainSpec:
     least_gain: float = 1e-4
     judged: int = 4096
     weight_decay: float = 1e-4
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     clip: float = 1.0
     accumulate: int = 1
     recompute: bool = False
@@ -86,6 +88,9 @@ class TrainSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, known in (("optimizer", OptimizerName), ("schedule", ScheduleName), ("loss", LossName)):
+            if getattr(self, name) not in get_args(known):
+                raise ConfigError(explain_unknown(f"train.{name}", getattr(self, name), get_args(known)))
         for name in ("epochs", "steps", "patience", "judged", "accumulate"):
             _check(name, getattr(self, name), low=1, words="1 or more")
         if self.batch_size != "auto":
@@ -128,6 +133,8 @@ class TrainSpec:
 def _check(
     name: str, value: float | None, *, low: float, words: str, open_low: bool = False, high: float = inf
 ) -> None:
-    """None, an option that was left out, is always well."""
-    if value is not None and not (low < value <= high if open_low else low <= value <= high):
-        raise ConfigError(f"train.{name} is a number {words}; got {value!r}.")
+    """None, an option that was left out, is always well; where `low` is whole, the option is."""
+    right = type(value) is int or (isinstance(value, float) and not isinstance(low, int))
+    if value is not None and not (right and (low < value <= high if open_low else low <= value <= high)):
+        kind = "number" if right or not isinstance(low, int) else "whole number"
+        raise ConfigError(f"train.{name} is a {kind} {words}; got {value!r}.")

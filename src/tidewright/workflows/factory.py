@@ -19,6 +19,7 @@ from tidewright.runtime import Device, Runtime, detect_runtime
 if TYPE_CHECKING:
     from tidewright.models.torch.classic import ClassicNet
     from tidewright.registry.versions import ModelVersion
+    from tidewright.workflows.tune_architecture import Tuned
 
 Pair = tuple[Any, Any]  # features and labels, NumPy arrays or tensors
 
@@ -127,6 +128,27 @@ class PyTorchModelFactory:
         ]
         return pl.DataFrame(rows).sort("val_loss", maintain_order=True) if rows else pl.DataFrame()
 
+    def tune_architecture(
+        self,
+        config: ModelConfig,
+        train_data: Pair,
+        val_data: Pair,
+        *,
+        space: Mapping[str, Sequence[Any]],
+        trials: int = 20,
+        seed: int = 0,
+        **training: Any,
+    ) -> Tuned:
+        """The best of a config and what a `space` makes of it; see `tuning.combinations` for how it is searched.
+
+        `space` gives the values to try by name: fields of `ModelConfig`, and epochs, batch_size, learning_rate and
+        patience of `test_architecture`, whose other values are `training`.
+        """
+        from tidewright.workflows.tune_architecture import tune_architecture
+
+        rows = (train_data, val_data)
+        return tune_architecture(self, config, rows=rows, space=space, trials=trials, seed=seed, training=training)
+
     def export_to_onnx(
         self,
         model: Any,
@@ -139,10 +161,11 @@ class PyTorchModelFactory:
         held to torch's. Raises `ParityError`, and `FitError` for weights that are those that `create_model` drew
         (`untrained=True` exports even them).
         """
-        from tidewright.models.torch.classic import digest_weights
+        from tidewright.models.torch.classic import ClassicNet, digest_weights
         from tidewright.registry.onnx_module import export_module
 
-        if not untrained and self._untrained.get(model) == digest_weights(model):
+        known = isinstance(model, ClassicNet)  # others are refused, or exported, below
+        if known and not untrained and self._untrained.get(model) == digest_weights(model):
             raise FitError(
                 "this model has not learned anything: its weights are those that create_model drew. Train it "
                 "(test_architecture with its config does), or export it with untrained=True."

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tidewright.errors import ConfigError
 from tidewright.models.classic import ArchitectureType, ModelConfig
 from tidewright.models.torch.dense import ACTIVATIONS, answer_layer, dense_stack
 from tidewright.models.torch.dropout import Dropout
@@ -25,6 +26,10 @@ def build_classic(config: ModelConfig, *, seed: int = 0) -> ClassicNet:
     >>> build_classic(config).eval()(torch.ones(5, 12, 3)).shape
     torch.Size([5, 2])
     """
+    if not isinstance(config, ModelConfig):
+        raise ConfigError(f"a network is made from a ModelConfig; got {type(config).__name__}. Make one of its fields.")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed is a whole number from 0 to 2**63 - 1; got {seed!r}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ClassicNet(config)
