@@ -85,12 +85,13 @@ def test_a_mixer_layer_is_its_formula() -> None:
         return (x - x.mean((1, 2), keepdims=True)) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5)  # type: ignore[no-any-return]
 
     time, time_bias = (p.detach().numpy() for p in layer.time.parameters())
-    wide, wide_bias, back, back_bias = (p.detach().numpy() for p in layer.features.parameters())
+    wide, wide_bias = (p.detach().numpy() for p in layer.widen.parameters())
+    back, back_bias = (p.detach().numpy() for p in layer.narrow.parameters())
     x = steps.numpy()
     x = x + np.maximum(np.einsum("ntf,st->nsf", norm(x), time) + time_bias[:, None], 0)
     x = x + np.maximum(norm(x) @ wide.T + wide_bias, 0) @ back.T + back_bias
     with torch.no_grad():
-        np.testing.assert_allclose(layer(steps).numpy(), x, atol=1e-5)
+        np.testing.assert_allclose(layer(steps.transpose(1, 2)).transpose(1, 2).numpy(), x, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [ALONE, SHAPE], ids=["target alone", "all inputs"])
