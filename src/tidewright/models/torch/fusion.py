@@ -145,10 +145,11 @@ class SharedAttention(nn.Module):
 
     def forward(self, asking: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         query, key = (self._split(part) for part in (self.query(asking), self.key(told)))
-        scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
+        scores = (query / query.shape[3] ** 0.5) @ key.transpose(2, 3)
         steps = torch.arange(told.shape[1], device=told.device)
         later = steps.unsqueeze(0) > steps[-asking.shape[1] :].unsqueeze(1)
-        attention = torch.softmax(scores.masked_fill(later, float("-inf")), dim=3).mean(dim=1)
+        barred = torch.zeros_like(later, dtype=scores.dtype).masked_fill(later, float("-inf"))
+        attention = torch.softmax(scores.add_(barred), dim=3).mean(dim=1)
         return self.out(self.dropout(attention) @ self.value(told)), attention
 
     def _split(self, part: Tensor) -> Tensor:

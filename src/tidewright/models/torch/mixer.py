@@ -36,8 +36,9 @@ class MixerLayer(nn.Module):
         features = features + self.dropout(torch.relu(self.time(self.time_norm(features))))
         table = self.feature_norm(features).transpose(0, 1)
         hidden = self.dropout(torch.relu_(_across(self.widen, table.flatten(1))))
-        mixed = _across(self.narrow, hidden).unflatten(1, (-1, table.shape[2]))
-        return features + self.dropout(mixed.transpose(0, 1))
+        mixed = _across(self.narrow, hidden).view_as(table)
+        answer: Tensor = features + self.dropout(mixed.transpose(0, 1))
+        return answer
 
 
 class TSMixerCore(nn.Module):
