@@ -19,14 +19,21 @@ from hypothesis import strategies as st
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import AllocationError, ConfigError, DataError
+from tidewright.errors import AllocationError, BundleError, ConfigError, DataError
 from tidewright.features.view import View
 from tidewright.features.windows import cut_windows, newest_windows
 from tidewright.metrics.returns import sharpe
 from tidewright.models.spec import FeedForward, LightGBM
+from tidewright.models.torch.fitted import from_tensors
 from tidewright.portfolio import Costs, backtest_weights, earn_positions
 from tidewright.training.fit import fit
-from tidewright.training.positions import PositionFitted, earn_fitted, fit_positions, weigh_positions
+from tidewright.training.positions import (
+    PositionFitted,
+    earn_fitted,
+    fit_positions,
+    positions_from_tensors,
+    weigh_positions,
+)
 from tidewright.training.runs import SETTLED, draw_runs, open_runs
 from tidewright.training.sharpe import earn, open_sharpe_loss, sharpe_ratio
 from tidewright.training.spec import TrainSpec
@@ -300,6 +307,22 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     }
     with pytest.raises(ConfigError, match="belongs to another run"):
         learn(panel, train=train, checkpoint=tmp_path / "run", sides="long")
+
+
+@pytest.mark.parametrize("sides", ["both", "long"])
+def test_tensors_make_the_positions_again_and_no_forecast(sides: Any) -> None:
+    panel = world(0, 0.6)
+    fitted = learn(panel, train=replace(BASE, epochs=1), sides=sides)
+    shape, tensors = fitted.network.shape, fitted.tensors()
+    twin = positions_from_tensors(fitted.spec, view=VIEW, shape=shape, tensors=tensors)
+    windows = newest_windows(panel, VIEW, horizon=1)
+    assert twin.sides == sides
+    assert twin.decide(windows).tobytes() == fitted.decide(windows).tobytes()
+    with pytest.raises(BundleError, match=r"weights of positions and no forecast\. Use positions_from_tensors"):
+        from_tensors(fitted.spec, task=Task(1, (0.5,)), view=VIEW, shape=shape, tensors=tensors)
+    other = {name: value for name, value in tensors.items() if name != "head.low"}
+    with pytest.raises(BundleError, match="weights of a forecast and no positions"):
+        positions_from_tensors(fitted.spec, view=VIEW, shape=shape, tensors=other)
 
 
 def test_a_gain_is_one_of_its_own_size_where_the_loss_is_below_zero() -> None:

@@ -17,12 +17,14 @@ import numpy.typing as npt
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, DataError
+from tidewright.errors import BundleError, ConfigError, DataError
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows, cut_windows
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
-from tidewright.models.torch.fitted import ask_network, check_windows
+from tidewright.models.torch.fitted import ask_network, check_windows, network_from_tensors
+from tidewright.models.torch.heads import head_of
 from tidewright.models.torch.network import ForecastNet
+from tidewright.models.torch.shape import Shape
 from tidewright.portfolio import Costs, Targets
 from tidewright.portfolio.positions import Earnings, earn_positions
 from tidewright.runtime import Runtime
@@ -101,6 +103,17 @@ def fit_positions(
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
     emit(tell, FitEnded(spec.name, key, seconds, cpu_seconds, str(history[-1]["stopped"])))
     return PositionFitted(spec, view, sides, network, history)
+
+
+def positions_from_tensors(
+    spec: ModelSpec, *, view: View, shape: Shape, tensors: Mapping[str, npt.NDArray[Any]]
+) -> PositionFitted:
+    """The positions whose `tensors()` these are, learned at that shape. Raises `BundleError`."""
+    if head_of(tensors)[0] != "position":
+        raise BundleError("these are the weights of a forecast and no positions. Use from_tensors.")
+    network = network_from_tensors(spec, view=view, shape=shape, tensors=tensors)
+    sides: Sides = "long" if float(tensors["head.low"]) == 0.0 else "both"
+    return PositionFitted(spec, view, sides, network)
 
 
 def weigh_positions(fitted: PositionFitted, *, panel: Panel, cutoffs: Cutoffs) -> Targets:

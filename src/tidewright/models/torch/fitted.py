@@ -74,6 +74,16 @@ def from_tensors(
     history: tuple[Mapping[str, Any], ...] = (),
 ) -> TorchFitted:
     """The model whose `tensors()` these are. Raises `BundleError` for a name, shape or type that differs."""
+    if head_of(tensors)[0] == "position":
+        raise BundleError("these are the weights of positions and no forecast. Use positions_from_tensors.")
+    network = network_from_tensors(spec, view=view, shape=shape, tensors=tensors)
+    return TorchFitted(spec, task, view, shape, network, history)
+
+
+def network_from_tensors(
+    spec: ModelSpec, *, view: View, shape: Shape, tensors: Mapping[str, npt.NDArray[Any]]
+) -> ForecastNet:
+    """The network of any head whose weights and buffers these are. Raises `BundleError` as `from_tensors` does."""
     head, components = head_of(tensors)
     with torch.device("meta"):  # no memory, and no draw from anybody's generator
         network = build(spec, shape, head=head, components=components, relative=view.relative)
@@ -94,7 +104,7 @@ def from_tensors(
             )
         wanted[name] = given
     network.load_state_dict(wanted, assign=True)
-    return TorchFitted(spec, task, view, shape, network, history)
+    return network
 
 
 def check_windows(windows: Windows, shape: Shape, *, spec: ModelSpec, task: Task) -> None:

@@ -215,6 +215,7 @@ _MARKS = {  # a tensor that only this head has, by name
     "head.components": "mixture",
     "head.base": "student",
     "head.counted": "negative_binomial",
+    "head.low": "position",
     "head.normal": "gaussian",
 }
 
