@@ -59,3 +59,8 @@ def test_one_covariate_and_one_quantile_need_no_list() -> None:
 def test_an_unknown_option_given_by_name_names_the_near_miss() -> None:
     with pytest.raises(ConfigError, match=r"no option is called .horizn.. Did you mean .horizon.\?"):
         read_settings((), {"horizn": 3})
+
+
+def test_a_loss_of_positions_is_refused_before_anything_learns() -> None:
+    with pytest.raises(ConfigError, match=r"train: sharpe learns positions and a run learns forecasts"):
+        read_settings(["train.loss=sharpe"])

@@ -110,6 +110,15 @@ class RunSettings(Frozen):
             raise ValueError(explain_unknown("metric that ranks models", value, LOSSES))
         return value
 
+    @field_validator("train")
+    @classmethod
+    def _of_forecasts(cls, value: TrainSpec) -> TrainSpec:
+        if value.loss == "sharpe":
+            raise ValueError(
+                "sharpe learns positions and a run learns forecasts. Use fit_positions from Python, or another loss."
+            )
+        return value
+
 
 def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> RunSettings:
     """Settings from overrides (`model=lstm train.learning_rate=1e-3`) and from options that were given by name.
