@@ -259,8 +259,8 @@ def test_the_documented_configuration_can_be_asked_for() -> None:
     ("options", "message"),
     [
         ({"heads": 3}, r"tft.heads must divide tft.hidden; got 3 heads of 64. Take hidden=63, or other heads"),
-        ({"hidden": 0}, r"tft.hidden is a number 1 or more; got 0"),
-        ({"lstm_layers": 0}, r"tft.lstm_layers is a number 1 or more; got 0"),
+        ({"hidden": 0}, r"tft.hidden is made of whole numbers of 1 or more; got 0"),
+        ({"lstm_layers": 0}, r"tft.lstm_layers is made of whole numbers of 1 or more; got 0"),
         ({"dropout": 1.0}, r"tft.dropout is a share from 0 to below 1; got 1.0"),
         ({"scale": 0.0}, r"tft.scale is a number above 0 and finite; got 0.0"),
     ],

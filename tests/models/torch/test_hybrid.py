@@ -136,7 +136,8 @@ def test_the_scaled_width_divides_into_heads() -> None:
 
 @pytest.mark.parametrize("options", [{"scale": 0.0}, {"heads": 0}, {"conv_layers": 0}, {"width": 0}])
 def test_sizes_of_nothing_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"start at 1 and its scale is above 0; got .* Give larger ones"):
+    named = rf"cnn_lstm_transformer\.{next(iter(options))} is .* got 0"
+    with pytest.raises(ConfigError, match=named):
         CNNLSTMTransformer(**options)
 
 

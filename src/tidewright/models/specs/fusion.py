@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import sqrt
 from typing import ClassVar, Literal
 
 from tidewright.catalog import Entry
 from tidewright.errors import ConfigError
+from tidewright.models.specs.limits import refuse_scale, refuse_share, refuse_small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +33,9 @@ class TFT:
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "heads", "lstm_layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"tft.{name} is a number 1 or more; got {getattr(self, name)!r}.")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"tft.dropout is a share from 0 to below 1; got {self.dropout!r}.")
-        if not 0.0 < self.scale < inf:
-            raise ConfigError(f"tft.scale is a number above 0 and finite; got {self.scale!r}.")
+        refuse_small(self.name, hidden=self.hidden, heads=self.heads, lstm_layers=self.lstm_layers)
+        refuse_share(self.name, dropout=self.dropout)
+        refuse_scale(self.name, self.scale)
         if self.hidden % self.heads:
             raise ConfigError(
                 f"tft.heads must divide tft.hidden; got {self.heads} heads of {self.hidden}. "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar, Literal
 
 from tidewright.catalog import Entry
 from tidewright.errors import ConfigError
-from tidewright.models.specs.limits import refuse_share, refuse_small
+from tidewright.models.specs.limits import refuse_scale, refuse_share, refuse_small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +67,7 @@ class CNNLSTMTransformer:
         for option in ("width", "conv_layers", "kernel_size", "lstm_layers", "transformer_layers", "heads"):
             refuse_small(self.name, **{option: getattr(self, option)})
         refuse_share(self.name, dropout=self.dropout)
-        if not 0.0 < self.scale < inf:
-            raise ConfigError(f"cnn_lstm_transformer.scale is a number above 0 and finite; got {self.scale!r}.")
+        refuse_scale(self.name, self.scale)
 
     @property
     def scaled_width(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from tidewright.errors import ConfigError
 
 
@@ -17,3 +19,9 @@ def refuse_share(model: str, **options: float) -> None:
     for option, value in options.items():
         if not 0.0 <= value < 1.0:
             raise ConfigError(f"{model}.{option} is a share from 0 to below 1; got {value!r}.")
+
+
+def refuse_scale(model: str, scale: float) -> None:
+    """Raises `ConfigError` for a scale of a whole network that is not above 0 and finite."""
+    if not 0.0 < scale < inf:
+        raise ConfigError(f"{model}.scale is a number above 0 and finite; got {scale!r}.")
