@@ -151,19 +151,18 @@ def cut() -> Any:
 
 def our_step(spec: Any) -> Measure:
     """CPU seconds a step of the library's own epoch."""
-    import torch
 
     from tidewright.runtime import keep_memory
     from tidewright.training.gather import open_source
+    from tidewright.training.learner import open_learner
     from tidewright.training.losses import open_loss
-    from tidewright.training.optimizers import open_optimizer
     from tidewright.training.spec import TrainSpec
-    from tidewright.training.torch_loop import Course, Learner, run_epoch
+    from tidewright.training.torch_loop import Course, run_epoch
 
     source, train = open_source(cut()), TrainSpec(steps=STEPS, batch_size=BATCH)
     network = fresh(spec)
     course = Course(spec.name, "", source, source, train)
-    learner = Learner(network, open_optimizer(train, network.parameters()), torch.Generator().manual_seed(0))
+    learner = open_learner(network, train)
     measure = open_loss("quantile", QUANTILES, complete=source.complete)
 
     def run() -> float:

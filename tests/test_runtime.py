@@ -7,13 +7,21 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
 
 from tidewright import runtime as module
 from tidewright.errors import BackendError, ConfigError, FallbackWarning
-from tidewright.runtime import apply_threads, count_cores, detect_runtime, read_quota
+from tidewright.runtime import (
+    Precision,
+    apply_threads,
+    count_cores,
+    detect_runtime,
+    read_cpu_flags,
+    read_quota,
+)
 
 
 @pytest.fixture
@@ -171,10 +179,86 @@ def test_memory_is_left_alone_where_the_c_library_is_another(monkeypatch: pytest
         assert module._open_glibc() is None
 
 
+@pytest.fixture
+def flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "cpuinfo"
+    monkeypatch.setattr(module, "read_cpu_flags", lambda: read_cpu_flags(path))
+    return path
+
+
+def test_float32_is_used_unless_another_precision_is_asked_for() -> None:
+    choice = detect_runtime("cpu").precision
+    assert (choice.requested, choice.used, choice.fallback) == ("auto", "float32", False)
+    assert "fastest, which measures" in choice.passed_over[0]
+    assert detect_runtime("cpu", precision="float32").precision.used == "float32"
+
+
+def test_bfloat16_is_used_where_the_processor_has_it(flags: Path) -> None:
+    for line in ("flags\t\t: fpu avx512_bf16 sse", "Features\t: fp asimd bf16"):
+        flags.write_text(f"processor\t: 0\n{line}\n")
+        assert detect_runtime("cpu", precision="bfloat16").precision.used == "bfloat16"
+    flags.unlink()  # another system: nothing is known
+    assert detect_runtime("cpu", precision="bfloat16").precision.used == "bfloat16"
+    flags.write_text("flags\t\t: fpu avx512f\n")
+    with pytest.warns(FallbackWarning, match="bfloat16 was asked for, float32 is used: this processor has no instr"):
+        assert detect_runtime("cpu", precision="bfloat16").precision.fallback
+    assert detect_runtime("cpu", precision="fastest").precision.passed_over[1].startswith("bfloat16: this processor")
+
+
+@pytest.mark.parametrize(("precision", "reason"), [("tf32", "NVIDIA's tensor cores"), ("float16", "no LSTM in it")])
+def test_what_a_cpu_lacks_is_a_recorded_fallback(precision: Precision, reason: str) -> None:
+    with pytest.warns(FallbackWarning, match=rf"{precision} was asked for, float32 is used: .*{reason}"):
+        found = detect_runtime("cpu", precision=precision)
+    assert [choice.requested for choice in found.fallbacks] == [precision]
+    with pytest.raises(BackendError, match="Ask for float32 or auto"):
+        detect_runtime("cpu", precision=precision, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("capability", "used"),
+    [((9, 0), ["tf32", "bfloat16", "float16"]), ((7, 5), ["float32", "float32", "float16"]), ((6, 1), ["float32"] * 3)],
+)
+def test_what_a_gpu_has_depends_on_its_capability(
+    capability: tuple[int, int], used: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+
+    monkeypatch.setattr(module, "NVIDIA", (tmp_path,))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    for name, expected in zip(("tf32", "bfloat16", "float16"), used, strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FallbackWarning)
+            assert detect_runtime("cuda", precision=name).precision.used == expected  # type: ignore[arg-type]
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert detect_runtime("cpu").compile.used == "never"
+    monkeypatch.setattr(module.shutil, "which", lambda _: "/usr/bin/g++")
+    assert detect_runtime("cpu", compile="measured").compile.used == "measured"
+    monkeypatch.setattr(module.shutil, "which", lambda _: None)
+    with pytest.warns(FallbackWarning, match=r"never is used: there is no C\+\+ compiler"):
+        assert detect_runtime("cpu", compile="measured").compile.used == "never"
+    with pytest.raises(BackendError, match="Ask for never, or leave strict out"):
+        detect_runtime("cpu", compile="measured", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"precision": "half"}, "the precision is auto, float32, tf32, bfloat16, float16 or fastest; got 'half'"),
+        ({"compile": "always"}, "the compile is never or measured; got 'always'"),
+    ],
+)
+def test_an_unknown_word_is_refused(option: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        detect_runtime("cpu", **option)  # type: ignore[arg-type]
+
+
 def test_the_record_is_plain_data() -> None:
     record = detect_runtime("cpu", threads=1).to_dict()
     assert json.loads(json.dumps(record))["device"]["used"] == "cpu"
-    assert set(record) == {"device", "precision", "framework", "threads"}
+    assert set(record) == {"device", "precision", "framework", "threads", "compile", "strict"}
 
 
 def test_detecting_without_a_driver_does_not_import_torch(tmp_path: Path) -> None:

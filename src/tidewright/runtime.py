@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tidewright.errors import BackendError, ConfigError, FallbackWarning
 from tidewright.optional import has, require
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16", "fastest"]
+Compile = Literal["never", "measured"]
 NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the last: WSL
 NO_DRIVER = "this machine has no NVIDIA driver"
 CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # flags of x86 and ARM
+CAPABILITY = {"tf32": 8, "bfloat16": 8, "float16": 7}  # the first compute capability whose tensor cores have it
+CPU_LACKS = {
+    "tf32": "only NVIDIA's tensor cores have it",
+    "float16": "torch has no LSTM in it on a CPU, and products took 90 times as long where that was measured",
+}
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
 
 
@@ -39,17 +49,24 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where and how networks compute."""
+    """Where and how networks compute. `strict`: a fallback is an error, also one that is made while they learn."""
 
     device: Choice
     precision: Choice
     framework: Choice
     threads: Choice
+    compile: Choice
+    strict: bool = False
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """Every choice by its name."""
+        return {f.name: choice for f in fields(self) if isinstance(choice := getattr(self, f.name), Choice)}
 
     @property
     def fallbacks(self) -> tuple[Choice, ...]:
         """The choices that are not what was asked for."""
-        return tuple(c for c in (self.device, self.precision, self.framework, self.threads) if c.fallback)
+        return tuple(choice for choice in self.choices.values() if choice.fallback)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data, for a Run."""
@@ -57,32 +74,65 @@ class Runtime:
 
 
 def detect_runtime(
-    device: Device = "auto", threads: int | Literal["auto"] = "auto", *, strict: bool = False
+    device: Device = "auto",
+    threads: int | Literal["auto"] = "auto",
+    *,
+    precision: Precision = "auto",
+    compile: Compile = "never",
+    strict: bool = False,
 ) -> Runtime:
     """What to compute with here. torch is imported only when CUDA is asked for and there is a driver.
 
-    A device that was asked for and isn't there is recorded and warned of as `FallbackWarning`, or, when
-    `strict`, a `BackendError`. Raises `ConfigError` for an unknown device or a number of threads below 1.
+    `precision` is what a network's products are computed in while it learns: `auto` is float32, so that equal seeds
+    give equal bits; one by name is used where the device has it; `fastest` times a few steps of each network first.
+    `compile` measured tries torch.compile on each network and keeps what wins. What was asked for and isn't there is
+    recorded and warned of as `FallbackWarning`, or, when `strict`, a `BackendError`. Raises `ConfigError` for an
+    unknown word or a number of threads below 1.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"the device is auto, cpu or cuda; got {device!r}.")
+    _check_word("device", device, Device)
+    _check_word("precision", precision, Precision)
+    _check_word("compile", compile, Compile)
+    where = _choose_device(device)
     runtime = Runtime(
-        device=_choose_device(device),
-        precision=Choice(
-            "auto",
-            "float32",
-            "what weights, graphs and parity are stated in",
-            ("bfloat16: 3 digits are too few",),
-        ),
+        device=where,
+        precision=_choose_precision(precision, device=where.used),
         framework=_choose_framework(),
         threads=_choose_threads(threads),
+        compile=_choose_compile(compile, device=where.used),
+        strict=strict,
     )
     for choice in runtime.fallbacks:
         text = f"{choice.requested} was asked for, {choice.used} is used: {choice.reason}."
         if strict:
-            raise BackendError(f"{text} Ask for {choice.used} or auto, or leave strict out.")
+            spare = choice.used if choice is runtime.compile else f"{choice.used} or auto"
+            raise BackendError(f"{text} Ask for {spare}, or leave strict out.")
         warnings.warn(text, FallbackWarning, stacklevel=2)
     return runtime
+
+
+def find_obstacle(precision: str, *, device: str) -> str:
+    """Why a device (cpu, cuda) gains nothing from a precision; empty where it has it, or nothing is known."""
+    if precision == "float32":
+        return ""
+    if device == "cuda":
+        torch = require("torch", extra="nets", purpose="a network")
+        major, minor = torch.cuda.get_device_capability()
+        least = CAPABILITY[precision]
+        return "" if major >= least else f"this GPU has compute capability {major}.{minor}, {least}.0 is the least"
+    if precision in CPU_LACKS:
+        return CPU_LACKS[precision]
+    flags = read_cpu_flags()
+    return "" if not flags or flags & BFLOAT16 else "this processor has no instructions for it, so it would be slower"
+
+
+def read_cpu_flags(path: Path = CPUINFO) -> frozenset[str]:
+    """What the processor can do, in the words of Linux; empty elsewhere."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    found = [line.partition(":")[2] for line in lines if line.split(":")[0].strip() in ("flags", "Features")]
+    return frozenset(found[0].split()) if found else frozenset()
 
 
 @contextmanager
@@ -165,6 +215,41 @@ def _choose_device(requested: str) -> Choice:
     if obstacle:
         return Choice("cuda", "cpu", obstacle, (f"cuda: {obstacle}",))
     return Choice("cuda", "cuda", "asked for")
+
+
+def _choose_precision(requested: str, *, device: str) -> Choice:
+    if requested == "auto":
+        other = "3 digits; ask for it by name, or for fastest, which measures"
+        return Choice("auto", "float32", "what weights, graphs and parity are stated in", (f"bfloat16: {other}",))
+    if requested == "fastest":
+        lacking = [(name, find_obstacle(name, device=device)) for name in ("tf32", "bfloat16")]
+        reason = "each network's own steps are timed before it learns, and its history says what was taken"
+        return Choice("fastest", "fastest", reason, tuple(f"{name}: {why}" for name, why in lacking if why))
+    obstacle = find_obstacle(requested, device=device)
+    if obstacle:
+        return Choice(requested, "float32", obstacle, (f"{requested}: {obstacle}",))
+    return Choice(requested, requested, "asked for")
+
+
+def _choose_compile(requested: str, *, device: str) -> Choice:
+    if requested == "never":
+        return Choice("never", "never", "measured is to be asked for: compiling takes long, and may not pay")
+    if not has("torch"):
+        obstacle = "torch is not installed"
+    elif device == "cuda":
+        obstacle = "" if has("triton") else "triton is not installed"
+    else:
+        compiler = os.environ.get("CXX", "g++")
+        obstacle = "" if shutil.which(compiler) else f"there is no C++ compiler ({compiler})"
+    if obstacle:
+        return Choice(requested, "never", obstacle, (f"{requested}: {obstacle}",))
+    return Choice(requested, requested, "each network is compiled once its steps are known, and kept so if that wins")
+
+
+def _check_word(name: str, word: object, words: Any) -> None:
+    known = get_args(words)
+    if word not in known:
+        raise ConfigError(f"the {name} is {', '.join(known[:-1])} or {known[-1]}; got {word!r}.")
 
 
 def _cuda_obstacle() -> str:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
+from tidewright.runtime import Choice, Runtime, detect_runtime
 from tidewright.training.distributed import refuse_group
 from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
 from tidewright.training.fit import fit
@@ -37,7 +39,7 @@ from tidewright.training.team import Team, draw_apart
 RUN = """
 import json, os, sys, time
 from pathlib import Path
-from tests.training.test_distributed import CASES, learn, outline
+from tests.training.test_distributed import CASES, in_fewer_digits, learn, outline
 from tidewright.errors import ConfigError, FitError
 from tidewright.training import team
 from tidewright.training.events import EpochEnded
@@ -47,6 +49,8 @@ rank, folder, told = int(os.environ["RANK"]), Path(sys.argv[1]), []
 late, never = time.monotonic() - 1.0, None
 seen = {name: outline(learn(name, callbacks=[told.append])) for name in CASES}
 seen["told"] = len(told)
+for strategy in ("ddp", "fsdp"):
+    seen[f"bfloat16, {strategy}"] = outline(learn("ddp", strategy=strategy, runtime=in_fewer_digits("bfloat16")))
 for place, deadline in (("first", late if rank == 0 else never), ("second", late if rank == 1 else never)):
     seen[f"late in the {place}"] = outline(learn("ddp", deadline=deadline))
 for strategy in ("ddp", "fsdp"):  # an epoch each, where another left off
@@ -58,7 +62,8 @@ try:
     learn("ddp", callbacks=[lambda event: 1 / (not isinstance(event, EpochEnded))])
 except (FitError, ZeroDivisionError) as error:
     seen["raises"] = f"{type(error).__name__}: {error}"
-for name, asked in {"norm": {}, "scalar": {"strategy": "fsdp"}, "count": {"devices": 3}}.items():
+half = {"strategy": "fsdp", "runtime": in_fewer_digits("float16")}
+for name, asked in {"norm": {}, "scalar": {"strategy": "fsdp"}, "count": {"devices": 3}, "half": half}.items():
     try:
         learn(name, **asked)
     except ConfigError as error:
@@ -98,7 +103,7 @@ def make_panel(gaps: bool) -> Panel:
 
 def learn(case: str, **asked: Any) -> Fitted:
     """What one case learns, in this process or with those that torchrun started."""
-    more = {"point": POINT, "dropout": {}, "norm": {}, "scalar": {"model": "rlinear", "options": {}}}
+    more = {"point": POINT, "dropout": {}, "norm": {}, "half": {}, "scalar": {"model": "rlinear", "options": {}}}
     train = {**BASE, **CASES.get(case, more.get(case, {}))}
     options = {"hidden": (16,), "dropout": 0.5 if case == "dropout" else 0.0, "batch_norm": case == "norm"}
     spec = build_spec(train.pop("model", "feedforward"), train.pop("options", options))
@@ -112,6 +117,11 @@ def learn(case: str, **asked: Any) -> Fitted:
         train=TrainSpec(**train),
         **{"strategy": strategy, **asked},
     )
+
+
+def in_fewer_digits(precision: str) -> Runtime:
+    """What computes in a precision, whatever this processor has."""
+    return replace(detect_runtime("cpu"), precision=Choice(precision, precision, "asked for"))
 
 
 def outline(fitted: Fitted) -> dict[str, Any]:
@@ -155,6 +165,19 @@ def test_two_processes_have_the_curve_and_the_weights_of_one(case: str, together
     first, second = together[1]
     assert first[case] == second[case]  # to the bit
     assert_alike(first[case], outline(learn(case, strategy="ddp")))
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_learn_in_bfloat16_what_one_does(strategy: str, together: Any) -> None:
+    first, second = (seen[f"bfloat16, {strategy}"] for seen in together[1])
+    assert first == second
+    alone = outline(learn("ddp", runtime=in_fewer_digits("bfloat16")))
+    np.testing.assert_allclose(first["curve"], alone["curve"], rtol=0.01)  # a part of a batch is rounded by itself
+    assert first["curve"] != together[1][0]["ddp" if strategy == "ddp" else "fsdp"]["curve"]
+
+
+def test_float16_is_refused_where_weights_are_cut_among_processes(together: Any) -> None:
+    assert "Ask for bfloat16, or for the strategy ddp" in together[1][0]["half"]
 
 
 def test_only_the_first_process_tells_its_callbacks(together: Any) -> None:

@@ -27,7 +27,7 @@ from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.grouped import find_obstacle
 from tidewright.models.torch.network import build
 from tidewright.models.torch.shape import Shape
-from tidewright.runtime import detect_runtime
+from tidewright.runtime import Choice, detect_runtime
 from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
 from tidewright.training.fit import fit, keep_covariates, usual_view
 from tidewright.training.fit_arrays import fit_classic, read_labelled
@@ -283,6 +283,14 @@ def test_a_population_is_of_one_form() -> None:
         learn(trains=[])
     with pytest.raises(ConfigError, match="is made of networks; got naive"):
         learn(Naive())
+
+
+def test_members_in_another_precision_learn_one_by_one_and_the_record_says_so() -> None:
+    reduced = replace(detect_runtime("cpu"), precision=Choice("bfloat16", "bfloat16", "asked for"))
+    population = learn(trains=[BASE], runtime=reduced)
+    assert population.way.used == "one_by_one"
+    assert population.way.reason == "a batched step is in float32, and not compiled"
+    assert population.fitted[0].history[0]["precision"] == "bfloat16"
 
 
 def test_a_network_without_a_batched_form_learns_one_by_one_and_the_record_says_so() -> None:

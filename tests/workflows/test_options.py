@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.worlds import small_table
-from tidewright.errors import ConfigError
+from tidewright.errors import BackendError, ConfigError, FallbackWarning
 from tidewright.tracking.listener import open_listener
 from tidewright.training.fit import fit
 from tidewright.workflows.result import RunResult
@@ -45,6 +45,10 @@ ELSEWHERE = {
     "track",
     "folder",
     "decide",
+    "device",
+    "threads",
+    "precision",
+    "compile",
     "devices",
     "strategy",
 }  # tests below, and their own files
@@ -121,6 +125,41 @@ def test_devices_and_strategy_are_asked_for_as_the_options_say(tmp_path: Path, m
     monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
     do(tmp_path, "devices=2", "strategy=fsdp")
     assert set(asked) == {(2, "fsdp")}
+
+
+@pytest.mark.filterwarnings("ignore::tidewright.errors.FallbackWarning")
+def test_networks_compute_as_the_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, str]] = []
+
+    def learn(spec: Any, *, runtime: Any, **options: Any) -> Any:
+        asked.append({name: choice.requested for name, choice in runtime.choices.items()})
+        return fit(spec, **options)
+
+    monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
+    words = {"device": "cuda", "threads": "2", "precision": "bfloat16", "compile": "measured"}
+    do(tmp_path, *TUNED, *(f"{name}={word}" for name, word in words.items()))
+    assert all(one.items() >= words.items() for one in asked)
+    learned, asked[:] = len(asked), []
+    do(tmp_path, *TUNED)
+    assert len(asked) == learned  # those of the search among them
+    assert all(one["precision"] == one["device"] == "auto" for one in asked)
+
+
+def test_a_precision_that_is_not_there_is_noted_and_ends_a_strict_run(tmp_path: Path) -> None:
+    with pytest.warns(FallbackWarning, match="tf32 was asked for, float32 is used"):
+        result = do(tmp_path, "precision=tf32")
+    assert [(note.asked, note.used) for note in result.notes if note.kind == "precision"] == [("tf32", "float32")]
+    with pytest.raises(BackendError, match="tf32 was asked for"):
+        do(tmp_path, "precision=tf32", "strict=true")
+
+
+def test_what_was_measured_while_a_network_learned_is_noted(tmp_path: Path) -> None:
+    small = ("model=feedforward", "models.feedforward.hidden=[8]", "train.epochs=1", "train.steps=2")
+    overrides = [*small, *(item for item in BASE if "lightgbm" not in item), f"folder={tmp_path}", "precision=fastest"]
+    result = run(TABLE, overrides=overrides, series="shop", time="hour", target="sold", known=("price",))
+    (note,) = (note for note in result.notes if note.kind == "computing")
+    assert (note.asked, note.used in ("float32", "bfloat16")) == ("feedforward", True)
+    assert "ms a step" in note.reason
 
 
 def test_a_model_that_fails_is_left_out_with_a_note_and_ends_a_strict_run(tmp_path: Path) -> None:

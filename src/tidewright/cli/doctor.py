@@ -61,11 +61,11 @@ def examine() -> dict[str, Any]:
     choices = [
         {
             "choice": key,
-            "used": choice["used"],
-            "reason": choice["reason"],
-            "passed over": choice.get("passed_over"),
+            "used": choice.used,
+            "reason": choice.reason,
+            "passed over": list(choice.passed_over),
         }
-        for key, choice in runtime.to_dict().items()
+        for key, choice in runtime.choices.items()
     ]
     return {"machine": machine, "packages": packages, "choices": choices}
 

@@ -23,6 +23,7 @@ from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape
 from tidewright.runtime import Runtime, apply_threads, keep_memory
 from tidewright.training.gather import Source
+from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
 from tidewright.training.torch_loop import Course, train_network
 
@@ -128,6 +129,7 @@ def open_lesson(
         judging=_rows_source(judging, device=device),
         train=replace(train, steps=_all_steps(training, train)),
         device=device,
+        runtime=runtime,
     )
     return learner, course
 
@@ -166,6 +168,7 @@ def fit_windows(
         judging=_windows_source(judging, column, device=device),
         train=replace(train, steps=_all_steps(training, train)),
         device=device,
+        runtime=runtime,
     )
     return network, _learn(network, course, runtime=runtime)
 
@@ -204,7 +207,8 @@ class _Learner(nn.Module):
 
 def _learn(network: ForecastNet, course: Course, *, runtime: Runtime) -> History:
     device = runtime.device.used
-    with apply_threads(runtime), keep_memory(), torch.random.fork_rng([] if device == "cpu" else [0]):
+    devices = [] if device == "cpu" else [0]
+    with apply_threads(runtime), keep_memory(), multiply_in("ieee", device=device), torch.random.fork_rng(devices):
         torch.manual_seed(course.train.seed)
         network.to(device)
         progress = train_network(network, course)

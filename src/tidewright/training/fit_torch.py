@@ -33,6 +33,7 @@ from tidewright.training.events import Callback
 from tidewright.training.fit_lear import solve_lear
 from tidewright.training.gather import Source, open_source
 from tidewright.training.losses import HEADS, check_labels
+from tidewright.training.precision import multiply_in
 from tidewright.training.runs import Runs
 from tidewright.training.spec import TrainSpec
 from tidewright.training.team import ALONE, Team, hold_together
@@ -101,11 +102,13 @@ def learn_lesson(
     device = runtime.device.used
     data = digest_windows(lesson.training, lesson.judging) if checkpoint else ""
     devices = [torch.cuda.current_device()] if device != "cpu" else []
+    key = spec_key(spec, train, view, task, head, data, runtime.precision.used, runtime.compile.used)
     with (
         apply_threads(runtime),
         keep_memory(),
+        multiply_in("ieee", device=device),
         torch.random.fork_rng(devices),
-        hold_together(checkpoint, spec_key(spec, train, view, task, head, data), team=team) as held,
+        hold_together(checkpoint, key, team=team) as held,
     ):
         torch.manual_seed(train.seed)
         shape = shape_of(lesson.training, task)
@@ -122,6 +125,7 @@ def learn_lesson(
             deadline=deadline,
             device=device,
             team=team,
+            runtime=runtime,
         )
         with recompute_blocks(network, model=spec.name) if train.recompute else nullcontext():
             history = (

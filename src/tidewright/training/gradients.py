@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -20,22 +22,24 @@ def find_gradients(
     measure: Loss,
     parts: int = 1,
     team: Team = ALONE,
+    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
 ) -> Tensor:
     """Puts the gradients of the mean loss over the windows at `index` where none are; gives that loss.
 
     In `parts` one after the other, so that the memory is that of one part. The mean is over all labels that are
     there in all parts: the sum of losses through the sum of counts, and no mean of means. In a team the gradients are
-    those of all processes' windows, and the mean of what the processes are given is the loss.
+    those of all processes' windows, and the mean of what the processes are given is the loss. `scale` gives what the
+    gradients are taken of.
     """
     if parts == 1:
         loss_sum, count = team.measure(network, index, source=source, loss=measure)
         loss = loss_sum * team.size / count
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+        scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         return loss.detach()
     total, seen = torch.zeros((), device=index.device), torch.zeros((), device=index.device)
     for part in torch.tensor_split(index, min(parts, len(index))):
         loss_sum, count = team.measure(network, part, source=source, loss=measure)
-        (loss_sum / len(index)).backward()  # type: ignore[no-untyped-call]  # likewise; the true number comes below
+        scale(loss_sum / len(index)).backward()  # type: ignore[no-untyped-call]  # likewise; the number comes below
         total, seen = total + loss_sum.detach(), seen + count
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
     torch._foreach_mul_(gradients, team.size * len(index) / seen)  # a team leaves their mean

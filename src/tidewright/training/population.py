@@ -128,14 +128,15 @@ def fit_population(
     lesson = prepare(panel, split, task=task, view=view, train=trains[0])
     check_labels(trains[0].loss, lesson.training.y[lesson.rows])
     networks, draws = _build_each(plan, lesson)
-    choice = _choose(networks[0], specs[0], way=way)
+    choice = _choose(networks[0], specs[0], way=way, runtime=runtime)
     batched = choice.used == "batched"
     return Population(_learn_batched(plan, lesson, networks, draws) if batched else _learn_each(plan), choice)
 
 
-def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way) -> Choice:
+def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way, runtime: Runtime) -> Choice:
     """How they learn, and why."""
-    obstacle = find_obstacle(network)
+    plain = runtime.precision.used == "float32" and runtime.compile.used == "never"
+    obstacle = find_obstacle(network) if plain else "a batched step is in float32, and not compiled"
     if obstacle and way == "batched":
         raise ConfigError(f'{spec.name} can\'t be batched: {obstacle}. Ask for the way "auto" or "one_by_one".')
     if way == "batched":

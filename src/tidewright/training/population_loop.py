@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
@@ -59,7 +59,7 @@ def train_population(
         gained = []
         for row, place in enumerate(crew.places):
             before, course = progress[place], courses[place]
-            losses = {"trained": trained[row], "judged": judged[row]}
+            losses: dict[str, Any] = {"trained": trained[row], "judged": judged[row]}
             try:
                 check_finite(**losses, epoch=before.epoch + 1, train=course.train)
             except FitError as error:

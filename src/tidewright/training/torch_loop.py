@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from tidewright.errors import FallbackWarning, FitError
+from tidewright.errors import ConfigError, FallbackWarning, FitError
 from tidewright.models.spec import MODELS
 from tidewright.models.torch.network import ForecastNet
-from tidewright.training.average import Average, open_average
-from tidewright.training.checkpoint import (
-    Checkpoint,
-    Progress,
-    Tensors,
-    load_whole,
-    pack_state,
-    part_like,
-    pick,
-    unpack_state,
-    whole,
-)
+from tidewright.runtime import Runtime, detect_runtime
+from tidewright.training.checkpoint import Checkpoint, Progress, whole
 from tidewright.training.events import Callback, EpochEnded, emit
 from tidewright.training.gather import Source
 from tidewright.training.gradients import find_gradients
+from tidewright.training.learner import (
+    Learner,
+    keep_learner,
+    open_learner,
+    pack_learner,
+    put_back,
+    restore_learner,
+    snapshot,
+)
 from tidewright.training.losses import Loss, open_loss
-from tidewright.training.optimizers import open_optimizer
+from tidewright.training.measured import Trial, resume, settle
+from tidewright.training.precision import fall_back, open_means
 from tidewright.training.room import START, Exhausted, Taken, attempt, find_batch_size, free_memory, held_memory
 from tidewright.training.runs import Runs, draw_runs
 from tidewright.training.schedule import is_gain, plan_rates
@@ -60,21 +58,7 @@ class Course:
     deadline: float | None = None
     device: str = "cpu"
     team: Team = ALONE
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Learner:
-    """What changes from step to step: the network, its optimiser, the shuffle and the mean of the weights."""
-
-    network: ForecastNet
-    optimizer: Optimizer
-    shuffle: torch.Generator
-    average: Average | None = None
-
-    @property
-    def judged(self) -> ForecastNet:
-        """What is judged and given back: the averaged network, where there is one."""
-        return self.average.network if self.average else self.network
+    runtime: Runtime = field(default_factory=detect_runtime)
 
 
 def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoint | None = None) -> Progress:
@@ -85,44 +69,72 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
     with the same bits. A callback's exception ends the run and is passed on. Raises `FitError` when the loss
     is no longer finite. In a team every process calls it, and has the same weights in the end.
     """
-    team, learner = course.team, open_learner(network, course.train, team=course.team)
-    learn, judge = open_losses(course, network.shape.quantiles)
-    learn = team.link(learner.network, learn)
+    team, device = course.team, course.device
+    _check_precision(course)
+    means = open_means(course.runtime.precision.used, device)
+    learner = open_learner(network, course.train, team=team, means=means)
+    plain, judge = open_losses(course, network.shape.quantiles)
+    learn = team.link(learner.network, means.change(plain))
     progress, best = Progress(), snapshot(learner.judged)
     saved = team.load(checkpoint) if checkpoint else None
     if saved:
         progress, tensors = saved
-        best = _restore(learner, tensors, device=course.device)
+        resume(means, progress.history, network=learner.network)
+        best = restore_learner(learner, tensors, device=device)
     course, notes = _settle_batch(learner, course, measure=learn, history=progress.history)
     while not progress.stopped:
+        chosen = settle(means, _open_trial(learner, course, measure=plain), progress.history)
         started = time.monotonic()
-        draw_apart(team, course.train.seed, epoch=progress.epoch)
-        trained, course, fallen = _run_in_memory(learner, course, measure=learn, history=progress.history)
-        judged = measure_loss(learner.judged, course.judging, measure=judge, team=team)
+        trained, judged, course, fallen = learn_epoch(
+            learner, course, learn=learn, judge=judge, history=progress.history
+        )
         trained, judged, seconds, late = team.agree(trained, judged, *time_left(started, course.deadline))
         check_finite(trained, judged, epoch=progress.epoch + 1, train=course.train)
         before, rate = progress.best, learner.optimizer.param_groups[0]["lr"]
         progress = advance(
             progress, course.train, trained=trained, judged=judged, seconds=seconds, rate=rate, late=bool(late)
         )
-        progress, notes = _note(progress, {**notes, **fallen}), {}
+        progress, notes = _note(progress, {**means.describe(), **notes, **chosen, **fallen}), {}
         if progress.best < before:
             best = snapshot(learner.judged)
         if checkpoint:
-            team.save(checkpoint, progress, _pack(learner, best, device=course.device))
+            team.save(checkpoint, progress, pack_learner(learner, best, device=device))
         with team.lead():
             emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
     network.load_state_dict(whole(best))
     return progress
 
 
-def open_learner(network: ForecastNet, train: TrainSpec, *, team: Team = ALONE) -> Learner:
-    """All that a run begins with."""
-    own = team.shard(copy.deepcopy(network)) if train.ema else None
-    network = team.shard(network)
-    optimizer = open_optimizer(train, network.parameters())
-    average = open_average(network, train.ema, own=own)
-    return Learner(network, optimizer, torch.Generator().manual_seed(train.seed), average)
+def learn_epoch(
+    learner: Learner, course: Course, *, learn: Loss, judge: Loss, history: History
+) -> tuple[float, float, Course, Notes]:
+    """One more epoch: its training and validation loss, the course as it goes on, and what to note.
+
+    One that fails in less than float32 is done again in float32, from what was before it, and so are those after it.
+    """
+    means, teach = learner.means, partial(_teach, learner, learn=learn, judge=judge, history=history)
+    kept = keep_learner(learner, device=course.device) if means.reduced else {}
+    trained, judged, course, before = teach(course)
+    failure = means.explain_failure(trained, judged)
+    if not failure:
+        return trained, judged, course, before
+    text = f"{failure} in epoch {len(history) + 1}: float32 is used from that epoch on."
+    fall_back(text, strict=course.runtime.strict)
+    put_back(learner, kept, device=course.device)
+    means.take("float32")
+    trained, judged, course, after = teach(course)
+    told = [notes["fallback"] for notes in (before, after) if "fallback" in notes]
+    return trained, judged, course, {"fallback": "; ".join([text, *told])}
+
+
+def _teach(
+    learner: Learner, course: Course, *, learn: Loss, judge: Loss, history: History
+) -> tuple[float, float, Course, Notes]:
+    draw_apart(course.team, course.train.seed, epoch=len(history))
+    with learner.means.applied():
+        trained, course, notes = _run_in_memory(learner, course, measure=learn, history=history)
+    judged = measure_loss(learner.judged, course.judging, measure=judge, team=course.team)
+    return trained, judged, course, notes
 
 
 def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: History = ()) -> float:
@@ -144,10 +156,9 @@ def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: Histo
             measure=measure,
             parts=train.accumulate,
             team=course.team,
+            scale=learner.means.scale,
         )
-        if train.clip < math.inf:
-            torch.nn.utils.clip_grad_norm_(parameters, train.clip)
-        optimizer.step()
+        learner.means.descend(optimizer, parameters, clip=train.clip)
         if learner.average:
             learner.average.follow(step)
     return float(course.team.sum(total)) / course.team.size / len(batches)
@@ -218,39 +229,10 @@ def _note(progress: Progress, notes: Notes) -> Progress:
     return replace(progress, history=(*progress.history[:-1], {**progress.history[-1], **notes}))
 
 
-def snapshot(network: ForecastNet) -> Tensors:
-    """A copy of all weights and buffers."""
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-
 def time_left(started: float, deadline: float | None) -> tuple[float, bool]:
     """How many seconds an epoch took, and whether another one would end after the deadline."""
     now = time.monotonic()
     return now - started, deadline is not None and now + (now - started) > deadline
-
-
-def _pack(learner: Learner, best: Tensors, *, device: str) -> Tensors:
-    packed = pack_state(learner.network, learner.optimizer)
-    packed |= {f"best.{name}": tensor for name, tensor in best.items()}
-    if learner.average:
-        packed |= {f"average.{name}": tensor for name, tensor in learner.average.network.state_dict().items()}
-    packed |= {"random.shuffle": learner.shuffle.get_state(), "random.draws": torch.get_rng_state()}
-    if device != "cpu":
-        packed["random.device"] = torch.cuda.get_rng_state(device)
-    return packed
-
-
-def _restore(learner: Learner, tensors: Tensors, *, device: str) -> Tensors:
-    """Puts a saved run back; its best weights."""
-    unpack_state(tensors, network=learner.network, optimizer=learner.optimizer)
-    if learner.average:
-        load_whole(learner.average.network, pick(tensors, "average."))
-    learner.shuffle.set_state(tensors["random.shuffle"])
-    torch.set_rng_state(tensors["random.draws"])
-    if device != "cpu":
-        torch.cuda.set_rng_state(tensors["random.device"], device)
-    own = learner.network.state_dict()
-    return {name: part_like(tensor.to(device), own[name]) for name, tensor in pick(tensors, "best.").items()}
 
 
 def open_losses(course: Course, quantiles: tuple[float, ...]) -> tuple[Loss, Loss]:
@@ -258,6 +240,23 @@ def open_losses(course: Course, quantiles: tuple[float, ...]) -> tuple[Loss, Los
     train = course.train
     loss = partial(open_loss, train.loss, quantiles, delta=train.delta, cost_bps=train.cost_bps, device=course.device)
     return loss(complete=course.training.complete), loss(complete=course.judging.complete)
+
+
+def _open_trial(learner: Learner, course: Course, *, measure: Loss) -> Trial:
+    """What steps are timed on, where that is for their times to choose."""
+    draw = partial(draw_batches, len(course.training), course.train, shuffle=torch.Generator())
+    return Trial(
+        learner.network, course.train, course.training, measure, draw, course.runtime,
+        device=course.device, deadline=course.deadline, alone=course.team.size == 1,
+    )  # fmt: skip
+
+
+def _check_precision(course: Course) -> None:
+    if course.runtime.precision.used == "float16" and course.team.size > 1 and course.team.strategy == "fsdp":
+        raise ConfigError(
+            "float16 finds overflow in each process apart, which FSDP's parts of the weights don't allow. Ask for "
+            "bfloat16, or for the strategy ddp."
+        )
 
 
 def _settle_batch(learner: Learner, course: Course, *, measure: Loss, history: History) -> tuple[Course, Notes]:
@@ -271,11 +270,11 @@ def _settle_batch(learner: Learner, course: Course, *, measure: Loss, history: H
         course = _with_batch(course, history[-1]["batch_size"], parts=history[-1]["accumulate"])
     elif course.train.batch_size == "auto" and course.team.size == 1:
         check_batches(learner.network, _with_batch(course, min(START, most), parts=parts))
-        kept = _keep(learner, course)
+        kept = keep_learner(learner, device=course.device)
         found = find_batch_size(
             partial(_try_batch, learner, course, measure=measure), most=most, free=free_memory(course.device)
         )
-        _put_back(learner, course, kept=kept)
+        put_back(learner, kept, device=course.device)
         course = _with_batch(course, found.batch_size, parts=parts)
         notes = {"batch_reason": found.reason, "batch_tried": found.tried}
     check_batches(learner.network, course)
@@ -303,13 +302,13 @@ def _run_in_memory(learner: Learner, course: Course, *, measure: Loss, history: 
     run = partial(run_epoch, learner, measure=measure, history=history)
     if course.team.size > 1:  # no process can begin anew alone
         return run(course), course, {}
-    kept, notes = _keep(learner, course), {}
+    kept, notes = keep_learner(learner, device=course.device), {}
     while isinstance(trained := attempt(partial(run, course)), Exhausted):
         course = _divide(learner.network, course, trained.reason)
         text = f"memory ran out in epoch {len(history) + 1}; it begins anew with accumulate {course.train.accumulate}"
         warnings.warn(f"{text}: {trained.reason}", FallbackWarning, stacklevel=2)
         notes = {"fallback": f"{text}: {trained.reason}"}
-        _put_back(learner, course, kept=kept)
+        put_back(learner, kept, device=course.device)
     return trained, course, notes
 
 
@@ -324,17 +323,6 @@ def _divide(network: ForecastNet, course: Course, reason: str) -> Course:
     course = _with_batch(course, size, parts=min(2 * parts, size))
     check_batches(network, course)
     return course
-
-
-def _keep(learner: Learner, course: Course) -> Tensors:
-    """A copy of all that an epoch changes, in the host's memory."""
-    packed = _pack(learner, {}, device=course.device)
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in packed.items()}
-
-
-def _put_back(learner: Learner, course: Course, *, kept: Tensors) -> None:
-    learner.optimizer.zero_grad()
-    _restore(learner, {name: tensor.clone() for name, tensor in kept.items()}, device=course.device)
 
 
 def _with_batch(course: Course, size: int, *, parts: int) -> Course:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, without_test
@@ -14,6 +15,7 @@ from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, ModelSpec
+from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.compare import Entrant, Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.ensemble import blend, choose_weights, compose
 from tidewright.training.evaluate import Evaluation, evaluate
@@ -40,6 +42,7 @@ class Contest:
     validations: Mapping[str, Evaluation]
     study: Study | None = None
     trials: int = 0
+    runtime: Runtime | None = None
 
 
 @dataclass(eq=False)
@@ -52,6 +55,7 @@ class _Field:
     season: int
     settings: RunSettings
     callbacks: tuple[Callback, ...]
+    runtime: Runtime
     panels: dict[str, Panel] = field(default_factory=dict)
     fitted: dict[str, Fitted] = field(default_factory=dict)
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -91,6 +95,7 @@ class _Field:
                 deadline=deadline,
                 devices=self.settings.devices,
                 strategy=self.settings.strategy,
+                runtime=self.runtime,
             )
         except TidewrightError as error:
             if self.settings.strict:
@@ -159,7 +164,7 @@ def hold_contest(
 ) -> Contest:
     """Fits every floor and every chosen model, tunes the best in what is left of the budget, and compares them all."""
     until = time.monotonic() + budget_s
-    ring = _Field(panel, split, task, season, settings, callbacks)
+    ring = _Field(panel, split, task, season, settings, callbacks, _choose_runtime(settings))
     for name in FLOORS:
         tell(f"floor {name}")
         ring.enter(name, build_spec(name), view=None, train=None, deadline=None)
@@ -190,7 +195,19 @@ def hold_contest(
         seed=settings.seed, failed=ring.failed,
     )  # fmt: skip
     trials = len(ring.fitted) + len(ring.failed) + (len(study.trials) if study is not None else 0)
-    return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials)
+    return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials, ring.runtime)
+
+
+def _choose_runtime(settings: RunSettings) -> Runtime:
+    """What networks compute with, as the settings ask. Raises `BackendError` when that isn't there and they are
+    strict."""
+    return detect_runtime(
+        settings.device,
+        settings.threads,
+        precision=settings.precision,
+        compile=settings.compile,
+        strict=settings.strict,
+    )
 
 
 def _form_ensemble(ring: _Field, validations: Mapping[str, Evaluation], tell: Tell) -> bool:
@@ -250,6 +267,7 @@ def _tune_best(
         seed=ring.settings.seed,
         metric=ring.settings.metric,
         callbacks=ring.callbacks,
+        learn=partial(fit, runtime=ring.runtime),
     )
     name = f"{best} tuned"
     ring.fitted[name], ring.panels[name] = study.fitted, ring.panels[best]

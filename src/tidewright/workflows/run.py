@@ -145,7 +145,7 @@ def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: s
         forecast=forecast,
         decision=_decide(plan.loaded, plan.split, contest, settings, clock),
         study=contest.study,
-        notes=(*_repairs(plan.loaded.panel), *_failures(contest), *notes),
+        notes=(*_repairs(plan.loaded.panel), *_failures(contest), *_computing(contest), *notes),
         next_command=_next_command(settings, serving.path),
         seconds=clock.seconds,
         stages=clock.stages,
@@ -232,6 +232,20 @@ def _repairs(panel: Panel) -> tuple[Note, ...]:
 def _failures(contest: Contest) -> tuple[Note, ...]:
     failed = contest.leaderboard.failed
     return tuple(Note("left out", name, "nothing in its place", reason) for name, reason in failed.items())
+
+
+def _computing(contest: Contest) -> tuple[Note, ...]:
+    """What networks were asked to compute with and did not, and what was measured while they learned."""
+    choices = contest.runtime.choices if contest.runtime else {}
+    fallen = [Note(name, one.requested, one.used, one.reason) for name, one in choices.items() if one.fallback]
+    told = [
+        Note("computing", name, f"{step['precision']}{', compiled' if step['compiled'] else ''}", step[why])
+        for name, fitted in contest.fitted.items()
+        for step in fitted.history
+        for why in ("measured", "fallback")
+        if why in step
+    ]
+    return (*fallen, *told)
 
 
 def _listen(settings: RunSettings, loaded: Loaded, task: Task, split: Split) -> RunListener:

@@ -14,6 +14,7 @@ from tidewright.config import Group, Schema, compose
 from tidewright.data.task import DEFAULT_QUANTILES
 from tidewright.errors import ConfigError
 from tidewright.models.spec import FLOORS, MODELS
+from tidewright.runtime import Compile, Device, Precision
 from tidewright.training.compare import LOSSES
 from tidewright.training.distributed import Strategy
 from tidewright.training.spec import TrainSpec
@@ -75,7 +76,8 @@ class DecideSettings(Frozen):
 
 
 class RunSettings(Frozen):
-    """Everything that `tidewright run` can be told; `devices` processes teach a network together (not in a search)."""
+    """Everything that `tidewright run` can be told. What networks compute with is chosen as `detect_runtime` does;
+    `devices` processes teach a network together (not in a search)."""
 
     recipe: Literal["table", "market"] = "table"
     data: DataSettings = DataSettings()
@@ -89,6 +91,10 @@ class RunSettings(Frozen):
     strict: bool = False
     track: bool = True
     folder: str = "tidewright-runs"
+    device: Device = "auto"
+    threads: int | Literal["auto"] = "auto"
+    precision: Precision = "auto"
+    compile: Compile = "never"
     devices: int = Field(default=1, ge=1)
     strategy: Strategy = "ddp"
     split: SplitSettings = SplitSettings()
