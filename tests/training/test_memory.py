@@ -28,6 +28,7 @@ from tidewright.training.events import EpochEnded, Event
 from tidewright.training.fit import fit
 from tidewright.training.room import Exhausted, Taken, attempt, find_batch_size
 from tidewright.training.spec import TrainSpec
+from tidewright.training.torch_loop import Course, _divide
 
 TASK = Task(horizon=3)
 BASE = TrainSpec(epochs=3, steps=4, batch_size=16, ema=0.9, accumulate=2)
@@ -210,6 +211,13 @@ def test_a_run_that_has_no_room_for_one_window_ends_with_advice() -> None:
         pytest.raises(FitError, match=r"one window at a time: .* you tried to allocate .* or set recompute"),
     ):
         learn("tcn", replace(BASE, batch_size=4, accumulate=1))
+
+
+def test_a_sharpe_ratio_is_not_taken_in_parts() -> None:
+    nothing: Any = None
+    course = Course("tcn", "", nothing, nothing, TrainSpec(loss="sharpe"))
+    with pytest.raises(FitError, match=r"a whole batch, of which sharpe is taken: no room\. Ask for a smaller"):
+        _divide(nothing, course, "no room")
 
 
 def test_parts_that_batch_normalisation_can_not_use_are_refused() -> None:

@@ -41,7 +41,8 @@ class Sized:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a step of some windows took: seconds, and the peak in bytes above what was held (None: unknown)."""
+    """What a step of some windows took: seconds (of the processor, on a CPU), and the peak in bytes above what was
+    held before it (None: unknown)."""
 
     seconds: float
     peak: int | None = None
