@@ -38,10 +38,11 @@ CASES: tuple[tuple[str, dict[str, Any], int], ...] = (  # name, options, batch
     ("tide", {}, 32),
     ("nbeats", {}, 32),
     ("nhits", {}, 32),
+    ("tcn", {}, 32),
     ("transformer_encoder", {}, 32),
     ("adaptive_transformer", {}, 32),
 )
-GROUPED = ("feedforward", "resmlp", "dlinear", "nlinear", "rlinear", "tsmixer", "tide", "nhits")
+GROUPED = ("feedforward", "resmlp", "dlinear", "nlinear", "rlinear", "tsmixer", "tide", "nhits", "tcn")
 REPEATS = 5
 
 Measure = Callable[[], float]
@@ -98,8 +99,7 @@ def compare_vmap() -> Iterator[dict[str, Any]]:
         yield compare(
             f"{name}, our grouped layers vs torch.func.vmap", passes(name, "grouped"), passes(name, "vmap"), note=note
         )
-    for name in ("lstm", "tcn"):
-        yield compare(f"{name}, torch.func.vmap vs one by one", passes(name, "vmap"), passes(name, "alone"), note=note)
+    yield compare("lstm, torch.func.vmap vs one by one", passes("lstm", "vmap"), passes("lstm", "alone"), note=note)
 
 
 def compare(name: str, ours: Measure, theirs: Measure, *, note: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ SMALL: dict[str, dict[str, Any]] = {  # options that make a network quick; an N-
     "tide": {"width": 16},
     "nbeats": {"stacks": ("trend", "generic"), "width": 16, "blocks": 1, "layers": 2},
     "nhits": {"width": 16},
+    "tcn": {"num_channels": (4, 6, 6), "kernel_size": 3, "head": (8,)},
     "transformer_encoder": {"d_model": 8, "nhead": 2, "layers": 1, "dim_feedforward": 8},
     "adaptive_transformer": {"d_model": 8, "nhead": 2, "layers": 1, "dim_feedforward": 8},
 }
@@ -270,6 +271,8 @@ def test_every_training_option_is_a_members_own_or_shared_or_refused() -> None:
         if value is not None:
             with pytest.raises(ConfigError, match=rf"a population has no train\.{name}; got {value}"):
                 learn(trains=[replace(BASE, **{name: value})])
+    with pytest.raises(ConfigError, match=r"a population has no train\.batch_size 'auto'\. Give a number"):
+        learn(trains=[replace(BASE, batch_size="auto")])
     with pytest.raises(ConfigError, match=r"a population learns forecasts; got train\.loss 'sharpe'"):
         learn(trains=[replace(BASE, loss="sharpe", cost_bps=1.0)])
 

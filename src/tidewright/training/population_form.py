@@ -32,6 +32,10 @@ def check_trains(trains: Sequence[TrainSpec]) -> None:
     usual = TrainSpec()
     if any(train.loss == "sharpe" for train in trains):
         raise ConfigError("a population learns forecasts; got train.loss 'sharpe'. Use fit_positions, or another loss.")
+    if any(train.batch_size == "auto" for train in trains):
+        raise ConfigError(
+            "a population has no train.batch_size 'auto'. Give a number of windows, or ask for the way \"one_by_one\"."
+        )
     for field in fields(TrainSpec):
         name = field.name
         values = [getattr(train, name) for train in trains]

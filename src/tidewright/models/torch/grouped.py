@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from tidewright.models.torch.basis import Expansion
 from tidewright.models.torch.dropout import Dropout
 from tidewright.models.torch.grouped_layers import (
+    NORMED,
     GroupedBatchNorm,
+    GroupedConvolution,
     GroupedDropout,
     GroupedExpansion,
     GroupedLayerNorm,
@@ -85,10 +89,12 @@ class Group:
     def _exchange(self, path: str, part: nn.Module, each: Sequence[nn.Module]) -> nn.Module:
         """The grouped layer that now stands at a path of the network."""
         kind = type(part)
-        if kind is StudentHead:
+        if _is_convolution(part):
+            grouped: nn.Module = GroupedConvolution(each, names=_names(part))  # type: ignore[arg-type]  # just seen
+        elif kind is StudentHead:
             part.log_freedom = nn.Parameter(stack_tensors(each, "log_freedom"))
             return part
-        if kind in _ALONE:
+        elif kind in _ALONE:
             grouped = _ALONE[kind](each)
         else:
             build, child = _PARENTS[kind]
@@ -102,8 +108,8 @@ def put_row(network: nn.Module, rows: Rows, row: int) -> None:
     with torch.no_grad():
         for number, layer in enumerate(_holders(network)):
             for name in _names(layer):
-                learned = rows[f"{number}.{name}"][row]
-                getattr(layer, name).copy_(learned.T if turned(layer, name) else learned)
+                learned = rows[f"{number}.{name.rsplit('.', 1)[-1]}"][row]
+                attrgetter(name)(layer).copy_(learned.T if turned(layer, name) else learned)
 
 
 def find_obstacle(network: nn.Module) -> str:
@@ -117,7 +123,8 @@ def find_obstacle(network: nn.Module) -> str:
         if isinstance(part, LearCore):
             return "LearCore is solved in closed form"
         owns = next(part.parameters(recurse=False), None) is not None
-        if owns and (type(part) not in known or (isinstance(part, nn.LayerNorm) and part.bias is None)):
+        grouped = type(part) in known or _is_convolution(part) or isinstance(part, ParametrizationList)
+        if owns and (not grouped or (isinstance(part, nn.LayerNorm) and part.bias is None)):
             return f"{type(part).__name__} has no batched form"
     return ""
 
@@ -133,10 +140,22 @@ def _holders(network: nn.Module) -> Iterator[nn.Module]:
 
 def _names(part: nn.Module) -> list[str]:
     """The parameters that a part holds itself and, of a batch normalisation, its buffers."""
+    if _is_convolution(part):
+        return [name for name, _ in part.named_parameters()]
+    if isinstance(part, ParametrizationList):  # its convolution has them
+        return []
     own = [name for name, _ in part.named_parameters(recurse=False)]
     if isinstance(part, (nn.BatchNorm1d, GroupedBatchNorm)):
         own += [name for name, _ in part.named_buffers(recurse=False)]
     return own
+
+
+def _is_convolution(part: nn.Module) -> bool:
+    """Whether it is one that has a grouped form: weight-normalised or of one step, neither padded nor dilated."""
+    if not isinstance(part, nn.Conv1d) or part.groups > 1 or part.dilation != (1,) or part.padding != (0,):
+        return False
+    names = {name for name, _ in part.named_parameters()}
+    return names == set(NORMED) or (names == {"weight", "bias"} and part.kernel_size == (1,))
 
 
 def _shares(network: nn.Module) -> list[float]:

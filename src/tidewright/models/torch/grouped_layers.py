@@ -6,6 +6,7 @@ M members, N rows a member, R = M N rows, member after member along the first di
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,6 +15,8 @@ from torch.nn import functional
 from tidewright.models.torch.basis import Expansion
 from tidewright.models.torch.dropout import STATES
 from tidewright.models.torch.linear import RLinearCore, fill_gaps, keep_off_zero
+
+NORMED = ("bias", "parametrizations.weight.original0", "parametrizations.weight.original1")  # of a convolution's parts
 
 
 class GroupedLinear(nn.Module):
@@ -82,6 +85,30 @@ class GroupedBatchNorm(nn.Module):
         if self.training:
             self.num_batches_tracked += 1
         return normed.view(-1, members, width).transpose(0, 1).reshape(-1, width)
+
+
+class GroupedConvolution(nn.Module):
+    """`nn.Conv1d` [R, I, T] to [R, O, T'] with weights [M, O, I, K], weight-normalised or of a single step.
+
+    `original0` [M, O, 1, 1] and `original1` [M, O, I, K] are torch's names of the gain and the direction.
+    """
+
+    def __init__(self, layers: Sequence[nn.Conv1d], *, names: Sequence[str]) -> None:
+        super().__init__()
+        for name in names:
+            self.register_parameter(name.rsplit(".", 1)[-1], nn.Parameter(stack_tensors(layers, name)))
+        self.stride, self.normed = layers[0].stride, "weight" not in names
+
+    def forward(self, rows: Tensor) -> Tensor:
+        weight = self.get_parameter("original1" if self.normed else "weight")
+        members, channels, width, kernel = weight.shape
+        if self.normed:
+            norm = torch.linalg.vector_norm(weight, dim=(2, 3), keepdim=True)
+            weight = weight * (self.get_parameter("original0") / norm)
+        side_by_side = rows.reshape(members, -1, *rows.shape[1:]).transpose(0, 1).flatten(1, 2)  # [N, M I, T]
+        kernels, bias = weight.reshape(-1, width, kernel), self.get_parameter("bias").view(-1)
+        answer = functional.conv1d(side_by_side, kernels, bias, stride=self.stride, groups=members)
+        return answer.view(len(answer), members, channels, -1).transpose(0, 1).flatten(0, 1)
 
 
 class GroupedExpansion(nn.Module):
@@ -167,7 +194,7 @@ def stack_members(grouped: nn.Module, layers: Sequence[nn.Module]) -> None:
 
 def stack_tensors(layers: Sequence[nn.Module], name: str) -> Tensor:
     """A tensor of every layer [M, ...]; a linear layer's weights transposed."""
-    each = [getattr(layer, name).detach() for layer in layers]
+    each = [attrgetter(name)(layer).detach() for layer in layers]
     return torch.stack([own.T for own in each] if turned(layers[0], name) else each)
 
 
