@@ -26,6 +26,7 @@ from tidewright.models.torch.grouped_layers import (
     GroupedExpansion,
     GroupedLayerNorm,
     GroupedLinear,
+    GroupedMixerLayer,
     GroupedRLinear,
     stack_tensors,
     turned,
@@ -33,6 +34,7 @@ from tidewright.models.torch.grouped_layers import (
 from tidewright.models.torch.heads import StudentHead
 from tidewright.models.torch.lear import LearCore
 from tidewright.models.torch.linear import RLinearCore
+from tidewright.models.torch.mixer import MixerLayer
 
 Rows = dict[str, Tensor]
 _ALONE: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
@@ -65,6 +67,9 @@ class Group:
         for number, path in enumerate(drops):
             each = [own[number] if own else 0.0 for own in shares]
             _put(self.network, path, GroupedDropout(each, draws))
+        for path, part in list(self.network.named_modules()):
+            if isinstance(part, MixerLayer):
+                _put(self.network, path, GroupedMixerLayer(part))
 
     def rows(self) -> Rows:
         """Every parameter and buffer of the layers [M, ...], by name; the tensors themselves, without gradients."""

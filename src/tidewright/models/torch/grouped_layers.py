@@ -15,6 +15,7 @@ from torch.nn import functional
 from tidewright.models.torch.basis import Expansion
 from tidewright.models.torch.dropout import STATES
 from tidewright.models.torch.linear import RLinearCore, fill_gaps, keep_off_zero
+from tidewright.models.torch.mixer import MixerLayer
 
 NORMED = ("bias", "parametrizations.weight.original0", "parametrizations.weight.original1")  # of a convolution's parts
 
@@ -111,6 +112,27 @@ class GroupedConvolution(nn.Module):
         return answer.view(len(answer), members, channels, -1).transpose(0, 1).flatten(0, 1)
 
 
+class GroupedMixerLayer(nn.Module):
+    """A TSMixer's layer on [R, F, T] whose own layers are grouped: its table [F, N x T] is one for each member."""
+
+    def __init__(self, layer: MixerLayer) -> None:
+        super().__init__()
+        self.time_norm, self.time, self.feature_norm = layer.time_norm, layer.time, layer.feature_norm
+        self.widen, self.narrow, self.dropout = layer.widen, layer.narrow, layer.dropout
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = features + self.dropout(torch.relu(self.time(self.time_norm(features))))
+        table = (
+            self.feature_norm(features)
+            .view(len(self.widen.get_parameter("weight")), -1, *features.shape[1:])
+            .transpose(1, 2)
+        )
+        hidden = self.dropout(torch.relu_(_across(self.widen, table.flatten(2))))
+        mixed = _across(self.narrow, hidden).view(table.shape).transpose(1, 2).reshape(features.shape)
+        answer: Tensor = features + self.dropout(mixed)
+        return answer
+
+
 class GroupedExpansion(nn.Module):
     """A block's expansion in a basis that each member learns [M, J, length]."""
 
@@ -201,3 +223,9 @@ def stack_tensors(layers: Sequence[nn.Module], name: str) -> Tensor:
 def turned(layer: nn.Module, name: str) -> bool:
     """Whether the grouped layer holds it transposed."""
     return isinstance(layer, nn.Linear) and name == "weight"
+
+
+def _across(layer: nn.Module, tables: Tensor) -> Tensor:
+    """What a grouped layer [M, I, O] gives for every column of tables [M, I, R]: [M, O, R]."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    return torch.baddbmm(bias.unsqueeze(2), weight.transpose(1, 2), tables)
