@@ -147,6 +147,39 @@ def test_hubers_loss_is_squared_near_and_absolute_far() -> None:
     assert count == 21
 
 
+@pytest.mark.parametrize("loss", ["quantile", "mse", "mae", "huber"])
+def test_in_the_targets_unit_an_error_is_the_forecasts_own(loss: str) -> None:
+    network = make_network(loss)
+    network.usual_scale.fill_(2.0)
+    target, labels = 3.0 * torch.randn(7, 6) + 5.0, 3.0 * torch.randn(7, 3) + 5.0
+    target[0] *= 1e4  # livelier than a hundred times the usual: weighs as much as those
+    with torch.no_grad():
+        scores, mean, scale = network.score(target)
+        error = labels.unsqueeze(2) - (mean.unsqueeze(2) + scale.unsqueeze(2) * scores)
+        error[0] *= 100.0 * 2.0 / scale[0]
+        total, count = open_loss(loss, SHAPE.quantiles, complete=True, unit="target")(
+            network, {"target": target}, labels
+        )
+    size, tilt = (error / 2.0).numpy(), np.array(SHAPE.quantiles) - 0.5
+    expected = {
+        "quantile": 0.5 * np.abs(size) + tilt * size,
+        "mse": size**2,
+        "mae": np.abs(size),
+        "huber": np.where(np.abs(size) < 1.0, 0.5 * size**2, np.abs(size) - 0.5),
+    }
+    assert float(total) == pytest.approx(float(expected[loss].sum()), rel=1e-4)
+    assert count == size.size
+
+
+def test_gradients_in_the_targets_unit_are_finite_for_windows_that_stand_still_or_are_missing() -> None:
+    network = make_network("mse")
+    target, labels = torch.randn(5, 6), torch.randn(5, 3)
+    target[0], target[1], target[2] = float("nan"), 4.0, 1e28
+    total, count = open_loss("mse", SHAPE.quantiles, complete=False, unit="target")(network, {"target": target}, labels)
+    (total / count).backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
 def learn(values: np.ndarray, loss: Any, **options: Any) -> tuple[TorchFitted, Panel]:
     table = pl.DataFrame({"t": np.arange(len(values)), "y": values.astype(float)})
     panel = Panel.from_table(table, time="t", target="y")

@@ -181,6 +181,12 @@ def test_every_weight_of_every_member_moves() -> None:
                 assert (tensor != first[name].numpy()).any(), name
 
 
+def test_errors_in_the_targets_unit_are_those_of_fit() -> None:
+    trains = [replace(train, loss="mse", unit="target", epochs=2) for train in TRAINS[:2]]
+    for found, train in zip(learn(trains=trains).fitted, trains, strict=True):
+        assert_equal(found, learn_alone(train))
+
+
 def test_a_member_whose_loss_explodes_fails_alone() -> None:
     wild = replace(BASE, learning_rate=1e10)
     population = learn(trains=[TRAINS[0], wild, TRAINS[2]])
@@ -251,6 +257,7 @@ SHARED_CHANGES: dict[str, Any] = {
     "loss": "mae",
     "delta": 0.2,
     "components": 2,
+    "unit": "target",
 }
 
 

@@ -81,6 +81,7 @@ CHANGES = {
     "seed": 5,
     "delta": 0.2,
     "components": 2,
+    "unit": "target",
     "accumulate": 2,
     "ema": 0.9,
     "schedule": "cosine",

@@ -34,6 +34,7 @@ HEADS = {  # what a network that minimises a loss gives: the name of its head
     "negative_binomial": "negative_binomial",
     "sharpe": "position",
 }
+HEAVIEST = 100.0  # the most usual deviations that an error in the target's unit is weighed by
 DELTA = 1.0  # where Huber's loss turns from squared to absolute, in standard deviations of the window
 _LOG_ROOT_TAU = 0.5 * math.log(2.0 * math.pi)
 
@@ -45,6 +46,7 @@ def open_loss(
     complete: bool,
     delta: float | None = None,
     cost_bps: float | None = None,
+    unit: str | None = None,
     device: str = "cpu",
 ) -> Loss:
     """The loss of a batch: the sum of its cells (see `open_cells`), and their number.
@@ -53,7 +55,7 @@ def open_loss(
     """
     if name == "sharpe":
         return open_sharpe_loss(COST_BPS if cost_bps is None else cost_bps)
-    cells = open_cells(name, quantiles, complete=complete, delta=delta, device=device)
+    cells = open_cells(name, quantiles, complete=complete, delta=delta, unit=unit, device=device)
 
     def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | int]:
         losses, seen = cells(network, inputs, labels)
@@ -63,17 +65,26 @@ def open_loss(
 
 
 def open_cells(
-    name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float | None = None, device: str = "cpu"
+    name: str,
+    quantiles: tuple[float, ...],
+    *,
+    complete: bool,
+    delta: float | None = None,
+    unit: str | None = None,
+    device: str = "cpu",
 ) -> Cells:
     """The loss of every label [N, H, Q] (or [N, H, 1]), 0 where it is missing, and which are there [N, H] (None: all).
 
     "quantile" is the pinball loss (Koenker, Bassett 1978): half the CRPS as far as the levels can tell. "mse", "mae"
     and "huber" (Huber 1964, `delta`) are errors of the point; "gaussian", "student", "mixture" and "negative_binomial"
     the negative log likelihood of the label (the last on the original scale); "crps" the continuous ranked probability
-    score of a normal distribution. `complete` promises that no label is missing, and saves the mask.
+    score of a normal distribution. Errors are counted in standard deviations of the window, or, with the `unit`
+    "target", in usual ones (`ForecastNet.usual_scale`), the target's unit but for a constant; windows livelier than
+    100 times the usual weigh no more than those. `complete` promises that no label is missing, and saves the mask.
     """
     if HEADS[name] in ("quantile", "point"):
-        return _error_cells(name, quantiles, complete=complete, delta=DELTA if delta is None else delta, device=device)
+        cells = _cells_of_errors(name, quantiles, delta=DELTA if delta is None else delta, device=device)
+        return _error_cells(cells, complete=complete, weighed=unit == "target")
 
     def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         scores, mean, scale = network.score(**inputs)
@@ -180,22 +191,30 @@ def check_labels(name: str, labels: Doubles) -> None:
         )
 
 
-def _error_cells(name: str, quantiles: tuple[float, ...], *, complete: bool, delta: float, device: str) -> Cells:
-    tilt = torch.tensor(quantiles, device=device) - 0.5
-
+def _error_cells(cells: Callable[[Tensor], Tensor], *, complete: bool, weighed: bool) -> Cells:
     def measure(network: ForecastNet, inputs: Inputs, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         scores, mean, scale = network.score(**inputs)
         error = ((labels - mean) / scale).unsqueeze(2) - scores
+        if weighed:
+            error = error * (scale / network.usual_scale).clamp(max=HEAVIEST).unsqueeze(2)
         seen = None if complete else labels.isfinite()
         if seen is not None:
             error = torch.where(seen.unsqueeze(2), error, torch.zeros_like(error))
-        if name == "mse":
-            return error.square(), seen
-        if name == "mae":
-            return error.abs(), seen
-        if name == "huber":
-            return functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta), seen
-        # max(q e, (q - 1) e), in two terms without a branch
-        return torch.add(error.abs() * 0.5, error * tilt), seen
+        return cells(error), seen
 
     return measure
+
+
+def _cells_of_errors(
+    name: str, quantiles: tuple[float, ...], *, delta: float, device: str
+) -> Callable[[Tensor], Tensor]:
+    """The losses of errors [N, H, C], label minus forecast."""
+    if name == "mse":
+        return torch.square
+    if name == "mae":
+        return torch.abs
+    if name == "huber":
+        return lambda error: functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
+    tilt = torch.tensor(quantiles, device=device) - 0.5
+    # max(q e, (q - 1) e), in two terms without a branch
+    return lambda error: torch.add(error.abs() * 0.5, error * tilt)

@@ -24,7 +24,7 @@ OWN = (
     "patience",
     "least_gain",
 )
-SHARED = ("batch_size", "steps", "judged", "optimizer", "loss", "delta", "components")
+SHARED = ("batch_size", "steps", "judged", "optimizer", "loss", "delta", "components", "unit")
 
 
 def check_trains(trains: Sequence[TrainSpec]) -> None:

@@ -90,7 +90,9 @@ class Crew:
         self.steps = Steps(list(self.network.parameters()), [course.train for course in courses])
         self.shuffles = [Generator().manual_seed(course.train.seed) for course in courses]
         train, quantiles = self.course.train, networks[0].shape.quantiles
-        cells = partial(open_cells, train.loss, quantiles, delta=train.delta, device=self.course.device)
+        cells = partial(
+            open_cells, train.loss, quantiles, delta=train.delta, unit=train.unit, device=self.course.device
+        )
         self.learned = cells(complete=self.course.training.complete)
         self.judged = cells(complete=self.course.judging.complete)
 

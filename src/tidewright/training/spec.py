@@ -21,6 +21,7 @@ OWNERS = {  # the options that only some losses or schedules heed
     "delta": ("loss", ("huber",)),
     "components": ("loss", ("mixture",)),
     "cost_bps": ("loss", ("sharpe",)),
+    "unit": ("loss", ("quantile", "mse", "mae", "huber")),
     "rate_end": ("schedule", ("cosine", "onecycle", "plateau")),
     "rate_cut": ("schedule", ("plateau",)),
     "rate_wait": ("schedule", ("plateau",)),
@@ -58,8 +59,10 @@ class TrainSpec:
     scale; "crps" learns a normal distribution by its ranked probability score, which outliers pull less. The quantiles
     are then those of the distribution. "sharpe" learns positions (`fit_positions`): minus the Sharpe ratio, per period,
     of a portfolio that pays `cost_bps` basis points (default 10) of what it trades. Its `batch_size` (8 at least) and
-    `judged` count cutoffs, each with the windows of all series there; `accumulate` is 1. An option of one loss or
-    schedule is an error with another.
+    `judged` count cutoffs, each with the windows of all series there; `accumulate` is 1. `unit` is what the errors of
+    the first four are counted in: "window" (the default), each window's own standard deviation, so that all windows
+    weigh alike; "target", the target's unit, in which lively windows weigh more, as they do in scores that are not
+    scaled. An option of one loss or schedule is an error with another.
     """
 
     learning_rate: float = 1e-3
@@ -85,6 +88,7 @@ class TrainSpec:
     delta: float | None = None
     components: int | None = None
     cost_bps: float | None = None
+    unit: Literal["window", "target"] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -238,7 +238,8 @@ def time_left(started: float, deadline: float | None) -> tuple[float, bool]:
 def open_losses(course: Course, quantiles: tuple[float, ...]) -> tuple[Loss, Loss]:
     """What training and judging measure."""
     train = course.train
-    loss = partial(open_loss, train.loss, quantiles, delta=train.delta, cost_bps=train.cost_bps, device=course.device)
+    options: dict[str, Any] = {"delta": train.delta, "unit": train.unit, "cost_bps": train.cost_bps}
+    loss = partial(open_loss, train.loss, quantiles, **options, device=course.device)
     return loss(complete=course.training.complete), loss(complete=course.judging.complete)
 
 
