@@ -35,6 +35,7 @@ SMALL |= {
     "tsmixer": {"layers": 1, "width": 12, "dropout": 0.1},
     "tide": {"width": 16, "decoder_width": 4, "final_width": 8, "dropout": 0.1},
     "nbeats": {"stacks": ("trend", "generic"), "width": 6, "blocks": 1, "terms": 4, "layers": 2, "degree": 1},
+    "sparsetsf": {"period": 2, "hidden": 32},
     "nhits": {"width": 16, "pools": (4, 1), "strides": (4, 1)},
     "transformer": {"d_model": 16, "num_encoder_layers": 1, "dim_feedforward": 24},
     "transformer_encoder": {"d_model": 16, "layers": 1, "dim_feedforward": 24, "head": (12,)},

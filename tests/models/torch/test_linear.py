@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from tidewright.errors import ConfigError
 from tidewright.models.build import build_spec
-from tidewright.models.specs.linear import DLinear, NLinear, RLinear
+from tidewright.models.specs.linear import DLinear, NLinear, RLinear, SparseTSF
 from tidewright.models.torch.linear import fill_gaps, last_observed, mean_nearby
 from tidewright.models.torch.network import build
 from tidewright.models.torch.shape import Shape
@@ -92,6 +92,25 @@ def test_an_affine_normalisation_changes_what_a_step_of_learning_does() -> None:
     assert np.abs(learn(True) - learn(False)).max() > 1e-3
 
 
+@pytest.mark.parametrize(("period", "hidden"), [(6, None), (6, 5), (7, None), (1, None), (40, 3)])
+def test_sparsetsf_is_the_papers_formula(period: int, hidden: int | None) -> None:
+    core, values = random_core(SparseTSF(period=period, hidden=hidden)), draw()
+    weights = {name: tensor.detach().double().numpy() for name, tensor in core.state_dict().items()}
+    half, around = period // 2, weights["around"].ravel()
+    padded = np.pad(values, ((0, 0), (half, half)))
+    window = values + np.stack([np.correlate(row, around, mode="valid") for row in padded])
+    window = np.pad(window, ((0, 0), (-SHAPE.lookback % period, 0)))
+    ahead = -(-SHAPE.horizon // period)
+    expected = np.empty((len(values), ahead * period, 3))
+    for place in range(period):
+        state = window[:, place::period]
+        if hidden:
+            state = np.maximum(state @ weights["hidden.0.weight"].T + weights["hidden.0.bias"], 0.0)
+        answer = state @ weights["answer.weight"].T + weights["answer.bias"]
+        expected[:, place::period] = answer.reshape(len(values), ahead, 3)
+    np.testing.assert_allclose(ask(core, values), expected[:, : SHAPE.horizon], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("gain", [0.0, 1e-9, -1e-9])
 def test_a_gain_near_nothing_is_not_divided_by(gain: float) -> None:
     core = random_core(RLinear())
@@ -99,7 +118,9 @@ def test_a_gain_near_nothing_is_not_divided_by(gain: float) -> None:
     assert np.abs(ask(core, draw())).max() < 1e5
 
 
-@pytest.mark.parametrize(("name", "count"), [("dlinear", 2 * 30 * 12 + 12), ("nlinear", 372), ("rlinear", 374)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("dlinear", 2 * 30 * 12 + 12), ("nlinear", 372), ("rlinear", 374), ("sparsetsf", 34)]
+)
 def test_a_linear_network_has_its_matrices_and_nothing_else(name: str, count: int) -> None:
     network = build(build_spec(name), SHAPE)
     assert sum(parameter.numel() for parameter in network.parameters()) == count
@@ -132,7 +153,7 @@ def test_a_gap_is_filled_with_what_is_near_and_nothing_else_moves() -> None:
     np.testing.assert_allclose(filled[0, 40:44], values[0, 40:44], atol=0.1)
 
 
-@pytest.mark.parametrize("name", ["dlinear", "nlinear", "rlinear"])
+@pytest.mark.parametrize("name", ["dlinear", "nlinear", "rlinear", "sparsetsf"])
 def test_what_stands_under_a_gap_is_not_read(name: str) -> None:
     core, values = random_core(build_spec(name)), draw()
     seen = np.ones_like(values)
@@ -152,3 +173,10 @@ def test_a_kernel_that_has_no_centre_is_refused() -> None:
         DLinear(kernel=24)
     with pytest.raises(ConfigError, match=r"dlinear.kernel is made of whole numbers of 1 or more; got 0"):
         DLinear(kernel=0)
+
+
+def test_a_period_or_hidden_layer_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"sparsetsf.period is made of whole numbers of 1 or more; got 0"):
+        SparseTSF(period=0)
+    with pytest.raises(ConfigError, match=r"sparsetsf.hidden is made of whole numbers of 1 or more; got 0"):
+        SparseTSF(hidden=0)

@@ -46,6 +46,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "dlinear": {"kernel": 3},
     "nlinear": {},
     "rlinear": {"affine": False},
+    "sparsetsf": {"period": 3, "hidden": 5},
     "feedforward": {
         "hidden": (9,),
         "activation": "tanh",

@@ -59,13 +59,37 @@ class RLinear:
     takes: ClassVar[tuple[str, ...]] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseTSF:
+    """One map from the past periods to the next, shared by all places in the period (Lin, Lin, Wu, Chen, Yang 2024).
+
+    `period` is the season in steps, to be given where it isn't 24; the lookback should hold it more than once, since of
+    a place that it doesn't show the map knows nothing but the mean. Before it, a convolution over one period gives each
+    step a mean of what is around. With `hidden` units the map has a hidden layer, without (None) it is one small
+    matrix: a lookback of 720 hours and a
+    horizon of 96 make about 150 weights, which long lookbacks and few data call for. A lookback that is no multiple of
+    the period is filled up in front with the window's mean. Shared by all series; it sees the target alone. Raises
+    `ConfigError`.
+    """
+
+    period: int = 24
+    hidden: int | None = None
+    name: Literal["sparsetsf"] = "sparsetsf"
+    takes: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        refuse_small(self.name, period=self.period, hidden=1 if self.hidden is None else self.hidden)
+
+
 ENTRIES = (
     Entry("dlinear", f"{__name__}:DLinear", "moving average and rest, each by one matrix: trend and season", "torch"),
     Entry("nlinear", f"{__name__}:NLinear", "one matrix from the last value on: levels that jump", "torch"),
     Entry("rlinear", f"{__name__}:RLinear", "one matrix on normalised windows: seasons, quickly learned", "torch"),
+    Entry("sparsetsf", f"{__name__}:SparseTSF", "one small map from period to period: a season, few data", "torch"),
 )
 CORES = (
     Entry("dlinear", "tidewright.models.torch.linear:DLinearCore", "dlinear"),
     Entry("nlinear", "tidewright.models.torch.linear:NLinearCore", "nlinear"),
     Entry("rlinear", "tidewright.models.torch.linear:RLinearCore", "rlinear"),
+    Entry("sparsetsf", "tidewright.models.torch.sparse:SparseCore", "sparsetsf"),
 )
