@@ -30,7 +30,7 @@ def learn(name: str, *, settings: Settings, panel: Panel, split: Split, task: Ta
     spec = build_spec(name, own.get("model"))
     if name in FLOORS:
         return fit(spec, panel=panel, split=split, task=task, season=season)
-    train = TrainSpec(**{**usual["train"], **own.get("train", {}), "seed": seed})
+    train = TrainSpec(**{**usual.get("train", {}), **own.get("train", {}), "seed": seed})
     panel = keep_covariates(panel, spec.takes)
     view = usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     view = View(int(own["lookback"]), view.calendar if own.get("calendar") else (), view.static)

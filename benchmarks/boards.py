@@ -1,6 +1,7 @@
 """Public boards replayed by their own protocols: ours beside the published rows, with floors, seeds and CPU seconds.
 
     python benchmarks/boards.py --board ett96 --models nlinear,patchtst --seeds 2
+    python benchmarks/boards.py --choose 96 --models nlinear     # ETTh1: options, on validation alone
     python benchmarks/boards.py --write            # docs/boards.md from the lines that were measured
 
 Boards: ett96, ett192, ett336, ett720 (ETTh1), BE, DE (day-ahead prices), m4 (M4 Hourly). Every choice is made on
@@ -19,17 +20,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
 import numpy as np
-from board_ett import run_ett
+from board_ett import ETT_NOTE, run_ett
 from board_fit import DATA, ROOT
 from board_m4 import run_m4
 from board_prices import run_price
 from board_published import PUBLISHED
+from choose_ett import choose
 
 from tidewright.errors import RepairWarning
 from tidewright.models.spec import FLOORS
@@ -69,12 +72,13 @@ def write_page() -> None:
     for board, published in PUBLISHED.items():
         ours = [row for key, row in newest.items() if key[0] == board]
         if ours:
+            parts += [ETT_NOTE] if board == "ett96" else []
             parts.append(_section(board, published, ours))
     PAGE.write_text("\n".join(parts))
 
 
 def _section(board: str, published: dict[str, dict[str, float]], ours: list[dict[str, Any]]) -> str:
-    metrics = list(next(iter(published.values())))
+    metrics = list(dict.fromkeys(metric for figures in published.values() for metric in figures))
     lines = [
         f"## {board}\n",
         f"| system | {' | '.join(metrics)} | seeds | CPU s |",
@@ -85,16 +89,16 @@ def _section(board: str, published: dict[str, dict[str, float]], ours: list[dict
         runs = [row for row in ours if row["model"] == name]
         cells = []
         for metric in metrics:
-            values = [row[metric] for row in runs]
+            values = [row[metric] for row in runs if metric in row]
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 and statistics.stdev(values) > 5e-4 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}")
+            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
         cost = statistics.mean(row["cpu_s"] for row in runs)
         first = statistics.mean(row[metrics[0]] for row in runs)
         kind = "floor" if name in FLOORS else "ours"
         rows.append((first, f"| **{name}** ({kind}) | {' | '.join(cells)} | {len(runs)} | {cost:.0f} |"))
     for name, figures in published.items():
         cells = [f"{figures[m]:.3f}" if m in figures else "" for m in metrics]
-        rows.append((figures[metrics[0]], f"| {name} | {' | '.join(cells)} | | |"))
+        rows.append((next(iter(figures.values())), f"| {name} | {' | '.join(cells)} | | |"))
     return "\n".join([*lines, *(text for _, text in sorted(rows))]) + "\n"
 
 
@@ -104,6 +108,7 @@ def main() -> None:
     parser.add_argument("--board", choices=[*BOARDS], action="append", default=[])
     parser.add_argument("--models", default="ridge")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--choose", type=int, choices=(96, 336), action="append", default=[], metavar="HORIZON")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     if not DATA.exists():
@@ -111,13 +116,15 @@ def main() -> None:
     warnings.simplefilter("ignore", RepairWarning)
     np.seterr(all="ignore")
     RESULTS.parent.mkdir(exist_ok=True)
-    for board in asked.board:
+    for horizon in asked.choose:
         for name in asked.models.split(","):
-            for seed in range(1 if name in FLOORS else asked.seeds):
-                line = json.dumps(measure(board, name, seed=seed))
-                print(line, flush=True)
-                with RESULTS.open("a") as out:
-                    out.write(line + "\n")
+            choose(name, horizon=horizon)
+    for seed, board, name in product(range(asked.seeds), asked.board, asked.models.split(",")):
+        if seed == 0 or name not in FLOORS:
+            line = json.dumps(measure(board, name, seed=seed))
+            print(line, flush=True)
+            with RESULTS.open("a") as out:
+                out.write(line + "\n")
     if asked.write:
         write_page()
 
