@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,9 @@ def test_every_test_that_the_rows_name_exists(name: str) -> None:
     assert not function or function in functions
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/rows.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in ("architecture", "rows", "training"))]
+)
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
         assert (ROOT / document).parent.joinpath(target).exists(), f"{document} links to {target}"
@@ -33,3 +36,17 @@ def test_the_architecture_names_every_stage() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     stages = [path.name for path in (ROOT / "src" / "tidewright").iterdir() if (path / "__init__.py").exists()]
     assert [stage for stage in stages if f"`{stage}/`" not in text] == []
+
+
+def test_the_blocks_of_the_training_page_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/training.md", "exec"), names)
+    assert len(blocks) >= 6
+    assert (tmp_path / "ensemble-model" / "manifest.json").exists()
+    assert "'validation_loss'" in capsys.readouterr().out
+    assert len(names["population"].fitted) == 4
