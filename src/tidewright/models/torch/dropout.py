@@ -27,7 +27,7 @@ class Dropout(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         if not self.training or not self.dropped:
             return values
-        if values.device.type != "cpu":
+        if values.device.type != "cpu" or torch.compiler.is_compiling():  # which makes wrong code of the view as int16
             return dropout(values, self.share)
         bits = draw_bits(values.shape)
         kept = torch.ge(bits, self.dropped - STATES // 2, out=torch.empty_like(bits, dtype=values.dtype))
