@@ -209,9 +209,9 @@ def panel_parts(name: str, options: dict[str, Any], *, members: int, batch: int)
     from tidewright.models.build import build_spec
     from tidewright.models.torch.network import build
     from tidewright.models.torch.shape import Shape
+    from tidewright.training.epoch import Course
     from tidewright.training.gather import open_source
     from tidewright.training.spec import TrainSpec
-    from tidewright.training.torch_loop import Course
 
     panel = noise_panel(n_series=8, length=600, seed=0)
     first, last = panel.span
@@ -254,9 +254,10 @@ def epochs_together(networks: Sequence[Any], courses: Sequence[Any], *, draws: S
 
 def epochs_alone(network: Any, course: Any) -> Measure:
     """CPU seconds a step of an epoch of one network."""
+    from tidewright.training.epoch import run_epoch
+    from tidewright.training.learner import Learner
     from tidewright.training.losses import open_loss
     from tidewright.training.optimizers import open_optimizer
-    from tidewright.training.torch_loop import Learner, run_epoch
 
     learner = Learner(network, open_optimizer(course.train, network.parameters()), Generator().manual_seed(0))
     measure = open_loss(course.train.loss, network.shape.quantiles, complete=course.training.complete)
@@ -272,7 +273,7 @@ def epochs_alone(network: Any, course: Any) -> Measure:
 
 def count_steps(course: Any) -> int:
     """The steps of one epoch."""
-    from tidewright.training.torch_loop import draw_batches
+    from tidewright.training.epoch import draw_batches
 
     return len(draw_batches(len(course.training), course.train, shuffle=Generator()))
 

@@ -153,11 +153,11 @@ def our_step(spec: Any) -> Measure:
     """CPU seconds a step of the library's own epoch."""
 
     from tidewright.runtime import keep_memory
+    from tidewright.training.epoch import Course, run_epoch
     from tidewright.training.gather import open_source
     from tidewright.training.learner import open_learner
     from tidewright.training.losses import open_loss
     from tidewright.training.spec import TrainSpec
-    from tidewright.training.torch_loop import Course, run_epoch
 
     source, train = open_source(cut()), TrainSpec(steps=STEPS, batch_size=BATCH)
     network = fresh(spec)

@@ -15,10 +15,10 @@ from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape
 from tidewright.training.average import open_average
+from tidewright.training.epoch import measure_loss
 from tidewright.training.fit import fit
 from tidewright.training.gather import open_source
 from tidewright.training.losses import open_loss
-from tidewright.training.torch_loop import measure_loss
 
 SHAPE = Shape(lookback=8, horizon=2, past=0, known=0, static=0, quantiles=(0.1, 0.5, 0.9))
 

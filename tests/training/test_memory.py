@@ -24,11 +24,12 @@ from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.training import room
+from tidewright.training.batches import _divide
+from tidewright.training.epoch import Course
 from tidewright.training.events import EpochEnded, Event
 from tidewright.training.fit import fit
 from tidewright.training.room import Exhausted, Taken, attempt, find_batch_size
 from tidewright.training.spec import TrainSpec
-from tidewright.training.torch_loop import Course, _divide
 
 TASK = Task(horizon=3)
 BASE = TrainSpec(epochs=3, steps=4, batch_size=16, ema=0.9, accumulate=2)

@@ -124,15 +124,15 @@ def test_the_scale_of_float16_is_in_the_checkpoint() -> None:
 
 def explode(monkeypatch: pytest.MonkeyPatch, *, epoch: int) -> None:
     """Reduced scores are infinite from an epoch on."""
-    from tidewright.training import torch_loop
+    from tidewright.training import batches
 
-    honest = torch_loop.run_epoch
+    honest = batches.run_epoch
 
     def run(learner: Any, course: Any, **options: Any) -> float:
         answer = honest(learner, course, **options)
         return float("inf") if learner.means.reduced and len(options["history"]) + 1 >= epoch else answer
 
-    monkeypatch.setattr(torch_loop, "run_epoch", run)
+    monkeypatch.setattr(batches, "run_epoch", run)
 
 
 def test_an_epoch_that_fails_is_done_again_in_float32_and_so_are_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

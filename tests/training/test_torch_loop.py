@@ -22,12 +22,12 @@ from tidewright.features.view import View
 from tidewright.features.windows import cut_windows
 from tidewright.models.spec import FeedForward
 from tidewright.models.torch.fitted import TorchFitted
+from tidewright.training.epoch import draw_batches, measure_loss
 from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
 from tidewright.training.fit import fit
 from tidewright.training.gather import open_source
 from tidewright.training.losses import open_loss
 from tidewright.training.spec import TrainSpec
-from tidewright.training.torch_loop import draw_batches, measure_loss
 
 TASK = Task(horizon=3)
 VIEW = View(8)

@@ -22,10 +22,11 @@ from tidewright.models.torch.classic import ClassicNet
 from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape
 from tidewright.runtime import Runtime, apply_threads, keep_memory
+from tidewright.training.epoch import Course
 from tidewright.training.gather import Source
 from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
-from tidewright.training.torch_loop import Course, train_network
+from tidewright.training.torch_loop import train_network
 
 Singles = npt.NDArray[np.float32]
 History = tuple[Mapping[str, Any], ...]

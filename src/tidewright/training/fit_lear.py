@@ -17,8 +17,8 @@ from tidewright.models.specs.lear import Lear
 from tidewright.models.torch.heads import PointHead
 from tidewright.models.torch.lear import LearCore
 from tidewright.models.torch.network import ForecastNet
+from tidewright.training.epoch import JUDGE_CHUNK, Course
 from tidewright.training.events import EpochEnded, emit
-from tidewright.training.torch_loop import JUDGE_CHUNK, Course
 
 FLAT = 1e-6  # a column that moves less over the training rows gets no weight
 

@@ -29,6 +29,7 @@ from tidewright.models.torch.network import ForecastNet, build, standardise
 from tidewright.models.torch.recompute import recompute_blocks
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Runtime, apply_threads, detect_runtime, keep_memory
+from tidewright.training.epoch import JUDGE_CHUNK, Course
 from tidewright.training.events import Callback
 from tidewright.training.fit_lear import solve_lear
 from tidewright.training.gather import Source, open_source
@@ -37,7 +38,7 @@ from tidewright.training.precision import multiply_in
 from tidewright.training.runs import Runs
 from tidewright.training.spec import TrainSpec
 from tidewright.training.team import ALONE, Team, hold_together
-from tidewright.training.torch_loop import JUDGE_CHUNK, Course, train_network
+from tidewright.training.torch_loop import train_network
 
 CALIBRATION = 4096  # training windows that the usual scale and residual quantiles are taken from
 LEAST = 2  # rows of history that a window of a short series needs

@@ -26,6 +26,7 @@ from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import shape_of
 from tidewright.runtime import Choice, Runtime, apply_threads, detect_runtime, keep_memory
 from tidewright.training.checkpoint import Progress
+from tidewright.training.epoch import Course
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.fit import check_covariates, fit, usual_view
 from tidewright.training.fit_torch import Lesson, fit_scalings, measure_spread, prepare
@@ -34,7 +35,6 @@ from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.population_form import check_specs, check_trains
 from tidewright.training.population_loop import Ending, train_population
 from tidewright.training.spec import TrainSpec
-from tidewright.training.torch_loop import Course
 
 Way = Literal["auto", "batched", "one_by_one"]
 

@@ -16,21 +16,14 @@ from torch import Generator, Tensor
 from tidewright.errors import FitError
 from tidewright.models.torch.grouped import Group, put_row
 from tidewright.models.torch.network import ForecastNet
+from tidewright.training.batches import check_batches
 from tidewright.training.checkpoint import Progress
+from tidewright.training.epoch import JUDGE_CHUNK, Course, History, draw_batches
 from tidewright.training.events import EpochEnded, emit
 from tidewright.training.losses import Cells, open_cells
 from tidewright.training.population_step import Steps
 from tidewright.training.schedule import plan_rates
-from tidewright.training.torch_loop import (
-    JUDGE_CHUNK,
-    Course,
-    History,
-    advance,
-    check_batches,
-    check_finite,
-    draw_batches,
-    time_left,
-)
+from tidewright.training.torch_loop import advance, check_finite, time_left
 
 JUDGE_ROWS = 8192  # of all members at once: bounds the memory
 

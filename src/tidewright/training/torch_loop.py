@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from tidewright.errors import ConfigError, FallbackWarning, FitError
-from tidewright.models.spec import MODELS
+from tidewright.errors import ConfigError, FitError
 from tidewright.models.torch.network import ForecastNet
-from tidewright.runtime import Runtime, detect_runtime
+from tidewright.training.batches import Notes, run_in_memory, settle_batch
 from tidewright.training.checkpoint import Checkpoint, Progress, whole
-from tidewright.training.events import Callback, EpochEnded, emit
-from tidewright.training.gather import Source
-from tidewright.training.gradients import find_gradients
+from tidewright.training.epoch import Course, History, draw_batches, measure_loss, open_losses
+from tidewright.training.events import EpochEnded, emit
 from tidewright.training.learner import (
     Learner,
     keep_learner,
@@ -30,35 +24,12 @@ from tidewright.training.learner import (
     restore_learner,
     snapshot,
 )
-from tidewright.training.losses import Loss, open_loss
+from tidewright.training.losses import Loss
 from tidewright.training.measured import Trial, resume, settle
 from tidewright.training.precision import fall_back, open_means
-from tidewright.training.room import START, Exhausted, Taken, attempt, find_batch_size, free_memory, held_memory
-from tidewright.training.runs import Runs, draw_runs
-from tidewright.training.schedule import is_gain, plan_rates
+from tidewright.training.schedule import is_gain
 from tidewright.training.spec import TrainSpec
-from tidewright.training.team import ALONE, Team, draw_apart
-
-History = Sequence[Mapping[str, Any]]
-Notes = Mapping[str, Any]
-TIMED = 3  # steps of which the quickest counts, when a batch size is tried
-JUDGE_CHUNK = 1024  # validation windows at once: bounds the memory of a recurrent network's states
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Course:
-    """What a run never changes: who learns (`model`, `key`: for events), from what, how, until when."""
-
-    model: str
-    key: str
-    training: Source | Runs
-    judging: Source | Runs
-    train: TrainSpec
-    callbacks: tuple[Callback, ...] = ()
-    deadline: float | None = None
-    device: str = "cpu"
-    team: Team = ALONE
-    runtime: Runtime = field(default_factory=detect_runtime)
+from tidewright.training.team import draw_apart
 
 
 def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoint | None = None) -> Progress:
@@ -81,7 +52,7 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         progress, tensors = saved
         resume(means, progress.history, network=learner.network)
         best = restore_learner(learner, tensors, device=device)
-    course, notes = _settle_batch(learner, course, measure=learn, history=progress.history)
+    course, notes = settle_batch(learner, course, measure=learn, history=progress.history)
     while not progress.stopped:
         chosen = settle(means, _open_trial(learner, course, measure=plain), progress.history)
         started = time.monotonic()
@@ -132,61 +103,9 @@ def _teach(
 ) -> tuple[float, float, Course, Notes]:
     draw_apart(course.team, course.train.seed, epoch=len(history))
     with learner.means.applied():
-        trained, course, notes = _run_in_memory(learner, course, measure=learn, history=history)
+        trained, course, notes = run_in_memory(learner, course, measure=learn, history=history)
     judged = measure_loss(learner.judged, course.judging, measure=judge, team=course.team)
     return trained, judged, course, notes
-
-
-def run_epoch(learner: Learner, course: Course, *, measure: Loss, history: History = ()) -> float:
-    """The epoch of steps that comes after those of `history`; the mean training loss."""
-    network, optimizer, train = learner.network, learner.optimizer, course.train
-    parameters = list(network.parameters())
-    total = torch.zeros((), device=course.device)
-    batches = draw_batches(len(course.training), train, shuffle=learner.shuffle)
-    rates = plan_rates(train, history, steps=len(batches))
-    network.train()
-    for step, (index, rate) in enumerate(zip(batches, rates, strict=True), start=len(history) * len(batches)):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        total += find_gradients(
-            network,
-            index.to(course.device),
-            source=course.training,
-            measure=measure,
-            parts=train.accumulate,
-            team=course.team,
-            scale=learner.means.scale,
-        )
-        learner.means.descend(optimizer, parameters, clip=train.clip)
-        if learner.average:
-            learner.average.follow(step)
-    return float(course.team.sum(total)) / course.team.size / len(batches)
-
-
-def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> tuple[Tensor, ...]:
-    """One epoch's batches of window numbers: full ones up to `steps`, or all windows in even parts; runs of cutoffs
-    for a Sharpe ratio."""
-    if train.loss == "sharpe":
-        return draw_runs(count, train, shuffle=shuffle)
-    order = torch.randperm(count, generator=shuffle)
-    most = train.steps * train.windows
-    if count >= most:
-        return tuple(torch.split(order[:most], train.windows))
-    return tuple(torch.tensor_split(order, -(-count // train.windows)))
-
-
-def measure_loss(network: ForecastNet, source: Source | Runs, *, measure: Loss, team: Team = ALONE) -> float:
-    """The mean loss over all windows of a source, in evaluation mode; of runs the one loss over all cutoffs."""
-    network.eval()
-    total, labels_seen = torch.zeros((), dtype=torch.float64, device=source.begins.device), 0
-    with torch.inference_mode():
-        chunk = len(source) if isinstance(source, Runs) else JUDGE_CHUNK
-        for index in torch.split(torch.arange(len(source), device=source.begins.device), chunk):
-            loss, count = team.measure(network, index, source=source, loss=measure)
-            total, labels_seen = total + loss.double(), labels_seen + int(count)
-        total = team.sum(total)
-    return float(total) / max(labels_seen, 1)
 
 
 def advance(
@@ -235,14 +154,6 @@ def time_left(started: float, deadline: float | None) -> tuple[float, bool]:
     return now - started, deadline is not None and now + (now - started) > deadline
 
 
-def open_losses(course: Course, quantiles: tuple[float, ...]) -> tuple[Loss, Loss]:
-    """What training and judging measure."""
-    train = course.train
-    options: dict[str, Any] = {"delta": train.delta, "unit": train.unit, "cost_bps": train.cost_bps}
-    loss = partial(open_loss, train.loss, quantiles, **options, device=course.device)
-    return loss(complete=course.training.complete), loss(complete=course.judging.complete)
-
-
 def _open_trial(learner: Learner, course: Course, *, measure: Loss) -> Trial:
     """What steps are timed on, where that is for their times to choose."""
     draw = partial(draw_batches, len(course.training), course.train, shuffle=torch.Generator())
@@ -258,97 +169,6 @@ def _check_precision(course: Course) -> None:
             "float16 finds overflow in each process apart, which FSDP's parts of the weights don't allow. Ask for "
             "bfloat16, or for the strategy ddp."
         )
-
-
-def _settle_batch(learner: Learner, course: Course, *, measure: Loss, history: History) -> tuple[Course, Notes]:
-    """The course with the batch that it goes on with, and what was tried to find it.
-
-    A run that goes on keeps the batch and the parts of its last epoch. What is tried leaves no trace in the learner.
-    Raises `FitError` where batches are too small for batch normalisation, or not one window fits into memory.
-    """
-    parts, most, notes = course.train.accumulate, len(course.training), {}
-    if history:
-        course = _with_batch(course, history[-1]["batch_size"], parts=history[-1]["accumulate"])
-    elif course.train.batch_size == "auto" and course.team.size == 1:
-        check_batches(learner.network, _with_batch(course, min(START, most), parts=parts))
-        kept = keep_learner(learner, device=course.device)
-        found = find_batch_size(
-            partial(_try_batch, learner, course, measure=measure), most=most, free=free_memory(course.device)
-        )
-        put_back(learner, kept, device=course.device)
-        course = _with_batch(course, found.batch_size, parts=parts)
-        notes = {"batch_reason": found.reason, "batch_tried": found.tried}
-    check_batches(learner.network, course)
-    return course, notes
-
-
-def _try_batch(learner: Learner, course: Course, size: int, *, measure: Loss) -> Taken:
-    """The quickest of some steps of so many windows, and the most memory that they held."""
-    held = held_memory(course.device, peak=False)
-    if course.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-    step = replace(course, train=replace(course.train, batch_size=size, steps=1))
-    clock = time.process_time if course.device == "cpu" else time.perf_counter  # other programs take wall time too
-    times = []
-    for _ in range(TIMED + 1):  # the first warms up
-        started = clock()
-        run_epoch(learner, step, measure=measure)  # reads its loss, so the device has done it
-        times.append(clock() - started)
-    peak = held_memory(course.device, peak=True)
-    return Taken(min(times[1:]), None if held is None or peak is None else max(peak - held, 0))
-
-
-def _run_in_memory(learner: Learner, course: Course, *, measure: Loss, history: History) -> tuple[float, Course, Notes]:
-    """The next epoch's training loss. Where memory ends, the epoch begins anew with its batches in twice the parts, as
-    often as that takes: then also the course with these, and what to note."""
-    run = partial(run_epoch, learner, measure=measure, history=history)
-    if course.team.size > 1:  # no process can begin anew alone
-        return run(course), course, {}
-    kept, notes = keep_learner(learner, device=course.device), {}
-    while isinstance(trained := attempt(partial(run, course)), Exhausted):
-        course = _divide(learner.network, course, trained.reason)
-        text = f"memory ran out in epoch {len(history) + 1}; it begins anew with accumulate {course.train.accumulate}"
-        warnings.warn(f"{text}: {trained.reason}", FallbackWarning, stacklevel=2)
-        notes = {"fallback": f"{text}: {trained.reason}"}
-        put_back(learner, kept, device=course.device)
-    return trained, course, notes
-
-
-def _divide(network: ForecastNet, course: Course, reason: str) -> Course:
-    """The course with its batches in twice the parts. Raises `FitError` where they can't be divided further."""
-    size, parts = course.train.windows, course.train.accumulate
-    if course.train.loss == "sharpe" or parts >= size:
-        what = "a whole batch, of which sharpe is taken" if course.train.loss == "sharpe" else "one window at a time"
-        raise FitError(
-            f"memory ran out with {what}: {reason}. Ask for a smaller network, batch or lookback, or set recompute."
-        )
-    course = _with_batch(course, size, parts=min(2 * parts, size))
-    check_batches(network, course)
-    return course
-
-
-def _with_batch(course: Course, size: int, *, parts: int) -> Course:
-    return replace(course, train=replace(course.train, batch_size=size, accumulate=parts))
-
-
-def check_batches(network: ForecastNet, course: Course) -> None:
-    """Raises `FitError` for batches of one window, which have no variance to normalise by."""
-    count, size, parts = len(course.training), course.train.windows, course.train.accumulate
-    smallest = count // -(-count // size) // parts  # of an epoch that takes all windows
-    if smallest < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
-        divided = f" in {parts} parts" if parts > 1 else ""
-        raise FitError(
-            f"batch normalisation needs two windows a batch; got {count} training windows and batch_size {size}"
-            f"{divided}. {_name_remedy(course.model)}, or bring longer series."
-        )
-
-
-def _name_remedy(model: str) -> str:
-    """How batch normalisation is switched off in a model of that name."""
-    options = [field.name for field in fields(MODELS.load(model))] if model in MODELS else []
-    if "norm" in options:
-        return "Set norm to layer"
-    return f"Set {'batch_norm' if 'batch_norm' in options else 'use_batch_norm'} to false"
 
 
 def check_finite(trained: float, judged: float, *, epoch: int, train: TrainSpec) -> None:
