@@ -39,7 +39,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_prints_json_that_names_its_winner_its_bundle_and_its_report(shop: Path) -> None:
     found = json.loads((shop / "result.json").read_text())
     assert found["winner"] in [row["model"] for row in found["leaderboard"]]
-    assert len(found["leaderboard"]) == 7
+    assert len(found["leaderboard"]) == 8  # six floors, the model, and what they say together
     assert (shop / found["report"]).stat().st_size > 100_000
     assert (shop / found["bundle"]["path"] / "manifest.json").exists()
     assert found["bundle"]["parity"] <= found["bundle"]["tolerance"]
