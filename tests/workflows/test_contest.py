@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tidewright.data.simulate import signal_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.errors import FitError
 from tidewright.training.evaluate import evaluate
 from tidewright.workflows.contest import CUT, Contest, hold_contest
 from tidewright.workflows.settings import read_settings
@@ -57,3 +60,18 @@ def test_a_choice_among_many_mixtures_counts_as_many_tries() -> None:
     contest = contest_of(600.0, "tune.enabled=false", "ensemble=greedy")
     row = contest.leaderboard.row("ensemble")
     assert row.comparison.adjusted >= min(1.0, 8 * row.comparison.p_value)
+    without = contest_of(600.0, "tune.enabled=false", "ensemble=none")
+    assert contest.trials >= without.trials + 8  # what a Sharpe ratio is deflated by
+
+
+def test_an_ensemble_whose_member_can_not_be_scored_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(fitted: Any, **asked: Any) -> Any:
+        if asked["model"] == "lightgbm" and asked["cutoffs"] == SPLIT.test:
+            raise FitError("no finite forecast")
+        return evaluate(fitted, **asked)
+
+    monkeypatch.setattr("tidewright.workflows.contest.evaluate", judge)
+    contest = contest_of(600.0, "tune.enabled=false", "ensemble=mean")
+    failed = contest.leaderboard.failed
+    assert failed["ensemble"] == "a member of the ensemble, lightgbm, could not be scored: no finite forecast"
+    assert {"ensemble", "lightgbm"}.isdisjoint(contest.fitted)

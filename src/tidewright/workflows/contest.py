@@ -112,6 +112,9 @@ class _Field:
         shortest = min(fitted.view.lookback for fitted in self.fitted.values())
         place = name, test, shortest
         if place not in self.scored and name == ENSEMBLE:
+            lost = [member for member in self.weights if member not in self.fitted]
+            if lost:
+                raise FitError(f"a member of the ensemble, {lost[0]}, could not be scored: {self.failed[lost[0]]}")
             members = [self.score(member, test=test) for member in self.weights]
             self.scored[place] = blend(members, list(self.weights.values()), model=name)
         if place not in self.scored:
@@ -194,8 +197,13 @@ def hold_contest(
         entrants, metric=settings.metric, horizon=task.horizon, strides=(split.validation.stride, split.test.stride),
         seed=settings.seed, failed=ring.failed,
     )  # fmt: skip
-    trials = len(ring.fitted) + len(ring.failed) + (len(study.trials) if study is not None else 0)
-    return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials, ring.runtime)
+    return Contest(ring.fitted, ring.panels, board, tests, validations, study, _count_trials(ring, study), ring.runtime)
+
+
+def _count_trials(ring: _Field, study: Study | None) -> int:
+    """All that was tried: models, those that failed, a search's trials and every mixture that was compared."""
+    alone = {*ring.fitted, *ring.failed} - {ENSEMBLE}
+    return len(alone) + ring.tried.get(ENSEMBLE, 0) + (len(study.trials) if study is not None else 0)
 
 
 def _choose_runtime(settings: RunSettings) -> Runtime:
@@ -218,6 +226,7 @@ def _form_ensemble(ring: _Field, validations: Mapping[str, Evaluation], tell: Te
     tell(f"ensemble of {len(names)}")
     started, cpu = time.monotonic(), time.process_time()
     chosen = choose_weights([validations[name] for name in names], rule=rule, metric=ring.settings.metric)
+    ring.tried[ENSEMBLE] = chosen.tried
     ring.weights = {name: float(w) for name, w in zip(names, chosen.weights, strict=True) if w > 0}
     if len(ring.weights) == 1:
         best = next(iter(ring.weights))
@@ -225,7 +234,6 @@ def _form_ensemble(ring: _Field, validations: Mapping[str, Evaluation], tell: Te
         return False
     ring.fitted[ENSEMBLE] = compose([ring.fitted[name] for name in names], chosen, panel=ring.panel)
     ring.panels[ENSEMBLE] = ring.panel
-    ring.tried[ENSEMBLE] = chosen.tried
     ring.notes[ENSEMBLE] = " + ".join(f"{weight:.2g} {name}" for name, weight in ring.weights.items())
     spent = [ring.seconds[name] for name in ring.weights]
     ring.seconds[ENSEMBLE] = (
