@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,10 +20,11 @@ from torch import nn
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, FallbackWarning, FitError
+from tidewright.errors import BackendError, ConfigError, FallbackWarning, FitError
 from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.torch.fitted import TorchFitted
+from tidewright.runtime import detect_runtime
 from tidewright.training import room
 from tidewright.training.batches import _divide
 from tidewright.training.epoch import Course
@@ -194,6 +196,27 @@ def test_an_epoch_that_runs_out_of_memory_begins_anew_with_smaller_parts(tmp_pat
     assert found.history[1]["fallback"].endswith("accumulate 2: CUDA out of memory. Tried to allocate 16 GiB.")
     assert losses(found)[0] == losses(plain)[0]
     assert bits(found) != bits(plain)  # other parts draw another dropout
+
+
+def test_a_strict_run_that_runs_out_of_memory_ends() -> None:
+    strict = detect_runtime("cpu", strict=True)
+    with (
+        room_for(8),
+        pytest.raises(BackendError, match=r"epoch 1; it begins anew .* strict out"),
+    ):
+        learn("tcn", replace(BASE, accumulate=1), runtime=strict)
+
+
+@pytest.mark.skipif(not os.access(room.CLEAR, os.W_OK), reason="only Linux lets a process begin its peak anew")
+def test_what_was_held_before_a_step_is_not_its_peak() -> None:
+    before = np.ones(2**24)  # 128 MiB
+    del before
+    held = room.held_memory("cpu", peak=False)
+    room.reset_peak("cpu")
+    peak = room.held_memory("cpu", peak=True)
+    assert held is not None
+    assert peak is not None
+    assert peak - held < 2**25
 
 
 def test_an_epoch_that_begins_anew_has_the_bits_of_one_that_never_failed(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import partial
@@ -11,13 +10,23 @@ from typing import Any
 
 import torch
 
-from tidewright.errors import FallbackWarning, FitError
+from tidewright.errors import FitError
 from tidewright.models.spec import MODELS
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.epoch import Course, History, run_epoch
 from tidewright.training.learner import Learner, keep_learner, put_back
 from tidewright.training.losses import Loss
-from tidewright.training.room import START, Exhausted, Taken, attempt, find_batch_size, free_memory, held_memory
+from tidewright.training.precision import fall_back
+from tidewright.training.room import (
+    START,
+    Exhausted,
+    Taken,
+    attempt,
+    find_batch_size,
+    free_memory,
+    held_memory,
+    reset_peak,
+)
 
 Notes = Mapping[str, Any]
 TIMED = 3  # steps of which the quickest counts, when a batch size is tried
@@ -47,7 +56,8 @@ def settle_batch(learner: Learner, course: Course, *, measure: Loss, history: Hi
 
 def run_in_memory(learner: Learner, course: Course, *, measure: Loss, history: History) -> tuple[float, Course, Notes]:
     """The next epoch's training loss. Where memory ends, the epoch begins anew with its batches in twice the parts, as
-    often as that takes: then also the course with these, and what to note."""
+    often as that takes: then also the course with these, and what to note. Raises `BackendError` instead when strict.
+    """
     run = partial(run_epoch, learner, measure=measure, history=history)
     if course.team.size > 1:  # no process can begin anew alone
         return run(course), course, {}
@@ -55,8 +65,8 @@ def run_in_memory(learner: Learner, course: Course, *, measure: Loss, history: H
     while isinstance(trained := attempt(partial(run, course)), Exhausted):
         course = _divide(learner.network, course, trained.reason)
         text = f"memory ran out in epoch {len(history) + 1}; it begins anew with accumulate {course.train.accumulate}"
-        warnings.warn(f"{text}: {trained.reason}", FallbackWarning, stacklevel=2)
         notes = {"fallback": f"{text}: {trained.reason}"}
+        fall_back(notes["fallback"], strict=course.runtime.strict)
         put_back(learner, kept, device=course.device)
     return trained, course, notes
 
@@ -76,8 +86,7 @@ def check_batches(network: ForecastNet, course: Course) -> None:
 def _try_batch(learner: Learner, course: Course, size: int, *, measure: Loss) -> Taken:
     """The quickest of some steps of so many windows, and the most memory that they held."""
     held = held_memory(course.device, peak=False)
-    if course.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
+    reset_peak(course.device)
     step = replace(course, train=replace(course.train, batch_size=size, steps=1))
     clock = time.process_time if course.device == "cpu" else time.perf_counter  # other programs take wall time too
     times = []

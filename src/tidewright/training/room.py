@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ ENDS = (  # of memory, as torch words them where it raises a plain RuntimeError
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+CLEAR = Path("/proc/self/clear_refs")  # of Linux: a 5 written there puts VmHWM back to VmRSS
 Answer = TypeVar("Answer")
 
 
@@ -116,10 +118,20 @@ def free_memory(device: str) -> int | None:
 
 
 def held_memory(device: str, *, peak: bool) -> int | None:
-    """The bytes that this process holds, or the most that it ever held; None where nothing says so."""
+    """The bytes that this process holds, or the most since `reset_peak`; None where nothing says so."""
     if device != "cpu":
         return int(torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated())
     return _field(Path("/proc/self/status"), "VmHWM:" if peak else "VmRSS:")
+
+
+def reset_peak(device: str) -> None:
+    """From here on the peak of `held_memory` is counted. Where Linux doesn't let us, it stays that of all before, and a
+    batch is found too small rather than too large."""
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        CLEAR.write_text("5")
 
 
 def _field(path: Path, name: str) -> int | None:
