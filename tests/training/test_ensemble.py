@@ -138,6 +138,8 @@ def test_members_that_do_not_belong_together_are_refused(members):
         make(members[:1])
     with pytest.raises(ConfigError, match="the same horizon and quantiles"):
         make([members[0], learn("naive", task=Task(3, (0.1, 0.5, 0.9)))])
+    with pytest.raises(ConfigError, match=r"rule .*'gredy'.*greedy"):
+        fit_ensemble(members[:2], panel=PANEL, split=SPLIT, rule="gredy")
     with pytest.raises(ConfigError, match="no member of another"):
         make([members[0], make(members)])
     with pytest.raises(ConfigError, match="Fit its members, then fit_ensemble"):

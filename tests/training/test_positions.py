@@ -206,6 +206,8 @@ def test_validation_judges_by_one_ratio_over_all_its_dates() -> None:
     whole = replace(make_split(panel).validation, stride=1)
     account = earn_fitted(fitted, panel=panel, cutoffs=whole, costs=Costs(10, 0))
     assert len(account.returns) == len(whole) > 100
+    strided = earn_fitted(fitted, panel=panel, cutoffs=make_split(panel).validation, costs=Costs(10, 0))
+    assert np.array_equal(strided.returns, account.returns)
     best = min(record["validation_loss"] for record in fitted.history)
     assert -sharpe(account.returns, periods_per_year=1) == pytest.approx(best, rel=1e-5)
 

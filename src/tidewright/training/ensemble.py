@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.errors import ConfigError
@@ -79,7 +80,9 @@ def fit_ensemble(
 
 
 def choose_weights(judged: Sequence[Evaluation], *, rule: Rule = "greedy", metric: str = "mase") -> Chosen:
-    """Weights for models that were scored on the same windows."""
+    """Weights for models that were scored on the same windows. Raises `ConfigError` for another rule."""
+    if rule not in get_args(Rule):
+        raise ConfigError(explain_unknown("rule", rule, get_args(Rule)))
     if rule == "mean":
         return Chosen(np.full(len(judged), 1.0 / len(judged)), ({"rule": "mean"},), 1)
     metric, _ = usable_metric(metric, judged)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,8 +128,9 @@ def weigh_positions(fitted: PositionFitted, *, panel: Panel, cutoffs: Cutoffs) -
 
 
 def earn_fitted(fitted: PositionFitted, *, panel: Panel, cutoffs: Cutoffs, costs: Costs) -> Earnings:
-    """What the positions of every cutoff earned, each two steps later; for `metrics.returns.sharpe` and its like."""
-    positions, windows = _decide(fitted, panel=panel, cutoffs=cutoffs)
+    """What the positions earned, decided at every step from the first cutoff to the last (an account has no stride) and
+    each earning two steps later; for `metrics.returns.sharpe` and its like."""
+    positions, windows = _decide(fitted, panel=panel, cutoffs=replace(cutoffs, stride=1))
     return earn_positions(positions, _spread(windows, earned_returns(windows)), costs=costs)
 
 
@@ -150,7 +151,7 @@ def _prepare(panel: Panel, split: Split, *, view: View, train: TrainSpec) -> Les
     rows = panel.positions <= split.train.last
     _check_returns(panel, split)
     training = training_windows(panel, view, horizon=1, cutoffs=split.train)
-    every = Cutoffs(split.validation.first, split.validation.last)  # a portfolio has no stride
+    every = replace(split.validation, stride=1)  # a portfolio has none
     judging = cut_windows(panel, view, horizon=1, cutoffs=every, labelled=False, least=1)
     dates = np.unique(judging.cutoffs)
     judging = judging.subset(np.flatnonzero(judging.cutoffs >= dates[-train.judged :][0]))
