@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import cache
 from typing import Any
@@ -88,6 +89,7 @@ def assert_equal(found: TorchFitted | FitError, wanted: TorchFitted, *, close: f
     for name in ("train_loss", "validation_loss", "learning_rate"):
         losses = [[record[name] for record in fitted.history] for fitted in (found, wanted)]
         assert losses[0] == pytest.approx(losses[1], rel=close)
+    assert [record.keys() for record in found.history] == [record.keys() for record in wanted.history]
     tensors = wanted.tensors()
     assert set(found.tensors()) == set(tensors)
     for name, tensor in found.tensors().items():
@@ -343,6 +345,18 @@ def test_each_member_tells_its_start_its_epochs_and_its_end() -> None:
         assert [e.reason for e in heard if isinstance(e, FitEnded) and e.key == key] == ["epochs"]
 
 
+def test_a_gpu_multiplies_in_float32_while_members_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def multiply(kind: str, *, device: str) -> Any:
+        asked.append((kind, device))
+        return nullcontext()
+
+    monkeypatch.setattr("tidewright.training.population.multiply_in", multiply)
+    learn(trains=[replace(BASE, epochs=1)])
+    assert asked == [("ieee", "cpu")]
+
+
 def test_torchs_own_generator_is_left_as_it_was() -> None:
     draws = torch.get_rng_state()
     learn()
@@ -384,6 +398,9 @@ def test_networks_on_arrays_are_of_one_form() -> None:
         fit_classics([one, other], trains=[BASE, BASE], **asked)
     with pytest.raises(ConfigError, match="got 1 networks and 2 trains"):
         fit_classics([one], trains=[BASE, BASE], **asked)
+    reduced = replace(asked["runtime"], precision=Choice("bfloat16", "bfloat16", "asked for"))
+    with pytest.raises(ConfigError, match="feed_forward can't be batched: a batched step is in float32"):
+        fit_classics([one], trains=[BASE], **{**asked, "runtime": reduced})
     with pytest.raises(ConfigError, match="lstm can't be batched: LSTM has no batched form"):
         fit_classics([build_classic(ModelConfig("lstm", 5, [4]))], trains=[BASE], **asked)
 

@@ -32,8 +32,9 @@ from tidewright.training.fit import check_covariates, fit, usual_view
 from tidewright.training.fit_torch import Lesson, fit_scalings, measure_spread, prepare
 from tidewright.training.gather import open_source
 from tidewright.training.losses import HEADS, check_labels
-from tidewright.training.population_form import check_specs, check_trains
+from tidewright.training.population_form import check_specs, check_trains, refuse_runtime
 from tidewright.training.population_loop import Ending, train_population
+from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
 
 Way = Literal["auto", "batched", "one_by_one"]
@@ -135,8 +136,7 @@ def fit_population(
 
 def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way, runtime: Runtime) -> Choice:
     """How they learn, and why."""
-    plain = runtime.precision.used == "float32" and runtime.compile.used == "never"
-    obstacle = find_obstacle(network) if plain else "a batched step is in float32, and not compiled"
+    obstacle = refuse_runtime(runtime) or find_obstacle(network)
     if obstacle and way == "batched":
         raise ConfigError(f'{spec.name} can\'t be batched: {obstacle}. Ask for the way "auto" or "one_by_one".')
     if way == "batched":
@@ -212,7 +212,8 @@ def _learn_batched(
     )
     courses = [replace(first, key=plan.key(place), train=plan.trains[place]) for place in places]
     devices = [torch.cuda.current_device()] if device != "cpu" else []
-    with apply_threads(plan.runtime), keep_memory(), torch.random.fork_rng(devices):
+    exact = multiply_in("ieee", device=device)
+    with apply_threads(plan.runtime), keep_memory(), exact, torch.random.fork_rng(devices):
         torch.manual_seed(plan.trains[0].seed)  # of a GPU's dropout
         endings = train_population(networks, courses, draws=draws)
     spent, share = time.monotonic() - started, (time.process_time() - cpu) / len(networks)

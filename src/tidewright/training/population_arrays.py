@@ -13,8 +13,9 @@ from tidewright.models.torch.grouped import find_obstacle
 from tidewright.runtime import Runtime, apply_threads, keep_memory
 from tidewright.training.checkpoint import Progress
 from tidewright.training.fit_arrays import History, Labelled, open_lesson
-from tidewright.training.population_form import check_trains
+from tidewright.training.population_form import check_trains, refuse_runtime
 from tidewright.training.population_loop import train_population
+from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
 
 
@@ -31,7 +32,7 @@ def fit_classics(
     Their configs may differ in dropout_rate alone, the specs in the options that a population leaves to its members.
     The history of each, or the `FitError` of one whose loss is no longer finite. Raises `ConfigError` and `DataError`.
     """
-    _check(networks, trains)
+    _check(networks, trains, runtime)
     lessons = [
         open_lesson(network, training=training, judging=judging, train=train, runtime=runtime)
         for network, train in zip(networks, trains, strict=True)
@@ -39,7 +40,8 @@ def fit_classics(
     learners, courses = [learner for learner, _ in lessons], [course for _, course in lessons]
     draws = [Generator().manual_seed(train.seed) for train in trains]
     devices = [] if runtime.device.used == "cpu" else [torch.cuda.current_device()]
-    with apply_threads(runtime), keep_memory(), torch.random.fork_rng(devices):
+    exact = multiply_in("ieee", device=runtime.device.used)
+    with apply_threads(runtime), keep_memory(), exact, torch.random.fork_rng(devices):
         torch.manual_seed(trains[0].seed)  # of a GPU's dropout
         endings = train_population(learners, courses, draws=draws)
     for network in networks:
@@ -47,11 +49,11 @@ def fit_classics(
     return tuple(ending.history if isinstance(ending, Progress) else ending for ending in endings)
 
 
-def _check(networks: Sequence[ClassicNet], trains: Sequence[TrainSpec]) -> None:
+def _check(networks: Sequence[ClassicNet], trains: Sequence[TrainSpec], runtime: Runtime) -> None:
     if not networks or len(networks) != len(trains):
         raise ConfigError(f"each network has its own TrainSpec; got {len(networks)} networks and {len(trains)} trains.")
     check_trains(trains)
-    obstacle = find_obstacle(networks[0])
+    obstacle = refuse_runtime(runtime) or find_obstacle(networks[0])
     if obstacle:
         raise ConfigError(f"{networks[0].config.architecture_type} can't be batched: {obstacle}. Fit them one by one.")
     first = networks[0].config.to_dict() | {"dropout_rate": None}

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 
 from tidewright.errors import ConfigError
 from tidewright.models.spec import ModelSpec, kind_of
+from tidewright.runtime import Runtime
 from tidewright.training.spec import TrainSpec
 
 OWN = (
@@ -49,6 +50,12 @@ def check_trains(trains: Sequence[TrainSpec]) -> None:
                 f"a population has no train.{name}; got {next(v for v in values if v != getattr(usual, name))!r}. "
                 'Leave it out, or ask for the way "one_by_one".'
             )
+
+
+def refuse_runtime(runtime: Runtime) -> str:
+    """Why a batched step can't compute so, in words; empty where it can."""
+    plain = runtime.precision.used == "float32" and runtime.compile.used == "never"
+    return "" if plain else "a batched step is in float32, and not compiled"
 
 
 def check_specs(spec: ModelSpec | Sequence[ModelSpec], *, count: int) -> tuple[ModelSpec, ...]:

@@ -22,8 +22,9 @@ from tidewright.training.epoch import JUDGE_CHUNK, Course, History, draw_batches
 from tidewright.training.events import EpochEnded, emit
 from tidewright.training.losses import Cells, open_cells
 from tidewright.training.population_step import Steps
+from tidewright.training.precision import Means
 from tidewright.training.schedule import plan_rates
-from tidewright.training.torch_loop import advance, check_finite, time_left
+from tidewright.training.torch_loop import advance, check_finite, note, time_left
 
 JUDGE_ROWS = 8192  # of all members at once: bounds the memory
 
@@ -58,7 +59,8 @@ def train_population(
             except FitError as error:
                 failed[place] = error
                 continue
-            progress[place] = advance(before, course.train, **losses, seconds=seconds, rate=rates[row][-1], late=late)
+            later = advance(before, course.train, **losses, seconds=seconds, rate=rates[row][-1], late=late)
+            progress[place] = note(later, Means().describe())  # float32, not compiled
             if progress[place].best < before.best:
                 gained.append(row)
         crew.remember(gained)

@@ -65,7 +65,7 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         progress = advance(
             progress, course.train, trained=trained, judged=judged, seconds=seconds, rate=rate, late=bool(late)
         )
-        progress, notes = _note(progress, {**means.describe(), **notes, **chosen, **fallen}), {}
+        progress, notes = note(progress, {**means.describe(), **notes, **chosen, **fallen}), {}
         if progress.best < before:
             best = snapshot(learner.judged)
         if checkpoint:
@@ -143,7 +143,7 @@ def advance(
     )
 
 
-def _note(progress: Progress, notes: Notes) -> Progress:
+def note(progress: Progress, notes: Notes) -> Progress:
     """The same progress, its last record with some notes."""
     return replace(progress, history=(*progress.history[:-1], {**progress.history[-1], **notes}))
 
