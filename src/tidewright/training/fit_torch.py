@@ -116,18 +116,11 @@ def learn_lesson(
         network = build(spec, shape, head=head, components=train.components, relative=view.relative)
         fit_scalings(network, lesson, view=view)
         network.to(device)
+        training, judging = (lesson.source(part, device=device) for part in (lesson.training, lesson.judging))
         course = Course(
-            model=spec.name,
-            key=spec_key(spec, train, view),
-            training=lesson.source(lesson.training, device=device),
-            judging=lesson.source(lesson.judging, device=device),
-            train=train,
-            callbacks=callbacks,
-            deadline=deadline,
-            device=device,
-            team=team,
-            runtime=runtime,
-        )
+            spec.name, spec_key(spec, train, view), training, judging, train,
+            callbacks=callbacks, deadline=deadline, device=device, team=team, runtime=runtime,
+        )  # fmt: skip
         with recompute_blocks(network, model=spec.name) if train.recompute else nullcontext():
             history = (
                 solve_lear(spec, network, course)
