@@ -51,6 +51,7 @@ ELSEWHERE = {
     "compile",
     "devices",
     "strategy",
+    "relative",
 }  # tests below, and their own files
 
 
@@ -94,6 +95,12 @@ def test_another_value_of_an_option_gives_another_result(name: str, tmp_path: Pa
     base = {"tune.trials": TUNED, "tune.enabled": ("tune.trials=2",)}.get(name, ())
     ours, theirs = do(tmp_path, *base), do(tmp_path, *base, change)
     assert outcome(ours) != outcome(theirs)
+
+
+def test_covariates_in_units_of_the_window_give_another_result(tmp_path: Path) -> None:
+    few, more = do(tmp_path, past=("visits",)), do(tmp_path, "relative=true", past=("visits",))
+    assert more.fitted["lightgbm"].view.relative
+    assert outcome(few) != outcome(more)
 
 
 def test_the_same_options_give_the_same_result(tmp_path: Path) -> None:

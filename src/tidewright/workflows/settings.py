@@ -85,6 +85,7 @@ class RunSettings(Frozen):
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
     season: int | None = Field(default=None, ge=1)
     lookback: int | None = Field(default=None, ge=1)
+    relative: bool = False  # past and known covariates in units of the window: see features/view.View
     metric: str = "mase"
     budget_s: float = Field(default=75.0, gt=0.0)
     seed: int = 0
