@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 LEVELS = (0.1, 0.5, 0.9)
 
-# by model ("": of all), "lookback", "calendar" (whether it sees one), options of the "model" and of its "train"ing
+# by model ("": of all), "lookback", "calendar" (whether it sees one, or its columns), "relative" (see View), options of
+# the "model" and of its "train"ing
 Settings = dict[str, dict[str, Any]]
 
 
@@ -33,5 +34,11 @@ def learn(name: str, *, settings: Settings, panel: Panel, split: Split, task: Ta
     train = TrainSpec(**{**usual.get("train", {}), **own.get("train", {}), "seed": seed})
     panel = keep_covariates(panel, spec.takes)
     view = usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
-    view = View(int(own["lookback"]), view.calendar if own.get("calendar") else (), view.static)
+    calendar = () if "known" not in spec.takes else _calendar(own.get("calendar"), usual=view.calendar)
+    relative = bool(own.get("relative")) and bool(spec.takes)
+    view = View(int(own["lookback"]), calendar, view.static, relative)
     return fit(spec, panel=panel, split=split, task=task, view=view, train=train, season=season)
+
+
+def _calendar(asked: Any, *, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(asked) if isinstance(asked, list) else usual if asked else ()

@@ -29,8 +29,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 import numpy as np
 from board_ett import ETT_NOTE, run_ett
 from board_fit import DATA, ROOT
-from board_m4 import run_m4
-from board_prices import run_price
+from board_m4 import M4_NOTE, run_m4
+from board_prices import PRICE_NOTE, run_price
 from board_published import PUBLISHED
 from choose_ett import choose
 
@@ -39,6 +39,7 @@ from tidewright.models.spec import FLOORS
 
 RESULTS = ROOT / "benchmarks" / "results" / "boards.jsonl"
 PAGE = ROOT / "docs" / "boards.md"
+NOTES = {"ett96": ETT_NOTE, "BE": PRICE_NOTE, "m4": M4_NOTE}  # before the first board that each is about
 BOARDS: dict[str, Callable[..., dict[str, float]]] = {
     **{f"ett{h}": (lambda name, seed, h=h: run_ett(name, horizon=h, seed=seed)) for h in (96, 192, 336, 720)},
     **{place: (lambda name, seed, place=place: run_price(name, place=place, seed=seed)) for place in ("BE", "DE")},
@@ -72,7 +73,7 @@ def write_page() -> None:
     for board, published in PUBLISHED.items():
         ours = [row for key, row in newest.items() if key[0] == board]
         if ours:
-            parts += [ETT_NOTE] if board == "ett96" else []
+            parts += [NOTES[board]] if board in NOTES else []
             parts.append(_section(board, published, ours))
     PAGE.write_text("\n".join(parts))
 
