@@ -26,6 +26,7 @@ from tidewright.metrics.returns import sharpe
 from tidewright.models.spec import FeedForward, LightGBM
 from tidewright.models.torch.fitted import from_tensors
 from tidewright.portfolio import Costs, backtest_weights, earn_positions
+from tidewright.runtime import Choice, detect_runtime
 from tidewright.training.fit import fit
 from tidewright.training.positions import (
     PositionFitted,
@@ -291,6 +292,15 @@ def test_options_are_live_in_a_run_of_positions() -> None:
     answers = long.decide(newest_windows(panel, VIEW, horizon=1))
     assert answers.shape == (SERIES,)
     assert (answers > 0).all()
+
+
+def test_positions_are_learned_in_fewer_digits_too() -> None:
+    reduced = replace(detect_runtime("cpu"), precision=Choice("bfloat16", "bfloat16", "asked for"))
+    train = replace(BASE, epochs=2, patience=2)
+    found, exact = (learn(world(0, 0.6), train=train, runtime=one).history[-1] for one in (reduced, None))
+    assert found["precision"] == "bfloat16"
+    assert found["train_loss"] != exact["train_loss"]
+    assert found["train_loss"] == pytest.approx(exact["train_loss"], abs=0.02)
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:

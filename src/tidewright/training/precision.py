@@ -127,6 +127,11 @@ class Lent:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.network, name)
 
+    def __call__(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+        """See `ForecastNet.forward`."""
+        answer: Tensor = self.network.head(*self.score(*inputs, **named))
+        return answer
+
     def score(self, *inputs: Tensor, **named: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `ForecastNet.score`. Autocast leaves standardising in float32: it holds no product of matrices."""
         if self.dtype is None:
