@@ -304,6 +304,8 @@ def test_an_option_of_one_loss_or_schedule_is_refused_with_another(name: str) ->
         ("optimizer", "adamm", r"no train.optimizer is called 'adamm'. Did you mean 'adam'"),
         ("schedule", "cosin", r"no train.schedule is called 'cosin'. Did you mean 'cosine'"),
         ("loss", "l2", r"no train.loss is called 'l2'"),
+        ("unit", "targets", r"no train.unit is called 'targets'. Did you mean 'target'"),
+        ("recompute", 1, r"train.recompute is True or False; got 1"),
         ("epochs", 2.5, r"train.epochs is a whole number 1 or more; got 2.5"),
         ("epochs", True, r"train.epochs is a whole number 1 or more; got True"),
         ("learning_rate", "1e-3", r"train.learning_rate is a number above 0 and finite; got '1e-3'"),

@@ -14,9 +14,11 @@ ScheduleName = Literal["constant", "cosine", "onecycle", "plateau"]
 LossName = Literal[
     "quantile", "mse", "mae", "huber", "gaussian", "student", "mixture", "negative_binomial", "crps", "sharpe"
 ]
+UnitName = Literal["window", "target"]
 LEAST_RUN = 8  # cutoffs of which a Sharpe ratio is taken
 
 
+NAMES = {"optimizer": OptimizerName, "schedule": ScheduleName, "loss": LossName, "unit": UnitName}
 OWNERS = {  # the options that only some losses or schedules heed
     "delta": ("loss", ("huber",)),
     "components": ("loss", ("mixture",)),
@@ -88,13 +90,11 @@ class TrainSpec:
     delta: float | None = None
     components: int | None = None
     cost_bps: float | None = None
-    unit: Literal["window", "target"] | None = None
+    unit: UnitName | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("optimizer", OptimizerName), ("schedule", ScheduleName), ("loss", LossName)):
-            if getattr(self, name) not in get_args(known):
-                raise ConfigError(explain_unknown(f"train.{name}", getattr(self, name), get_args(known)))
+        self._check_words()
         for name in ("epochs", "steps", "patience", "judged", "accumulate"):
             _check(name, getattr(self, name), low=1, words="1 or more")
         if self.batch_size != "auto":
@@ -122,6 +122,14 @@ class TrainSpec:
                     f"train.{name} is for the {chooser} {' or '.join(owners)}; got it with {getattr(self, chooser)}. "
                     "Leave it out."
                 )
+
+    def _check_words(self) -> None:
+        for name, known in NAMES.items():
+            given = getattr(self, name)
+            if given not in get_args(known) and not (name == "unit" and given is None):
+                raise ConfigError(explain_unknown(f"train.{name}", given, get_args(known)))
+        if not isinstance(self.recompute, bool):
+            raise ConfigError(f"train.recompute is True or False; got {self.recompute!r}.")
 
     @property
     def windows(self) -> int:
