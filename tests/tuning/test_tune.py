@@ -55,6 +55,13 @@ def account(study: Study) -> list[Any]:
     return [(t.state, t.value, dict(t.parameters), t.key, t.error) for t in study.trials]
 
 
+def test_a_network_that_takes_no_covariates_is_searched_without_a_calendar(world: Any) -> None:
+    space = SearchSpace("nlinear", {"train.learning_rate": FloatRange(1e-4, 1e-2)})
+    study = tune(space, model="nlinear", trials=1, train=TrainSpec(epochs=1, steps=2), **world.given)
+    assert study.trials[0].state is TrialState.COMPLETE
+    assert study.fitted.view.calendar == ()
+
+
 def test_the_first_trial_is_the_default_and_the_best_one_is_at_least_as_good(world: Any) -> None:
     study = tune(DAMPED, model="damped", trials=14, **world.given)
     assert study.trials[0].parameters == {"model.damping": Damped().damping, "model.recent": Damped().recent}

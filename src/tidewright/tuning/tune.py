@@ -66,7 +66,7 @@ def tune(
     limits = _Limits(clock(), budget_s, trials, clock)
     split = without_test(split)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
-    view = view or usual_view(panel, split=split, task=task, season=season)
+    view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     default = Candidate(spec, train or TrainSpec(), view)
     metric, notes = _usable_metric(metric, panel=panel, split=split, season=season)
     work = Work(panel, split, task, season, default, metric, tuple(callbacks), learn, clock)
