@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -106,6 +107,42 @@ def room_for(windows: int, *, passes: int = 0, real: bool = False) -> Iterator[N
     hook = nn.modules.module.register_module_forward_pre_hook(check)
     yield
     hook.remove()
+
+
+@contextmanager
+def room_to_judge(windows: int) -> Iterator[None]:
+    """Memory ends when more than so many windows are judged at once."""
+
+    def check(module: nn.Module, given: tuple[Any, ...]) -> None:
+        if isinstance(module, nn.Linear) and not module.training and len(given[0]) > windows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+    hook = nn.modules.module.register_module_forward_pre_hook(check)
+    yield
+    hook.remove()
+
+
+def test_validation_goes_on_with_fewer_windows_at_once_where_memory_ends() -> None:
+    train = replace(BASE, ema=0.0)
+    alone = losses(learn("dlinear", train))
+    with room_to_judge(7), pytest.warns(FallbackWarning, match="which goes on with .* windows at once: CUDA"):
+        assert losses(learn("dlinear", train)) == pytest.approx(alone, rel=1e-6)
+    with room_to_judge(7), pytest.raises(BackendError, match="goes on with 512 windows at once"):
+        learn("dlinear", train, runtime=detect_runtime(strict=True))
+    with room_to_judge(0), pytest.warns(FallbackWarning), pytest.raises(FitError, match="ran out in validation"):
+        learn("dlinear", train)
+
+
+def test_no_larger_batch_is_tried_than_there_is_time_for() -> None:
+    found = find_batch_size(lambda windows: Taken(1.0), most=10_000, free=None, deadline=time.monotonic() - 1.0)
+    assert (found.batch_size, found.reason) == (32, "the deadline left no time to try 64 windows")
+
+
+def test_floors_and_trees_refuse_what_only_networks_do(tmp_path: Path) -> None:
+    for name in ("ridge", "lightgbm"):
+        for options in ({"devices": 2}, {"checkpoint": tmp_path / "it"}):
+            with pytest.raises(ConfigError, match=f"{name} learns in one process and without a checkpoint"):
+                fit(build_spec(name), **parts(), **options)
 
 
 def losses(fitted: TorchFitted) -> list[float]:

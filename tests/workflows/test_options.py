@@ -123,15 +123,16 @@ def test_a_larger_budget_gives_a_model_a_later_deadline(tmp_path: Path, monkeypa
 
 
 def test_devices_and_strategy_are_asked_for_as_the_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, str]] = []
+    asked: list[tuple[str, int, str]] = []
 
     def learn(spec: Any, *, devices: int, strategy: str, **options: Any) -> Any:
-        asked.append((devices, strategy))
+        asked.append((spec.name, devices, strategy))
         return fit(spec, **options)
 
     monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
-    do(tmp_path, "devices=2", "strategy=fsdp")
-    assert set(asked) == {(2, "fsdp")}
+    do(tmp_path, "model=dlinear,lightgbm", "train.epochs=1", "train.steps=2", "devices=2", "strategy=fsdp")
+    assert ("dlinear", 2, "fsdp") in asked
+    assert all(devices == 1 for name, devices, _ in asked if name != "dlinear")  # floors learn in one process
 
 
 @pytest.mark.filterwarnings("ignore::tidewright.errors.FallbackWarning")

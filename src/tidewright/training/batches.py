@@ -13,7 +13,7 @@ import torch
 from tidewright.errors import FitError
 from tidewright.models.spec import MODELS
 from tidewright.models.torch.network import ForecastNet
-from tidewright.training.epoch import Course, History, run_epoch
+from tidewright.training.epoch import JUDGE_CHUNK, Course, History, measure_loss, run_epoch
 from tidewright.training.learner import Learner, keep_learner, put_back
 from tidewright.training.losses import Loss
 from tidewright.training.precision import fall_back
@@ -27,6 +27,7 @@ from tidewright.training.room import (
     held_memory,
     reset_peak,
 )
+from tidewright.training.runs import Runs
 
 Notes = Mapping[str, Any]
 TIMED = 3  # steps of which the quickest counts, when a batch size is tried
@@ -45,7 +46,10 @@ def settle_batch(learner: Learner, course: Course, *, measure: Loss, history: Hi
         check_batches(learner.network, _with_batch(course, min(START, most), parts=parts))
         kept = keep_learner(learner, device=course.device)
         found = find_batch_size(
-            partial(_try_batch, learner, course, measure=measure), most=most, free=free_memory(course.device)
+            partial(_try_batch, learner, course, measure=measure),
+            most=most,
+            free=free_memory(course.device),
+            deadline=course.deadline,
         )
         put_back(learner, kept, device=course.device)
         course = _with_batch(course, found.batch_size, parts=parts)
@@ -69,6 +73,24 @@ def run_in_memory(learner: Learner, course: Course, *, measure: Loss, history: H
         fall_back(notes["fallback"], strict=course.runtime.strict)
         put_back(learner, kept, device=course.device)
     return trained, course, notes
+
+
+def judge_in_memory(learner: Learner, course: Course, *, measure: Loss) -> float:
+    """The validation loss. Where memory ends, it is taken over half as many windows at once, as often as that takes.
+
+    Raises `BackendError` instead when strict, and `FitError` where one window does not fit.
+    """
+    judge = partial(measure_loss, learner.judged, course.judging, measure=measure, team=course.team)
+    if course.team.size > 1:  # no process can begin anew alone
+        return judge()
+    chunk = JUDGE_CHUNK
+    while isinstance(judged := attempt(partial(judge, chunk=chunk)), Exhausted):
+        if chunk == 1 or isinstance(course.judging, Runs):
+            raise FitError(f"memory ran out in validation: {judged.reason}. Ask for a smaller network or lookback.")
+        chunk //= 2
+        text = f"memory ran out in validation, which goes on with {chunk} windows at once: {judged.reason}"
+        fall_back(text, strict=course.runtime.strict)
+    return judged
 
 
 def check_batches(network: ForecastNet, course: Course) -> None:

@@ -81,12 +81,15 @@ def draw_batches(count: int, train: TrainSpec, *, shuffle: torch.Generator) -> t
     return tuple(torch.tensor_split(order, -(-count // train.windows)))
 
 
-def measure_loss(network: ForecastNet, source: Source | Runs, *, measure: Loss, team: Team = ALONE) -> float:
-    """The mean loss over all windows of a source, in evaluation mode; of runs the one loss over all cutoffs."""
+def measure_loss(
+    network: ForecastNet, source: Source | Runs, *, measure: Loss, team: Team = ALONE, chunk: int = JUDGE_CHUNK
+) -> float:
+    """The mean loss over all windows of a source, `chunk` at once, in evaluation mode; of runs the one loss over all
+    cutoffs."""
     network.eval()
     total, labels_seen = torch.zeros((), dtype=torch.float64, device=source.begins.device), 0
     with torch.inference_mode():
-        chunk = len(source) if isinstance(source, Runs) else JUDGE_CHUNK
+        chunk = len(source) if isinstance(source, Runs) else chunk
         for index in torch.split(torch.arange(len(source), device=source.begins.device), chunk):
             loss, count = team.measure(network, index, source=source, loss=measure)
             total, labels_seen = total + loss.double(), labels_seen + int(count)

@@ -69,6 +69,10 @@ def fit(
     kind = kind_of(spec)
     if kind == "ensemble":
         raise ConfigError("an ensemble is made of models that have learned. Fit its members, then fit_ensemble.")
+    if kind != "torch" and (devices != 1 or checkpoint is not None):
+        raise ConfigError(
+            f"{spec.name} learns in one process and without a checkpoint. Leave these out, or fit a network."
+        )
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,15 +66,19 @@ def attempt(work: Callable[[], Answer]) -> Answer | Exhausted:
     return Exhausted(lines[0] if lines else "no memory")
 
 
-def find_batch_size(take_step: Callable[[int], Taken], *, most: int, free: int | None) -> Sized:
+def find_batch_size(
+    take_step: Callable[[int], Taken], *, most: int, free: int | None, deadline: float | None = None
+) -> Sized:
     """The largest batch that is worth it, up to `most` windows: sizes double from `START` as long as a window gets
-    cheaper and twice the peak stays below `MARGIN` of the `free` bytes (None: unknown, so only errors tell).
+    cheaper, twice the peak stays below `MARGIN` of the `free` bytes (None: unknown, so only errors tell), and twice
+    the size would be tried before the `deadline`, a `time.monotonic()`.
 
     Raises `FitError` when not even one window fits.
     """
     tried: list[dict[str, Any]] = []
     size, best, reason = min(START, most), 0, ""
     while not reason:
+        started = time.monotonic()
         taken = attempt(partial(take_step, size))
         if isinstance(taken, Exhausted):
             tried.append({"batch_size": size, "stopped": taken.reason})
@@ -91,7 +96,9 @@ def find_batch_size(take_step: Callable[[int], Taken], *, most: int, free: int |
             continue
         best = size
         reason = _end(size, taken, most=most, free=free, failed=any("stopped" in one for one in tried))
-        size = min(2 * size, most)
+        size, now = min(2 * size, most), time.monotonic()
+        if not reason and deadline is not None and now + 2 * (now - started) > deadline:
+            reason = f"the deadline left no time to try {size} windows"
     return Sized(best, reason, tuple(tried))
 
 

@@ -11,9 +11,9 @@ import torch
 
 from tidewright.errors import ConfigError, FitError
 from tidewright.models.torch.network import ForecastNet
-from tidewright.training.batches import Notes, run_in_memory, settle_batch
+from tidewright.training.batches import Notes, judge_in_memory, run_in_memory, settle_batch
 from tidewright.training.checkpoint import Checkpoint, Progress, whole
-from tidewright.training.epoch import Course, History, draw_batches, measure_loss, open_losses
+from tidewright.training.epoch import Course, History, draw_batches, open_losses
 from tidewright.training.events import EpochEnded, emit
 from tidewright.training.learner import (
     Learner,
@@ -104,7 +104,7 @@ def _teach(
     draw_apart(course.team, course.train.seed, epoch=len(history))
     with learner.means.applied():
         trained, course, notes = run_in_memory(learner, course, measure=learn, history=history)
-    judged = measure_loss(learner.judged, course.judging, measure=judge, team=course.team)
+    judged = judge_in_memory(learner, course, measure=judge)
     return trained, judged, course, notes
 
 

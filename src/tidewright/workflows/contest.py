@@ -14,7 +14,7 @@ from tidewright.errors import FitError, TidewrightError
 from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
-from tidewright.models.spec import FLOORS, ModelSpec
+from tidewright.models.spec import FLOORS, ModelSpec, kind_of
 from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.compare import Entrant, Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.ensemble import blend, choose_weights, compose
@@ -94,7 +94,7 @@ class _Field:
                 season=self.season,
                 callbacks=self.callbacks,
                 deadline=deadline,
-                devices=self.settings.devices,
+                devices=self.settings.devices if kind_of(spec) == "torch" else 1,
                 strategy=self.settings.strategy,
                 runtime=self.runtime,
             )
