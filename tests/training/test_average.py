@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from tests.training.test_torch_loop import BASE, TASK, VIEW, bits, learn, make_panel, make_split
@@ -91,11 +90,3 @@ def test_a_network_with_batch_normalisation_learns_with_it() -> None:
     fitted = fit(spec, panel=make_panel(), split=make_split(), task=TASK, view=VIEW, train=train)
     assert isinstance(fitted, TorchFitted)
     assert fitted.history[-1]["validation_loss"] < fitted.history[0]["validation_loss"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

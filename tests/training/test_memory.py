@@ -295,11 +295,3 @@ def test_a_batch_size_that_is_none_is_refused(size: Any, match: str) -> None:
         TrainSpec(batch_size=size)
     with pytest.raises(ConfigError, match="auto is found for forecasts"):
         TrainSpec(batch_size="auto", loss="sharpe")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import cache
@@ -403,11 +402,3 @@ def test_networks_on_arrays_are_of_one_form() -> None:
         fit_classics([one], trains=[BASE], **{**asked, "runtime": reduced})
     with pytest.raises(ConfigError, match="lstm can't be batched: LSTM has no batched form"):
         fit_classics([build_classic(ModelConfig("lstm", 5, [4]))], trains=[BASE], **asked)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

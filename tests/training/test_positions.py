@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -372,11 +371,3 @@ def test_what_cannot_be_learned_is_refused() -> None:
         fit_positions(FeedForward(), **parts | {"split": near})
     with pytest.raises(DataError, match=r"learned from windows of Shape\(lookback=10"):
         learned(0, 0.6).decide(newest_windows(panel, View(9), horizon=1))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

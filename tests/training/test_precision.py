@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,11 +250,3 @@ def test_the_loss_of_counts_takes_it_too() -> None:
         ours, theirs = (float(measure(asked, inputs, labels.abs().round())[0]) for asked in (lent, network))
     assert ours == pytest.approx(theirs, rel=0.02)
     assert find_obstacle("float32", device="cpu") == ""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

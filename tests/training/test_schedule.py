@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -108,11 +108,3 @@ def test_the_history_has_the_rate_of_each_epochs_last_step_and_the_weights_follo
     shares = [(1 + math.cos(math.pi * step / 20)) / 2 for step in (4, 9, 14, 19)]
     assert rates == pytest.approx([BASE.learning_rate * share for share in shares])
     assert bits(learn(cosine)) != bits(fitted)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

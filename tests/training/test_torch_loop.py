@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from typing import Any
@@ -323,11 +322,3 @@ def test_a_sharpe_ratio_needs_a_run_of_cutoffs_and_its_cost_no_other_loss() -> N
         TrainSpec(loss="sharpe", accumulate=2)
     with pytest.raises(ConfigError, match=r"train\.cost_bps is for the loss sharpe; got it with quantile"):
         TrainSpec(cost_bps=1.0)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
