@@ -25,6 +25,7 @@ from tidewright.models.torch.network import LEAST_SPREAD, relate
 from tidewright.models.tree_inputs import plan_inputs, step_features, window_features, window_units
 from tidewright.models.trees import TreesFitted, trees_from_tensors
 from tidewright.registry.bundle import save_bundle
+from tidewright.training.ensemble import fit_ensemble
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 
@@ -78,6 +79,19 @@ def test_the_bundle_answers_as_the_model_does(name: str, tmp_path: Path) -> None
     batch = newest().batch()
     inputs = {"target": batch.target, "past": batch.past, "known": batch.known}
     np.testing.assert_allclose(session.predict(inputs).quantiles, fitted.predict(newest()), rtol=1e-4, atol=1e-3)
+
+
+def test_an_ensemble_of_both_answers_in_one_bundle(tmp_path: Path) -> None:
+    panel = drifting_panel(rows=1200)
+    split = split_holdout(panel, TASK, validation=150, test=150)
+    both = [learn(name, relative=True) for name in OPTIONS]
+    mixed = fit_ensemble(both, panel=panel, split=split, rule="mean")
+    expected = (both[0].predict(newest()) + both[1].predict(newest())) / 2
+    np.testing.assert_allclose(mixed.predict(newest()), expected)
+    session = open_session(save_bundle(mixed, panel=panel, folder=tmp_path / "mixed"))
+    batch = newest().batch()
+    inputs = {"target": batch.target, "past": batch.past, "known": batch.known}
+    np.testing.assert_allclose(session.predict(inputs).quantiles, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_a_network_sees_the_window_standardised_as_numpy_does() -> None:
