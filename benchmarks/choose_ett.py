@@ -64,6 +64,9 @@ GRIDS: dict[str, Grid] = {
             {}, {"layer_norm": False}, {"width": 64, "dropout": 0.5},
             {"layer_norm": False, "dropout": 0.5}, {"layer_norm": False, "width": 256},
         ),
+        LOSSES[:2],  # again: layer normalisation had hidden what they do
+        LOOKBACKS,
+        of_model({}, {"layer_norm": False, "dropout": 0.7}),
     ),
     "nhits": (
         LOSSES[:2],
@@ -73,7 +76,7 @@ GRIDS: dict[str, Grid] = {
         of_model({"dropout": 0.5}, {"dropout": 0.5, "width": 64}),
     ),
     "patchtst": (LOSSES[:2], RATES[:1], LOOKBACKS, AVERAGES[:1]),
-    "itransformer": (LOSSES[:2], RATES[:1], LOOKBACKS[:1], AVERAGES[:1], of_model({"dropout": 0.3})),
+    "itransformer": (LOSSES[:2], RATES, LOOKBACKS, AVERAGES[:1], of_model({"dropout": 0.3})),
 }  # fmt: skip
 
 
