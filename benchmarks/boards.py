@@ -66,7 +66,8 @@ def write_page() -> None:
     parts = [
         "# Boards\n\n"
         "Written by `benchmarks/boards.py` from what it measured (`benchmarks/results/boards.jsonl`), by the boards'\n"
-        "own protocols. Every choice is made on validation. Rows with one seed are first readings. Lower is better.\n"
+        "own protocols. Choices are made on validation; what was known of the test before stands with each board.\n"
+        "Lower is better.\n"
     ]
     for board, published in PUBLISHED.items():
         ours = [row for key, row in newest.items() if key[0] == board]
