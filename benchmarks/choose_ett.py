@@ -76,7 +76,11 @@ GRIDS: dict[str, Grid] = {
         of_model({"dropout": 0.5}, {"dropout": 0.5, "width": 64}),
     ),
     "patchtst": (LOSSES[:2], RATES[:1], LOOKBACKS, AVERAGES[:1]),
-    "itransformer": (LOSSES[:2], RATES, LOOKBACKS, AVERAGES[:1], of_model({"dropout": 0.3})),
+    "itransformer": (
+        LOSSES[:2], RATES, LOOKBACKS, AVERAGES[:1], of_model({"dropout": 0.3}),
+        ({}, {"channels": True}, {"channels": True, "lookback": 96}),  # as its authors have it
+        LOSSES[:2],
+    ),
 }  # fmt: skip
 
 
