@@ -41,10 +41,17 @@ ETT_NOTE = """\
 On ETTh1 the options of each network come from `benchmarks/results/choices.jsonl`: `benchmarks/choose_ett.py` tried a
 small grid, one seed, and took the trial whose MSE and MAE on validation, each as a share of ridge's, are least. rlinear
 and sparsetsf were chosen at 96 (used at 96 and 192) and at 336 (336 and 720), the others at 96 alone; dlinear and
-nlinear learn as rlinear. Then the test was scored once for each model and seed. Not blind: earlier readings of the test
-(loss mae, lookback 336, one seed) were known to those who wrote the grids and the networks, and the grids of
-itransformer and patchtst were widened after a reading of theirs: itransformer's by what its authors do, all channels as
-covariates and a lookback of 96. Where the table shows a miss, it stays one.
+nlinear learn as rlinear. Then the test was scored once for each model and seed, but for two.
+
+The rows of patchtst and itransformer are second readings, and not to be held against the published ones: the first
+missed these (patchtst in MSE, itransformer in both), and only therefore were their grids widened. Validation chose
+again, but what it was given to choose from the test had a say in. The first readings were 0.373/0.396 for patchtst
+(one seed, whose line was not kept) and 0.391/0.411 for itransformer (five seeds, its series alone; now it has all
+channels as covariates and a lookback of 96, as its authors do). One line of choices.jsonl, patchtst by mse, was lost
+and written back from what had been printed.
+
+Nor are the others blind: earlier readings of the test (loss mae, lookback 336, one seed) were known to those who wrote
+the grids and the networks.
 
 The ensembles weigh ridge, rlinear, dlinear, sparsetsf and tide of the same seed: by what lowers validation MSE
 ("ensemble"), or alike ("ensemble_mean"); their CPU seconds are those of all members. CPU seconds are of learning, on
