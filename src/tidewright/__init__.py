@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tidewright.data.splits import split_holdout as split_holdout
     from tidewright.data.splits import split_rolling as split_rolling
     from tidewright.data.task import Task as Task
+    from tidewright.features.shape import ShapeSpec as ShapeSpec
+    from tidewright.features.shape import shape_table as shape_table
     from tidewright.features.view import View as View
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
@@ -45,6 +47,7 @@ _HOMES = {
     "Panel": "tidewright.data.panel:Panel",
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
     "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
+    "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
     "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
@@ -60,6 +63,7 @@ _HOMES = {
     "recommend": "tidewright.models.recommend:recommend",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
+    "shape_table": "tidewright.features.shape:shape_table",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
     "write_report": "tidewright.report.html:write_report",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tidewright.data.panel import Panel
-from tidewright.data.simulate import best_error, noise_panel, signal_panel
+from tidewright.data.simulate import best_error, fractional_panel, noise_panel, signal_panel
 from tidewright.errors import ConfigError
 
 
@@ -86,3 +86,19 @@ def test_unknown_kinds_of_noise_and_steps_that_are_not_ahead_are_refused() -> No
         noise_panel(n_series=1, length=9, seed=0, kind="pink")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="1 step ahead or more; got 0"):
         best_error(0)
+
+
+@pytest.mark.parametrize("hurst", [0.2, 0.5, 0.9])
+def test_fractional_noise_has_exactly_its_covariances(hurst: float) -> None:
+    values = blocks(fractional_panel(hursts=[hurst] * 8_000, length=5, seed=0), "value")
+    apart = np.abs(np.subtract.outer(np.arange(5), np.arange(5))).astype(float)
+    exact = 0.5 * ((apart + 1) ** (2 * hurst) - 2 * apart ** (2 * hurst) + np.abs(apart - 1) ** (2 * hurst))
+    np.testing.assert_allclose(values.T @ values / 8_000, exact, atol=0.06)
+
+
+def test_fractional_noise_carries_its_exponent_and_refuses_one_that_can_t_be() -> None:
+    panel = fractional_panel(hursts=[0.2, 0.8], length=10, seed=0)
+    assert panel.roles.static == ("hurst",)
+    assert blocks(panel, "hurst")[:, 0].tolist() == [0.2, 0.8]
+    with pytest.raises(ConfigError, match=r"a Hurst exponent lies between 0 and 1; got 1\.0"):
+        fractional_panel(hursts=[0.2, 1.0], length=10, seed=0)

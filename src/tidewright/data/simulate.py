@@ -1,10 +1,11 @@
-"""Made panels whose best possible forecast is known: a world of pure noise, and a world with a known signal.
+"""Made panels whose truth is known: worlds of pure noise, of a known signal, and of known long memory.
 
 S series of T rows each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from tidewright.data.panel import Floats, Panel
 from tidewright.errors import ConfigError
 
 START = 19_723 * DAY  # 2024-01-01, a Monday
-SERIES, TIME, TARGET, DRIVER, LEVEL = "series", "time", "value", "driver", "level"
+SERIES, TIME, TARGET, DRIVER, LEVEL, HURST = "series", "time", "value", "driver", "level", "hurst"
 
 
 def noise_panel(
@@ -80,6 +81,25 @@ def signal_panel(
     return _to_panel(columns, frequency=frequency, known=known, static=(LEVEL,) if static else ())
 
 
+def fractional_panel(*, hursts: Sequence[float], length: int, seed: int, frequency: str = "1d") -> Panel:
+    """Fractional Gaussian noise of variance 1, a series for each Hurst exponent, which is its static column `hurst`.
+
+    Exact in distribution, after Davies and Harte (1987). H of 1/2 is white noise; above it values stay near those
+    before.
+
+    >>> fractional_panel(hursts=[0.3, 0.7], length=50, seed=0).n_series
+    2
+    """
+    _check_size(len(hursts), length)
+    outside = [hurst for hurst in hursts if not 0.0 < hurst < 1.0]
+    if outside:
+        raise ConfigError(f"a Hurst exponent lies between 0 and 1; got {outside[0]}.")
+    rng = np.random.default_rng(seed)
+    values = np.stack([_draw_fractional(rng, hurst, length) for hurst in hursts])
+    columns = {TARGET: values, HURST: np.repeat(np.array(hursts)[:, None], length, axis=1)}
+    return _to_panel(columns, frequency=frequency, known=(), static=(HURST,))
+
+
 def best_error(step: int, *, noise: float = 0.5, persistence: float = 0.8) -> float:
     """The root mean squared error of the best possible forecast of `signal_panel`, `step` rows ahead.
 
@@ -104,6 +124,18 @@ def _run_ar(rng: np.random.Generator, n_series: int, length: int, noise: float, 
     for row in range(1, length):
         values[:, row] = persistence * values[:, row - 1] + shocks[:, row]
     return values
+
+
+def _draw_fractional(rng: np.random.Generator, hurst: float, length: int) -> Floats:
+    """Fractional Gaussian noise [T]: its covariances as the first row of a circulant matrix, whose root is an FFT."""
+    apart = np.abs(np.arange(-1, length + 1.0)) ** (2.0 * hurst)
+    covariance = 0.5 * (apart[2:] - 2.0 * apart[1:-1] + apart[:-2])
+    spectrum = np.fft.rfft(np.concatenate([covariance, covariance[-2:0:-1]])).real
+    half = len(spectrum)
+    drawn = rng.standard_normal(half) + 1j * rng.standard_normal(half)
+    drawn[[0, -1]] = np.sqrt(2.0) * drawn[[0, -1]].real
+    width = 2 * (half - 1)
+    return np.asarray(np.fft.irfft(drawn * np.sqrt(np.maximum(spectrum, 0.0) * width / 2.0), width)[:length])
 
 
 def _check_size(n_series: int, length: int) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
+from tidewright.data.frequency import Ints
 from tidewright.data.panel import Floats, Panel
 from tidewright.data.task import Task
 
 SAMPLE = 200  # series, evenly spread, that shapes are measured on
-LEAST_CYCLES = 3  # seasons that a series needs for its season to be measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,7 @@ def measure_facts(panel: Panel, task: Task) -> PanelFacts:
     lengths, season = panel.ends - panel.offsets[:-1] + 1, panel.frequency.season
     lookback = max(2 * season, 10)
     chosen = np.unique(np.linspace(0, panel.n_series - 1, min(panel.n_series, SAMPLE)).astype(np.int64))
-    shapes = [_shape(panel.target[panel.offsets[s] : panel.ends[s] + 1], season) for s in chosen]
-    table = np.array([shape for shape in shapes if shape is not None]).reshape(-1, 4)
+    table = _measure_strengths(panel, chosen, season)
     medians = [float(np.nanmedian(column)) if np.isfinite(column).any() else float("nan") for column in table.T]
     return PanelFacts(
         series=panel.n_series,
@@ -77,33 +75,10 @@ def measure_facts(panel: Panel, task: Task) -> PanelFacts:
     )
 
 
-def _shape(values: Floats, season: int) -> tuple[float, float, float, float] | None:
-    """Strengths of season and trend, noise share and drift share of one series; gaps are bridged by straight lines."""
-    width = season if season > 1 else 7
-    seen = np.flatnonzero(np.isfinite(values))
-    if len(seen) < LEAST_CYCLES * width:
-        return None
-    filled = np.interp(np.arange(seen[0], len(values)), seen, values[seen])
-    spread = float(filled.var())
-    if spread == 0:
-        return None
-    trend, rest = _split_trend(filled, width)
-    places = np.arange(len(rest)) % season
-    cycle = (np.bincount(places, weights=rest) / np.bincount(places))[places] if season > 1 else np.zeros(len(rest))
-    noise = float((rest - cycle).var())
-    strong_season = max(0.0, 1.0 - noise / float(rest.var())) if season > 1 and rest.var() > 0 else float("nan")
-    whole = float((trend + rest - cycle).var())
-    strong_trend = max(0.0, 1.0 - noise / whole) if whole > 0 else 0.0
-    steps = np.diff(filled)
-    drift = abs(float(np.corrcoef(steps[:-1], steps[1:])[0, 1])) if steps[:-1].std() * steps[1:].std() > 0 else 1.0
-    return strong_season, strong_trend, min(noise / spread, 1.0), drift
+def _measure_strengths(panel: Panel, chosen: Ints, season: int) -> Floats:
+    """Strengths of season and trend, noise share and drift share [len(chosen), 4]; gaps are bridged."""
+    from tidewright.features.shape_kernels import bridge, describe
+    from tidewright.features.strength_kernels import measure_strengths
 
-
-def _split_trend(values: Floats, width: int) -> tuple[Floats, Floats]:
-    """The centred moving average over one season (two half weights at the ends where it is even), and the rest."""
-    smooth = uniform_filter1d(values, width, mode="nearest")
-    if width % 2 == 0:
-        smooth = 0.5 * (smooth + uniform_filter1d(values, width, mode="nearest", origin=-1))
-    inside = slice(width // 2, len(values) - width // 2)
-    trend: Floats = smooth[inside]
-    return trend, np.asarray(values[inside] - trend)
+    first, last, moments = describe(panel.target, panel.offsets[chosen], panel.ends[chosen] + 1)
+    return np.asarray(measure_strengths(*bridge(panel.target, first, last, moments), season))
