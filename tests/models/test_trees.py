@@ -95,7 +95,7 @@ def test_a_model_without_a_split_answers_its_constant():
 
 def test_a_forest_takes_float32_only():
     with pytest.raises(ConfigError, match="float32 values; got float64"):
-        fitted().forest.predict(np.zeros((1, 50)), width=3)
+        fitted().formula.predict(np.zeros((1, 50)), width=3)
 
 
 def test_trees_rebuilt_from_their_tensors_answer_with_the_same_bits():
@@ -103,6 +103,21 @@ def test_trees_rebuilt_from_their_tensors_answer_with_the_same_bits():
     again = trees_from_tensors(model.tensors(), spec=model.spec, task=model.task, view=model.view)
     assert again.inputs == model.inputs
     assert again.predict(windows()).tobytes() == model.predict(windows()).tobytes()
+
+
+def test_a_point_with_its_offsets_is_rebuilt_and_refused_without_them():
+    split = split_holdout(panel(), TASK)
+    spec = LightGBM(rounds=3, min_leaf=5, loss="mean", unit="level")
+    model = fit_trees(spec, panel=panel(), split=split, task=TASK, view=fitted().view, threads=1)
+    records = {"spec": model.spec, "task": model.task, "view": model.view}
+    again = trees_from_tensors(model.tensors(), **records)
+    assert again.predict(windows()).tobytes() == model.predict(windows()).tobytes()
+    without = {name: array for name, array in model.tensors().items() if name != "offsets"}
+    for tensors in (without, {**model.tensors(), "offsets": np.zeros((3, 3))}):
+        with pytest.raises(BundleError, match="'offsets' should be float64 of the shape"):
+            trees_from_tensors(tensors, **records)
+    with pytest.raises(BundleError, match="absent with quantile"):
+        trees_from_tensors(model.tensors(), **{**records, "spec": replace(model.spec, loss="quantile")})
 
 
 BROKEN = {
@@ -133,7 +148,7 @@ def test_tensors_that_describe_no_model_are_refused(case):
 
 
 def test_a_forest_of_leaves_alone_is_sound():
-    leaf = {name: getattr(fitted().forest, name)[-1:] for name in ("threshold", "absent_left")}
+    leaf = {name: getattr(fitted().formula, name)[-1:] for name in ("threshold", "absent_left")}
     whole = {name: np.zeros(1, dtype=np.int32) for name in ("left", "right", "roots", "outputs")}
     tensors = {**leaf, **whole, "feature": np.array([-1], dtype=np.int32), "value": np.array([2.5])}
     forest = forest_from_tensors(tensors, n_features=1, width=1)

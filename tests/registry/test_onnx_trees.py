@@ -27,6 +27,12 @@ TASKS = {
     "relative": Task(horizon=30),
     "plain": Task(horizon=30, quantiles=(0.05, 0.25, 0.5, 0.95)),
     "one": Task(1, (0.5,)),
+    "season": Task(horizon=30),
+    "level": Task(horizon=5),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "season": {"unit": "season", "loss": "median", "statistics": ("max", "std")},
+    "level": {"unit": "level", "loss": "mean", "weigh": "target"},
 }
 
 
@@ -34,7 +40,7 @@ TASKS = {
 def panel(kind: str) -> Panel:
     if kind == "relative":
         return drifting_panel(rows=1300)
-    return small_panel(rows=400, covariates=kind == "full")
+    return small_panel(rows=400, covariates=kind in ("full", "level"))
 
 
 @cache
@@ -43,7 +49,7 @@ def fitted(kind: str) -> TreesFitted:
     split = split_holdout(panel(kind), task)
     views = {"full": usual_view(panel(kind), split=split, task=task), "one": View(8)}
     view = views.get(kind, View(48, ("hour",) if kind == "relative" else (), relative=kind == "relative"))
-    spec = LightGBM(rounds=40, min_leaf=5)
+    spec = LightGBM(rounds=40, min_leaf=5, **OPTIONS.get(kind, {}))
     return fit_trees(spec, panel=panel(kind), split=split, task=task, view=view, season=1 if kind == "one" else None)
 
 
@@ -124,7 +130,8 @@ def test_one_window_gets_the_answer_that_it_gets_among_many():
 @pytest.mark.parametrize("kind", TASKS)
 def test_the_graph_takes_only_what_the_model_sees(kind):
     names = [value.name for value in session(kind).get_inputs()]
-    wanted = {"full": ["target", "past", "known", "static"], "relative": ["target", "past", "known"]}
+    every = ["target", "past", "known", "static"]
+    wanted = {"full": every, "level": every[:3], "relative": every[:3]}
     assert names == wanted.get(kind, ["target"])
     shapes = {value.name: value.shape for value in session(kind).get_inputs()}
     assert shapes["target"] == ["N", fitted(kind).view.lookback]
@@ -137,7 +144,7 @@ def test_quantiles_of_the_graph_ascend():
 
 def test_a_changed_tree_changes_the_answer():
     model = fitted("one")
-    other = replace(model, forest=replace(model.forest, value=model.forest.value + 0.01))
+    other = replace(model, formula=replace(model.formula, value=model.formula.value + 0.01))
     raw = onnxruntime.InferenceSession(to_onnx(other).SerializeToString())
     batch = windows("one").batch(np.arange(20))
     assert not np.allclose(raw.run(None, {"target": batch.target})[0], answer("one", batch))

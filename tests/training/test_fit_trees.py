@@ -1,7 +1,7 @@
 """LightGBM learned: what it finds, when it stops, and that it can be repeated."""
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -13,14 +13,16 @@ from tests.worlds import small_panel
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, RepairWarning
+from tidewright.errors import ColumnError, ConfigError, RepairWarning
 from tidewright.features.view import View
 from tidewright.features.windows import cut_windows
 from tidewright.models.spec import LightGBM, spec_key
+from tidewright.models.tree_inputs import window_units
 from tidewright.models.trees import TreesFitted
+from tidewright.training.boosting import EVERY, PATIENCE
 from tidewright.training.events import EpochEnded
 from tidewright.training.fit import fit, usual_view
-from tidewright.training.fit_trees import EVERY, PATIENCE, fit_trees
+from tidewright.training.fit_trees import fit_trees
 from tidewright.training.spec import TrainSpec
 
 TASK = Task(horizon=4)
@@ -96,7 +98,7 @@ def test_a_covariate_that_drives_the_target_is_found():
     windows = cut_windows(world, View(40), horizon=4, cutoffs=parts.test)
     sign = np.sign(model.predict(windows)[:, :, 1])
     assert (sign == np.sign(windows.labels())).mean() > 0.95
-    used = model.forest.feature[model.forest.roots]
+    used = model.formula.feature[model.formula.roots]
     assert (used == model.inputs.names.index("known0")).mean() > 0.5
 
 
@@ -118,14 +120,14 @@ def test_noise_stops_early_with_the_best_round_kept():
     for record in model.history[-3:]:
         assert record["stopped"] == "no better on validation"
         assert 1 <= record["rounds"] < 300 - PATIENCE
-    counts = np.bincount(model.forest.outputs, minlength=3)
+    counts = np.bincount(model.formula.outputs, minlength=3)
     assert counts.tolist() == [record["rounds"] for record in model.history[-3:]]
 
 
 def test_a_passed_deadline_leaves_one_round_of_each_quantile_and_says_so():
     model = learn(deadline=time.monotonic() - 1.0)
     assert [record["stopped"] for record in model.history[-3:]] == ["deadline"] * 3
-    assert np.bincount(model.forest.outputs).tolist() == [1, 1, 1]
+    assert np.bincount(model.formula.outputs).tolist() == [1, 1, 1]
 
 
 def test_callbacks_hear_every_tenth_round_and_the_last_under_the_key_of_the_run():
@@ -155,7 +157,16 @@ CHANGES = {
     "lags": (1, 2),
     "rolling": (3,),
     "most_rows": 500,
+    "statistics": ("mean", "max"),
+    "unit": "level",
+    "loss": "median",
+    "weigh": "target",
+    "weight": "price",
 }
+
+
+def test_every_option_is_changed_by_a_test():
+    assert {field.name for field in fields(LightGBM)} == {*CHANGES, "name"}
 
 
 @pytest.mark.parametrize("option", CHANGES)
@@ -178,6 +189,10 @@ def test_the_gain_that_is_asked_for_ends_the_boosting():
         ({"learning_rate": 0.0}, "learning_rate lies above 0 and is at most 1; got 0.0"),
         ({"feature_share": 1.5}, "feature_share lies above 0"),
         ({"row_share": float("nan")}, "row_share lies above 0"),
+        ({"unit": "windw"}, "no lightgbm.unit is called 'windw'. Did you mean 'window'"),
+        ({"loss": "mse"}, "no lightgbm.loss is called 'mse'"),
+        ({"statistics": ("mean", "med")}, "no rolling statistic of lightgbm is called 'med'"),
+        ({"statistics": ("mean", "mean")}, "each rolling statistic is asked for once"),
         ({"lags": (500,)}, "each lag is a different whole number"),
     ],
 )
@@ -203,3 +218,91 @@ def test_a_label_far_beyond_its_window_does_not_stop_the_training():
 def test_lightgbm_prints_nothing(capfd):
     learn(threads=2)
     assert capfd.readouterr() == ("", "")
+
+
+def skewed(*, sizes: tuple[float, ...] = (1.0, 1.0), rows: int = 300) -> Panel:
+    """Independent log-normal draws of shops of some sizes: the median is the size, the mean 1.65 of it."""
+    draw = np.random.default_rng(5)
+    parts = [
+        pl.DataFrame({"shop": f"s{i}", "t": np.arange(rows), "y": size * np.exp(draw.normal(size=rows))})
+        for i, size in enumerate(sizes)
+    ]
+    return Panel.from_table(pl.concat(parts), series="shop", time="t", target="y")
+
+
+@pytest.mark.parametrize(("loss", "level"), [("mean", 1.65), ("median", 1.0), ("quantile", 1.0)])
+@pytest.mark.parametrize("unit", ["window", "level"])
+def test_each_loss_finds_its_own_point_and_residuals_make_the_quantiles(loss, level, unit):
+    world = skewed()
+    parts = split_holdout(world, TASK, validation=80)
+    spec = LightGBM(rounds=60, learning_rate=0.2, loss=loss, unit=unit)
+    model = learn(spec, panel=world, split=parts, view=View(60), season=1)
+    assert parts.test is not None
+    windows = cut_windows(world, View(60), horizon=4, cutoffs=parts.test)
+    answer, labels = model.predict(windows), windows.labels()
+    assert answer[:, :, 1].mean() == pytest.approx(level, rel=0.25)
+    assert (np.diff(answer, axis=2) >= 0).all()
+    assert ((labels >= answer[:, :, 0]) & (labels <= answer[:, :, 2])).mean() == pytest.approx(0.8, abs=0.12)
+    assert (model.offsets is None) == (loss == "quantile")
+
+
+def test_weighing_by_the_target_favours_what_is_large():
+    """Two kinds of shops that can't be told apart: large ones rise by half, small ones fall by half."""
+    rows, draw = 400, np.random.default_rng(1)
+    names = [f"s{i}" for i in range(4)]
+    step = np.where(np.arange(rows) % 20 == 19, 1.0, 0.0)
+    effect = {name: (100.0, 1.0) if i % 2 else (1.0, -1.0) for i, name in enumerate(names)}
+    parts = [
+        pl.DataFrame(
+            {"shop": name, "t": np.arange(rows), "y": size * (draw.normal(size=rows) * 0.1 + sign * step), "flag": step}
+        )
+        for name, (size, sign) in effect.items()
+    ]
+    world = Panel.from_table(pl.concat(parts), series="shop", time="t", target="y", known=["flag"])
+    split = split_holdout(world, Task(1))
+    at = {}
+    for weigh in ("window", "target"):
+        spec = LightGBM(rounds=60, learning_rate=0.3, min_leaf=5, lags=(1,), rolling=(2,), weigh=weigh, loss="mean")
+        model = learn(spec, panel=world, split=split, task=Task(1), view=View(40), season=1)
+        windows = cut_windows(world, View(40), horizon=1, cutoffs=split.validation)
+        flagged = windows.known[windows.rows + 1, 0] == 1.0
+        at[weigh] = (model.predict(windows)[:, 0, 1] / window_units(windows)[1])[flagged].mean()
+    assert abs(at["window"]) < 2.0 < at["target"], at
+
+
+def test_a_column_of_weights_says_which_rows_count():
+    """Half of the days follow a rule and half its opposite; the days without weight teach nothing."""
+    rows, draw = 800, np.random.default_rng(2)
+    driver, counted = draw.choice([-1.0, 1.0], rows), draw.choice([0.0, 1.0], rows)
+    y = driver * np.where(counted == 1.0, 1.0, -1.0) + 0.1 * draw.normal(size=rows)
+    table = pl.DataFrame({"t": np.arange(rows), "y": y, "driver": driver, "w": counted})
+    whole = Panel.from_table(table, time="t", target="y", known=["driver"], past=["w"])
+    split = split_holdout(whole, TASK)
+    spec = LightGBM(rounds=60, min_leaf=20, weight="w")
+    model = learn(spec, panel=whole, split=split, view=View(16), season=1)
+    windows = cut_windows(whole, View(16), horizon=4, cutoffs=split.validation)
+    steps = windows.rows[:, None] + np.arange(1, 5)
+    inside = steps < rows
+    same_sign = np.sign(model.predict(windows)[:, :, 1])[inside] == driver[steps[inside]]
+    assert same_sign.mean() > 0.95
+
+
+def test_weights_that_are_missing_below_0_or_in_no_column_are_refused():
+    with pytest.raises(ColumnError, match="pric"):
+        learn(replace(SMALL, weight="pric"))
+    for value in (-1.0, None, 0.0):
+        table = panel().table.with_columns(pl.lit(value, dtype=pl.Float64).alias("price"))
+        with pytest.raises(ConfigError, match="'price' are numbers of 0 or more in every row with a label"):
+            learn(replace(SMALL, weight="price"), panel=replace(panel(), table=table))
+
+
+def test_the_unit_season_counts_from_the_season_before_and_needs_one():
+    model = learn(LightGBM(rounds=1, learning_rate=1e-9, unit="season", loss="median"))
+    windows = cut_windows(panel(), view(), horizon=4, cutoffs=split().validation, least=48)
+    before = windows.history()[:, -24:-20]
+    seen = ~np.isnan(before)
+    spread = window_units(windows)[1][:, None]
+    apart = ((model.predict(windows)[:, :, 1] - before) / spread)[seen]
+    assert apart.std() < 1e-6  # but for the median, which a booster starts from
+    with pytest.raises(ConfigError, match="which a lookback of 8 does not hold"):
+        learn(replace(SMALL, unit="season"), view=replace(view(), lookback=8))

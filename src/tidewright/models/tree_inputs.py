@@ -17,7 +17,7 @@ from tidewright.data.frequency import Ints
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.lags import lag_columns, rolling_columns
 from tidewright.features.windows import Windows
-from tidewright.models.spec import LightGBM
+from tidewright.models.specs.tabular import ROLLED, Rolled, Tabular, Unit
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -46,12 +46,14 @@ class TreeInputs:
     static: int
     relative_past: tuple[int, ...] = ()
     relative_known: tuple[int, ...] = ()
+    statistics: tuple[Rolled, ...] = ROLLED
+    unit: Unit = "window"
 
     @property
     def names(self) -> tuple[str, ...]:
         """The features' names [F]: first those of the window, then those of the step."""
         window = [f"lag{lag}" for lag in self.lags]
-        window += [f"{what}{length}" for length in self.rolling for what in ("mean", "std", "min", "max")]
+        window += [f"{what}{length}" for length in self.rolling for what in self.statistics]
         window += [
             "spread",
             *(f"past{i}" for i in range(self.past)),
@@ -73,7 +75,7 @@ class TreeInputs:
         return self.lookback + phase - self.season * np.array(self.cycles, dtype=np.int64)[None, :]
 
 
-def plan_inputs(spec: LightGBM, windows: Windows, *, season: int, relative: Relative = ((), ())) -> TreeInputs:
+def plan_inputs(spec: Tabular, windows: Windows, *, season: int, relative: Relative = ((), ())) -> TreeInputs:
     """The features of a spec over such windows; empty `lags` and `rolling` mean the usual ones.
 
     `relative` are the places of the past and the known covariates that are seen in units of the window too.
@@ -89,10 +91,15 @@ def plan_inputs(spec: LightGBM, windows: Windows, *, season: int, relative: Rela
         wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int) or not least <= n <= lookback]
         if wrong or len(set(numbers)) != len(numbers):
             raise ConfigError(
-                f"lightgbm: each {what} is a different whole number from {least} to the lookback {lookback}; "
+                f"{spec.name}: each {what} is a different whole number from {least} to the lookback {lookback}; "
                 f"got {numbers}. Ask for shorter ones or a longer lookback."
             )
     cycles = tuple(k for k in CYCLES if season > 1 and k * season <= lookback)
+    if spec.unit == "season" and not cycles:
+        raise ConfigError(
+            f"{spec.name}: the unit season counts from the season before, which a lookback of {lookback} does not hold "
+            f"(season: {season} rows). Ask for a longer lookback or another unit."
+        )
     return TreeInputs(
         lookback=lookback,
         season=season,
@@ -104,6 +111,8 @@ def plan_inputs(spec: LightGBM, windows: Windows, *, season: int, relative: Rela
         static=windows.static.shape[1],
         relative_past=relative[0],
         relative_known=relative[1],
+        statistics=spec.statistics,
+        unit=spec.unit,
     )
 
 
@@ -118,14 +127,32 @@ def check_windows(inputs: TreeInputs, windows: Windows) -> None:
         )
 
 
-def window_units(windows: Windows) -> tuple[Doubles, Doubles]:
-    """The mean and the scale [N] of each window's observed values: their deviation, 1 where they don't vary.
+def window_units(windows: Windows, unit: Unit = "window") -> tuple[Doubles, Doubles]:
+    """What is taken away and divided by [N]: each window's mean and its deviation (1 where its values don't vary).
 
-    NaN where a window holds no value.
+    With the unit "level", 0 and the mean of its absolute values (1 where all are 0). NaN where a window holds no value.
     """
     flat = _single(windows)
+    if unit == "level":
+        sizes = rolling_columns(np.abs(flat), windows.offsets, [windows.lookback], ["mean"], rows=windows.rows)[:, 0]
+        return sizes * 0.0, np.where(sizes > 0.0, sizes, np.where(np.isnan(sizes), np.nan, 1.0))
     moments = rolling_columns(flat, windows.offsets, [windows.lookback], ["mean", "std"], rows=windows.rows)
     return _units(moments[:, 0], moments[:, 1])
+
+
+def label_units(
+    inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles], *, index: Ints, steps: Ints
+) -> tuple[Doubles, Doubles]:
+    """What the answer of each cell is counted from and in [C]; cells as in `step_features`.
+
+    Those of its window, but with the unit "season" from the newest observed value of the step's season.
+    """
+    start, scale = (unit[index] for unit in units)
+    if inputs.unit == "season":
+        seen = season_values(inputs, windows, index=index, steps=steps)
+        for cycle in range(seen.shape[1] - 1, -1, -1):  # the newest, where it is observed, has the last word
+            start = np.where(np.isnan(seen[:, cycle]), start, seen[:, cycle])
+    return start, scale
 
 
 def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles]) -> Singles:
@@ -133,8 +160,9 @@ def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, 
     mean, scale = (unit[:, None] for unit in units)
     flat, offsets, rows = _single(windows), windows.offsets, windows.rows
     lags = (lag_columns(flat, offsets, [lag - 1 for lag in inputs.lags], rows=rows) - mean) / scale
-    rolled = rolling_columns(flat, offsets, inputs.rolling, ["mean", "std", "min", "max"], rows=rows)
-    centre = np.tile([1.0, 0.0, 1.0, 1.0], len(inputs.rolling))  # a deviation has no level to take away
+    rolled = rolling_columns(flat, offsets, inputs.rolling, inputs.statistics, rows=rows)
+    levels = [0.0 if name == "std" else 1.0 for name in inputs.statistics]  # a deviation has no level to take away
+    centre = np.tile(levels, len(inputs.rolling))
     rolled = (rolled - mean * centre) / scale
     spread = scale / (np.abs(mean) + scale)
     covariates = [windows.past[rows], windows.static[windows.series]]
@@ -151,17 +179,27 @@ def step_features(
     """The features of cells that depend on the step [C, B]; cell c is window index[c], step steps[c] from 1."""
     mean, scale = (unit[index, None] for unit in units)
     rows, series = windows.rows[index], windows.series[index]
-    back = rows[:, None] + inputs.season_places(steps) - (inputs.lookback - 1)
-    seen = back >= windows.offsets[series, None]
-    season = (np.where(seen, _single(windows)[np.where(seen, back, 0)], np.nan) - mean) / scale
+    season = (season_values(inputs, windows, index=index, steps=steps) - mean) / scale
     ahead = rows + steps
     inside = ahead < windows.offsets[series + 1]
     known = np.where(inside[:, None], windows.known[np.where(inside, ahead, 0)], np.float32(np.nan))
     parts = [season.astype(np.float32), steps[:, None].astype(np.float32), known]
     if inputs.relative_known:
-        places = np.where(seen, back, -1)
-        parts += _relative_steps(inputs, windows, index=index, ahead=np.where(inside, ahead, -1), back=places)
+        back = _season_rows(inputs, windows, index=index, steps=steps)
+        parts += _relative_steps(inputs, windows, index=index, ahead=np.where(inside, ahead, -1), back=back)
     return np.hstack(parts)
+
+
+def season_values(inputs: TreeInputs, windows: Windows, *, index: Ints, steps: Ints) -> Doubles:
+    """The target where the steps' season was before [C, cycles], the newest first; NaN before the series' start."""
+    back = _season_rows(inputs, windows, index=index, steps=steps)
+    return np.where(back >= 0, _single(windows)[np.maximum(back, 0)], np.nan)
+
+
+def _season_rows(inputs: TreeInputs, windows: Windows, *, index: Ints, steps: Ints) -> Ints:
+    """The flat rows of `season_values` [C, cycles]; -1 before the series' start."""
+    back = windows.rows[index, None] + inputs.season_places(steps) - (inputs.lookback - 1)
+    return np.where(back >= windows.offsets[windows.series[index], None], back, -1)
 
 
 def _relative_steps(inputs: TreeInputs, windows: Windows, *, index: Ints, ahead: Ints, back: Ints) -> list[Singles]:

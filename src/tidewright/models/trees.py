@@ -1,7 +1,7 @@
-"""Boosted trees as a fitted model: one forest a quantile over every series, window and step.
+"""A formula of cells as a fitted model: one for all series, windows and steps; mostly boosted trees.
 
-N windows, L lookback, H horizon, Q quantiles. LightGBM trains them (training/fit_trees); here they are plain
-arrays, so that a model predicts and opens where LightGBM is not installed.
+N windows, L lookback, H horizon, Q quantiles. Libraries train it (training/fit_trees); here it is plain arrays, so that
+a model predicts and opens where they are not installed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from tidewright.data.task import Task
 from tidewright.errors import BundleError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
-from tidewright.models.forest import Forest, forest_from_tensors
-from tidewright.models.spec import LightGBM
+from tidewright.models.formula import Formula, read_formula
+from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import (
     TreeInputs,
     check_windows,
+    label_units,
     step_features,
     window_features,
     window_units,
@@ -33,16 +34,18 @@ CELLS = 1 << 17  # windows times steps predicted at once: bounds memory
 
 @dataclass(frozen=True, eq=False)
 class TreesFitted:
-    """Learned trees, what they see (`inputs`), and what they were asked.
+    """A learned formula, what it sees (`inputs`), and what it was asked.
 
-    Their answer is in the window's units; `predict` gives it back on the original scale.
+    Its answer is in the units of `inputs`; `predict` gives it back on the original scale. A formula of one output, the
+    point, has `offsets` [H, Q]: what is added to it for each quantile, in the same units.
     """
 
-    spec: LightGBM
+    spec: Tabular
     task: Task
     view: View
     inputs: TreeInputs
-    forest: Forest
+    formula: Formula
+    offsets: Doubles | None = None
     history: tuple[Mapping[str, Any], ...] = field(default=())
 
     def predict(self, windows: Windows) -> Doubles:
@@ -61,11 +64,14 @@ class TreesFitted:
         given = self.inputs
         counts = np.array([given.season, given.past, given.known, given.static], dtype=np.int64)
         places = {"relative_past": given.relative_past, "relative_known": given.relative_known}
-        found = {name: np.array(columns, dtype=np.int64) for name, columns in places.items() if self.view.relative}
-        return {**self.forest.tensors(), "counts": counts, "cycles": np.array(given.cycles, dtype=np.int64), **found}
+        found: dict[str, npt.NDArray[Any]] = {
+            name: np.array(columns, dtype=np.int64) for name, columns in places.items() if self.view.relative
+        }
+        found |= {} if self.offsets is None else {"offsets": self.offsets}
+        return {**self.formula.tensors(), "counts": counts, "cycles": np.array(given.cycles, dtype=np.int64), **found}
 
     def _predict(self, windows: Windows) -> Doubles:
-        horizon, units = self.task.horizon, window_units(windows)
+        horizon, units = self.task.horizon, window_units(windows, self.inputs.unit)
         index = np.repeat(np.arange(len(windows)), horizon)
         steps = np.tile(np.arange(1, horizon + 1), len(windows))
         features = np.hstack(
@@ -74,34 +80,42 @@ class TreesFitted:
                 step_features(self.inputs, windows, units, index=index, steps=steps),
             ]
         )
-        answer = self.forest.predict(features, width=len(self.task.quantiles))
-        mean, scale = (unit[:, None, None] for unit in units)
-        return mean + scale * np.sort(answer.reshape(len(windows), horizon, -1), axis=2)
+        width = len(self.task.quantiles) if self.offsets is None else 1
+        answer = self.formula.predict(features, width=width).reshape(len(windows), horizon, width)
+        if self.offsets is not None:
+            answer = answer + self.offsets
+        start, scale = label_units(self.inputs, windows, units, index=index, steps=steps)
+        shape = (len(windows), horizon, 1)
+        return start.reshape(shape) + scale.reshape(shape) * np.sort(answer, axis=2)
 
 
 def trees_from_tensors(
     tensors: Mapping[str, npt.NDArray[Any]],
     *,
-    spec: LightGBM,
+    spec: Tabular,
     task: Task,
     view: View,
     history: tuple[Mapping[str, Any], ...] = (),
 ) -> TreesFitted:
-    """The fitted trees of `TreesFitted.tensors` and their records.
+    """The fitted model of `TreesFitted.tensors` and their records.
 
     Raises `BundleError` where these don't belong together.
     """
     inputs = _read_inputs(tensors, spec, view)
-    forest = forest_from_tensors(tensors, n_features=len(inputs.names), width=len(task.quantiles))
-    return TreesFitted(spec=spec, task=task, view=view, inputs=inputs, forest=forest, history=history)
+    offsets = _read_offsets(tensors, spec, task)
+    width = len(task.quantiles) if offsets is None else 1
+    formula = read_formula(spec.name, tensors, n_features=len(inputs.names), width=width)
+    return TreesFitted(
+        spec=spec, task=task, view=view, inputs=inputs, formula=formula, offsets=offsets, history=history
+    )
 
 
-def settle_spec(spec: LightGBM, inputs: TreeInputs) -> LightGBM:
+def settle_spec(spec: Tabular, inputs: TreeInputs) -> Tabular:
     """The spec with the lags and rolling lengths that were chosen."""
     return replace(spec, lags=inputs.lags, rolling=inputs.rolling)
 
 
-def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: LightGBM, view: View) -> TreeInputs:
+def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: View) -> TreeInputs:
     counts, cycles = tensors.get("counts"), tensors.get("cycles")
     if counts is None or cycles is None or counts.shape != (4,) or cycles.ndim != 1:
         raise BundleError("the trees' arrays 'counts' and 'cycles' are missing or malformed. Train the model anew.")
@@ -125,7 +139,23 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: LightGBM, view: 
         static=static,
         relative_past=_read_places(tensors, "relative_past", width=past, wanted=view.relative),
         relative_known=_read_places(tensors, "relative_known", width=known, wanted=view.relative),
+        statistics=spec.statistics,
+        unit=spec.unit,
     )
+
+
+def _read_offsets(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, task: Task) -> Doubles | None:
+    """The offsets of a formula of the point alone; None where every quantile was learned."""
+    given = tensors.get("offsets")
+    shape = (task.horizon, len(task.quantiles))
+    if spec.loss == "quantile" and given is None:
+        return None
+    if spec.loss == "quantile" or given is None or given.shape != shape or given.dtype != np.float64:
+        raise BundleError(
+            f"the trees' array 'offsets' should be float64 of the shape {shape} with the losses median and mean, and "
+            f"absent with quantile; the loss is {spec.loss}. Train the model anew."
+        )
+    return given
 
 
 def _read_places(tensors: Mapping[str, npt.NDArray[Any]], name: str, *, width: int, wanted: bool) -> tuple[int, ...]:

@@ -16,8 +16,9 @@ from tidewright.models.conformal import Conformal, read_mark
 from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor, FloorSpec
-from tidewright.models.spec import COMPOSED, LightGBM, Ridge, kind_of
+from tidewright.models.spec import COMPOSED, Ridge, kind_of
 from tidewright.models.specs.ensemble import Ensemble, Member
+from tidewright.models.specs.tabular import Tabular
 from tidewright.registry.manifest import Manifest, Widths
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -39,7 +40,7 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
     if kind == "trees":
         from tidewright.models.trees import trees_from_tensors
 
-        spec = cast(LightGBM, manifest.spec)
+        spec = cast(Tabular, manifest.spec)
         return trees_from_tensors(tensors, spec=spec, task=manifest.task, view=manifest.view)
     from tidewright.models.torch.fitted import from_tensors
     from tidewright.models.torch.shape import Shape

@@ -1,0 +1,75 @@
+"""What models of cells share. A cell is a window and a step; its features are lags, rolling statistics, the values of
+the season before, covariates and the step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from tidewright.catalog import explain_unknown
+from tidewright.errors import ConfigError
+
+Unit = Literal["window", "level", "season"]
+Loss = Literal["quantile", "median", "mean"]
+Weigh = Literal["window", "target"]
+Rolled = Literal["mean", "std", "min", "max"]
+ROLLED: tuple[Rolled, ...] = get_args(Rolled)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+WORDS: dict[str, tuple[str, ...]] = {"unit": get_args(Unit), "weigh": get_args(Weigh)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tabular:
+    """The options of every model of cells; each model's own record adds to them.
+
+    `lags` count back from the first step, `rolling` are lengths at the window's end (both: the usual ones where empty),
+    each with its `statistics`. `most_rows` cells are learned from, spread evenly over windows and steps.
+
+    `unit` is what labels and features are counted in: "window", less the window's mean and over its deviation; "level",
+    over the mean of the window's absolute values (a ratio); "season", features as with "window" and labels less the
+    newest value of the same season, over the window's deviation.
+
+    `loss` is what is learned: "quantile", every quantile; "median" or "mean", that alone, and its residual quantiles on
+    validation cells make the others. `weigh` "window" lets windows weigh alike, "target" by their size, as in scores in
+    units of the target. `weight` names a numeric column whose values at the labels' rows are further weights.
+    """
+
+    name: str
+    lags: tuple[int, ...] = ()
+    rolling: tuple[int, ...] = ()
+    statistics: tuple[Rolled, ...] = ROLLED
+    unit: Unit = "window"
+    loss: Loss = "quantile"
+    weigh: Weigh = "window"
+    weight: str = ""
+    most_rows: int = 200_000
+    takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+
+def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES) -> None:
+    """Raises `ConfigError` for shared options that have no meaning, or a loss that the model can't learn."""
+    refuse_below(spec, most_rows=1)
+    for option, known in {**WORDS, "loss": losses}.items():
+        if getattr(spec, option) not in known:
+            raise ConfigError(explain_unknown(f"{spec.name}.{option}", getattr(spec, option), known))
+    for name in spec.statistics:
+        if name not in ROLLED:
+            raise ConfigError(explain_unknown(f"rolling statistic of {spec.name}", name, ROLLED))
+    if len(set(spec.statistics)) != len(spec.statistics):
+        raise ConfigError(f"{spec.name}: each rolling statistic is asked for once; got {spec.statistics}.")
+
+
+def refuse_below(spec: Tabular, **least: int) -> None:
+    """Raises `ConfigError` for an option that is not a whole number of at least so much."""
+    for option, low in least.items():
+        value = getattr(spec, option)
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ConfigError(f"{spec.name}: {option} is a whole number, {low} or more; got {value!r}.")
+
+
+def refuse_part(spec: Tabular, *options: str) -> None:
+    """Raises `ConfigError` for an option that is not above 0 and at most 1."""
+    for option in options:
+        if not 0.0 < getattr(spec, option) <= 1.0:
+            raise ConfigError(f"{spec.name}: {option} lies above 0 and is at most 1; got {getattr(spec, option)!r}.")

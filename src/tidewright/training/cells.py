@@ -1,0 +1,155 @@
+"""Cells to learn from, and the seam between them and the libraries that learn.
+
+A cell is a window and a step. C cells, F features, Q goals. Labels and features are in the spec's `unit`.
+
+A new learner is four small things. (1) Its record in `models/specs/`, a frozen dataclass that inherits the fields of
+`Tabular`, calls `check_tabular` in `__post_init__` and is an `Entry` of kind "trees". (2) A file here,
+`learn_NAME.py`, with a function of the form of `Learner`, and its line in `LEARNERS`: it is handed the cells to learn
+from, cells of validation to stop on, and its goals (one output each, in their order), and gives back a formula and a
+history. (3) The formula: a `Forest`, or a class of its own in `models/` with `predict` and `tensors`; its reader is
+named in `models/formula.READERS`. (4) For a class of its own an adder in `registry/onnx_formulas.ADDERS`. A spec whose
+learner can't learn quantiles says so with `check_tabular(self, losses=("mean",))`; residuals then make the quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.panel import Panel
+from tidewright.errors import ConfigError, FitError
+from tidewright.features.windows import Windows
+from tidewright.models.formula import Formula
+from tidewright.models.specs.tabular import Tabular
+from tidewright.models.tree_inputs import TreeInputs, label_units, step_features, window_features, window_units
+
+Singles = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Tell = Callable[[int, float, float], Mapping[str, Any]]
+
+LEARNERS = {"lightgbm": "tidewright.training.learn_lightgbm:learn_lightgbm"}
+FARTHEST = 1e6  # labels farther from where they are counted from than this many units count as this far
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Cells:
+    """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1."""
+
+    features: Singles
+    labels: Singles
+    weights: Singles | None
+    steps: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one output is to be: a quantile of a level, or the mean."""
+
+    kind: Literal["quantile", "mean"]
+    level: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """How to learn: reproducibly from `seed`, on so many `threads`, until no round betters the validation loss by the
+    share `least_gain` or the `time.monotonic()` of `deadline` passes. `tell(round, train_loss, validation_loss)` is
+    called now and then, and gives the record for the history.
+    """
+
+    seed: int
+    threads: int
+    least_gain: float
+    deadline: float | None
+    tell: Tell
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Learned:
+    """A formula, and what happened. The last records of the history say why each goal's learning `stopped`."""
+
+    formula: Formula
+    history: tuple[Mapping[str, Any], ...] = field(default=())
+
+
+class Learner(Protocol):
+    """One library's way to learn a formula; raises `MissingExtraError` where it is not installed."""
+
+    def __call__(
+        self, spec: Any, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
+    ) -> Learned:
+        """The formula with one output a goal."""
+        ...
+
+
+def load_learner(model: str) -> Learner:
+    """The learner of a model of the catalog."""
+    module, _, name = LEARNERS[model].partition(":")
+    learner: Learner = getattr(import_module(module), name)
+    return learner
+
+
+def set_goals(spec: Tabular, quantiles: tuple[float, ...]) -> tuple[Goal, ...]:
+    """What a spec's `loss` asks of its learner."""
+    if spec.loss == "quantile":
+        return tuple(Goal("quantile", level) for level in quantiles)
+    return (Goal("quantile", 0.5) if spec.loss == "median" else Goal("mean"),)
+
+
+def make_cells(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windows, most: int, seed: int) -> Cells:
+    """At most `most` labelled cells, spread evenly over windows and steps. Raises `FitError` where there is none."""
+    place = _spread(len(windows) * windows.horizon, most, seed)
+    steps = place % windows.horizon + 1
+    rows = _label_rows(windows, place // windows.horizon, steps)
+    labels = np.where(rows >= 0, windows.y[np.maximum(rows, 0)], np.nan)
+    seen = ~np.isnan(labels)
+    if not seen.any():
+        raise FitError(
+            f"{spec.name}: none of {len(place)} sampled cells has a label. Raise most_rows, or bring fewer gaps."
+        )
+    used, index = np.unique(place[seen] // windows.horizon, return_inverse=True)
+    chosen, steps = windows.subset(used), steps[seen]
+    units = window_units(chosen, spec.unit)
+    shared = window_features(inputs, chosen, units)[index]
+    own = step_features(inputs, chosen, units, index=index, steps=steps)
+    start, scale = label_units(inputs, chosen, units, index=index, steps=steps)
+    answer = np.clip((labels[seen] - start) / scale, -FARTHEST, FARTHEST).astype(np.float32)
+    return Cells(np.hstack([shared, own]), answer, _weigh(spec, panel, scale=scale, rows=rows[seen]), steps)
+
+
+def _spread(total: int, most: int, seed: int) -> Ints:
+    """At most `most` of `total` places, ascending: one at random from each of as many equal stretches."""
+    if total <= most:
+        return np.arange(total)
+    shift = np.random.default_rng(seed).random(most)
+    return np.asarray(np.minimum((np.arange(most) + shift) * (total / most), total - 1), dtype=np.int64)
+
+
+def _label_rows(windows: Windows, index: Ints, steps: Ints) -> Ints:
+    """The flat rows of labels; -1 beyond the series."""
+    rows = windows.rows[index] + steps
+    return np.where(rows < windows.offsets[windows.series[index] + 1], rows, -1)
+
+
+def _weigh(spec: Tabular, panel: Panel, *, scale: Doubles, rows: Ints) -> Singles | None:
+    """Weights [C] whose mean is 1, so that options in numbers of cells keep their meaning."""
+    weights = np.ones(len(rows))
+    if spec.weigh == "target":  # an error of one unit is `scale` of the target; its square that squared
+        weights *= scale**2 if spec.loss == "mean" else scale
+    if spec.weight:
+        given = panel.values(spec.weight)[rows]
+        if not (np.isfinite(given).all() and (given >= 0).all() and given.any()):
+            raise ConfigError(
+                f"{spec.name}: the weights in '{spec.weight}' are numbers of 0 or more in every row with a label, and "
+                f"not all 0; the least is {np.min(given):g}. Fill the column, or leave weight out."
+            )
+        weights *= given
+    if spec.weigh == "window" and not spec.weight:
+        return None
+    even: Singles = (weights / weights.mean()).astype(np.float32)
+    return even

@@ -1,0 +1,92 @@
+"""LightGBM learned: one booster a goal, all of them a round at a time.
+
+Goals are boosted side by side, each on its own thread: that takes two thirds of the CPU time of LightGBM's own
+threads, which wait for each other at every split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tidewright.models.forest import read_forest
+from tidewright.models.specs.trees import LightGBM
+from tidewright.optional import require
+from tidewright.training.boosting import Course, boost
+from tidewright.training.cells import Cells, Goal, Learned, Learning
+
+BINS = 63  # values that a feature is cut into: as good as the usual 255 here, and a sixth faster
+
+
+def learn_lightgbm(
+    spec: LightGBM, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
+) -> Learned:
+    """See `Learner`. The same seed gives the same trees, whatever the threads."""
+    options = _options(spec, seed=learning.seed, threads=max(1, learning.threads // len(goals)))
+    boosters = _start(options, goals, learn=learn, judge=judge)
+    courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
+    history = boost(courses, rounds=spec.rounds, learning=learning, prepare=partial(_silence, options))
+    pairs = zip(boosters, courses, strict=True)
+    texts = [own.booster.model_to_string(num_iteration=course.best_round) for own, course in pairs]
+    return Learned(read_forest(texts), history)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Booster:
+    booster: Any
+
+    def update(self) -> bool:
+        return bool(self.booster.update())
+
+    def train_loss(self) -> float:
+        return float(self.booster.eval_train()[0][2])
+
+    def validation_loss(self) -> float:
+        return float(self.booster.eval_valid()[0][2])
+
+
+def _start(options: Mapping[str, Any], goals: tuple[Goal, ...], *, learn: Cells, judge: Cells) -> list[_Booster]:
+    """A booster for each goal, all over one binned data set."""
+    lightgbm = require("lightgbm", extra="trees", purpose="the model lightgbm")
+    given = {**options, **_objective(goals[0])}  # one for all, so that the data set is binned once
+    data = lightgbm.Dataset(learn.features, learn.labels, weight=learn.weights, params=given, free_raw_data=False)
+    check = data.create_valid(judge.features, judge.labels, weight=judge.weights, params=given)
+    boosters = []
+    for goal in goals:
+        booster = lightgbm.Booster({**options, **_objective(goal)}, data)
+        booster.add_valid(check, "validation")
+        boosters.append(_Booster(booster))
+    return boosters
+
+
+def _objective(goal: Goal) -> dict[str, Any]:
+    if goal.kind == "mean":
+        return {"objective": "regression", "metric": "l2"}
+    return {"objective": "quantile", "metric": "quantile", "alpha": goal.level}
+
+
+def _silence(options: Mapping[str, Any]) -> None:
+    """LightGBM keeps its log level by thread, and takes it from the first thing that a thread makes."""
+    lightgbm = require("lightgbm", extra="trees", purpose="the model lightgbm")
+    lightgbm.Dataset(np.zeros((2, 1), dtype=np.float32), params=dict(options)).construct()
+
+
+def _options(spec: LightGBM, *, seed: int, threads: int) -> dict[str, Any]:
+    return {
+        "learning_rate": spec.learning_rate,
+        "num_leaves": spec.leaves,
+        "min_data_in_leaf": spec.min_leaf,
+        "feature_fraction": spec.feature_share,
+        "bagging_fraction": spec.row_share,
+        "bagging_freq": 1,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": seed,
+        "max_bin": BINS,
+        "verbosity": -1,
+    }
