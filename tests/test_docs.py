@@ -25,7 +25,8 @@ def test_every_test_that_the_rows_name_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in ("architecture", "rows", "training"))]
+    "document",
+    ["README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in ("architecture", "rows", "training", "features"))],
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
@@ -36,6 +37,18 @@ def test_the_architecture_names_every_stage() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     stages = [path.name for path in (ROOT / "src" / "tidewright").iterdir() if (path / "__init__.py").exists()]
     assert [stage for stage in stages if f"`{stage}/`" not in text] == []
+
+
+@pytest.mark.parametrize("page", ["features"])
+def test_the_blocks_of_a_page_run_one_after_the_other(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, f"docs/{page}.md", "exec"), names)
+    assert blocks
 
 
 def test_the_blocks_of_the_training_page_run_one_after_the_other(

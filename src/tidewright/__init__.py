@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tidewright.data.splits import split_holdout as split_holdout
     from tidewright.data.splits import split_rolling as split_rolling
     from tidewright.data.task import Task as Task
+    from tidewright.features.events import add_events as add_events
+    from tidewright.features.holidays import add_holidays as add_holidays
     from tidewright.features.shape import ShapeSpec as ShapeSpec
     from tidewright.features.shape import shape_table as shape_table
     from tidewright.features.view import View as View
@@ -52,6 +54,8 @@ _HOMES = {
     "TrainSpec": "tidewright.training.spec:TrainSpec",
     "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
     "View": "tidewright.features.view:View",
+    "add_events": "tidewright.features.events:add_events",
+    "add_holidays": "tidewright.features.holidays:add_holidays",
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
     "fit": "tidewright.training.fit:fit",

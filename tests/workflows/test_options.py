@@ -25,6 +25,7 @@ ANOTHER = {
     "quantiles": "[0.2,0.5,0.8]",
     "season": "6",
     "lookback": "20",
+    "holidays": "US",
     "metric": "rmse",
     "seed": "1",
     "split.validation": "30",

@@ -20,6 +20,7 @@ EXTRAS = {
     "trees": ("lightgbm",),
     "tuning": ("optuna",),
     "tracking": ("mlflow",),
+    "holidays": ("holidays",),
     "market": ("skfolio", "exchange_calendars"),
     "report": ("plotly", "jinja2"),
 }

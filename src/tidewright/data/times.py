@@ -60,13 +60,13 @@ def write_times(grid: Frequency, positions: Ints, *, dtype: pl.DataType, local: 
         return moments.cast(pl.Date) if bool((times % DAY == 0).all()) else moments
     zone = dtype.time_zone
     if zone is not None and local:
-        moments = _place_wall(moments, zone)
+        moments = place_wall(moments, zone)
     elif zone is not None:
         moments = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     return moments.cast(dtype)
 
 
-def _place_wall(wall: pl.Series, zone: str) -> pl.Series:
+def place_wall(wall: pl.Series, zone: str) -> pl.Series:
     """Wall times as moments; one that the clocks jump over becomes the hour after it."""
     placed = wall.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     if placed.null_count() == 0:

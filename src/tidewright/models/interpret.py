@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tidewright.data.panel import Roles
 from tidewright.errors import ConfigError, DataError
+from tidewright.features.calendar import calendar_labels
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
 from tidewright.models.fitted import Fitted
@@ -86,8 +87,9 @@ class Interpretation:
 def interpret(fitted: Fitted, windows: Windows, *, roles: Roles) -> Interpretation:
     """What the model used of these windows, the names of its columns taken from the panel's `roles`.
 
-    Text columns have a variable a level ("town=north"), calendar cycles a sine and a cosine. Raises `ConfigError`
-    for a model that doesn't say what it uses, `DataError` for windows or roles unlike those it learned from.
+    Text columns have a variable a level ("town=north"), calendar cycles a sine and a cosine, holidays the next one
+    and the last one. Raises `ConfigError` for a model that doesn't say what it uses, `DataError` for windows or roles
+    unlike those it learned from.
     """
     from tidewright.models.torch.explain import read_windows
     from tidewright.models.torch.fitted import TorchFitted, check_windows
@@ -122,10 +124,9 @@ def name_variables(roles: Roles, view: View) -> dict[str, tuple[str, ...]]:
     >>> name_variables(Roles(time="day", target="sold", known=("promo",)), View(7, ("weekday",)))["known"]
     ('promo', 'weekday sine', 'weekday cosine')
     """
-    waves = tuple(f"{name} {wave}" for name in view.calendar for wave in ("sine", "cosine"))
     static = tuple(
         label
         for name, levels in view.static.columns
         for label in ([f"{name}={level}" for level in levels] if levels else [name])
     )
-    return {"past": roles.past, "known": (*roles.known, *waves), "static": static}
+    return {"past": roles.past, "known": (*roles.known, *calendar_labels(view.calendar)), "static": static}

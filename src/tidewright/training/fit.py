@@ -12,7 +12,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError
-from tidewright.features.calendar import usual_calendar
+from tidewright.features.calendar import holiday_columns, usual_calendar
 from tidewright.features.view import StaticEncoding, View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
@@ -102,18 +102,21 @@ def usual_view(
     task: Task,
     season: int | None = None,
     takes: Container[str] = ("past", "known", "static"),
+    holidays: Sequence[str] = (),
 ) -> View:
     """What a model sees unless told otherwise: a few seasons back, the grid's calendar, the static columns of
     training.
 
     The lookback is the largest of twice the horizon, two seasons and 16, at most a third of the training span
     (one season, if that is longer) and 336. `takes` are the kinds of covariates that the model takes: without
-    "known" there is no calendar.
+    "known" there is no calendar. `holidays` are codes (US, DE-BY, XNYS, US:end; see features/calendar) whose days join
+    the calendar.
     """
     season = panel.frequency.season if season is None else season
     span = split.train.last - split.train.first + 1
     lookback = max(2, min(max(2 * task.horizon, 2 * season, 16), max(span // 3, season), 336))
-    calendar = usual_calendar(panel.frequency) if "known" in takes else ()
+    made = (*usual_calendar(panel.frequency), *holiday_columns(holidays))
+    calendar = made if "known" in takes else ()
     static = fit_static(panel.until(split.train.last)) if "static" in takes else StaticEncoding()
     return View(lookback, calendar, static)
 

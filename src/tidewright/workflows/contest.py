@@ -67,7 +67,10 @@ class _Field:
 
     def view(self, spec: ModelSpec) -> View:
         """What a model sees: as usual, but for a lookback that the user set, and covariates relative to the window."""
-        view = usual_view(self.panel, split=self.split, task=self.task, season=self.season, takes=spec.takes)
+        holidays = self.settings.holidays
+        view = usual_view(
+            self.panel, split=self.split, task=self.task, season=self.season, takes=spec.takes, holidays=holidays
+        )
         view = replace(view, relative=self.settings.relative and {"past", "known"} <= set(spec.takes))
         return view if self.settings.lookback is None else replace(view, lookback=self.settings.lookback)
 

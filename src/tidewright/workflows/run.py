@@ -16,6 +16,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, DataError
+from tidewright.features.calendar import check_calendar, holiday_columns
 from tidewright.inference.session import Session
 from tidewright.models.spec import spec_key
 from tidewright.tracking.digest import digest_panel
@@ -109,6 +110,7 @@ def _prepare(settings: RunSettings, table: Any) -> _Plan:
         panel, task, validation=sizes.validation, test=sizes.test, purge=sizes.purge, embargo=sizes.embargo
     )
     _check_lookback(settings, split)
+    check_calendar(holiday_columns(settings.holidays), panel.frequency)
     return _Plan(loaded, task, settings.season or panel.frequency.season, verdict, split)
 
 

@@ -86,6 +86,7 @@ class RunSettings(Frozen):
     season: int | None = Field(default=None, ge=1)
     lookback: int | None = Field(default=None, ge=1)
     relative: bool = False  # past and known covariates in units of the window: see features/view.View
+    holidays: tuple[str, ...] = ()  # codes of countries, parts or exchanges: US, DE-BY, XNYS; US:end for weeks
     metric: str = "mase"
     budget_s: float = Field(default=75.0, gt=0.0)
     seed: int = 0
@@ -109,6 +110,11 @@ class RunSettings(Frozen):
     @classmethod
     def _one_level(cls, value: Any) -> Any:
         return (value,) if isinstance(value, float) else value
+
+    @field_validator("holidays", mode="before")
+    @classmethod
+    def _one_code(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("metric")
     @classmethod
