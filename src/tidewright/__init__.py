@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tidewright.data.splits import split_holdout as split_holdout
     from tidewright.data.splits import split_rolling as split_rolling
     from tidewright.data.task import Task as Task
+    from tidewright.features.encoding import fit_target_encoding as fit_target_encoding
     from tidewright.features.events import add_events as add_events
     from tidewright.features.holidays import add_holidays as add_holidays
     from tidewright.features.shape import ShapeSpec as ShapeSpec
@@ -62,6 +63,7 @@ _HOMES = {
     "fit_ensemble": "tidewright.training.ensemble:fit_ensemble",
     "fit_population": "tidewright.training.population:fit_population",
     "fit_positions": "tidewright.training.positions:fit_positions",
+    "fit_target_encoding": "tidewright.features.encoding:fit_target_encoding",
     "inspect": "tidewright.data.inspect:inspect",
     "open": "tidewright.inference.session:open_session",
     "recommend": "tidewright.models.recommend:recommend",
