@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from tidewright.models.classic import ModelConfig as ModelConfig
     from tidewright.models.recommend import recommend as recommend
     from tidewright.registry.bundle import save_bundle as save_bundle
+    from tidewright.registry.estimator_bundle import load_estimator as load_estimator
+    from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.report.html import write_report as write_report
     from tidewright.training.ensemble import fit_ensemble as fit_ensemble
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
+    from tidewright.training.fit_estimator import fit_estimator as fit_estimator
     from tidewright.training.population import fit_population as fit_population
     from tidewright.training.positions import fit_positions as fit_positions
     from tidewright.training.spec import TrainSpec as TrainSpec
@@ -61,14 +64,17 @@ _HOMES = {
     "evaluate": "tidewright.training.evaluate:evaluate",
     "fit": "tidewright.training.fit:fit",
     "fit_ensemble": "tidewright.training.ensemble:fit_ensemble",
+    "fit_estimator": "tidewright.training.fit_estimator:fit_estimator",
     "fit_population": "tidewright.training.population:fit_population",
     "fit_positions": "tidewright.training.positions:fit_positions",
     "fit_target_encoding": "tidewright.features.encoding:fit_target_encoding",
     "inspect": "tidewright.data.inspect:inspect",
+    "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
     "recommend": "tidewright.models.recommend:recommend",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
+    "save_estimator": "tidewright.registry.estimator_bundle:save_estimator",
     "shape_table": "tidewright.features.shape:shape_table",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",

@@ -35,7 +35,7 @@ from tidewright.registry.write import write_folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHOWN = 8  # windows in the example
 ANSWER = "answer"
-_PACKAGES = ("tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm", "holidays")
+_PACKAGES = ("tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm", "scikit-learn", "holidays")
 
 Scores = Mapping[str, float | str | Mapping[str, float]]
 
@@ -78,7 +78,7 @@ class Bundle:
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Every learned number, by name."""
-        return _read_tensors(self.files[WEIGHTS], name=WEIGHTS)
+        return read_tensors(self.files[WEIGHTS], name=WEIGHTS)
 
     def example(self) -> tuple[Batch, Doubles]:
         """A few windows, and the quantiles [N, H, Q] that the eager model gave for them."""
@@ -131,13 +131,13 @@ def save_bundle(
         schema=_schema(panel, widths, fitted=fitted),
         parity=check_parity(fitted, graph, real=real),
         data=_trained(panel, split),
-        versions=_versions(),
+        versions=written_with(),
         metrics=_scores(metrics),
         run=run,
     )
     check_graph(graph, manifest)
     example = _write_example(fitted, real, names=widths.inputs)
-    weights, card = _write_tensors(fitted.tensors()), write_card(manifest).encode()
+    weights, card = write_tensors(fitted.tensors()), write_card(manifest).encode()
     files = {GRAPH: graph, WEIGHTS: weights, EXAMPLE: example, CARD: card}
     write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
     return load_bundle(folder)
@@ -189,7 +189,8 @@ def _trained(panel: Panel, split: Split | None) -> Trained:
     return Trained(len(panel.table), panel.n_series, panel.time_at(first), panel.time_at(last))
 
 
-def _versions() -> dict[str, str]:
+def written_with() -> dict[str, str]:
+    """The versions of what a bundle was made with."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -212,14 +213,16 @@ def _scores(metrics: Scores | None) -> dict[str, Any]:
     return {str(key): plain(value) for key, value in (metrics or {}).items()}
 
 
-def _write_tensors(tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
+def write_tensors(tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Arrays by name as safetensors."""
     from safetensors.numpy import save
 
     content: bytes = save({name: np.asarray(array, order="C") for name, array in sorted(tensors.items())})
     return content
 
 
-def _read_tensors(content: bytes, *, name: str) -> dict[str, npt.NDArray[Any]]:
+def read_tensors(content: bytes, *, name: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of safetensors; `name` is the file's. Raises `BundleError`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -236,11 +239,11 @@ def _write_example(fitted: Fitted, real: Batch, *, names: tuple[str, ...]) -> by
 
     shown = take(real, spread(len(real.target), SHOWN))
     answer = fitted.predict(to_windows(shown, horizon=fitted.task.horizon))
-    return _write_tensors({**to_feed(shown, names=names), ANSWER: answer})
+    return write_tensors({**to_feed(shown, names=names), ANSWER: answer})
 
 
 def _read_example(content: bytes, manifest: Manifest) -> tuple[Batch, Doubles]:
-    found = _read_tensors(content, name=EXAMPLE)
+    found = read_tensors(content, name=EXAMPLE)
     widths, lookback, horizon = manifest.widths, manifest.view.lookback, manifest.task.horizon
     count = len(found.get(ANSWER, ()))
     shapes = {

@@ -1,10 +1,11 @@
-"""`card.md`: the model in a page, for people."""
+"""`card.md`: the model, or the estimator, in a page, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from tidewright.models.estimator import Estimator
 from tidewright.models.specs.ensemble import Ensemble
 from tidewright.registry.manifest import Manifest
 
@@ -45,6 +46,39 @@ def write_card(manifest: Manifest) -> str:
         "",
         "## To mind",
         *(f"- {limit}" for limit in LIMITS),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def write_estimator_card(estimator: Estimator, *, parity: float) -> str:
+    """The card's text: what it is, how good it was on series that it had not seen, and what to mind."""
+    judgement = estimator.judgement
+    rows = [f"| {s.model} | {s.mae:.4g} | {s.rmse:.4g} | {s.bias:.4g} | {s.n} |" for s in judgement.scores]
+    chance = "not known" if judgement.p_value is None else f"{judgement.p_value:.3g}"
+    notes = [f"- {', '.join(f'{key} {value}' for key, value in note.items())}" for note in estimator.notes]
+    lines = [
+        f"# {estimator.target}",
+        "",
+        f"A `{estimator.spec.name}` that estimates `{estimator.target}` of a whole series from "
+        f"{len(estimator.features)} features of its shape: {', '.join(estimator.features)}.",
+        "",
+        "## Scores out of fold, beside the floors",
+        "| | MAE | RMSE | bias | series |",
+        "|---|---:|---:|---:|---:|",
+        *rows,
+        "",
+        f"The p-value against the best floor is {chance}. The interval is to hold {estimator.coverage:.0%} "
+        f"of series; out of fold it held {judgement.covered:.1%}.",
+        "",
+        "## Compiled",
+        f"The ONNX graph, from features to estimates, differs from the estimator by at most {parity:.2g} (relative).",
+        "",
+        *(["## Left out", *notes, ""] if notes else []),
+        "## To mind",
+        "- The scores hold for series like those that it learned from; of others they say nothing.",
+        "- The interval has one width for all series.",
+        "- The example in this bundle holds the features of a few series.",
         "",
     ]
     return "\n".join(lines)

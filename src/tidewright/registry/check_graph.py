@@ -26,13 +26,19 @@ def check_graph(content: bytes, manifest: Manifest) -> None:
     """Raises `BundleError` where the bytes are no graph, or one that is not what the manifest says, or does
     more.
     """
+    model = read_graph(content)
+    _check_border(model, manifest)
+    check_sizes(model)
+
+
+def read_graph(content: bytes) -> onnx.ModelProto:
+    """The graph of these bytes. Raises `BundleError` where they are none, or one of other than plain operators."""
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
         raise BundleError(f"model.onnx is no ONNX graph: {error}. {REMEDY}") from error
     _check_operators(model)
-    _check_border(model, manifest)
-    check_sizes(model)
+    return model
 
 
 def read_widths(model: onnx.ModelProto) -> dict[str, int]:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
+import numpy.typing as npt
+from onnx import TensorProto, numpy_helper
 
 from tidewright.models.forest import Forest
 from tidewright.models.formula import Formula
+from tidewright.models.machine import Machine
 from tidewright.registry.nodes import Nodes
 
 Adder = Callable[..., str]  # (nodes, formula, rows [C, F] float64, *, width) gives the outputs [C, Q] float32
@@ -53,4 +55,26 @@ def _forest_attributes(forest: Forest, width: int) -> dict[str, Any]:
     }
 
 
-ADDERS: dict[type, Adder] = {Forest: _add_forest}
+def _add_machine(graph: Nodes, formula: Machine, rows: str, *, width: int) -> str:
+    """See `Machine`, in float64; the squared distances as |z|^2 - 2 z v + |v|^2, so that they are one product."""
+    assert width == len(formula.bias)
+    row = _standardise(graph, rows, formula.centre, formula.scale)
+    own = graph.add("ReduceSum", graph.add("Mul", row, row), graph.ints([1]), keepdims=1)
+    cross = graph.add("MatMul", row, graph.constant(-2.0 * formula.vectors.T))
+    apart = graph.add("Add", graph.add("Add", cross, own), graph.constant((formula.vectors**2).sum(axis=1)[None]))
+    near = graph.add(
+        "Exp", graph.add("Mul", graph.add("Max", apart, graph.number(0.0)), graph.number(-formula.gamma[0]))
+    )
+    answer = graph.add(
+        "Add", graph.add("MatMul", near, graph.constant(formula.weights)), graph.constant(formula.bias[None])
+    )
+    return graph.add("Cast", answer, to=TensorProto.FLOAT)
+
+
+def _standardise(graph: Nodes, rows: str, centre: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> str:
+    """Rows [C, F] less a centre and over a scale [F]; what is missing is 0."""
+    units = graph.add("Div", graph.add("Sub", rows, graph.constant(centre[None])), graph.constant(scale[None]))
+    return graph.add("Where", graph.add("IsNaN", units), graph.number(0.0), units)
+
+
+ADDERS: dict[type, Adder] = {Forest: _add_forest, Machine: _add_machine}
