@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -24,10 +24,23 @@ def add_columns(panel: Panel, columns: Mapping[str, Doubles], *, role: Literal["
     for name in columns:
         if name in panel.table.columns:
             raise ColumnError(f"the panel would have two columns '{name}'. Rename the one it has, or name the new one.")
-    made = [pl.Series(name, values).fill_nan(None) for name, values in columns.items()]
+    made = [pl.Series(name, values, nan_to_null=True) for name, values in columns.items()]
     roles = panel.roles
     if role == "past":
         roles = replace(roles, past=(*roles.past, *columns))
     else:
         roles = replace(roles, known=(*roles.known, *columns))
     return replace(panel, table=panel.table.with_columns(made), roles=roles)
+
+
+def pair_columns(names: Sequence[str], columns: Iterable[Doubles]) -> dict[str, Doubles]:
+    """Each column under its name; raises `ColumnError` where a name comes twice."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ColumnError(f"the panel would have two columns '{name}'. Ask for each once.")
+    return dict(zip(names, columns, strict=True))
+
+
+def role_of(panel: Panel, column: str) -> Literal["past", "known"]:
+    """The role of what is worked out from a column: known where the column is, else past."""
+    return "known" if column in panel.roles.known else "past"

@@ -6,22 +6,20 @@ before t of the same series, and nothing else. NaN is a missing value and is ski
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
-from tidewright.errors import ColumnError, ConfigError, UnknownNameError
+from tidewright.features.columns import add_columns, pair_columns, role_of
+from tidewright.features.flat import Doubles, first_rows, read_flat, read_rows, whole_numbers
+from tidewright.features.statistics import MEDIAN, QUANTILE, name_window, read_statistics
 
-Doubles = npt.NDArray[np.float64]
-Statistic = Literal["mean", "std", "min", "max", "sum", "median"]
-STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+Window = int | Literal["all"]
 
 
 def lag_columns(
@@ -34,8 +32,11 @@ def lag_columns(
     >>> lag_columns([1.0, 2.0, 7.0, 8.0], [0, 2, 4], [1]).ravel()
     array([nan,  1., nan,  7.])
     """
-    values, places, starts = _place(flat, offsets, rows)
-    back = _whole("a lag", lags, least=0)
+    values, bounds = read_flat(flat, offsets)
+    back = whole_numbers("a lag", lags, least=0)
+    if rows is None:
+        return _lag_all(values, bounds, back)
+    places, starts = read_rows(rows, bounds)
     index = places[:, None] - back[None, :]
     inside = index >= starts[:, None]
     return np.where(inside, values[np.where(inside, index, 0)], np.nan)
@@ -44,17 +45,26 @@ def lag_columns(
 def rolling_columns(
     flat: npt.ArrayLike,
     offsets: npt.ArrayLike,
-    windows: Sequence[int],
-    statistics: Sequence[Statistic] = ("mean",),
+    windows: Sequence[Window],
+    statistics: Sequence[str] = ("mean",),
     *,
     least: int = 1,
     rows: Ints | None = None,
 ) -> Doubles:
     """Statistics over the last `windows` rows, the row itself among them [T, len(windows) * len(statistics)].
 
-    Columns run over the windows, and within a window over the statistics. At a series' start a window is
-    shorter. A window with fewer than `least` observed values gives NaN, and so does "std" (n - 1 in the
-    denominator) with fewer than two. With `rows`, only those flat rows of the result.
+    Columns run over the windows, and within a window over the statistics. The window "all" reaches back to the
+    series' first row; any window is shorter at a series' start. Statistics are mean, std, var, min, max, sum, count,
+    median, quantiles of any level (q0.9), skew, kurtosis and slope (the least squares line's rise a row). "std",
+    "var", "skew" and "kurtosis" are the sample's, corrected for bias as pandas has them; kurtosis is that above a
+    normal distribution's.
+
+    A window with fewer than `least` observed values gives NaN, but for "count", which is always a number. So do
+    "std", "var" and "slope" with fewer than two values, "skew" with fewer than three and "kurtosis" with fewer than
+    four, or without variation.
+
+    Whole columns cost the same for windows of any length. With `rows`, only those flat rows of the result: each of
+    their windows is then summed by itself, and a number can differ from the whole column's by rounding.
 
     >>> rolling_columns([1.0, np.nan, 3.0, 8.0], [0, 3, 4], [2], ["mean", "max"])
     array([[1., 1.],
@@ -62,15 +72,18 @@ def rolling_columns(
            [3., 3.],
            [8., 8.]])
     """
-    values, places, starts = _place(flat, offsets, rows)
-    lengths = _whole("a rolling window", windows, least=1)
-    codes = _codes(statistics)
-    fewest = int(_whole("the least number of observed values", [least], least=1)[0])
+    values, bounds = read_flat(flat, offsets)
+    lengths = _lengths(windows, bounds)
+    codes, levels = read_statistics(statistics)
+    fewest = int(whole_numbers("the least number of observed values", [least], least=1)[0])
+    if rows is None:
+        return _roll_all(values, bounds, lengths, codes=codes, levels=levels, fewest=fewest)
+    places, starts = read_rows(rows, bounds)
     if not lengths.size or not codes.size:
         return np.empty((len(places), 0))
     from tidewright.features.lag_kernels import roll
 
-    return np.asarray(roll(values, places, starts, lengths, codes, fewest))
+    return np.asarray(roll(values, places, starts, lengths, codes, levels, fewest))
 
 
 def add_lags(
@@ -78,71 +91,66 @@ def add_lags(
     *,
     column: str | None = None,
     lags: Sequence[int] = (),
-    rolling: Sequence[int] = (),
-    statistics: Sequence[Statistic] = ("mean", "std"),
+    rolling: Sequence[Window] = (),
+    statistics: Sequence[str] = ("mean", "std"),
     least: int = 1,
 ) -> Panel:
-    """The panel with lags and rolling statistics of a column (default: the target) as further `past` columns.
+    """The panel with lags and rolling statistics of a column (default: the target) as further columns.
 
-    They are named after the column: sales_lag7, sales_mean28. Null where nothing is observed. Raises
+    They are named after the column: sales_lag7, sales_mean28, sales_q0.9_28, sales_mean_all; see `rolling_columns`.
+    They are `past` columns, or `known` ones where the column itself is known. Null where nothing is observed. Raises
     `ColumnError` when the panel has a column of such a name, or no such numeric column.
     """
     name = panel.roles.target if column is None else column
     values = panel.values(name)
-    _whole("a lag", lags, least=1)
+    whole_numbers("a lag", lags, least=1)
     names = [f"{name}_lag{lag}" for lag in lags]
-    names += [f"{name}_{statistic}{window}" for window in rolling for statistic in statistics]
-    _check_new(names, panel.table.columns)
-    made = np.hstack(
-        [
-            lag_columns(values, panel.offsets, lags),
-            rolling_columns(values, panel.offsets, rolling, statistics, least=least),
-        ]
-    )
-    columns = [pl.Series(new, made[:, i]).fill_nan(None) for i, new in enumerate(names)]
-    roles = replace(panel.roles, past=(*panel.roles.past, *names))
-    return replace(panel, table=panel.table.with_columns(columns), roles=roles)
+    names += [f"{name}_{name_window(statistic, window)}" for window in rolling for statistic in statistics]
+    made = [
+        *lag_columns(values, panel.offsets, lags).T,
+        *rolling_columns(values, panel.offsets, rolling, statistics, least=least).T,
+    ]
+    return add_columns(panel, pair_columns(names, made), role=role_of(panel, name))
 
 
-def _place(flat: npt.ArrayLike, offsets: npt.ArrayLike, rows: Ints | None) -> tuple[Doubles, Ints, Ints]:
-    """The values, the rows that are asked for, and the first row of each one's series."""
-    values = np.ascontiguousarray(flat, dtype=np.float64)
-    bounds = np.ascontiguousarray(offsets, dtype=np.int64)
-    if values.ndim != 1 or bounds.ndim != 1 or not bounds.size or bounds[0] != 0 or bounds[-1] != len(values):
-        raise ConfigError(
-            f"offsets run from 0 to the number of rows of one flat array; got values of shape {values.shape} "
-            f"and offsets {bounds.tolist()[:5]}. Give each series' first row, and the number of rows at the end."
-        )
-    if (np.diff(bounds) < 0).any():
-        raise ConfigError(f"offsets ascend; got {bounds.tolist()[:5]}. Sort the rows by series.")
-    places = np.arange(len(values), dtype=np.int64) if rows is None else np.ascontiguousarray(rows, dtype=np.int64)
-    if places.size and (places.min() < 0 or places.max() >= len(values)):
-        raise ConfigError(f"rows lie between 0 and {len(values) - 1}; got {places.min()} to {places.max()}.")
-    starts = bounds[np.searchsorted(bounds, places, side="right") - 1]
-    return values, places, starts
+def _lag_all(values: Doubles, bounds: Ints, back: Ints) -> Doubles:
+    place = np.arange(len(values))
+    place -= first_rows(place, bounds)
+    out = np.full((len(back), len(values)), np.nan)
+    for column, lag in zip(out, back, strict=True):
+        if lag < len(values):
+            column[lag:] = np.where(place[lag:] >= lag, values[: len(values) - lag], np.nan)
+    return out.T
 
 
-def _whole(what: str, numbers: Iterable[Any], *, least: int) -> Ints:
-    """The numbers as integers; raises `ConfigError` at a fraction, a boolean or one below `least`."""
-    found = list(numbers)
-    for number in found:
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
-            raise ConfigError(f"{what} is a whole number of rows, {least} or more; got {number!r}.")
-    return np.array(found, dtype=np.int64)
+def _roll_all(values: Doubles, bounds: Ints, lengths: Ints, *, codes: Ints, levels: Doubles, fewest: int) -> Doubles:
+    """Whole columns, each contiguous: quantiles from sorted windows, all else from running states."""
+    out = np.empty((len(lengths) * len(codes), len(values)))
+    if not out.size:
+        return out.T
+    from tidewright.features.order_kernels import SHORT, roll_quantiles
+    from tidewright.features.roll_kernels import roll_columns
+
+    ordered = np.isin(codes, (MEDIAN, QUANTILE))
+    longest = min(int(lengths.max()), int(np.diff(bounds).max()))
+    by_value = _sort_series(values, bounds) if ordered.any() and longest > SHORT else bounds[:0]
+    for number, window in enumerate(lengths):
+        at = number * len(codes) + np.arange(len(codes))
+        if not ordered.all():
+            roll_columns(values, bounds, window, codes[~ordered], fewest, at[~ordered], out)
+        if ordered.any():
+            roll_quantiles(values, bounds, window, levels[ordered], fewest, by_value, at[ordered], out)
+    return out.T
 
 
-def _codes(statistics: Sequence[str]) -> Ints:
-    if isinstance(statistics, str):
-        raise ConfigError(f"statistics are a sequence of names; got the text {statistics!r}. Write ({statistics!r},).")
-    for name in statistics:
-        if name not in STATISTICS:
-            raise UnknownNameError(explain_unknown("rolling statistic", name, STATISTICS))
-    return np.array([STATISTICS.index(name) for name in statistics], dtype=np.int64)
+def _sort_series(values: Doubles, bounds: Ints) -> Ints:
+    """The flat rows of each series by value [T]."""
+    order = [low + np.argsort(values[low:high], kind="stable") for low, high in pairwise(bounds)]
+    return np.concatenate(order).astype(np.int64)
 
 
-def _check_new(names: Sequence[str], columns: Sequence[str]) -> None:
-    for number, name in enumerate(names):
-        if name in columns or name in names[:number]:
-            raise ColumnError(
-                f"the panel would have two columns '{name}'. Rename the one it has, or ask for each once."
-            )
+def _lengths(windows: Sequence[Window], bounds: Ints) -> Ints:
+    """The windows as numbers of rows. One beyond the longest series is all of it, however long that is."""
+    most = int(np.diff(bounds).max(initial=0)) + 1
+    found = whole_numbers("a rolling window", [most if window == "all" else window for window in windows], least=1)
+    return np.minimum(found, most)
