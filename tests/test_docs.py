@@ -26,7 +26,11 @@ def test_every_test_that_the_rows_name_exists(name: str) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in ("architecture", "rows", "training", "features"))],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{page}.md" for page in ("architecture", "ensembles", "features", "rows", "training")),
+    ],
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
@@ -63,3 +67,16 @@ def test_the_blocks_of_the_training_page_run_one_after_the_other(
     assert (tmp_path / "ensemble-model" / "manifest.json").exists()
     assert "'validation_loss'" in capsys.readouterr().out
     assert len(names["population"].fitted) == 4
+
+
+def test_the_blocks_of_the_ensembles_page_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/ensembles.md", "exec"), names)
+    assert (tmp_path / "stacked-model" / "manifest.json").exists()
+    assert "'mae_in_time'" in capsys.readouterr().out
+    assert len(names["both"].spec.members) == 11

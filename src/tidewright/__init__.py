@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tidewright.training.fit_estimator import fit_estimator as fit_estimator
     from tidewright.training.population import fit_population as fit_population
     from tidewright.training.positions import fit_positions as fit_positions
+    from tidewright.training.seeds import fit_seeds as fit_seeds
+    from tidewright.training.snapshots import fit_snapshots as fit_snapshots
     from tidewright.training.spec import TrainSpec as TrainSpec
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
@@ -67,6 +69,8 @@ _HOMES = {
     "fit_estimator": "tidewright.training.fit_estimator:fit_estimator",
     "fit_population": "tidewright.training.population:fit_population",
     "fit_positions": "tidewright.training.positions:fit_positions",
+    "fit_seeds": "tidewright.training.seeds:fit_seeds",
+    "fit_snapshots": "tidewright.training.snapshots:fit_snapshots",
     "fit_target_encoding": "tidewright.features.encoding:fit_target_encoding",
     "inspect": "tidewright.data.inspect:inspect",
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",

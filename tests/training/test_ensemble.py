@@ -1,5 +1,7 @@
 """Several fitted models as one."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +18,11 @@ from tidewright.models.spec import Ensemble
 from tidewright.registry.bundle import load_bundle, save_bundle
 from tidewright.registry.rebuild import rebuild
 from tidewright.training.conformal import conformalise
-from tidewright.training.ensemble import blend, choose_weights, fit_ensemble
+from tidewright.training.ensemble import fit_ensemble
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec
+from tidewright.training.weigh import blend, choose_weights
 
 PANEL = small_panel(covariates=False)
 TASK = Task(6, (0.1, 0.5, 0.9))
@@ -92,6 +95,75 @@ def test_what_is_blended_from_evaluations_is_what_the_ensemble_says(members):
     assert blended.scores == pytest.approx(judge(fewer, shortest=12).scores, rel=1e-9)
 
 
+def test_a_median_is_the_middle_of_what_the_members_say(members):
+    windows = cut_windows(PANEL, View(168), horizon=6, cutoffs=SPLIT.validation, least=1)
+    for some in (members, members[:3]):
+        fitted = fit_ensemble(some, panel=PANEL, split=SPLIT, rule="median")
+        each = [member.predict(replace(windows, lookback=member.view.lookback)) for member in some]
+        assert np.array_equal(fitted.predict(windows), np.median(each, axis=0))
+        assert (np.diff(fitted.predict(windows), axis=2) >= 0).all()
+
+
+def by_step(members):
+    """An ensemble whose first member fades with the horizon."""
+    fitted = fit_ensemble(members, panel=PANEL, split=SPLIT, rule="mean")
+    share = np.linspace(0.7, 0.1, 6)
+    rest = tuple(((1.0 - share) / 3).tolist())
+    steps = [tuple(share.tolist()), rest, rest, rest]
+    parts = [replace(p, steps=s, weight=float(np.mean(s))) for p, s in zip(fitted.spec.members, steps, strict=True)]
+    return replace(fitted, spec=Ensemble(members=tuple(parts)))
+
+
+def test_weights_by_step_count_at_their_step(members):
+    fitted, (first, *others) = by_step(members), members
+    windows = cut_windows(PANEL, View(168), horizon=6, cutoffs=SPLIT.validation, least=1)
+    said = [m.predict(replace(windows, lookback=m.view.lookback)) for m in (first, *others)]
+    for step in (0, 3, 5):
+        share = np.linspace(0.7, 0.1, 6)[step]
+        mixed = share * said[0][:, step] + (1.0 - share) / 3 * sum(one[:, step] for one in said[1:])
+        assert np.allclose(fitted.predict(windows)[:, step], mixed, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", ["median", "odd median", "by step"])
+def test_any_ensemble_is_one_graph_that_answers_alike_on_hard_windows_too(make, members, tmp_path):
+    floors = [*members[:2], members[3], learn("median", lookback=4)]
+    some = floors[1:] if make == "odd median" else floors
+    fitted = by_step(floors) if make == "by step" else fit_ensemble(some, panel=PANEL, split=SPLIT, rule="median")
+    bundle = save_bundle(fitted, panel=PANEL, folder=tmp_path / "it")  # parity on real and hard windows
+    again = load_bundle(bundle.folder)
+    ours, theirs = again.manifest.spec, fitted.spec
+    assert ours.combine == theirs.combine
+    assert [(part.weight, part.steps) for part in ours.members] == [(p.weight, p.steps) for p in theirs.members]
+    windows = cut_windows(PANEL, fitted.view, horizon=6, cutoffs=SPLIT.validation, least=1)
+    assert np.array_equal(rebuild(again.manifest, again.tensors()).predict(windows), fitted.predict(windows))
+    assert ("their median" if "median" in make else "| 0.1 to 0.7 |") in bundle.card
+
+
+def test_where_no_member_sees_a_value_there_is_no_answer_and_a_blind_one_is_no_part_of_a_median(members):
+    short, ridge = learn("dlinear", lookback=4), members[0]
+    fitted = fit_ensemble([short, ridge, members[1]], panel=PANEL, split=SPLIT, rule="median")
+    windows = cut_windows(PANEL, fitted.view, horizon=6, cutoffs=SPLIT.validation).subset(np.array([3]))
+    gone = windows.y.copy()
+    gone[windows.rows[0] - 3 : windows.rows[0] + 1] = np.nan
+    holed = replace(windows, y=gone)
+    both = [one.predict(replace(holed, lookback=one.view.lookback)) for one in (ridge, members[1])]
+    assert np.allclose(fitted.predict(holed), np.mean(both, axis=0), rtol=1e-12)
+    assert np.isnan(fitted.predict(replace(windows, y=np.full_like(gone, np.nan)))).all()
+
+
+def test_an_ensemble_joins_another_with_its_members(members):
+    inner = fit_ensemble(members[:2], panel=PANEL, split=SPLIT, rule="mean")
+    outer = fit_ensemble([inner, members[2]], panel=PANEL, split=SPLIT, rule="mean")
+    assert [(part.model, part.weight) for part in outer.spec.members] == [
+        ("ridge", 0.25),
+        ("seasonal", 0.25),
+        ("dlinear", 0.5),
+    ]
+    faded = fit_ensemble([by_step(members), learn("median")], panel=PANEL, split=SPLIT, rule="mean")
+    assert faded.spec.members[0].steps == pytest.approx(np.linspace(0.35, 0.05, 6))
+    assert faded.spec.members[-1].steps == (0.5,) * 6
+
+
 def test_a_member_that_sees_no_value_is_left_out_of_that_window(members):
     ridge, short = learn("ridge"), learn("dlinear", lookback=4)
     fitted = fit_ensemble([ridge, short], panel=PANEL, split=SPLIT, rule="mean")
@@ -111,13 +183,16 @@ def test_a_conformal_member_keeps_its_intervals_in_the_bundle(members, tmp_path)
     windows = cut_windows(PANEL, fitted.view, horizon=6, cutoffs=SPLIT.validation)
     again = rebuild(bundle.manifest, bundle.tensors())
     assert np.array_equal(again.predict(windows), fitted.predict(windows))
-    assert "| ridge | 0.5 |" in bundle.card
+    assert "| ridge | 0.5 | the same |" in bundle.card
 
 
 def test_a_bundle_that_asks_for_what_it_does_not_have_is_refused(members, tmp_path):
     fitted = fit_ensemble(members, panel=PANEL, split=SPLIT, rule="mean")
     manifest = load_bundle(save_bundle(fitted, panel=PANEL, folder=tmp_path / "it").folder).manifest
     first, *others = manifest.spec.members
+    parts = tuple(replace(part, steps=(part.weight,) * 5) for part in manifest.spec.members)  # of 6
+    with pytest.raises(BundleError, match="or is weighed at other steps"):
+        rebuild(replace(manifest, spec=Ensemble(members=parts)), fitted.tensors())
     for wrong in (
         replace(first, view=View(10_000)),
         replace(first, known=(0,)),
@@ -140,8 +215,19 @@ def test_members_that_do_not_belong_together_are_refused(members):
         make([members[0], learn("naive", task=Task(3, (0.1, 0.5, 0.9)))])
     with pytest.raises(ConfigError, match=r"rule .*'gredy'.*greedy"):
         fit_ensemble(members[:2], panel=PANEL, split=SPLIT, rule="gredy")
-    with pytest.raises(ConfigError, match="no member of another"):
-        make([members[0], make(members)])
+    median = fit_ensemble(members, panel=PANEL, split=SPLIT, rule="median")
+    for inner, rule in (
+        (median, "mean"),
+        (make(members), "median"),
+        (conformalise(make(members), panel=PANEL, split=SPLIT), "mean"),
+    ):
+        with pytest.raises(
+            ConfigError, match="where both are weighted means; a median, or one that was made conformal"
+        ):
+            fit_ensemble([members[0], inner], panel=PANEL, split=SPLIT, rule=rule)
+    for rule in ("mean", "median"):
+        with pytest.raises(ConfigError, match=f"the rule {rule} has no weights, so none by step"):
+            fit_ensemble(members, panel=PANEL, split=SPLIT, rule=rule, per_step=True)
     with pytest.raises(ConfigError, match="Fit its members, then fit_ensemble"):
         fit(make(members).spec, panel=PANEL, split=SPLIT, task=TASK)
 
@@ -151,3 +237,30 @@ def test_weights_that_are_no_shares_are_refused(members, weights):
     parts = fit_ensemble(members[:2], panel=PANEL, split=SPLIT, rule="mean").spec.members
     with pytest.raises(ConfigError, match="above 0 and sum to 1"):
         Ensemble(members=tuple(replace(p, weight=w) for p, w in zip(parts, weights, strict=True)))
+
+
+def test_weights_by_step_that_are_no_shares_and_a_median_with_weights_are_refused(members):
+    first, second = fit_ensemble(members[:2], panel=PANEL, split=SPLIT, rule="mean").spec.members
+    with pytest.raises(ConfigError, match="above 0 and sum to 1"):
+        Ensemble(members=(replace(first, steps=(0.5,) * 6), replace(second, steps=(0.5,) * 5 + (0.6,))))
+    with pytest.raises(ConfigError, match="either all members of an ensemble have weights by step, or none"):
+        Ensemble(members=(replace(first, steps=(0.5,) * 6), second))
+    with pytest.raises(ConfigError, match="a median has no weights"):
+        Ensemble(members=(replace(first, weight=0.4), replace(second, weight=0.6)), combine="median")
+    with pytest.raises(ConfigError, match=r"way to combine members .*'meadian'"):
+        Ensemble(members=(first, second), combine="meadian")
+
+
+def test_a_bundle_of_an_ensemble_answers_where_no_training_library_is(members, tmp_path):
+    some = [members[0], learn("lightgbm", options={"rounds": 3}), learn("dlinear", lookback=12)]
+    fitted = fit_ensemble(some, panel=PANEL, split=SPLIT, rule="median")
+    folder = save_bundle(fitted, panel=PANEL, folder=tmp_path / "it").folder
+    PANEL.table.write_parquet(tmp_path / "table.parquet")
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'lightgbm', 'xgboost', 'catboost', 'sklearn']))\n"
+        "import tidewright as tw, polars as pl; session = tw.open(sys.argv[1])\n"
+        "print(session.backend, len(session.forecast(pl.read_parquet(sys.argv[2])).table))"
+    )
+    words = [sys.executable, "-c", code, str(folder), str(tmp_path / "table.parquet")]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    assert said == ["onnxruntime", str(4 * 6)]

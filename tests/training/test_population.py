@@ -229,11 +229,13 @@ CHANGES: dict[str, Any] = {
     "rate_end": 0.5,
     "rate_cut": 0.1,
     "rate_wait": 1,
+    "cycles": 1,
 }
 NEEDS: dict[str, dict[str, Any]] = {
     "rate_end": {"schedule": "cosine"},
     "rate_cut": {"schedule": "plateau", "rate_wait": 1, "least_gain": 1.0},
     "rate_wait": {"schedule": "plateau", "least_gain": 1.0},
+    "cycles": {"schedule": "cyclic", "cycles": 2},
     "least_epochs": {"patience": 1, "least_gain": 1.0},
     "patience": {"least_gain": 1.0},
     "least_gain": {"patience": 1},

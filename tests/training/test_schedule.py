@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+)
 
 from tests.training.test_torch_loop import BASE, bits, learn
 from tidewright.training.schedule import plan_rates
@@ -43,6 +50,17 @@ def test_a_constant_rate_stays_to_the_bit() -> None:
 def test_cosine_is_torchs(end: float | None) -> None:
     theirs = their_rates(lambda o: CosineAnnealingLR(o, T_max=TOTAL, eta_min=RATE * (end or 0.0)))
     assert our_rates(schedule="cosine", rate_end=end) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_cyclic_is_huangs_formula_and_torchs_cosine_with_restarts() -> None:
+    cycles = 4  # of 10 steps each
+    ours = our_rates(schedule="cyclic", cycles=cycles)
+    length = TOTAL // cycles
+    huang = [RATE / 2 * (math.cos(math.pi * (t % length) / length) + 1) for t in range(TOTAL)]
+    assert ours == pytest.approx(huang, rel=1e-12)
+    assert ours == pytest.approx(their_rates(lambda o: CosineAnnealingWarmRestarts(o, T_0=length)), rel=1e-9)
+    assert our_rates(schedule="cyclic") == our_rates(schedule="cyclic", cycles=5)
+    assert min(our_rates(schedule="cyclic", rate_end=0.5)) > RATE / 2
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])

@@ -88,6 +88,7 @@ CHANGES = {
     "rate_end": 0.5,
     "rate_cut": 0.1,
     "rate_wait": 1,
+    "cycles": 1,
 }
 PLATEAU = {"schedule": "plateau", "least_gain": 1.0}  # no epoch gains, so that the rate is cut
 NEEDS: dict[str, dict[str, Any]] = {  # what must be chosen for an option to be heeded
@@ -96,6 +97,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # what must be chosen for an option to be 
     "rate_end": {"schedule": "cosine"},
     "rate_cut": PLATEAU,
     "rate_wait": PLATEAU,
+    "cycles": {"schedule": "cyclic", "cycles": 2},
 }
 
 

@@ -15,7 +15,7 @@ from tidewright.tracking.listener import open_listener
 from tidewright.training.fit import fit
 from tidewright.workflows.result import RunResult
 from tidewright.workflows.run import run
-from tidewright.workflows.settings import RunSettings, SplitSettings, TuneSettings
+from tidewright.workflows.settings import MixSettings, RunSettings, SplitSettings, TuneSettings
 
 TABLE = small_table(series=3, rows=150)
 BASE = ("model=lightgbm", "models.lightgbm.rounds=4", "horizon=3", "tune.enabled=false", "track=false")
@@ -37,7 +37,18 @@ ANOTHER = {
     "tune.enabled": "true",
     "tune.trials": "3",
     "ensemble": "mean",
+    "mix.per_step": "true",
+    "mix.seeds": "2",
+    "mix.snapshots": "2",
 }
+NETWORK = ("model=dlinear,lightgbm", "train.epochs=2", "train.steps=2")
+NEEDS = {
+    "tune.trials": TUNED,
+    "tune.enabled": ("tune.trials=2",),
+    "mix.per_step": ("ensemble=inverse", "horizon=8"),
+    "mix.seeds": NETWORK,
+    "mix.snapshots": NETWORK,
+}  # what must be chosen for an option to be heeded
 ELSEWHERE = {
     "recipe",
     "data",
@@ -83,7 +94,7 @@ def outcome(result: RunResult) -> tuple[Any, ...]:
 
 
 def test_every_option_of_a_run_is_tested() -> None:
-    parts: dict[str, Any] = {"split": SplitSettings, "tune": TuneSettings}
+    parts: dict[str, Any] = {"split": SplitSettings, "tune": TuneSettings, "mix": MixSettings}
     names = set()
     for name in RunSettings.model_fields:
         names |= {f"{name}.{field}" for field in parts[name].model_fields} if name in parts else {name}
@@ -93,7 +104,7 @@ def test_every_option_of_a_run_is_tested() -> None:
 @pytest.mark.parametrize("name", ANOTHER)
 def test_another_value_of_an_option_gives_another_result(name: str, tmp_path: Path) -> None:
     change = ANOTHER[name] if "=" in ANOTHER[name] else f"{name}={ANOTHER[name]}"
-    base = {"tune.trials": TUNED, "tune.enabled": ("tune.trials=2",)}.get(name, ())
+    base = NEEDS.get(name, ())
     ours, theirs = do(tmp_path, *base), do(tmp_path, *base, change)
     assert outcome(ours) != outcome(theirs)
 
@@ -102,6 +113,24 @@ def test_covariates_in_units_of_the_window_give_another_result(tmp_path: Path) -
     few, more = do(tmp_path, past=("visits",)), do(tmp_path, "relative=true", past=("visits",))
     assert more.fitted["lightgbm"].view.relative
     assert outcome(few) != outcome(more)
+
+
+@pytest.mark.parametrize("rule", ["median", "inverse", "stacking"])
+def test_every_rule_gives_its_own_ensemble(rule: str, tmp_path: Path) -> None:
+    result = do(tmp_path, f"ensemble={rule}")
+    row, fitted = result.leaderboard.row("ensemble"), result.fitted["ensemble"]
+    assert fitted.history[0]["rule"] == rule
+    assert row.note.startswith("the median of naive, ") == (rule == "median")
+    assert outcome(result) != outcome(do(tmp_path))
+
+
+def test_a_network_of_several_seeds_or_snapshots_joins_the_ensemble_with_all_of_them(tmp_path: Path) -> None:
+    for word in ("seeds", "snapshots"):
+        result = do(tmp_path, *NETWORK, f"mix.{word}=2", "ensemble=mean")
+        assert len(result.fitted["dlinear"].spec.members) == 2
+        assert [part.model for part in result.fitted["ensemble"].spec.members].count("dlinear") == 2
+    tuned = do(tmp_path, *NETWORK, "mix.seeds=2", "tune.enabled=true", "tune.trials=2", "metric=mae")
+    assert tuned.study is not None  # of the spec, not of its ensemble
 
 
 def test_the_same_options_give_the_same_result(tmp_path: Path) -> None:

@@ -64,3 +64,18 @@ def test_an_unknown_option_given_by_name_names_the_near_miss() -> None:
 def test_a_loss_of_positions_is_refused_before_anything_learns() -> None:
     with pytest.raises(ConfigError, match=r"train: sharpe learns positions and a run learns forecasts"):
         read_settings(["train.loss=sharpe"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["mix.seeds=2", "mix.snapshots=2"], "two ways to have several of a network"),
+        (["mix.seeds=2", "devices=2"], "learn in one process"),
+        (["mix.per_step=true", "ensemble=median"], "ensemble=median has no weights, so none by step"),
+        (["mix.snapshots=4"], r"got train.epochs=30 for 4\. Ask for a multiple"),
+        (["mix.seeds=65"], r"mix\.seeds: .*65"),
+    ],
+)
+def test_mixtures_that_make_no_sense_are_refused_before_anything_is_learned(overrides: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_settings(overrides)

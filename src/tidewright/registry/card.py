@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidewright.models.estimator import Estimator
-from tidewright.models.specs.ensemble import Ensemble
+from tidewright.models.specs.ensemble import Ensemble, Member
 from tidewright.registry.manifest import Manifest
 
 LIMITS = (
@@ -88,8 +88,18 @@ def _members(manifest: Manifest) -> list[str]:
     """Whose word counts how much in an ensemble."""
     if not isinstance(manifest.spec, Ensemble):
         return []
-    rows = [f"| {part.model} | {part.weight:.3g} | {part.view.lookback} |" for part in manifest.spec.members]
-    return ["## Members", "| model | weight | past steps |", "|---|---:|---:|", *rows, ""]
+    rows = [
+        f"| {part.model} | {part.weight:.3g} | {_range(part)} | {part.view.lookback} |"
+        for part in manifest.spec.members
+    ]
+    how = "their median" if manifest.spec.combine == "median" else "their weighted mean"
+    head = ["| model | weight | by step | past steps |", "|---|---:|---:|---:|"]
+    return ["## Members", f"The answer is {how}, level by level.", "", *head, *rows, ""]
+
+
+def _range(part: Member) -> str:
+    """The lowest and the highest weight of a member over the steps."""
+    return f"{min(part.steps):.3g} to {max(part.steps):.3g}" if part.steps else "the same"
 
 
 def _columns(manifest: Manifest) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """An ensemble as one ONNX graph: those of its members side by side, each on its own part of the inputs.
 
-N windows, L lookback, H horizon, Q quantiles, K known features.
+N windows, L lookback, H horizon, Q quantiles, K members.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
-from tidewright.models.specs.ensemble import Member
+from tidewright.models.specs.ensemble import Ensemble, Member
 from tidewright.registry.graph import IR_VERSION
 from tidewright.registry.graph_names import INPUTS, OUTPUT
 
@@ -24,15 +24,14 @@ def merge_members(fitted: EnsembleFitted, export: Callable[[Fitted], onnx.ModelP
     """The graph of an ensemble; `export` gives that of a member."""
     text = _Text()
     widths = {name: 0 for name in INPUTS[1:]}
-    total, shares, zero = "", "", text.constant(np.float64(0.0))
+    seen, said, lookback = [], [], fitted.view.lookback
     for place, (part, member) in enumerate(zip(fitted.spec.members, fitted.members, strict=True)):
         places = {name: getattr(part, name) for name in widths}
         widths |= {name: max(widths[name], 1 + max(chosen, default=-1)) for name, chosen in places.items()}
-        share = text.share(part, lookback=fitted.view.lookback)
-        answer = text.embed(export(member), part, place=place, lookback=fitted.view.lookback)
-        answer = text.add("Mul", text.add("Where", text.add("Greater", share, zero), answer, zero), share)
-        total, shares = (text.add("Add", total, answer), text.add("Add", shares, share)) if total else (answer, share)
-    text.add("Cast", text.add("Div", total, shares), to=TensorProto.FLOAT, name=OUTPUT)
+        seen.append(text.sees_any(part, lookback=lookback))
+        said.append(text.embed(export(member), part, place=place, lookback=lookback))
+    joined = text.median(said, seen) if fitted.spec.combine == "median" else text.mean(said, seen, spec=fitted.spec)
+    text.add("Cast", joined, to=TensorProto.FLOAT, name=OUTPUT)
     return text.finish(fitted, widths)
 
 
@@ -48,7 +47,8 @@ class _Text:
     def add(self, kind: str, *given: str, name: str = "", **options: Any) -> str:
         """Adds a node; gives the name of its output."""
         name = name or f"ensemble_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(given), [name], **options))
+        spare = [f"{name}_places"] if kind == "TopK" else []
+        self.nodes.append(helper.make_node(kind, list(given), [name, *spare], **options))
         return name
 
     def constant(self, value: npt.ArrayLike) -> str:
@@ -64,13 +64,48 @@ class _Text:
         ends = (self.constant(np.array([number], np.int64)) for number in (start, np.iinfo(np.int64).max, 1))
         return self.add("Slice", values, *ends)
 
-    def share(self, part: Member, *, lookback: int) -> str:
-        """The weight of a member [N, 1, 1] in each window: 0 where it sees no value."""
+    def sees_any(self, part: Member, *, lookback: int) -> str:
+        """1 in each window [N, 1, 1] where a member sees a value, else 0, in double precision."""
         own = self.steps("target", start=lookback - part.view.lookback)
         seen = self.add("Cast", self.add("Not", self.add("IsNaN", own)), to=TensorProto.DOUBLE)
         any_seen = self.add("ReduceMax", seen, self.constant(np.array([1], np.int64)), keepdims=1)
-        share = self.add("Mul", any_seen, self.constant(np.float64(part.weight)))
-        return self.add("Unsqueeze", share, self.constant(np.array([2], np.int64)))
+        return self.add("Unsqueeze", any_seen, self.constant(np.array([2], np.int64)))
+
+    def mean(self, said: list[str], seen: list[str], *, spec: Ensemble) -> str:
+        """The weighted mean of what members say, of those that see a value."""
+        total, shares, zero = "", "", self.constant(np.float64(0.0))
+        for part, answer, sees in zip(spec.members, said, seen, strict=True):
+            weight = np.array(part.steps)[:, None] if part.steps else np.float64(part.weight)
+            share = self.add("Mul", sees, self.constant(weight))
+            heard = self.add("Mul", self.add("Where", self.add("Greater", sees, zero), answer, zero), share)
+            total, shares = (self.add("Add", total, heard), self.add("Add", shares, share)) if total else (heard, share)
+        return self.add("Div", total, shares)
+
+    def median(self, said: list[str], seen: list[str]) -> str:
+        """The middle one of what members say, of those that see a value; NaN where none does."""
+        zero, endless = self.constant(np.float64(0.0)), self.constant(np.float64(np.inf))
+        last = self.constant(np.array([3], np.int64))
+        columns, count = [], ""
+        for answer, sees in zip(said, seen, strict=True):
+            heard = self.add("Where", self.add("Greater", sees, zero), answer, endless)
+            columns.append(self.add("Unsqueeze", heard, last))
+            count = self.add("Add", count, sees) if count else sees
+        table = self.add("Concat", *columns, axis=3)
+        most = self.constant(np.array([len(said)], np.int64))
+        in_order = self.add("TopK", table, most, axis=3, largest=0, sorted=1)
+        half = self.constant(np.float64(0.5))
+        middle = self.add("Mul", self.add("Sub", count, self.constant(np.float64(1.0))), half)  # a half where even
+        ends = [self.add(kind, middle) for kind in ("Floor", "Ceil")]
+        found = [self._pick(in_order, place, count=len(said)) for place in ends]
+        halved = self.add("Mul", self.add("Add", *found), half)
+        return self.add("Where", self.add("Greater", count, zero), halved, self.constant(np.float64(np.nan)))
+
+    def _pick(self, table: str, place: str, *, count: int) -> str:
+        """The entry of the last axis of [N, H, Q, K] at a place [N, 1, 1] of it."""
+        own = self.add("Unsqueeze", place, self.constant(np.array([3], np.int64)))
+        chosen = self.add("Equal", own, self.constant(np.arange(count, dtype=np.float64)))
+        kept = self.add("Where", chosen, table, self.constant(np.float64(0.0)))
+        return self.add("ReduceSum", kept, self.constant(np.array([3], np.int64)), keepdims=0)
 
     def embed(self, model: onnx.ModelProto, part: Member, *, place: int, lookback: int) -> str:
         """Adds a member's own graph; gives the name of its quantiles, in double precision."""

@@ -96,10 +96,11 @@ def _manifest_of(part: Member, manifest: Manifest) -> Manifest:
     widths = manifest.widths
     asked = {"past": part.past, "known": part.known, "static": part.static}
     inside = all(0 <= place < getattr(widths, name) for name, places in asked.items() for place in places)
-    if part.model in COMPOSED or not inside or not 1 <= part.view.lookback <= manifest.view.lookback:
+    weighed = len(part.steps) in (0, manifest.task.horizon)
+    if part.model in COMPOSED or not (inside and weighed and 1 <= part.view.lookback <= manifest.view.lookback):
         raise BundleError(
             f"the member '{part.model}' of this ensemble is an ensemble itself, or asks for steps or columns that the "
-            "bundle does not have. Export the model again."
+            "bundle does not have, or is weighed at other steps. Export the model again."
         )
     own = Widths(**{name: len(places) for name, places in asked.items()})
     spec = build_spec(part.model, part.options)

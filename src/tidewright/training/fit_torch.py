@@ -97,8 +97,12 @@ def learn_lesson(
     checkpoint: Path | None = None,
     runtime: Runtime | None = None,
     team: Team = ALONE,
+    watch: Callable[[ForecastNet], Callback] | None = None,
 ) -> tuple[ForecastNet, tuple[Mapping[str, Any], ...]]:
-    """A network with a head that has learned a lesson, on the CPU, and one record an epoch. See `fit_torch`."""
+    """A network with a head that has learned a lesson, on the CPU, and one record an epoch. See `fit_torch`.
+
+    `watch` is given the network before it learns and gives one more callback, which may look at it between epochs.
+    """
     runtime = runtime or detect_runtime()
     device = runtime.device.used
     data = digest_windows(lesson.training, lesson.judging) if checkpoint else ""
@@ -117,6 +121,7 @@ def learn_lesson(
         fit_scalings(network, lesson, view=view)
         network.to(device)
         training, judging = (lesson.source(part, device=device) for part in (lesson.training, lesson.judging))
+        callbacks = (*callbacks, watch(network)) if watch else callbacks
         course = Course(
             spec.name, spec_key(spec, train, view), training, judging, train,
             callbacks=callbacks, deadline=deadline, device=device, team=team, runtime=runtime,

@@ -17,6 +17,7 @@ OWN = (
     "rate_end",
     "rate_cut",
     "rate_wait",
+    "cycles",
     "weight_decay",
     "clip",
     "seed",
@@ -50,6 +51,13 @@ def check_trains(trains: Sequence[TrainSpec]) -> None:
                 f"a population has no train.{name}; got {next(v for v in values if v != getattr(usual, name))!r}. "
                 'Leave it out, or ask for the way "one_by_one".'
             )
+
+
+def is_batchable(train: TrainSpec) -> bool:
+    """Whether a population has all the options that are set."""
+    usual = TrainSpec()
+    names = [field.name for field in fields(TrainSpec) if field.name not in (*OWN, *SHARED)]
+    return train.batch_size != "auto" and all(getattr(train, name) == getattr(usual, name) for name in names)
 
 
 def refuse_runtime(runtime: Runtime) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from tidewright.training.spec import TrainSpec
 
 CUT, WAIT = 0.5, 2  # of plateau, unless told otherwise
+CYCLES = 5  # of cyclic
 RISE, START, END = 0.3, 1.0 / 25.0, 1.0 / 25.0 / 1e4  # of onecycle, as torch and fastai have them
 
 
@@ -32,6 +33,7 @@ def rate_at(train: TrainSpec, step: int, *, total: int, level: float) -> float:
 
     The formulas are those of torch's `CosineAnnealingLR` (Loshchilov, Hutter 2017, without restarts), of its
     `OneCycleLR` (Smith, Topin 2019, momentum left alone) and, for the warm-up, of its `LinearLR` from 1 / n to 1.
+    "cyclic" is that of snapshot ensembles (Huang and others 2017): cosines of equal length.
     """
     rate = train.learning_rate
     if train.schedule == "onecycle":
@@ -45,6 +47,9 @@ def rate_at(train: TrainSpec, step: int, *, total: int, level: float) -> float:
         return level * (step + 1) / rising
     if train.schedule == "cosine":
         return _swing(rate, rate * (train.rate_end or 0.0), (step - rising) / (total - rising))
+    if train.schedule == "cyclic":
+        length = -(-(total - rising) // (train.cycles or CYCLES))
+        return _swing(rate, rate * (train.rate_end or 0.0), (step - rising) % length / length)
     return level
 
 

@@ -10,7 +10,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
-ScheduleName = Literal["constant", "cosine", "onecycle", "plateau"]
+ScheduleName = Literal["constant", "cosine", "cyclic", "onecycle", "plateau"]
 LossName = Literal[
     "quantile", "mse", "mae", "huber", "gaussian", "student", "mixture", "negative_binomial", "crps", "sharpe"
 ]
@@ -24,7 +24,8 @@ OWNERS = {  # the options that only some losses or schedules heed
     "components": ("loss", ("mixture",)),
     "cost_bps": ("loss", ("sharpe",)),
     "unit": ("loss", ("quantile", "mse", "mae", "huber")),
-    "rate_end": ("schedule", ("cosine", "onecycle", "plateau")),
+    "rate_end": ("schedule", ("cosine", "cyclic", "onecycle", "plateau")),
+    "cycles": ("schedule", ("cyclic",)),
     "rate_cut": ("schedule", ("plateau",)),
     "rate_wait": ("schedule", ("plateau",)),
 }
@@ -48,10 +49,11 @@ class TrainSpec:
     0: there is none): then the mean is judged and given back.
 
     `schedule` moves the rate from step to step. "constant" leaves it. "cosine" falls along half a cosine over all
-    `epochs` to `rate_end`. "onecycle" rises from 1/25 and falls to `rate_end` (default 4e-6), half a cosine each.
-    "plateau" multiplies it by `rate_cut` (default 0.5) after `rate_wait` epochs without a gain (default 2), down to
-    `rate_end`. `rate_end` is a share of `learning_rate` (default 0, but for onecycle). `warmup` is the share of the
-    steps of all `epochs` in which the rate rises: from near 0 in a line (default 0), in onecycle to its top (0.3).
+    `epochs` to `rate_end`; "cyclic" does so `cycles` times (default 5), each from the whole rate. "onecycle" rises from
+    1/25 and falls to `rate_end` (default 4e-6), half a cosine each. "plateau" multiplies it by `rate_cut` (default 0.5)
+    after `rate_wait` epochs without a gain (default 2), down to `rate_end`. `rate_end` is a share of `learning_rate`
+    (default 0, but for onecycle). `warmup` is the share of the steps of all `epochs` in which the rate rises: from near
+    0 in a line (default 0), in onecycle to its top (0.3).
 
     `loss` is taken on standardised windows, missing labels left out. "quantile" learns all quantiles by their
     pinball loss. "mse", "mae" and "huber" (squared up to `delta` standard deviations of the window, absolute beyond;
@@ -86,6 +88,7 @@ class TrainSpec:
     rate_end: float | None = None
     rate_cut: float | None = None
     rate_wait: int | None = None
+    cycles: int | None = None
     loss: LossName = "quantile"
     delta: float | None = None
     components: int | None = None
@@ -116,6 +119,7 @@ class TrainSpec:
         _check("rate_end", self.rate_end, low=0.0, words="from 0 to 1, a share of learning_rate", high=1.0)
         _check("rate_cut", self.rate_cut, low=0.0, words="above 0 and below 1", open_low=True, high=1.0 - 1e-9)
         _check("rate_wait", self.rate_wait, low=1, words="1 or more")
+        _check("cycles", self.cycles, low=1, words="from 1 to train.epochs", high=self.epochs)
         for name, (chooser, owners) in OWNERS.items():
             if getattr(self, name) is not None and getattr(self, chooser) not in owners:
                 raise ConfigError(

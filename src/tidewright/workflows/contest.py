@@ -15,13 +15,16 @@ from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, ModelSpec, kind_of
+from tidewright.models.specs.lear import Lear
 from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.compare import Entrant, Leaderboard, compare, rank_value, usable_metric
-from tidewright.training.ensemble import blend, choose_weights, compose
+from tidewright.training.ensemble import compose
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates, usual_view
+from tidewright.training.seeds import fit_seeds
 from tidewright.training.spec import TrainSpec
+from tidewright.training.weigh import Chosen, blend, choose_weights, judge_mixture
 from tidewright.tuning.study import Study, TrialState
 from tidewright.workflows.settings import RunSettings
 
@@ -57,13 +60,14 @@ class _Field:
     callbacks: tuple[Callback, ...]
     runtime: Runtime
     panels: dict[str, Panel] = field(default_factory=dict)
+    specs: dict[str, ModelSpec] = field(default_factory=dict)  # as they were asked for
     fitted: dict[str, Fitted] = field(default_factory=dict)
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
     scored: dict[tuple[str, bool, int], Evaluation] = field(default_factory=dict)
-    weights: dict[str, float] = field(default_factory=dict)  # of the ensemble's members
+    mixture: tuple[tuple[str, ...], Chosen] | None = None  # the models that were weighed, and how
 
     def view(self, spec: ModelSpec) -> View:
         """What a model sees: as usual, but for a lookback that the user set, and covariates relative to the window."""
@@ -85,9 +89,9 @@ class _Field:
     ) -> None:
         """Fits one model; our own error about it is its entry in `failed` (and raised when the run is strict)."""
         started, cpu = time.monotonic(), time.process_time()
-        self.panels[name] = keep_covariates(self.panel, spec.takes)
+        self.specs[name], self.panels[name] = spec, keep_covariates(self.panel, spec.takes)
         try:
-            self.fitted[name] = fit(
+            self.fitted[name] = self._way(spec)(
                 spec,
                 panel=self.panels[name],
                 split=without_test(self.split),
@@ -97,8 +101,6 @@ class _Field:
                 season=self.season,
                 callbacks=self.callbacks,
                 deadline=deadline,
-                devices=self.settings.devices if kind_of(spec) == "torch" else 1,
-                strategy=self.settings.strategy,
                 runtime=self.runtime,
             )
         except TidewrightError as error:
@@ -110,17 +112,25 @@ class _Field:
                 self.notes[name] = CUT
         self.seconds[name] = (time.monotonic() - started, time.process_time() - cpu)
 
+    def _way(self, spec: ModelSpec) -> Callable[..., Fitted]:
+        """How a model learns: once, or a network from several seeds or in cycles."""
+        mix, strict = self.settings.mix, self.settings.strict
+        network = kind_of(spec) == "torch"
+        if network and not isinstance(spec, Lear) and mix.seeds > 1:
+            return partial(fit_seeds, seeds=mix.seeds, strict=strict)
+        if network and not isinstance(spec, Lear) and mix.snapshots > 1:
+            from tidewright.training.snapshots import fit_snapshots
+
+            return partial(fit_snapshots, cycles=mix.snapshots, strict=strict)
+        return partial(fit, devices=self.settings.devices if network else 1, strategy=self.settings.strategy)
+
     def score(self, name: str, *, test: bool) -> Evaluation:
         """A model's scores on validation or, once, on test."""
         assert self.split.test is not None
         shortest = min(fitted.view.lookback for fitted in self.fitted.values())
         place = name, test, shortest
         if place not in self.scored and name == ENSEMBLE:
-            lost = [member for member in self.weights if member not in self.fitted]
-            if lost:
-                raise FitError(f"a member of the ensemble, {lost[0]}, could not be scored: {self.failed[lost[0]]}")
-            members = [self.score(member, test=test) for member in self.weights]
-            self.scored[place] = blend(members, list(self.weights.values()), model=name)
+            self.scored[place] = self._score_mixture(test=test)
         if place not in self.scored:
             self.scored[place] = evaluate(
                 self.fitted[name],
@@ -132,6 +142,20 @@ class _Field:
                 cutoffs=self.split.test if test else self.split.validation,
             )
         return self.scored[place]
+
+    def _score_mixture(self, *, test: bool) -> Evaluation:
+        """The ensemble's scores, from its members'; on validation judged in time, where its weights were."""
+        assert self.mixture is not None
+        names, chosen = self.mixture
+        kept = [place for place in range(len(names)) if chosen.weights[place] > 0]
+        lost = [names[place] for place in kept if names[place] not in self.fitted]
+        if lost:
+            raise FitError(f"a member of the ensemble, {lost[0]}, could not be scored: {self.failed[lost[0]]}")
+        if not test and chosen.judged is not None:
+            return judge_mixture([self.score(name, test=False) for name in names], chosen, model=ENSEMBLE)
+        members = [self.score(names[place], test=test) for place in kept]
+        weights = chosen.weights if chosen.steps is None else chosen.steps
+        return blend(members, weights[kept], model=ENSEMBLE, combine=chosen.combine)
 
     def score_all(self, *, test: bool) -> dict[str, Evaluation]:
         """The scores of all; a model that can't be scored joins those that failed (and raises when strict)."""
@@ -229,17 +253,26 @@ def _form_ensemble(ring: _Field, validations: Mapping[str, Evaluation], tell: Te
         return False
     tell(f"ensemble of {len(names)}")
     started, cpu = time.monotonic(), time.process_time()
-    chosen = choose_weights([validations[name] for name in names], rule=rule, metric=ring.settings.metric)
+    chosen = choose_weights(
+        [validations[name] for name in names],
+        rule=rule,
+        metric=ring.settings.metric,
+        per_step=ring.settings.mix.per_step,
+    )
     ring.tried[ENSEMBLE] = chosen.tried
-    ring.weights = {name: float(w) for name, w in zip(names, chosen.weights, strict=True) if w > 0}
-    if len(ring.weights) == 1:
-        best = next(iter(ring.weights))
+    kept = [(name, weight) for name, weight in zip(names, chosen.weights, strict=True) if weight > 0]
+    if len(kept) == 1:
+        best = kept[0][0]
         ring.notes[best] = "; ".join(filter(None, (ring.notes.get(best), "no mixture with another did better")))
         return False
+    ring.mixture = (tuple(names), chosen)
     ring.fitted[ENSEMBLE] = compose([ring.fitted[name] for name in names], chosen, panel=ring.panel)
     ring.panels[ENSEMBLE] = ring.panel
-    ring.notes[ENSEMBLE] = " + ".join(f"{weight:.2g} {name}" for name, weight in ring.weights.items())
-    spent = [ring.seconds[name] for name in ring.weights]
+    shares = " + ".join(f"{weight:.2g} {name}" for name, weight in kept)
+    ring.notes[ENSEMBLE] = f"the median of {', '.join(names)}" if chosen.combine == "median" else shares
+    if chosen.steps is not None:
+        ring.notes[ENSEMBLE] += ", on average over the steps"
+    spent = [ring.seconds[name] for name, _ in kept]
     ring.seconds[ENSEMBLE] = (
         time.monotonic() - started + sum(wall for wall, _ in spent),
         time.process_time() - cpu + sum(used for _, used in spent),
@@ -270,7 +303,7 @@ def _tune_best(
         panel=ring.panels[best],
         split=without_test(ring.split),
         task=ring.task,
-        model=ring.fitted[best].spec,
+        model=ring.specs[best],
         budget_s=left,
         trials=ring.settings.tune.trials,
         view=ring.fitted[best].view,

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tidewright.catalog import explain_unknown
 from tidewright.config import Group, Schema, compose
 from tidewright.data.task import DEFAULT_QUANTILES
 from tidewright.errors import ConfigError
 from tidewright.models.spec import FLOORS, MODELS
+from tidewright.models.specs.ensemble import MOST_MEMBERS
 from tidewright.runtime import Compile, Device, Precision
 from tidewright.training.compare import LOSSES
 from tidewright.training.distributed import Strategy
@@ -66,6 +67,15 @@ class TuneSettings(Frozen):
     trials: int | None = Field(default=None, ge=1)
 
 
+class MixSettings(Frozen):
+    """Whether the ensemble's weights may differ by step of the horizon (not for mean and median), and how many seeds,
+    or snapshots of one training, each network is the mean of."""
+
+    per_step: bool = False
+    seeds: int = Field(default=1, ge=1, le=MOST_MEMBERS)
+    snapshots: int = Field(default=1, ge=1, le=MOST_MEMBERS)
+
+
 class DecideSettings(Frozen):
     """The portfolio: cost in basis points of what is traded, how often to decide and from how many past bars."""
 
@@ -103,8 +113,24 @@ class RunSettings(Frozen):
     train: TrainSpec = TrainSpec()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     tune: TuneSettings = TuneSettings()
-    ensemble: Literal["greedy", "mean", "none"] = "greedy"
+    ensemble: Literal["greedy", "mean", "median", "inverse", "stacking", "none"] = "greedy"
+    mix: MixSettings = MixSettings()
     decide: DecideSettings = DecideSettings()
+
+    @model_validator(mode="after")
+    def _one_mixture(self) -> RunSettings:
+        if self.mix.seeds > 1 and self.mix.snapshots > 1:
+            raise ValueError("mix.seeds and mix.snapshots are two ways to have several of a network. Take one of them.")
+        if self.devices > 1 and max(self.mix.seeds, self.mix.snapshots) > 1:
+            raise ValueError("several seeds or snapshots learn in one process. Leave devices out, or these.")
+        if self.mix.per_step and self.ensemble in ("mean", "median", "none"):
+            raise ValueError(f"ensemble={self.ensemble} has no weights, so none by step. Take ensemble=stacking.")
+        if self.train.epochs % self.mix.snapshots:
+            raise ValueError(
+                f"each cycle of mix.snapshots has as many epochs; got train.epochs={self.train.epochs} for "
+                f"{self.mix.snapshots}. Ask for a multiple."
+            )
+        return self
 
     @field_validator("quantiles", mode="before")
     @classmethod
@@ -190,4 +216,6 @@ def _explain(error: ValidationError) -> str:
         known = [*RunSettings.model_fields, *DataSettings.model_fields]
         return explain_unknown("option", place, known)
     message = first["msg"].removeprefix("Value error, ")
+    if not place:  # of several options together
+        return message
     return f"{place}: {message}" if first["type"] == "value_error" else f"{place}: {message}; got {first['input']!r}."
