@@ -223,6 +223,35 @@ def test_features_have_their_names_and_values():
         np.testing.assert_allclose(column[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_ratios_and_what_is_around_the_season_before_have_their_names_and_values():
+    base = replace(windows(), horizon=30)
+    inputs = plan_inputs(LightGBM(ratios=(5, 24), around=(-2, 0, 3)), base, season=24)
+    units, index, steps = window_units(base), np.arange(len(base)), np.full(len(base), 22)
+    parts = [window_features(inputs, base, units), step_features(inputs, base, units, index=index, steps=steps)]
+    column = dict(zip(inputs.names, np.hstack(parts).T, strict=True))
+    past, visits = base.batch().target.astype(np.float64), base.batch().past[:, :, 0].astype(np.float64)
+    for prefix, values in {"": past, "past0_": visits}.items():
+        now, before = values[:, -5:], values[:, -29:-24]
+        both = ~np.isnan(now) & ~np.isnan(before)
+        ratio = np.where(both, now, 0).sum(axis=1) / np.where(both, before, 0).sum(axis=1)
+        np.testing.assert_allclose(column[f"{prefix}ratio5"], ratio, rtol=1e-6)
+        size = np.nanmean(np.abs(values), axis=1)
+        np.testing.assert_allclose(column[f"{prefix}around-2"], values[:, -24 + 21 - 2] / size, rtol=1e-6)
+        np.testing.assert_allclose(column[f"{prefix}around+0"], values[:, -24 + 21] / size, rtol=1e-6)
+        assert np.isnan(column[f"{prefix}around+3"]).all()  # it would lie after the cutoff
+    np.testing.assert_array_equal(column["known0_before"], base.batch().known[:, inputs.lookback - 24 + 21, 0])
+
+
+def test_a_ratio_is_missing_where_nothing_was_before():
+    batch = windows().batch(np.arange(3))
+    target = np.full_like(batch.target, 5.0)
+    target[0, :24], target[1, :24] = np.nan, 0.0
+    inputs = replace(plan_inputs(LightGBM(), windows(), season=24), ratios=(3,))
+    found = window_features(inputs, to_windows(replace(batch, target=target), horizon=4), (np.zeros(3), np.ones(3)))
+    assert np.isnan(found[:2, inputs.names.index("ratio3")]).all()
+    assert found[2, inputs.names.index("ratio3")] == 1.0
+
+
 def test_steps_beyond_one_season_take_the_newest_value_of_their_season():
     base = windows()
     inputs = replace(plan_inputs(LightGBM(), base, season=6), cycles=(1,))

@@ -29,10 +29,12 @@ TASKS = {
     "one": Task(1, (0.5,)),
     "season": Task(horizon=30),
     "level": Task(horizon=5),
+    "before": Task(horizon=30),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "season": {"unit": "season", "loss": "median", "statistics": ("max", "std")},
     "level": {"unit": "level", "loss": "mean", "weigh": "target"},
+    "before": {"unit": "growth", "loss": "median", "ratios": (1, 5, 24), "around": (-20, 0, 3)},
 }
 
 
@@ -40,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def panel(kind: str) -> Panel:
     if kind == "relative":
         return drifting_panel(rows=1300)
-    return small_panel(rows=400, covariates=kind in ("full", "level"))
+    return small_panel(rows=400, covariates=kind in ("full", "level", "before"))
 
 
 @cache
@@ -131,7 +133,7 @@ def test_one_window_gets_the_answer_that_it_gets_among_many():
 def test_the_graph_takes_only_what_the_model_sees(kind):
     names = [value.name for value in session(kind).get_inputs()]
     every = ["target", "past", "known", "static"]
-    wanted = {"full": every, "level": every[:3], "relative": every[:3]}
+    wanted = {"full": every, "level": every[:3], "relative": every[:3], "before": every[:3]}
     assert names == wanted.get(kind, ["target"])
     shapes = {value.name: value.shape for value in session(kind).get_inputs()}
     assert shapes["target"] == ["N", fitted(kind).view.lookback]

@@ -158,6 +158,8 @@ CHANGES = {
     "rolling": (3,),
     "most_rows": 500,
     "statistics": ("mean", "max"),
+    "ratios": (3,),
+    "around": (0, 1),
     "unit": "level",
     "loss": "median",
     "weigh": "target",
@@ -194,6 +196,10 @@ def test_the_gain_that_is_asked_for_ends_the_boosting():
         ({"statistics": ("mean", "med")}, "no rolling statistic of lightgbm is called 'med'"),
         ({"statistics": ("mean", "mean")}, "each rolling statistic is asked for once"),
         ({"lags": (500,)}, "each lag is a different whole number"),
+        ({"ratios": (0,)}, r"ratios are different whole numbers from 1, .* got \(0,\) and \(\)"),
+        ({"around": (1, 1)}, "around different whole numbers below a season"),
+        ({"around": (24,)}, r"below a season \(24 rows\)"),
+        ({"ratios": (25,)}, "look 49 rows back, and the lookback is 48. Ask for a longer lookback or for less"),
     ],
 )
 def test_options_without_a_meaning_are_refused(given, message):
@@ -296,13 +302,14 @@ def test_weights_that_are_missing_below_0_or_in_no_column_are_refused():
             learn(replace(SMALL, weight="price"), panel=replace(panel(), table=table))
 
 
-def test_the_unit_season_counts_from_the_season_before_and_needs_one():
-    model = learn(LightGBM(rounds=1, learning_rate=1e-9, unit="season", loss="median"))
+@pytest.mark.parametrize("unit", ["season", "growth"])
+def test_units_of_the_season_count_from_the_season_before_and_need_one(unit):
+    model = learn(LightGBM(rounds=1, learning_rate=1e-9, unit=unit, loss="median"))
     windows = cut_windows(panel(), view(), horizon=4, cutoffs=split().validation, least=48)
     before = windows.history()[:, -24:-20]
     seen = ~np.isnan(before)
-    spread = window_units(windows)[1][:, None]
+    spread = window_units(windows, unit)[1][:, None]
     apart = ((model.predict(windows)[:, :, 1] - before) / spread)[seen]
     assert apart.std() < 1e-6  # but for the median, which a booster starts from
     with pytest.raises(ConfigError, match="which a lookback of 8 does not hold"):
-        learn(replace(SMALL, unit="season"), view=replace(view(), lookback=8))
+        learn(replace(SMALL, unit=unit), view=replace(view(), lookback=8))

@@ -17,7 +17,8 @@ from tidewright.data.frequency import Ints
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.lags import lag_columns, rolling_columns
 from tidewright.features.windows import Windows
-from tidewright.models.specs.tabular import ROLLED, Rolled, Tabular, Unit
+from tidewright.models.season_inputs import SeasonInputs, around_features, check_season, ratio_features
+from tidewright.models.specs.tabular import LEVEL_UNITS, ROLLED, SEASON_UNITS, Rolled, Tabular, Unit
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -34,6 +35,7 @@ class TreeInputs:
     `lags` count back from the first step (1: the last row of the window), `rolling` are lengths at the
     window's end, `cycles` count seasons back from the step, and `past`, `known` and `static` are numbers of
     covariates. `relative_past` and `relative_known` are the places of those that are seen in units of the window too.
+    `ratios` and `around` are those of the spec (see season_inputs).
     """
 
     lookback: int
@@ -46,6 +48,8 @@ class TreeInputs:
     static: int
     relative_past: tuple[int, ...] = ()
     relative_known: tuple[int, ...] = ()
+    ratios: tuple[int, ...] = ()
+    around: tuple[int, ...] = ()
     statistics: tuple[Rolled, ...] = ROLLED
     unit: Unit = "window"
 
@@ -59,6 +63,7 @@ class TreeInputs:
             *(f"past{i}" for i in range(self.past)),
             *(f"static{i}" for i in range(self.static)),
             *(f"past{i}_relative" for i in self.relative_past),
+            *self.before.window_names(self.past),
         ]
         return (
             *window,
@@ -67,7 +72,13 @@ class TreeInputs:
             *(f"known{i}" for i in range(self.known)),
             *(f"known{i}_relative" for i in self.relative_known),
             *(f"known{i}_over_season{k}" for k in self.cycles for i in self.relative_known),
+            *self.before.step_names(self.past, self.known),
         )
+
+    @property
+    def before(self) -> SeasonInputs:
+        """What is seen of the season before."""
+        return SeasonInputs(self.season, self.lookback, self.ratios, self.around)
 
     def season_places(self, steps: Ints) -> Ints:
         """Where in the lookback the values of the steps' season stand [C, cycles]; steps count from 1."""
@@ -95,11 +106,12 @@ def plan_inputs(spec: Tabular, windows: Windows, *, season: int, relative: Relat
                 f"got {numbers}. Ask for shorter ones or a longer lookback."
             )
     cycles = tuple(k for k in CYCLES if season > 1 and k * season <= lookback)
-    if spec.unit == "season" and not cycles:
+    if spec.unit in SEASON_UNITS and not cycles:
         raise ConfigError(
-            f"{spec.name}: the unit season counts from the season before, which a lookback of {lookback} does not hold "
-            f"(season: {season} rows). Ask for a longer lookback or another unit."
+            f"{spec.name}: the unit {spec.unit} counts from the season before, which a lookback of {lookback} does not "
+            f"hold (season: {season} rows). Ask for a longer lookback or another unit."
         )
+    check_season(SeasonInputs(season, lookback, spec.ratios, spec.around), model=spec.name)
     return TreeInputs(
         lookback=lookback,
         season=season,
@@ -111,6 +123,8 @@ def plan_inputs(spec: Tabular, windows: Windows, *, season: int, relative: Relat
         static=windows.static.shape[1],
         relative_past=relative[0],
         relative_known=relative[1],
+        ratios=spec.ratios,
+        around=spec.around,
         statistics=spec.statistics,
         unit=spec.unit,
     )
@@ -130,10 +144,11 @@ def check_windows(inputs: TreeInputs, windows: Windows) -> None:
 def window_units(windows: Windows, unit: Unit = "window") -> tuple[Doubles, Doubles]:
     """What is taken away and divided by [N]: each window's mean and its deviation (1 where its values don't vary).
 
-    With the unit "level", 0 and the mean of its absolute values (1 where all are 0). NaN where a window holds no value.
+    With the units "level" and "growth", 0 and the mean of its absolute values (1 where all are 0). NaN where a window
+    holds no value.
     """
     flat = _single(windows)
-    if unit == "level":
+    if unit in LEVEL_UNITS:
         sizes = rolling_columns(np.abs(flat), windows.offsets, [windows.lookback], ["mean"], rows=windows.rows)[:, 0]
         return sizes * 0.0, np.where(sizes > 0.0, sizes, np.where(np.isnan(sizes), np.nan, 1.0))
     moments = rolling_columns(flat, windows.offsets, [windows.lookback], ["mean", "std"], rows=windows.rows)
@@ -145,10 +160,10 @@ def label_units(
 ) -> tuple[Doubles, Doubles]:
     """What the answer of each cell is counted from and in [C]; cells as in `step_features`.
 
-    Those of its window, but with the unit "season" from the newest observed value of the step's season.
+    Those of its window, but with the units "season" and "growth" from the newest observed value of the step's season.
     """
     start, scale = (unit[index] for unit in units)
-    if inputs.unit == "season":
+    if inputs.unit in SEASON_UNITS:
         seen = season_values(inputs, windows, index=index, steps=steps)
         for cycle in range(seen.shape[1] - 1, -1, -1):  # the newest, where it is observed, has the last word
             start = np.where(np.isnan(seen[:, cycle]), start, seen[:, cycle])
@@ -170,6 +185,7 @@ def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, 
         own = windows.past[:, inputs.relative_past].astype(np.float64)
         level, spread_within = _covariate_units(own, windows)
         covariates.append(((own[rows] - level) / spread_within).astype(np.float32))
+    covariates.append(ratio_features(inputs.before, windows))
     return np.hstack([*(part.astype(np.float32) for part in (lags, rolled, spread)), *covariates])
 
 
@@ -187,7 +203,7 @@ def step_features(
     if inputs.relative_known:
         back = _season_rows(inputs, windows, index=index, steps=steps)
         parts += _relative_steps(inputs, windows, index=index, ahead=np.where(inside, ahead, -1), back=back)
-    return np.hstack(parts)
+    return np.hstack([*parts, around_features(inputs.before, windows, index=index, steps=steps)])
 
 
 def season_values(inputs: TreeInputs, windows: Windows, *, index: Ints, steps: Ints) -> Doubles:

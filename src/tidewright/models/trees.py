@@ -18,6 +18,7 @@ from tidewright.errors import BundleError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
 from tidewright.models.formula import Formula, read_formula
+from tidewright.models.season_inputs import SeasonInputs
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import (
     TreeInputs,
@@ -122,7 +123,8 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: V
     season, past, known, static = (int(number) for number in counts)
     back = tuple(int(number) for number in cycles)
     sound = season >= 1 and min(past, known, static) >= 0 and len(spec.lags) > 0
-    reach = max((*spec.lags, *spec.rolling, *(season * k for k in back)), default=0)
+    before = SeasonInputs(season, view.lookback, spec.ratios, spec.around)
+    reach = max((*spec.lags, *spec.rolling, *(season * k for k in back), before.reach), default=0)
     if not sound or reach > view.lookback or min((*spec.lags, *spec.rolling, *back), default=1) < 1:
         raise BundleError(
             f"the trees reach back {reach} rows with season {season}, and the view {view.lookback}: the arrays "
@@ -139,6 +141,8 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: V
         static=static,
         relative_past=_read_places(tensors, "relative_past", width=past, wanted=view.relative),
         relative_known=_read_places(tensors, "relative_known", width=known, wanted=view.relative),
+        ratios=spec.ratios,
+        around=spec.around,
         statistics=spec.statistics,
         unit=spec.unit,
     )

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, checker, helper
 
+from tidewright.models.specs.tabular import LEVEL_UNITS, SEASON_UNITS
 from tidewright.models.tree_inputs import FLAT, TreeInputs
 from tidewright.models.trees import TreesFitted
 from tidewright.registry.graph import IR_VERSION, OPSET
 from tidewright.registry.nodes import Nodes
 from tidewright.registry.onnx_formulas import add_formula
+from tidewright.registry.onnx_seasons import add_around, add_ratios
 
 ML_OPSET = 3
 
@@ -60,7 +62,7 @@ def to_onnx(fitted: TreesFitted) -> Any:
 
 def _add_window_units(graph: Nodes, inputs: TreeInputs, *, values: str, seen: str) -> tuple[str, str]:
     """See `window_units`: what is taken away and divided by, each [N, 1]."""
-    if inputs.unit != "level":
+    if inputs.unit not in LEVEL_UNITS:
         return _add_units(graph, values, seen)
     size, _, _, _ = _add_moments(graph, graph.add("Abs", values), seen)
     nothing = graph.add("Equal", size, graph.number(0.0))
@@ -69,7 +71,7 @@ def _add_window_units(graph: Nodes, inputs: TreeInputs, *, values: str, seen: st
 
 def _add_start(graph: Nodes, inputs: TreeInputs, *, values: str, mean: str, horizon: int) -> str:
     """See `label_units`: what the answer is counted from, [N, 1 or H, 1]."""
-    if inputs.unit != "season":
+    if inputs.unit not in SEASON_UNITS:
         return graph.add("Unsqueeze", mean, graph.ints([2]))
     start = mean
     places = inputs.season_places(np.arange(1, horizon + 1))
@@ -134,6 +136,8 @@ def _window_parts(
         now = graph.add("Gather", own, graph.constant(np.array(inputs.lookback - 1, dtype=np.int64)), axis=1)
         one = (graph.add("Squeeze", unit, graph.ints([1])) for unit in _covariate_units(graph, own))
         singles.append(graph.add("Cast", _standardise(graph, now, tuple(one)), to=TensorProto.FLOAT))
+    if inputs.ratios:
+        singles.append(add_ratios(graph, inputs.before, values=values, past=inputs.past))
     return [
         _repeat(graph, graph.add("Unsqueeze", one, graph.ints([1])), graph.ints([1, horizon, 1])) for one in singles
     ]
@@ -155,6 +159,8 @@ def _step_parts(graph: Nodes, inputs: TreeInputs, *, values: str, units: tuple[s
         parts.append(graph.add("Slice", "known", *tail))
     if inputs.relative_known:
         parts += _relative_steps(graph, inputs, horizon=horizon)
+    if inputs.around:
+        parts += add_around(graph, inputs.before, values=values, past=inputs.past, known=inputs.known, horizon=horizon)
     return parts
 
 

@@ -10,10 +10,12 @@ from typing import ClassVar, Literal, get_args
 from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
 
-Unit = Literal["window", "level", "season"]
+Unit = Literal["window", "level", "season", "growth"]
 Loss = Literal["quantile", "median", "mean"]
 Weigh = Literal["window", "target"]
 Rolled = Literal["mean", "std", "min", "max"]
+LEVEL_UNITS: tuple[Unit, ...] = ("level", "growth")
+SEASON_UNITS: tuple[Unit, ...] = ("season", "growth")
 ROLLED: tuple[Rolled, ...] = get_args(Rolled)
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 WORDS: dict[str, tuple[str, ...]] = {"unit": get_args(Unit), "weigh": get_args(Weigh)}
@@ -28,7 +30,13 @@ class Tabular:
 
     `unit` is what labels and features are counted in: "window", less the window's mean and over its deviation; "level",
     over the mean of the window's absolute values (a ratio); "season", features as with "window" and labels less the
-    newest value of the same season, over the window's deviation.
+    newest value of the same season, over the window's deviation; "growth", features as with "level" and labels less the
+    newest value of the same season, over that level.
+
+    `ratios` are lengths: the sum of the newest rows over that of the same rows a season before. `around` are offsets
+    from the step's place a season before, 0 that place itself: the values there, over their mean size in the lookback.
+    Both look at the target and at every past covariate, such as totals of a group; with `around` the known covariates
+    of the season before are seen too, so that events that move can be told from those that stay.
 
     `loss` is what is learned: "quantile", every quantile; "median" or "mean", that alone, and its residual quantiles on
     validation cells make the others. `weigh` "window" lets windows weigh alike, "target" by their size, as in scores in
@@ -39,6 +47,8 @@ class Tabular:
     lags: tuple[int, ...] = ()
     rolling: tuple[int, ...] = ()
     statistics: tuple[Rolled, ...] = ROLLED
+    ratios: tuple[int, ...] = ()
+    around: tuple[int, ...] = ()
     unit: Unit = "window"
     loss: Loss = "quantile"
     weigh: Weigh = "window"
