@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from tidewright.features.encoding import fit_target_encoding as fit_target_encoding
     from tidewright.features.events import add_events as add_events
     from tidewright.features.holidays import add_holidays as add_holidays
+    from tidewright.features.recipe import build_recipe as build_recipe
     from tidewright.features.shape import ShapeSpec as ShapeSpec
     from tidewright.features.shape import shape_table as shape_table
+    from tidewright.features.store import FeatureStore as FeatureStore
     from tidewright.features.view import View as View
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
@@ -49,6 +51,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
+    "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
@@ -62,6 +65,7 @@ _HOMES = {
     "View": "tidewright.features.view:View",
     "add_events": "tidewright.features.events:add_events",
     "add_holidays": "tidewright.features.holidays:add_holidays",
+    "build_recipe": "tidewright.features.recipe:build_recipe",
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
     "fit": "tidewright.training.fit:fit",

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidewright.data.digest import digest_panel
 from tidewright.data.panel import Panel
 from tidewright.errors import ConfigError, DataError
 from tidewright.tracking import files
-from tidewright.tracking.digest import digest_panel
 from tidewright.tracking.files import write_whole
 from tidewright.tracking.local import LocalRecord, list_runs, read_run
 from tidewright.tracking.plain import dump, to_number, to_plain

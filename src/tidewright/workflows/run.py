@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tidewright.data.digest import digest_panel
 from tidewright.data.findings import Verdict
 from tidewright.data.forecast import Forecast
 from tidewright.data.inspect import inspect
@@ -19,7 +20,6 @@ from tidewright.errors import ConfigError, DataError
 from tidewright.features.calendar import check_calendar, holiday_columns
 from tidewright.inference.session import Session
 from tidewright.models.spec import spec_key
-from tidewright.tracking.digest import digest_panel
 from tidewright.tracking.listener import RunListener, open_listener
 from tidewright.tracking.run import begin_run
 from tidewright.training.compare import Leaderboard
