@@ -14,13 +14,21 @@ from tidewright.models.spec import COMPOSED, MODELS
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
 
+SMALL = {
+    "lightgbm": {"rounds": 10},
+    "random_forest": {"trees": 4},
+    "extra_trees": {"trees": 4},
+    "svr": {"most_rows": 200},
+    "elastic_net": {"penalties": (0.01,)},
+}
+
 
 @cache
 def score_of(name: str) -> tuple[float, ...]:
     """Mean absolute error, pinball loss and coverage on the test part."""
     panel, split = make_panel(name), make_split(name)
     assert split.test is not None
-    spec = build_spec(name, {"rounds": 10}) if name == "lightgbm" else small_spec(name)
+    spec = build_spec(name, SMALL[name]) if name in SMALL else small_spec(name)
     fitted = fit(spec, panel=panel, split=split, task=TASK, view=make_view(name), train=QUICK, season=7)
     scored = evaluate(fitted, panel=panel, split=split, cutoffs=split.test, season=7).scored
     return tuple(score(scored, ["mae", "pinball", "coverage"]).values())

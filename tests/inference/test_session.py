@@ -22,7 +22,7 @@ from tidewright.errors import (
     FrequencyError,
     UnknownNameError,
 )
-from tidewright.inference import onnx_backend
+from tidewright.inference import forecasting, onnx_backend
 from tidewright.inference.session import open_session
 from tidewright.models.spec import LightGBM, Ridge
 from tidewright.registry.bundle import save_bundle
@@ -265,6 +265,19 @@ def test_a_panel_of_another_frequency_or_role_is_refused(trees):
     )
     with pytest.raises(ColumnError, match="column 'price' was known in training, and has another role"):
         session.forecast(wrong)
+
+
+def test_windows_are_answered_some_at_a_time_where_a_graph_needs_room_and_alike(trees, monkeypatch):
+    session = open_session(trees)
+    assert session.bundle.numbers > 0
+    panel = session.read(with_prices(small_table()))
+    whole = session.forecast(panel, cutoffs=Cutoffs(30, 40))
+    asked = session.latency()["count"]
+    monkeypatch.setattr(forecasting, "ROOM", 1)
+    monkeypatch.setattr(forecasting, "FEWEST", 8)
+    parts = session.forecast(panel, cutoffs=Cutoffs(30, 40))
+    assert session.latency()["count"] - asked == -(-len(whole.table) // (8 * 4))
+    assert parts.table.equals(whole.table)
 
 
 def test_a_known_value_that_is_missing_over_the_horizon_is_named(trees):

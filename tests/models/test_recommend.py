@@ -127,6 +127,8 @@ def test_every_rule_speaks_of_a_model_that_can_be_had_or_is_left_out() -> None:
         ("naive", {"drift_share": 0.01}, "autocorrelation 0.01"),
         ("seasonal", {"season_strength": 0.9}, "strength 0.90"),
         ("lightgbm", {"series": 40}, "40 series"),
+        ("random_forest", {"known": 2}, "2 known covariates"),
+        ("elastic_net", {"known": 2, "windows": 5_000}, "5,000 windows and 2 known covariates"),
         ("feedforward", {"known": 2}, "2 known covariates"),
         ("nhits", {"horizon": 96}, "96 steps"),
         ("tcn", {"lookback": 336}, "336 steps"),
@@ -145,6 +147,8 @@ def test_a_fact_that_speaks_for_a_model_is_cited(model: str, change: dict[str, f
     ("model", "change", "needed"),
     [
         ("lstm", {"windows": 300}, "300 windows are few"),
+        ("random_forest", {"windows": 100}, "100 windows are few"),
+        ("random_forest", {"windows": 90_000}, "90,000 windows are many"),
         ("lstm", {"noise_share": 0.75}, "Noise is 75%"),
         ("lstm", {"lookback": 336}, "336 steps one by one"),
         ("seasonal", {"trend_strength": 0.9}, "trend is strong (0.90)"),

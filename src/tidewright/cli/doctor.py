@@ -18,6 +18,7 @@ EXTRAS = {
     "nets": ("torch", "onnx", "onnxscript", "safetensors"),
     "serving": ("onnxruntime",),
     "trees": ("lightgbm",),
+    "forests": ("scikit-learn",),
     "tuning": ("optuna",),
     "tracking": ("mlflow",),
     "holidays": ("holidays",),

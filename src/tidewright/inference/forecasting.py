@@ -21,6 +21,8 @@ from tidewright.inference.session import Prediction
 from tidewright.registry.manifest import Manifest
 
 CELLS = 1 << 20  # input numbers of one answer: bounds its memory
+ROOM = 1 << 27  # numbers that its graph computes meanwhile: likewise
+FEWEST = 64  # windows of one answer, for those numbers are an upper bound
 
 
 class Answers(Protocol):
@@ -35,9 +37,11 @@ class Answers(Protocol):
         ...
 
 
-def forecast_panel(session: Answers, table: Any, *, manifest: Manifest, cutoffs: Cutoffs | None) -> Forecast:
+def forecast_panel(
+    session: Answers, table: Any, *, manifest: Manifest, cutoffs: Cutoffs | None, numbers: int = 1
+) -> Forecast:
     """The forecast of a table or a Panel; see `Session.forecast`. `cutoffs` are positions of the Panel that
-    was given.
+    was given, `numbers` are those that the model's graph computes for a window, at most.
     """
     horizon = manifest.task.horizon
     panel = session.read(table)
@@ -48,7 +52,7 @@ def forecast_panel(session: Answers, table: Any, *, manifest: Manifest, cutoffs:
         moved = _move(cutoffs, given=table, panel=panel)
         windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
     _check_known(extended, windows, manifest=manifest)
-    values = _answer(session, windows, names=manifest.widths.inputs)
+    values = _answer(session, windows, names=manifest.widths.inputs, numbers=numbers)
     levels = manifest.task.quantiles
     return tabulate(extended, values, rows=windows.rows, levels=levels, model=manifest.name)
 
@@ -82,10 +86,11 @@ def _check_known(panel: Panel, windows: Windows, *, manifest: Manifest) -> None:
             )
 
 
-def _answer(session: Answers, windows: Windows, *, names: tuple[str, ...]) -> Singles:
+def _answer(session: Answers, windows: Windows, *, names: tuple[str, ...], numbers: int) -> Singles:
     """The quantiles [N, H, Q] of every window, some at a time."""
     widths = 1 + windows.past.shape[1] + windows.known.shape[1]
-    size = max(1, CELLS // ((windows.lookback + windows.horizon) * widths))
+    most = CELLS // ((windows.lookback + windows.horizon) * widths)
+    size = max(1, min(most, max(FEWEST, ROOM // numbers)))
     parts = []
     for start in range(0, len(windows), size):
         batch = windows.batch(slice(start, start + size))

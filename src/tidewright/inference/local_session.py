@@ -95,7 +95,7 @@ class LocalSession:
         """
         from tidewright.inference.forecasting import forecast_panel
 
-        return forecast_panel(self, panel, manifest=self.bundle.manifest, cutoffs=cutoffs)
+        return forecast_panel(self, panel, manifest=self.bundle.manifest, cutoffs=cutoffs, numbers=self.bundle.numbers)
 
     def latency(self) -> dict[str, float]:
         """See `Session.latency`."""

@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 # `package.module:function(tensors, *, n_features, width)`, which raises `BundleError` for arrays that don't fit
 FOREST = "tidewright.models.forest:forest_from_tensors"
-READERS = {"lightgbm": FOREST}
+READERS = {
+    "lightgbm": FOREST,
+    "random_forest": FOREST,
+    "extra_trees": FOREST,
+    "svr": "tidewright.models.machine:machine_from_tensors",
+    "elastic_net": "tidewright.models.line:line_from_tensors",
+}
 
 
 class Formula(Protocol):

@@ -16,6 +16,7 @@ from tidewright.models.spec import MODELS
 CLEAR_SEASON, CLEAR_TREND = 0.4, 0.6  # strengths that a plot shows
 LOUD = 0.5  # a noise share above it leaves little to learn
 WALK = 0.1  # a drift share below it is a random walk's
+FEW = 200  # windows for a forest
 SOME, MANY, VERY_MANY = 1_000, 10_000, 50_000  # windows for a network, for a recurrent one, for attention
 LONG_HORIZON, LONG_LOOKBACK, MANY_SERIES = 48, 96, 20
 SEALING = "Seal it with save_bundle, which holds the ONNX graph to the model, and try the bundle where it will serve."
@@ -95,6 +96,21 @@ def _lightgbm(f: PanelFacts) -> tuple[Sentences, Sentences]:
     if f.series >= MANY_SERIES:
         why.append(f"One model learns from all {f.series} series.")
     return why, _few(f, SOME)
+
+
+def _random_forest(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.covariates:
+        why.append(f"{_covariates(f)} are tabular data, which a forest reads in any unit and hardly overfits.")
+    many = [f"{f.windows:,} windows are many for it: boosting is cheaper."] if f.windows >= VERY_MANY else []
+    return why, [*_few(f, FEW), *many]
+
+
+def _elastic_net(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.covariates and FEW <= f.windows < MANY:
+        why.append(f"{f.windows:,} windows and {_covariates(f)}: a penalised line leaves out what does not help.")
+    return why, _few(f, FEW)
 
 
 def _feedforward(f: PanelFacts) -> tuple[Sentences, Sentences]:
@@ -186,7 +202,9 @@ RULES: dict[str, Callable[[PanelFacts], tuple[Sentences, Sentences]]] = {
     "naive": _naive,
     "seasonal": _seasonal,
     "ridge": _ridge,
+    "elastic_net": _elastic_net,
     "lightgbm": _lightgbm,
+    "random_forest": _random_forest,
     "feedforward": _feedforward,
     "dlinear": _long,
     "nhits": _long,

@@ -19,12 +19,14 @@ from tidewright.models.specs import (
     dense,
     ensemble,
     floors,
+    forests,
     fusion,
     hybrid,
     lear,
     linear,
     mixer,
     recurrent,
+    regression,
     trees,
 )
 from tidewright.models.specs.dense import FeedForward
@@ -53,6 +55,7 @@ __all__ = [
     "spec_key",
 ]
 _NETWORKS = (dense, linear, lear, mixer, basis, recurrent, convolutional, hybrid, attention, fusion)
+_CELLS = (trees, forests, regression)
 
 
 class ModelSpec(Protocol):
@@ -66,7 +69,7 @@ class ModelSpec(Protocol):
         ...
 
 
-MODELS = Catalog("model", [*floors.ENTRIES, *(e for family in _NETWORKS for e in family.ENTRIES), *trees.ENTRIES])
+MODELS = Catalog("model", [e for family in (floors, *_NETWORKS, *_CELLS) for e in family.ENTRIES])
 NETWORKS = Catalog("network", [core for family in _NETWORKS for core in family.CORES])
 COMPOSED = Catalog("composed model", ensemble.ENTRIES)  # made of models that have learned, not by `fit`
 FLOORS = tuple(name for name, entry in MODELS.items() if entry.kind == "floor")

@@ -42,14 +42,15 @@ Scores = Mapping[str, float | str | Mapping[str, float]]
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A verified bundle: where it was, its digest (of its content alone), what it says of itself, and its
-    bytes.
+    """A verified bundle: where it was, its digest (of its content alone), what it says of itself, its bytes, and how
+    many numbers its graph computes for one window, at most.
     """
 
     folder: Path
     digest: str
     manifest: Manifest
     files: Mapping[str, bytes]
+    numbers: int
 
     @property
     def name(self) -> str:
@@ -153,8 +154,8 @@ def load_bundle(folder: str | Path) -> Bundle:
 
     content = read_verified(Path(folder))
     manifest = from_plain(content.manifest)
-    check_graph(content.files[GRAPH], manifest)
-    return Bundle(Path(folder), content.digest, manifest, content.files)
+    numbers = check_graph(content.files[GRAPH], manifest)
+    return Bundle(Path(folder), content.digest, manifest, content.files, numbers)
 
 
 def _check_name(name: str) -> str:

@@ -22,13 +22,14 @@ MOST_NODES = 100_000
 REMEDY = "Export the model again with Tidewright."
 
 
-def check_graph(content: bytes, manifest: Manifest) -> None:
-    """Raises `BundleError` where the bytes are no graph, or one that is not what the manifest says, or does
-    more.
+def check_graph(content: bytes, manifest: Manifest) -> int:
+    """How many numbers the graph computes for one window, at most.
+
+    Raises `BundleError` where the bytes are no graph, or one that is not what the manifest says, or does more.
     """
     model = read_graph(content)
     _check_border(model, manifest)
-    check_sizes(model)
+    return check_sizes(model)
 
 
 def read_graph(content: bytes) -> onnx.ModelProto:

@@ -14,8 +14,11 @@ _KEEP = frozenset({"TopK", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Iden
 _PAIR = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min"})
 
 
-def check_sizes(model: onnx.ModelProto) -> None:
-    """Raises `BundleError` where the intermediate results of one window are too many, or can't be bounded."""
+def check_sizes(model: onnx.ModelProto) -> int:
+    """How many numbers the intermediate results of one window are, at most.
+
+    Raises `BundleError` where they are too many, or can't be bounded.
+    """
     single = onnx.ModelProto()
     single.CopyFrom(model)
     for value in (*single.graph.input, *single.graph.output):
@@ -27,11 +30,13 @@ def check_sizes(model: onnx.ModelProto) -> None:
         raise BundleError(
             f"model.onnx is not a valid graph: {str(error).splitlines()[0]}. Export the model again with Tidewright."
         ) from error
-    total = sum(_bounds(inferred.graph).values())
+    bounds = _bounds(inferred.graph)
+    total = sum(bounds.values())
     if total > MOST_NUMBERS:
         raise BundleError(
             f"model.onnx computes {total} numbers for one window; {MOST_NUMBERS} are allowed. Make the model smaller."
         )
+    return sum(bounds[name] for node in inferred.graph.node for name in node.output if name)
 
 
 def _bounds(graph: Any) -> dict[str, int]:

@@ -14,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 
 from tidewright.models.forest import Forest
 from tidewright.models.formula import Formula
+from tidewright.models.line import REACH, Line
 from tidewright.models.machine import Machine
 from tidewright.registry.nodes import Nodes
 
@@ -77,4 +78,13 @@ def _standardise(graph: Nodes, rows: str, centre: npt.NDArray[np.float64], scale
     return graph.add("Where", graph.add("IsNaN", units), graph.number(0.0), units)
 
 
-ADDERS: dict[type, Adder] = {Forest: _add_forest, Machine: _add_machine}
+def _add_line(graph: Nodes, formula: Line, rows: str, *, width: int) -> str:
+    """See `Line`, in float64."""
+    assert width == len(formula.bias)
+    row = _standardise(graph, rows, formula.centre, formula.scale)
+    held = graph.add("Min", graph.add("Max", row, graph.number(-REACH)), graph.number(REACH))
+    total = graph.add("MatMul", held, graph.constant(formula.weights))
+    return graph.add("Cast", graph.add("Add", total, graph.constant(formula.bias[None])), to=TensorProto.FLOAT)
+
+
+ADDERS: dict[type, Adder] = {Forest: _add_forest, Machine: _add_machine, Line: _add_line}

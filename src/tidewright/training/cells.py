@@ -33,7 +33,13 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Tell = Callable[[int, float, float], Mapping[str, Any]]
 
-LEARNERS = {"lightgbm": "tidewright.training.learn_lightgbm:learn_lightgbm"}
+LEARNERS = {
+    "lightgbm": "tidewright.training.learn_lightgbm:learn_lightgbm",
+    "random_forest": "tidewright.training.learn_forest:learn_forest",
+    "extra_trees": "tidewright.training.learn_forest:learn_forest",
+    "svr": "tidewright.training.learn_svr:learn_svr",
+    "elastic_net": "tidewright.training.learn_elastic_net:learn_elastic_net",
+}
 FARTHEST = 1e6  # labels farther from where they are counted from than this many units count as this far
 
 

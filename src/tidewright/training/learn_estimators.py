@@ -16,7 +16,8 @@ from tidewright.models.formula import Formula
 from tidewright.models.machine import Machine
 from tidewright.models.specs.estimators import BoostingEstimator, EstimatorSpec, ForestEstimator, VectorEstimator
 from tidewright.optional import require
-from tidewright.training.from_sklearn import read_machine, read_trees
+from tidewright.training.from_sklearn import read_trees
+from tidewright.training.learn_svr import fit_machine
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -67,30 +68,11 @@ def _learn_boosting(spec: BoostingEstimator, inputs: Singles, goal: Doubles, *, 
 
 
 def _learn_machine(spec: VectorEstimator, inputs: Singles, goal: Doubles, *, seed: int) -> tuple[Machine, Notes]:
-    svm = require("sklearn.svm", extra="forests", purpose="the estimator svr")
     notes: Notes = ()
     if len(goal) > spec.most_rows:
         chosen = np.sort(np.random.default_rng(seed).choice(len(goal), spec.most_rows, replace=False))
         notes = ({"rows": spec.most_rows, "of": len(goal), "reason": "most_rows"},)
         inputs, goal = inputs[chosen], goal[chosen]
-    centre, scale = measure_columns(inputs)
-    level, spread = float(goal.mean()), float(goal.std()) or 1.0
-    rows = np.nan_to_num((inputs - centre) / scale, nan=0.0)
-    model = svm.SVR(kernel="rbf", C=spec.cost, epsilon=spec.tube, gamma=spec.width / inputs.shape[1])
-    model.fit(rows, (goal - level) / spread)
-    return read_machine(model, centre=centre, scale=scale, level=level, spread=spread), notes
-
-
-def measure_columns(inputs: Singles) -> tuple[Doubles, Doubles]:
-    """The mean and the deviation [F] of what is there in each column; 0 and 1 for one that is empty, and a deviation of
-    1 for one that does not move.
-    """
-    seen = np.isfinite(inputs)
-    count = np.maximum(seen.sum(axis=0), 1)
-    centre = np.where(seen, inputs, 0.0).sum(axis=0, dtype=np.float64) / count
-    apart = np.where(seen, inputs - centre, 0.0)
-    scale = np.sqrt((apart**2).sum(axis=0) / count)
-    return centre, np.where(scale > FLAT * np.abs(centre), scale, 1.0)
-
-
-FLAT = 1e-6  # a deviation below this share of the mean is float32 noise
+    return fit_machine(
+        inputs, goal, cost=spec.cost, tube=spec.tube, width=spec.width, purpose="the estimator svr"
+    ), notes
