@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
     from tidewright.training.fit_estimator import fit_estimator as fit_estimator
+    from tidewright.training.importance import permutation_importance as permutation_importance
     from tidewright.training.population import fit_population as fit_population
     from tidewright.training.positions import fit_positions as fit_positions
     from tidewright.training.seeds import fit_seeds as fit_seeds
+    from tidewright.training.select_features import select_features as select_features
     from tidewright.training.snapshots import fit_snapshots as fit_snapshots
     from tidewright.training.spec import TrainSpec as TrainSpec
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
@@ -79,11 +81,13 @@ _HOMES = {
     "inspect": "tidewright.data.inspect:inspect",
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
+    "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
     "save_estimator": "tidewright.registry.estimator_bundle:save_estimator",
     "shape_table": "tidewright.features.shape:shape_table",
+    "select_features": "tidewright.training.select_features:select_features",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
     "write_report": "tidewright.report.html:write_report",

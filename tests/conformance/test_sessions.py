@@ -10,6 +10,7 @@ import pytest
 from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.features.separate import to_windows
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Batch, newest_windows
 from tidewright.inference.session import BACKENDS, Session, open_session
@@ -17,7 +18,7 @@ from tidewright.models.build import build_spec
 from tidewright.models.spec import COMPOSED, MODELS
 from tidewright.registry.bundle import save_bundle
 from tidewright.registry.difference import relative_difference
-from tidewright.registry.trial_windows import hard_windows, real_windows, take, to_windows
+from tidewright.registry.trial_windows import hard_windows, real_windows, take
 from tidewright.training.ensemble import fit_ensemble
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec

@@ -14,13 +14,13 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, ConfigError, DataError
+from tidewright.features.separate import to_windows
 from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.forest import Forest, forest_from_tensors, read_forest, round_down
 from tidewright.models.spec import LightGBM
 from tidewright.models.tree_inputs import plan_inputs, step_features, window_features, window_units
 from tidewright.models.trees import TreesFitted, trees_from_tensors
-from tidewright.registry.trial_windows import to_windows
 from tidewright.training.fit import usual_view
 from tidewright.training.fit_trees import fit_trees
 

@@ -10,10 +10,10 @@ from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, ConfigError
+from tidewright.features.separate import to_windows
 from tidewright.models.spec import LightGBM, Naive, Ridge
 from tidewright.registry.bundle import load_bundle, save_bundle
 from tidewright.registry.rebuild import rebuild
-from tidewright.registry.trial_windows import to_windows
 from tidewright.training.fit import fit
 
 TASK = Task(4)

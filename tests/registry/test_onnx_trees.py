@@ -12,13 +12,13 @@ from tests.worlds import drifting_panel, small_panel
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.features.separate import to_windows
 from tidewright.features.view import View
 from tidewright.features.windows import Batch, Windows, cut_windows
 from tidewright.models.spec import LightGBM
 from tidewright.models.tree_inputs import window_units
 from tidewright.models.trees import TreesFitted
 from tidewright.registry.onnx_trees import to_onnx
-from tidewright.registry.trial_windows import to_windows
 from tidewright.training.fit import usual_view
 from tidewright.training.fit_trees import fit_trees
 

@@ -11,6 +11,7 @@ from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import ParityError
+from tidewright.features.separate import to_windows
 from tidewright.features.view import View
 from tidewright.features.windows import Batch
 from tidewright.models.floors import Floor
@@ -18,7 +19,7 @@ from tidewright.models.spec import Damped, Drift, Median, Naive, Ridge, Seasonal
 from tidewright.registry.difference import relative_difference
 from tidewright.registry.export import to_onnx
 from tidewright.registry.parity import check_parity, open_graph, run_graph
-from tidewright.registry.trial_windows import hard_windows, real_windows, to_windows
+from tidewright.registry.trial_windows import hard_windows, real_windows
 from tidewright.training.fit import fit
 
 SPECS = (

@@ -19,6 +19,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, ConfigError, DataError, ShortSeriesError
+from tidewright.features.separate import to_windows
 from tidewright.features.windows import cut_windows
 from tidewright.models.conformal import Conformal, put_in_order
 from tidewright.models.fitted import Fitted
@@ -26,7 +27,6 @@ from tidewright.models.floors import Floor
 from tidewright.models.spec import FeedForward, LightGBM, Median, ModelSpec, Naive
 from tidewright.registry.bundle import save_bundle
 from tidewright.registry.rebuild import rebuild
-from tidewright.registry.trial_windows import to_windows
 from tidewright.training.conformal import conformalise, find_offsets, hold_out
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from tidewright.errors import BackendError, MissingExtraError
+from tidewright.features.separate import to_windows
 from tidewright.features.windows import Batch, Singles
 from tidewright.inference.session import Answerer
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.rebuild import rebuild
-from tidewright.registry.trial_windows import to_windows
 
 
 def start_eager(bundle: Bundle) -> Answerer:

@@ -235,8 +235,9 @@ def read_tensors(content: bytes, *, name: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def _write_example(fitted: Fitted, real: Batch, *, names: tuple[str, ...]) -> bytes:
+    from tidewright.features.separate import to_windows
     from tidewright.registry.parity import to_feed
-    from tidewright.registry.trial_windows import spread, take, to_windows
+    from tidewright.registry.trial_windows import spread, take
 
     shown = take(real, spread(len(real.target), SHOWN))
     answer = fitted.predict(to_windows(shown, horizon=fitted.task.horizon))

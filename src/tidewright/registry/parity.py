@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from tidewright.errors import ParityError
+from tidewright.features.separate import to_windows
 from tidewright.features.windows import Batch, Singles
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
@@ -16,7 +17,7 @@ from tidewright.models.spec import kind_of
 from tidewright.registry.difference import relative_difference
 from tidewright.registry.graph_names import INPUTS, OUTPUT
 from tidewright.registry.manifest import Parity
-from tidewright.registry.trial_windows import hard_windows, to_windows
+from tidewright.registry.trial_windows import hard_windows
 
 LIMITS = {"floor": 1e-5, "torch": 1e-5, "trees": 1e-5}
 # a mixture's quantile moves by a weight's rounding over the density, that of counts by the level times a score's

@@ -12,36 +12,9 @@ import numpy as np
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.features.view import View
-from tidewright.features.windows import Batch, Windows, cut_windows, newest_windows
+from tidewright.features.windows import Batch, cut_windows, newest_windows
 
 REAL = 64  # real windows that parity is checked on
-
-
-def to_windows(batch: Batch, *, horizon: int) -> Windows:
-    """The same inputs as a view, each window a series of its own, for a model that is asked through
-    `predict`.
-    """
-    count, lookback = batch.target.shape
-    length = lookback + horizon
-
-    def lengthen(values: np.ndarray) -> np.ndarray:
-        padded = np.full((count, length, *values.shape[2:]), np.nan, dtype=values.dtype)
-        padded[:, :lookback] = values
-        return padded.reshape(count * length, *values.shape[2:])
-
-    offsets = np.arange(count + 1, dtype=np.int64) * length
-    return Windows(
-        y=lengthen(batch.target.astype(np.float64)),
-        past=lengthen(batch.past),
-        known=batch.known.reshape(count * length, batch.known.shape[2]),
-        static=batch.static,
-        offsets=offsets,
-        rows=offsets[:-1] + lookback - 1,
-        series=np.arange(count, dtype=np.int32),
-        cutoffs=np.full(count, lookback - 1, dtype=np.int64),
-        lookback=lookback,
-        horizon=horizon,
-    )
 
 
 def real_windows(panel: Panel, view: View, *, horizon: int, most: int = REAL) -> Batch:

@@ -15,6 +15,7 @@ from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, ConfigError
+from tidewright.features.separate import to_windows
 from tidewright.models.spec import FeedForward
 from tidewright.models.torch.count_quantiles import count_quantiles
 from tidewright.models.torch.fitted import TorchFitted, from_tensors
@@ -32,7 +33,6 @@ from tidewright.models.torch.network import build
 from tidewright.models.torch.shape import Shape
 from tidewright.registry.bundle import save_bundle
 from tidewright.registry.rebuild import rebuild
-from tidewright.registry.trial_windows import to_windows
 from tidewright.training.fit import fit, keep_covariates, usual_view
 from tidewright.training.spec import TrainSpec
 
