@@ -137,6 +137,12 @@ def test_what_can_not_be_measured_is_not_estimated(name: str) -> None:
     assert made["measured"].to_list()[1] == 4  # count, share missing, mean, deviation
 
 
+def test_a_column_of_ids_with_a_name_of_the_answer_is_refused() -> None:
+    table = pl.DataFrame({"lower": ["a"] * 40, "t": range(40), "y": np.arange(40.0)})
+    with pytest.raises(ColumnError, match="'lower', has a name of the answer"):
+        fitted("svr").estimate(Panel.from_table(table, series="lower", time="t", target="y"))
+
+
 def test_series_without_a_target_or_too_short_are_left_out_aloud() -> None:
     panel = world(40)
     target: dict[Any, float] = dict(zip(panel.series_ids[:-5], truth(panel)[:-5].tolist(), strict=True))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tidewright.data.panel import Panel
-from tidewright.errors import ConfigError
+from tidewright.errors import ColumnError, ConfigError
 from tidewright.features.shape import ShapeSpec, shape_table
 from tidewright.models.forest import forest_from_tensors
 from tidewright.models.formula import Formula
@@ -82,6 +82,10 @@ class Estimator:
         be measured: too short a series, or one that does not move.
         """
         table = shape_table(panel, spec=self.shape, until=until)
+        if table.columns[0] in COLUMNS:
+            raise ColumnError(
+                f"the column of the series' ids, '{table.columns[0]}', has a name of the answer. Rename it."
+            )
         inputs = pick_features(table, self.features)
         made = [pl.Series(name, column) for name, column in zip(COLUMNS, self.predict(inputs).T, strict=False)]
         measured = pl.Series(COLUMNS[3], (~np.isnan(inputs)).sum(axis=1))
