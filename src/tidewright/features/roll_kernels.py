@@ -164,13 +164,11 @@ def _roll_columns(flat: Any, offsets: Any, window: int, codes: Any, fewest: int,
                 done = across(flat, edge, end, back, states, done, wide)
 
 
-add = njit(cache=True, nogil=True, forceinline=True)(_add)
-keep = njit(cache=True, nogil=True, forceinline=True)(_keep)
-join = njit(cache=True, nogil=True, forceinline=True)(_join)
-opening = njit(cache=True, nogil=True)(_opening)
-across = njit(cache=True, nogil=True)(_across)
-shape = njit(cache=True, nogil=True)(_shape)
-spread = njit(cache=True, nogil=True)(_spread)
-work_out = njit(cache=True, nogil=True)(_work_out)
-mend = njit(cache=True, nogil=True)(_mend)
-roll_columns = njit(cache=True, nogil=True)(_roll_columns)
+# numpy's rules of division: without a check for zero, which is made above where it matters, loops become vectors
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+add, keep, join = inlined(_add), inlined(_keep), inlined(_join)
+opening, across = compiled(_opening), compiled(_across)
+shape, spread = compiled(_shape), compiled(_spread)
+work_out, mend = compiled(_work_out), compiled(_mend)
+roll_columns = compiled(_roll_columns)
