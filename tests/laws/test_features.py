@@ -16,8 +16,9 @@ from tidewright.data.panel import Panel
 from tidewright.features.history import add_seasonal, add_since, add_weighted
 from tidewright.features.lags import add_lags
 from tidewright.features.statistics import STATISTICS
+from tidewright.features.technical import INDICATORS, add_technical
 
-MODULES = ("lags", "history")
+MODULES = ("lags", "history", "technical")
 EVERY = (*STATISTICS, "q0.1", "q0.8")
 FEATURES: dict[str, Callable[[Panel], Panel]] = {
     "lags": partial(add_lags, lags=(1, 24)),
@@ -29,6 +30,7 @@ FEATURES: dict[str, Callable[[Panel], Panel]] = {
     "seasonal": partial(add_seasonal, counts=(1, 3, "all"), statistics=("mean", "std", "median")),
     "since": partial(add_since, column="flag"),
     "since a value": partial(add_since, column="flag", value=0.0),
+    "technical": partial(add_technical, indicators=tuple(INDICATORS), close="close", high="high", low="low"),
 }
 CUTS = (0, 1, 23, 24, 27, 28, 100, 149, 150, 198)
 
@@ -45,13 +47,14 @@ def shops(*, cut: int | None = None) -> Panel:
         new = {name: np.where(later, draw.normal(size=len(table)) * 1e3, table[name]) for name in ("sold", "visits")}
         table = table.with_columns(**new, price=np.where(later, 3.0, table["price"]))
         flag = np.where(later, 1.0 - flag, flag)
-    table = table.with_columns(flag=flag, sold=pl.col("sold").fill_nan(None))
+    table = table.with_columns(flag=flag, sold=pl.col("sold").fill_nan(None), close=pl.col("sold").abs() + 1.0)
+    table = table.with_columns(high=pl.col("close") + pl.col("price"), low=pl.col("close") / pl.col("price"))
     return Panel.from_table(
         table,
         series="shop",
         time="hour",
         target="sold",
-        past=["visits", "flag"],
+        past=["visits", "flag", "close", "high", "low"],
         known=["price"],
         static=["area", "kind"],
     )

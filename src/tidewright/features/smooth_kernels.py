@@ -1,4 +1,4 @@
-"""The compiled loop of exponential smoothing over one flat array. Imported when first used."""
+"""The compiled loops of exponential smoothing over one flat array. Imported when first used."""
 
 from __future__ import annotations
 
@@ -23,4 +23,16 @@ def _weigh(flat: Any, offsets: Any, decay: float, ignore: bool, fewest: int, out
             out[row] = mean if count >= fewest else np.nan
 
 
+def _smooth(flat: Any, offsets: Any, share: float, first: int, out: Any) -> None:
+    """Each value moves the level by `share` of the way to it; the first level is the mean of the `first` values."""
+    for s in range(len(offsets) - 1):
+        level, count = 0.0, 0
+        for row in range(offsets[s], offsets[s + 1]):
+            if not np.isnan(flat[row]):
+                count += 1
+                level += (flat[row] - level) * (share if count > first else 1.0 / count)
+            out[row] = level if count >= first else np.nan
+
+
+smooth = njit(cache=True, nogil=True)(_smooth)
 weigh = njit(cache=True, nogil=True)(_weigh)
