@@ -29,7 +29,10 @@ def test_every_test_that_the_rows_name_exists(name: str) -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{page}.md" for page in ("architecture", "ensembles", "explain", "features", "rows", "training")),
+        *(
+            f"docs/{page}.md"
+            for page in ("architecture", "ensembles", "estimators", "explain", "features", "rows", "training")
+        ),
     ],
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
@@ -43,7 +46,7 @@ def test_the_architecture_names_every_stage() -> None:
     assert [stage for stage in stages if f"`{stage}/`" not in text] == []
 
 
-@pytest.mark.parametrize("page", ["features", "explain"])
+@pytest.mark.parametrize("page", ["estimators", "features", "explain"])
 def test_the_blocks_of_a_page_run_one_after_the_other(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
