@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.report.html import write_report as write_report
+    from tidewright.training.change import Vintage as Vintage
+    from tidewright.training.change import explain_change as explain_change
     from tidewright.training.ensemble import fit_ensemble as fit_ensemble
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
@@ -65,11 +67,13 @@ _HOMES = {
     "TrainSpec": "tidewright.training.spec:TrainSpec",
     "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
     "View": "tidewright.features.view:View",
+    "Vintage": "tidewright.training.change:Vintage",
     "add_events": "tidewright.features.events:add_events",
     "add_holidays": "tidewright.features.holidays:add_holidays",
     "build_recipe": "tidewright.features.recipe:build_recipe",
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
+    "explain_change": "tidewright.training.change:explain_change",
     "fit": "tidewright.training.fit:fit",
     "fit_ensemble": "tidewright.training.ensemble:fit_ensemble",
     "fit_estimator": "tidewright.training.fit_estimator:fit_estimator",
