@@ -16,6 +16,8 @@ from tidewright.training.fit import fit
 
 SMALL = {
     "lightgbm": {"rounds": 10},
+    "xgboost": {"rounds": 10},
+    "catboost": {"rounds": 10},
     "random_forest": {"trees": 4},
     "extra_trees": {"trees": 4},
     "svr": {"most_rows": 200},

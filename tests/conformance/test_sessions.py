@@ -26,6 +26,7 @@ from tidewright.training.spec import TrainSpec
 TASK = Task(6, (0.1, 0.5, 0.9))
 SMALL = {"feedforward": {"hidden": (16,)}, "lstm": {"hidden": 8, "head": (8,)}, "lightgbm": {"rounds": 10}}
 SMALL |= {"random_forest": {"trees": 4}, "extra_trees": {"trees": 4}, "svr": {"most_rows": 200}}
+SMALL |= {"xgboost": {"rounds": 10}, "catboost": {"rounds": 10}}
 SMALL |= {
     "transformer": {"d_model": 8, "num_encoder_layers": 1, "dim_feedforward": 16},
     "transformer_encoder": {"d_model": 8, "layers": 1, "dim_feedforward": 16, "head": (8,)},

@@ -129,6 +129,8 @@ def test_every_rule_speaks_of_a_model_that_can_be_had_or_is_left_out() -> None:
         ("lightgbm", {"series": 40}, "40 series"),
         ("random_forest", {"known": 2}, "2 known covariates"),
         ("elastic_net", {"known": 2, "windows": 5_000}, "5,000 windows and 2 known covariates"),
+        ("xgboost", {"series": 40, "known": 1, "windows": 20_000}, "20,000 windows of 40 series"),
+        ("catboost", {"series": 40, "static": 2}, "2 static covariates of 40 series"),
         ("feedforward", {"known": 2}, "2 known covariates"),
         ("nhits", {"horizon": 96}, "96 steps"),
         ("tcn", {"lookback": 336}, "336 steps"),

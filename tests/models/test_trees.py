@@ -17,12 +17,13 @@ from tidewright.errors import BundleError, ConfigError, DataError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows
-from tidewright.models.forest import Forest, forest_from_tensors, read_forest, round_down
+from tidewright.models.forest import Forest, forest_from_tensors, round_down
 from tidewright.models.spec import LightGBM
 from tidewright.models.tree_inputs import plan_inputs, step_features, window_features, window_units
 from tidewright.models.trees import TreesFitted, trees_from_tensors
 from tidewright.training.fit import usual_view
 from tidewright.training.fit_trees import fit_trees
+from tidewright.training.read_lightgbm import read_lightgbm
 
 TASK = Task(horizon=4)
 
@@ -59,7 +60,7 @@ def boosters(*, absent: float) -> tuple[list[lightgbm.Booster], np.ndarray]:
 
 
 def forest_of(models: list[lightgbm.Booster]) -> Forest:
-    return read_forest([model.model_to_string() for model in models])
+    return read_lightgbm([model.model_to_string() for model in models])
 
 
 @pytest.mark.parametrize("absent", [0.0, 0.3])

@@ -164,6 +164,7 @@ CHANGES = {
     "loss": "median",
     "weigh": "target",
     "weight": "price",
+    "categories": "native",
 }
 
 
@@ -192,6 +193,7 @@ def test_the_gain_that_is_asked_for_ends_the_boosting():
         ({"feature_share": 1.5}, "feature_share lies above 0"),
         ({"row_share": float("nan")}, "row_share lies above 0"),
         ({"unit": "windw"}, "no lightgbm.unit is called 'windw'. Did you mean 'window'"),
+        ({"categories": "nativ"}, "Did you mean 'native'"),
         ({"loss": "mse"}, "no lightgbm.loss is called 'mse'"),
         ({"statistics": ("mean", "med")}, "no rolling statistic of lightgbm is called 'med'"),
         ({"statistics": ("mean", "mean")}, "each rolling statistic is asked for once"),

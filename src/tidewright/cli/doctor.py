@@ -19,6 +19,7 @@ EXTRAS = {
     "serving": ("onnxruntime",),
     "trees": ("lightgbm",),
     "forests": ("scikit-learn",),
+    "boosters": ("xgboost-cpu", "catboost"),
     "tuning": ("optuna",),
     "tracking": ("mlflow",),
     "holidays": ("holidays",),

@@ -17,6 +17,8 @@ import numpy.typing as npt
 FOREST = "tidewright.models.forest:forest_from_tensors"
 READERS = {
     "lightgbm": FOREST,
+    "xgboost": FOREST,
+    "catboost": FOREST,
     "random_forest": FOREST,
     "extra_trees": FOREST,
     "svr": "tidewright.models.machine:machine_from_tensors",

@@ -113,6 +113,23 @@ def _elastic_net(f: PanelFacts) -> tuple[Sentences, Sentences]:
     return why, _few(f, FEW)
 
 
+def _xgboost(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.covariates and f.series >= MANY_SERIES and f.windows >= MANY:
+        why.append(
+            f"{f.windows:,} windows of {f.series} series are enough for a second kind of boosted trees to blend."
+        )
+    return why, _few(f, MANY)
+
+
+def _catboost(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.static and f.series >= MANY_SERIES:
+        count = f"{f.static} static covariate{'s' if f.static > 1 else ''}"
+        why.append(f"{count} of {f.series} series: it learns categories by ordered target statistics.")
+    return why, _few(f, SOME)
+
+
 def _feedforward(f: PanelFacts) -> tuple[Sentences, Sentences]:
     why = [f"{_covariates(f)} are tabular data: start with the plainest network."] if f.covariates else []
     if f.windows >= SOME:
@@ -205,6 +222,8 @@ RULES: dict[str, Callable[[PanelFacts], tuple[Sentences, Sentences]]] = {
     "elastic_net": _elastic_net,
     "lightgbm": _lightgbm,
     "random_forest": _random_forest,
+    "xgboost": _xgboost,
+    "catboost": _catboost,
     "feedforward": _feedforward,
     "dlinear": _long,
     "nhits": _long,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tidewright.data.frequency import Ints
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.lags import lag_columns, rolling_columns
+from tidewright.features.view import StaticEncoding
 from tidewright.features.windows import Windows
 from tidewright.models.season_inputs import SeasonInputs, around_features, check_season, ratio_features
 from tidewright.models.specs.tabular import LEVEL_UNITS, ROLLED, SEASON_UNITS, Rolled, Tabular, Unit
@@ -34,7 +35,9 @@ class TreeInputs:
 
     `lags` count back from the first step (1: the last row of the window), `rolling` are lengths at the
     window's end, `cycles` count seasons back from the step, and `past`, `known` and `static` are numbers of
-    covariates. `relative_past` and `relative_known` are the places of those that are seen in units of the window too.
+    covariates. `groups` are the first place and the number of the static columns that are the levels of one text
+    column, where these are one feature. `relative_past` and `relative_known` are the places of covariates that are seen
+    in units of the window too.
     `ratios` and `around` are those of the spec (see season_inputs).
     """
 
@@ -50,6 +53,7 @@ class TreeInputs:
     relative_known: tuple[int, ...] = ()
     ratios: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
+    groups: tuple[tuple[int, int], ...] = ()
     statistics: tuple[Rolled, ...] = ROLLED
     unit: Unit = "window"
 
@@ -61,7 +65,8 @@ class TreeInputs:
         window += [
             "spread",
             *(f"past{i}" for i in range(self.past)),
-            *(f"static{i}" for i in range(self.static)),
+            *(f"static{i}" for i in self.static_places),
+            *(f"level{i}" for i in range(len(self.groups))),
             *(f"past{i}_relative" for i in self.relative_past),
             *self.before.window_names(self.past),
         ]
@@ -80,13 +85,32 @@ class TreeInputs:
         """What is seen of the season before."""
         return SeasonInputs(self.season, self.lookback, self.ratios, self.around)
 
+    @property
+    def static_places(self) -> tuple[int, ...]:
+        """The static columns that are features of their own."""
+        grouped = {place for first, count in self.groups for place in range(first, first + count)}
+        return tuple(place for place in range(self.static) if place not in grouped)
+
+    @property
+    def levels(self) -> dict[int, int]:
+        """The places among the features that hold levels' numbers, and how many levels each has."""
+        names = self.names
+        return {names.index(f"level{i}"): count for i, (_, count) in enumerate(self.groups)}
+
     def season_places(self, steps: Ints) -> Ints:
         """Where in the lookback the values of the steps' season stand [C, cycles]; steps count from 1."""
         phase = (np.asarray(steps)[:, None] - 1) % self.season
         return self.lookback + phase - self.season * np.array(self.cycles, dtype=np.int64)[None, :]
 
 
-def plan_inputs(spec: Tabular, windows: Windows, *, season: int, relative: Relative = ((), ())) -> TreeInputs:
+def plan_inputs(
+    spec: Tabular,
+    windows: Windows,
+    *,
+    season: int,
+    relative: Relative = ((), ()),
+    static: StaticEncoding | None = None,
+) -> TreeInputs:
     """The features of a spec over such windows; empty `lags` and `rolling` mean the usual ones.
 
     `relative` are the places of the past and the known covariates that are seen in units of the window too.
@@ -125,9 +149,20 @@ def plan_inputs(spec: Tabular, windows: Windows, *, season: int, relative: Relat
         relative_known=relative[1],
         ratios=spec.ratios,
         around=spec.around,
+        groups=plan_groups(spec, static),
         statistics=spec.statistics,
         unit=spec.unit,
     )
+
+
+def plan_groups(spec: Tabular, static: StaticEncoding | None) -> tuple[tuple[int, int], ...]:
+    """The `groups` of static columns that a spec sees as one feature each."""
+    found, first = [], 0
+    for _, levels in () if static is None else static.columns:
+        if levels and spec.categories == "native":
+            found.append((first, len(levels)))
+        first += len(levels) or 1
+    return tuple(found)
 
 
 def check_windows(inputs: TreeInputs, windows: Windows) -> None:
@@ -180,13 +215,23 @@ def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, 
     centre = np.tile(levels, len(inputs.rolling))
     rolled = (rolled - mean * centre) / scale
     spread = scale / (np.abs(mean) + scale)
-    covariates = [windows.past[rows], windows.static[windows.series]]
+    covariates = [windows.past[rows], _static_features(inputs, windows.static)[windows.series]]
     if inputs.relative_past:
         own = windows.past[:, inputs.relative_past].astype(np.float64)
         level, spread_within = _covariate_units(own, windows)
         covariates.append(((own[rows] - level) / spread_within).astype(np.float32))
     covariates.append(ratio_features(inputs.before, windows))
     return np.hstack([*(part.astype(np.float32) for part in (lags, rolled, spread)), *covariates])
+
+
+def _static_features(inputs: TreeInputs, static: Singles) -> Singles:
+    """Static columns [S, .], those of a group as one: the number of the level that is there, NaN where none is."""
+    parts = [static[:, inputs.static_places]]
+    for first, count in inputs.groups:
+        there = static[:, first : first + count] > 0.5
+        number = np.where(there.any(axis=1), there.argmax(axis=1).astype(np.float32), np.float32(np.nan))
+        parts.append(number[:, None])
+    return np.hstack(parts)
 
 
 def step_features(

@@ -24,6 +24,7 @@ from tidewright.models.tree_inputs import (
     TreeInputs,
     check_windows,
     label_units,
+    plan_groups,
     step_features,
     window_features,
     window_units,
@@ -143,6 +144,7 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: V
         relative_known=_read_places(tensors, "relative_known", width=known, wanted=view.relative),
         ratios=spec.ratios,
         around=spec.around,
+        groups=plan_groups(spec, view.static),
         statistics=spec.statistics,
         unit=spec.unit,
     )

@@ -35,7 +35,10 @@ from tidewright.registry.write import write_folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHOWN = 8  # windows in the example
 ANSWER = "answer"
-_PACKAGES = ("tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm", "scikit-learn", "holidays")
+_PACKAGES = (
+    "tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm", "xgboost-cpu", "catboost", "scikit-learn",
+    "holidays",
+)  # fmt: skip
 
 Scores = Mapping[str, float | str | Mapping[str, float]]
 

@@ -6,6 +6,7 @@ C cells, F features, Q outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from tidewright.models.machine import Machine
 from tidewright.registry.nodes import Nodes
 
 Adder = Callable[..., str]  # (nodes, formula, rows [C, F] float64, *, width) gives the outputs [C, Q] float32
+NOWHERE = 2**31  # a level that there is not: where a set has none
+COLUMNS = 256  # so many different sets of levels become columns; more of them chains of equalities, one a node
 
 
 def add_formula(graph: Nodes, formula: Formula, rows: str, *, width: int) -> str:
@@ -27,33 +30,81 @@ def add_formula(graph: Nodes, formula: Formula, rows: str, *, width: int) -> str
 
 
 def _add_forest(graph: Nodes, formula: Forest, rows: str, *, width: int) -> str:
+    if 0 < len(formula.members) <= COLUMNS and formula.sets.size:
+        formula, rows = _to_columns(graph, formula, rows)
     attributes = _forest_attributes(formula, width)
     return graph.add("TreeEnsembleRegressor", rows, domain="ai.onnx.ml", **attributes)
 
 
+def _to_columns(graph: Nodes, forest: Forest, rows: str) -> tuple[Forest, str]:
+    """The forest whose sets are columns before its rows: 0 for a level that goes left, 1 for others, NaN for none."""
+    nodes = np.flatnonzero(forest.sets >= 0)
+    pairs, place = np.unique(np.column_stack([forest.feature, forest.sets])[nodes], axis=0, return_inverse=True)
+    inside = np.unpackbits(forest.members, axis=1, bitorder="little").astype(np.float64)
+    parts = []
+    for feature in np.unique(pairs[:, 0]):
+        table = 1.0 - inside[pairs[pairs[:, 0] == feature, 1]].T
+        beyond, absent = np.ones((1, table.shape[1])), np.full((1, table.shape[1]), np.nan)
+        table = np.vstack([table, beyond, absent])
+        level = graph.add("Gather", rows, graph.constant(np.array(feature, dtype=np.int64)), axis=1)
+        held = graph.add("Min", level, graph.number(len(table) - 2.0))
+        known = graph.add("Where", graph.add("IsNaN", level), graph.number(len(table) - 1.0), held)
+        parts.append(graph.add("Gather", graph.constant(table), graph.add("Cast", known, to=TensorProto.INT64), axis=0))
+    feature = np.where(forest.feature >= 0, forest.feature + len(pairs), -1).astype(np.int32)
+    threshold = forest.threshold.copy()
+    feature[nodes], threshold[nodes] = place.reshape(-1), 0.5
+    plain = replace(forest, feature=feature, threshold=threshold, sets=np.zeros(0, dtype=np.int32))
+    return plain, graph.add("Concat", *parts, rows, axis=1)
+
+
 def _forest_attributes(forest: Forest, width: int) -> dict[str, Any]:
-    """The forest in the words of TreeEnsembleRegressor, whose places count from each tree's root."""
-    size = len(forest.feature)
-    tree = np.searchsorted(forest.roots, np.arange(size), side="right") - 1
-    place = np.arange(size) - forest.roots[tree]
-    leaf = forest.feature < 0
+    """The forest in the words of TreeEnsembleRegressor, whose places count from each tree's root.
+
+    A set of levels is a chain of equalities: each leads to the left child, the last of them else to the right one.
+    """
+    owner, level, last = _chain(forest)
+    first = np.searchsorted(owner, np.arange(len(forest.feature)))  # where each node stands among the chains' nodes
+    tree = np.searchsorted(forest.roots, owner, side="right") - 1
+    start = first[forest.roots][tree]
+    leaf = forest.feature[owner] < 0
+    beyond = np.where(last, first[forest.right[owner]], np.arange(len(owner)) + 1)
+    values = forest.value.reshape(len(forest.feature), -1)[owner[leaf]]
+    column = np.tile(np.arange(values.shape[1]), len(values))
+    repeat = values.shape[1]
     return {
         "n_targets": width,
         "aggregate_function": "SUM",
         "post_transform": "NONE",
         "nodes_treeids": tree.tolist(),
-        "nodes_nodeids": place.tolist(),
-        "nodes_featureids": np.where(leaf, 0, forest.feature).tolist(),
-        "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
-        "nodes_values_as_tensor": numpy_helper.from_array(forest.threshold.astype(np.float64)),
-        "nodes_truenodeids": np.where(leaf, 0, forest.left - forest.roots[tree]).tolist(),
-        "nodes_falsenodeids": np.where(leaf, 0, forest.right - forest.roots[tree]).tolist(),
-        "nodes_missing_value_tracks_true": (forest.absent_left & ~leaf).astype(np.int64).tolist(),
-        "target_treeids": tree[leaf].tolist(),
-        "target_nodeids": place[leaf].tolist(),
-        "target_ids": forest.outputs[tree[leaf]].tolist(),
-        "target_weights_as_tensor": numpy_helper.from_array(forest.value[leaf]),
+        "nodes_nodeids": (np.arange(len(owner)) - start).tolist(),
+        "nodes_featureids": np.where(leaf, 0, forest.feature[owner]).tolist(),
+        "nodes_modes": np.where(leaf, "LEAF", np.where(level >= 0, "BRANCH_EQ", "BRANCH_LEQ")).tolist(),
+        "nodes_values_as_tensor": numpy_helper.from_array(
+            np.where(level >= 0, level, forest.threshold[owner]).astype(np.float64)
+        ),
+        "nodes_truenodeids": np.where(leaf, 0, first[forest.left[owner]] - start).tolist(),
+        "nodes_falsenodeids": np.where(leaf, 0, beyond - start).tolist(),
+        "nodes_missing_value_tracks_true": (forest.absent_left[owner] & ~leaf).astype(np.int64).tolist(),
+        "target_treeids": np.repeat(tree[leaf], repeat).tolist(),
+        "target_nodeids": np.repeat((np.arange(len(owner)) - start)[leaf], repeat).tolist(),
+        "target_ids": (np.repeat(forest.outputs[tree[leaf]], repeat) + column).tolist(),
+        "target_weights_as_tensor": numpy_helper.from_array(values.reshape(-1)),
     }
+
+
+def _chain(forest: Forest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The nodes of a graph: whose part each is, the level that it compares with (-1: none), and whether it is the last
+    of its node's."""
+    size = len(forest.feature)
+    if not forest.sets.size:
+        return np.arange(size), np.full(size, -1), np.ones(size, dtype=np.bool_)
+    inside = np.unpackbits(forest.members, axis=1, bitorder="little").astype(np.bool_)
+    own = [np.flatnonzero(inside[place]) if place >= 0 else np.array([-1]) for place in forest.sets]
+    own = [levels if len(levels) else np.array([NOWHERE]) for levels in own]
+    counts = np.array([len(levels) for levels in own])
+    last = np.zeros(counts.sum(), dtype=np.bool_)
+    last[np.cumsum(counts) - 1] = True
+    return np.repeat(np.arange(size), counts), np.concatenate(own), last
 
 
 def _add_machine(graph: Nodes, formula: Machine, rows: str, *, width: int) -> str:

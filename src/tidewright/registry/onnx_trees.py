@@ -130,7 +130,7 @@ def _window_parts(
     if inputs.past:
         last = graph.constant(np.array(inputs.lookback - 1, dtype=np.int64))
         singles.append(graph.add("Gather", "past", last, axis=1))
-    singles += ["static"] if inputs.static else []
+    singles += _static_parts(graph, inputs)
     if inputs.relative_past:
         own = _pick_columns(graph, "past", inputs.relative_past)
         now = graph.add("Gather", own, graph.constant(np.array(inputs.lookback - 1, dtype=np.int64)), axis=1)
@@ -141,6 +141,21 @@ def _window_parts(
     return [
         _repeat(graph, graph.add("Unsqueeze", one, graph.ints([1])), graph.ints([1, horizon, 1])) for one in singles
     ]
+
+
+def _static_parts(graph: Nodes, inputs: TreeInputs) -> list[str]:
+    """See `_static_features` of models/tree_inputs: each part [N, .]."""
+    parts = []
+    if inputs.static_places:
+        parts.append(graph.add("Gather", "static", graph.ints(list(inputs.static_places)), axis=1))
+    for first, count in inputs.groups:
+        columns = graph.add("Slice", "static", *(graph.ints([n]) for n in (first, first + count, 1)))
+        there = graph.add("Greater", columns, graph.constant(np.array(0.5, dtype=np.float32)))
+        ones = graph.add("Cast", there, to=TensorProto.FLOAT)
+        number = graph.add("Cast", graph.add("ArgMax", ones, axis=1, keepdims=1), to=TensorProto.FLOAT)
+        some = graph.add("Cast", graph.add("ReduceMax", ones, graph.ints([1]), keepdims=1), to=TensorProto.BOOL)
+        parts.append(graph.add("Where", some, number, graph.constant(np.array(np.nan, dtype=np.float32))))
+    return parts
 
 
 def _step_parts(graph: Nodes, inputs: TreeInputs, *, values: str, units: tuple[str, str], horizon: int) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 from tidewright.workflows.settings import RunSettings, schema
 
 PACKAGES = (
-    "tidewright", "numpy", "polars", "scipy", "torch", "lightgbm", "optuna", "onnx", "onnxruntime", "mlflow",
-    "skfolio", "exchange-calendars", "plotly",
+    "tidewright", "numpy", "polars", "scipy", "torch", "lightgbm", "xgboost-cpu", "catboost",
+    "optuna", "onnx", "onnxruntime", "mlflow", "skfolio", "exchange-calendars", "plotly",
 )  # fmt: skip
 _BARE = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 _WORDS = {"null", "true", "false", "nan", "inf"}

@@ -24,6 +24,8 @@ PACKAGES = (
     "numba",
     "torch",
     "lightgbm",
+    "xgboost-cpu",
+    "catboost",
     "optuna",
     "mlflow",
     "onnx",

@@ -58,15 +58,20 @@ class Course:
 
 
 def boost(
-    courses: Sequence[Course], *, rounds: int, learning: Learning, prepare: Callable[[], None] | None = None
+    courses: Sequence[Course],
+    *,
+    rounds: int,
+    learning: Learning,
+    together: int,
+    prepare: Callable[[], None] | None = None,
 ) -> tuple[Mapping[str, Any], ...]:
-    """Boosts every goal a round at a time, so that a deadline leaves them alike; the history of it.
+    """Boosts every goal a round at a time, `together` of them at once, so that a deadline leaves them alike.
 
-    `prepare` is called once in each thread, before its first round.
+    Gives the history. `prepare` is called once in each thread, before its first round.
     """
     history: list[Mapping[str, Any]] = []
     late = False
-    with ThreadPoolExecutor(min(learning.threads, len(courses)), initializer=prepare) as pool:
+    with ThreadPoolExecutor(together, initializer=prepare) as pool:
         for number in range(1, rounds + 1):
             list(pool.map(Course.step, [course for course in courses if not course.reason]))
             late = learning.deadline is not None and time.monotonic() > learning.deadline

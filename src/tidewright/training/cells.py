@@ -9,6 +9,7 @@ from, cells of validation to stop on, and its goals (one output each, in their o
 history. (3) The formula: a `Forest`, or a class of its own in `models/` with `predict` and `tensors`; its reader is
 named in `models/formula.READERS`. (4) For a class of its own an adder in `registry/onnx_formulas.ADDERS`. A spec whose
 learner can't learn quantiles says so with `check_tabular(self, losses=("mean",))`; residuals then make the quantiles.
+One that takes levels' numbers itself (`Cells.levels`) says so with `native=True`; others are given a feature a level.
 """
 
 from __future__ import annotations
@@ -39,18 +40,24 @@ LEARNERS = {
     "extra_trees": "tidewright.training.learn_forest:learn_forest",
     "svr": "tidewright.training.learn_svr:learn_svr",
     "elastic_net": "tidewright.training.learn_elastic_net:learn_elastic_net",
+    "xgboost": "tidewright.training.learn_xgboost:learn_xgboost",
+    "catboost": "tidewright.training.learn_catboost:learn_catboost",
 }
 FARTHEST = 1e6  # labels farther from where they are counted from than this many units count as this far
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Cells:
-    """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1."""
+    """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1.
+
+    `levels` are the places of features that hold the number of a level, and how many levels each has; NaN is none.
+    """
 
     features: Singles
     labels: Singles
     weights: Singles | None
     steps: Ints
+    levels: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,13 @@ def set_goals(spec: Tabular, quantiles: tuple[float, ...]) -> tuple[Goal, ...]:
     return (Goal("quantile", 0.5) if spec.loss == "median" else Goal("mean"),)
 
 
+def measure_loss(goal: Goal, cells: Cells, answer: npt.NDArray[np.floating[Any]]) -> float:
+    """The weighted mean of the quantile or the squared loss of answers [C]."""
+    errors = cells.labels.astype(np.float64) - answer
+    losses = errors**2 if goal.kind == "mean" else np.maximum(goal.level * errors, (goal.level - 1.0) * errors)
+    return float(np.average(losses, weights=cells.weights))
+
+
 def make_cells(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windows, most: int, seed: int) -> Cells:
     """At most `most` labelled cells, spread evenly over windows and steps. Raises `FitError` where there is none."""
     place = _spread(len(windows) * windows.horizon, most, seed)
@@ -125,7 +139,9 @@ def make_cells(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Wind
     own = step_features(inputs, chosen, units, index=index, steps=steps)
     start, scale = label_units(inputs, chosen, units, index=index, steps=steps)
     answer = np.clip((labels[seen] - start) / scale, -FARTHEST, FARTHEST).astype(np.float32)
-    return Cells(np.hstack([shared, own]), answer, _weigh(spec, panel, scale=scale, rows=rows[seen]), steps)
+    return Cells(
+        np.hstack([shared, own]), answer, _weigh(spec, panel, scale=scale, rows=rows[seen]), steps, inputs.levels
+    )
 
 
 def _spread(total: int, most: int, seed: int) -> Ints:

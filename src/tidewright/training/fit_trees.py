@@ -60,7 +60,7 @@ def fit_trees(
     windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.train, least=least)
     judged = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     relative = _relative(windows, view, rows=panel.positions <= split.train.last)
-    inputs = plan_inputs(spec, windows, season=season, relative=relative)
+    inputs = plan_inputs(spec, windows, season=season, relative=relative, static=view.static)
     learn = make_cells(spec, inputs, panel=panel, windows=windows, most=spec.most_rows, seed=train.seed)
     judge = make_cells(spec, inputs, panel=panel, windows=judged, most=JUDGED, seed=train.seed)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))

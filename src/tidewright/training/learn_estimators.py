@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.models.forest import Forest, read_forest
+from tidewright.models.forest import Forest
 from tidewright.models.formula import Formula
 from tidewright.models.machine import Machine
 from tidewright.models.specs.estimators import BoostingEstimator, EstimatorSpec, ForestEstimator, VectorEstimator
 from tidewright.optional import require
 from tidewright.training.from_sklearn import read_trees
 from tidewright.training.learn_svr import fit_machine
+from tidewright.training.read_lightgbm import read_lightgbm
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -64,7 +65,7 @@ def _learn_boosting(spec: BoostingEstimator, inputs: Singles, goal: Doubles, *, 
     }
     data = lightgbm.Dataset(inputs, goal, params=dict(options))
     booster = lightgbm.train(dict(options), data, num_boost_round=spec.rounds)
-    return read_forest([booster.model_to_string()])
+    return read_lightgbm([booster.model_to_string()])
 
 
 def _learn_machine(spec: VectorEstimator, inputs: Singles, goal: Doubles, *, seed: int) -> tuple[Machine, Notes]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tidewright.models.forest import read_forest
 from tidewright.models.specs.trees import LightGBM
 from tidewright.optional import require
 from tidewright.training.boosting import Course, boost
 from tidewright.training.cells import Cells, Goal, Learned, Learning
+from tidewright.training.read_lightgbm import read_lightgbm
 
 BINS = 63  # values that a feature is cut into: as good as the usual 255 here, and a sixth faster
 
@@ -29,10 +29,12 @@ def learn_lightgbm(
     options = _options(spec, seed=learning.seed, threads=max(1, learning.threads // len(goals)))
     boosters = _start(options, goals, learn=learn, judge=judge)
     courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
-    history = boost(courses, rounds=spec.rounds, learning=learning, prepare=partial(_silence, options))
+    together = min(learning.threads, len(goals))
+    silence = partial(_silence, options)
+    history = boost(courses, rounds=spec.rounds, learning=learning, together=together, prepare=silence)
     pairs = zip(boosters, courses, strict=True)
     texts = [own.booster.model_to_string(num_iteration=course.best_round) for own, course in pairs]
-    return Learned(read_forest(texts), history)
+    return Learned(read_lightgbm(texts), history)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,7 +55,8 @@ def _start(options: Mapping[str, Any], goals: tuple[Goal, ...], *, learn: Cells,
     """A booster for each goal, all over one binned data set."""
     lightgbm = require("lightgbm", extra="trees", purpose="the model lightgbm")
     given = {**options, **_objective(goals[0])}  # one for all, so that the data set is binned once
-    data = lightgbm.Dataset(learn.features, learn.labels, weight=learn.weights, params=given, free_raw_data=False)
+    columns: dict[str, Any] = {"params": given, "free_raw_data": False, "categorical_feature": list(learn.levels)}
+    data = lightgbm.Dataset(learn.features, learn.labels, weight=learn.weights, **columns)
     check = data.create_valid(judge.features, judge.labels, weight=judge.weights, params=given)
     boosters = []
     for goal in goals:

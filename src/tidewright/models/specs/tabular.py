@@ -5,6 +5,7 @@ the season before, covariates and the step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal, get_args
 
 from tidewright.catalog import explain_unknown
@@ -13,12 +14,17 @@ from tidewright.errors import ConfigError
 Unit = Literal["window", "level", "season", "growth"]
 Loss = Literal["quantile", "median", "mean"]
 Weigh = Literal["window", "target"]
+Categories = Literal["one_hot", "native"]
 Rolled = Literal["mean", "std", "min", "max"]
 LEVEL_UNITS: tuple[Unit, ...] = ("level", "growth")
 SEASON_UNITS: tuple[Unit, ...] = ("season", "growth")
 ROLLED: tuple[Rolled, ...] = get_args(Rolled)
 LOSSES: tuple[Loss, ...] = get_args(Loss)
-WORDS: dict[str, tuple[str, ...]] = {"unit": get_args(Unit), "weigh": get_args(Weigh)}
+WORDS: dict[str, tuple[str, ...]] = {
+    "unit": get_args(Unit),
+    "weigh": get_args(Weigh),
+    "categories": get_args(Categories),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,9 @@ class Tabular:
     `loss` is what is learned: "quantile", every quantile; "median" or "mean", that alone, and its residual quantiles on
     validation cells make the others. `weigh` "window" lets windows weigh alike, "target" by their size, as in scores in
     units of the target. `weight` names a numeric column whose values at the labels' rows are further weights.
+
+    `categories` says how a static column of text is seen: "one_hot", as one feature a level; "native", as one feature
+    whose levels the library splits into sets. An unseen level goes where the library sends it.
     """
 
     name: str
@@ -53,13 +62,18 @@ class Tabular:
     loss: Loss = "quantile"
     weigh: Weigh = "window"
     weight: str = ""
+    categories: Categories = "one_hot"
     most_rows: int = 200_000
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 
 
-def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES) -> None:
-    """Raises `ConfigError` for shared options that have no meaning, or a loss that the model can't learn."""
+def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, native: bool = False) -> None:
+    """Raises `ConfigError` for shared options that have no meaning, a loss that the model can't learn, or categories
+    of its own where it has none.
+    """
     refuse_below(spec, most_rows=1)
+    if spec.categories == "native" and not native:
+        raise ConfigError(f"{spec.name} has no way of its own with categories. Ask for categories=one_hot.")
     for option, known in {**WORDS, "loss": losses}.items():
         if getattr(spec, option) not in known:
             raise ConfigError(explain_unknown(f"{spec.name}.{option}", getattr(spec, option), known))
@@ -83,3 +97,10 @@ def refuse_part(spec: Tabular, *options: str) -> None:
     for option in options:
         if not 0.0 < getattr(spec, option) <= 1.0:
             raise ConfigError(f"{spec.name}: {option} lies above 0 and is at most 1; got {getattr(spec, option)!r}.")
+
+
+def refuse_negative(spec: Tabular, *options: str) -> None:
+    """Raises `ConfigError` for an option that is not a finite number of 0 or more."""
+    for option in options:
+        if not 0.0 <= getattr(spec, option) < inf:
+            raise ConfigError(f"{spec.name}: {option} is 0 or more and finite; got {getattr(spec, option)!r}.")
