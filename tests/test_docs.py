@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+OWN = ("ensembles", "training")  # pages whose blocks have a test of their own
 
 
 def named_tests() -> list[str]:
@@ -34,6 +35,7 @@ def test_every_test_that_the_rows_name_exists(name: str) -> None:
             for page in ("architecture", "ensembles", "estimators", "explain", "features", "rows", "training")
         ),
     ],
+    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
@@ -47,21 +49,24 @@ def test_the_architecture_names_every_stage() -> None:
 
 
 @pytest.mark.parametrize("page", ["estimators", "features", "explain"])
+def read_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+@pytest.mark.parametrize(
+    "page",
+    sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.stem not in OWN and read_blocks(page.name)),
 def test_the_blocks_of_a_page_run_one_after_the_other(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for block in blocks:
-        exec(compile(block, f"docs/{page}.md", "exec"), names)
-    assert blocks
+    for block in read_blocks(page):
+        exec(compile(block, f"docs/{page}", "exec"), names)
 
 
 def test_the_blocks_of_the_training_page_run_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), flags=re.DOTALL)
+    blocks = read_blocks("training.md")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in blocks:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidewright.data.forecast import Forecast as Forecast
+    from tidewright.data.hierarchy import aggregate as aggregate
+    from tidewright.data.hierarchy import build_hierarchy as build_hierarchy
     from tidewright.data.inspect import inspect as inspect
     from tidewright.data.panel import Panel as Panel
     from tidewright.data.splits import split_holdout as split_holdout
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
     from tidewright.training.evaluate import evaluate as evaluate
     from tidewright.training.fit import fit as fit
     from tidewright.training.fit_estimator import fit_estimator as fit_estimator
+    from tidewright.training.forecast import forecast as forecast
     from tidewright.training.importance import permutation_importance as permutation_importance
     from tidewright.training.population import fit_population as fit_population
     from tidewright.training.positions import fit_positions as fit_positions
+    from tidewright.training.reconcile import fit_reconciler as fit_reconciler
     from tidewright.training.seeds import fit_seeds as fit_seeds
     from tidewright.training.select_features import select_features as select_features
     from tidewright.training.snapshots import fit_snapshots as fit_snapshots
@@ -71,6 +75,8 @@ _HOMES = {
     "add_events": "tidewright.features.events:add_events",
     "add_holidays": "tidewright.features.holidays:add_holidays",
     "build_recipe": "tidewright.features.recipe:build_recipe",
+    "aggregate": "tidewright.data.hierarchy:aggregate",
+    "build_hierarchy": "tidewright.data.hierarchy:build_hierarchy",
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
     "explain_change": "tidewright.training.change:explain_change",
@@ -82,6 +88,8 @@ _HOMES = {
     "fit_seeds": "tidewright.training.seeds:fit_seeds",
     "fit_snapshots": "tidewright.training.snapshots:fit_snapshots",
     "fit_target_encoding": "tidewright.features.encoding:fit_target_encoding",
+    "fit_reconciler": "tidewright.training.reconcile:fit_reconciler",
+    "forecast": "tidewright.training.forecast:forecast",
     "inspect": "tidewright.data.inspect:inspect",
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",

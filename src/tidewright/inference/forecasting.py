@@ -16,6 +16,7 @@ from tidewright.data.forecast import Forecast, tabulate
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import DataError
+from tidewright.features.future import check_known
 from tidewright.features.windows import Singles, Windows, cut_windows, make_windows
 from tidewright.inference.session import Prediction
 from tidewright.registry.manifest import Manifest
@@ -51,7 +52,7 @@ def forecast_panel(
     else:
         moved = _move(cutoffs, given=table, panel=panel)
         windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
-    _check_known(extended, windows, manifest=manifest)
+    check_known(extended, windows, columns=manifest.schema.roles.known)
     values = _answer(session, windows, names=manifest.widths.inputs, numbers=numbers)
     levels = manifest.task.quantiles
     return tabulate(extended, values, rows=windows.rows, levels=levels, model=manifest.name)
@@ -63,27 +64,6 @@ def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:
         raise DataError("cutoffs are positions of a Panel. Make one with session.read(table) and give that.")
     shift = int(panel.positions[0] - given.positions[0])
     return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift)
-
-
-def _check_known(panel: Panel, windows: Windows, *, manifest: Manifest) -> None:
-    """Every known covariate of the table has a value at every step of every horizon."""
-    steps = np.arange(1, windows.horizon + 1)
-    rows = windows.rows[:, None] + steps
-    inside = rows < windows.offsets[windows.series + 1][:, None]
-    for name in manifest.schema.roles.known:
-        values = panel.values(name)[np.minimum(rows, len(panel.table) - 1)]
-        missing = np.isnan(values) | ~inside
-        if missing.any():
-            window, step = (int(place[0]) for place in np.nonzero(missing))
-            series = panel.series_ids[int(windows.series[window])]
-            time = panel.time_at(int(windows.cutoffs[window] + steps[step]))
-            raise DataError(
-                f"the known column '{name}' has no value for series {series!r} at {time} "
-                f"({int(missing.sum())} such steps): "
-                f"the model needs it over all {windows.horizon} steps ahead. Add rows with its future "
-                "values; their target "
-                "stays empty."
-            )
 
 
 def _answer(session: Answers, windows: Windows, *, names: tuple[str, ...], numbers: int) -> Singles:

@@ -82,6 +82,12 @@ class Scored:
         """[N, H]: the column of level 0.5."""
         return np.asarray(self.forecast[:, :, int(np.argmin(np.abs(self.levels - 0.5)))])
 
+    def take(self, rows: NDArray[np.int64]) -> Scored:
+        """Only some of the windows."""
+        optional = {name: getattr(self, name) for name in ("scale", "scale_squared", "series")}
+        given = {name: None if values is None else values[rows] for name, values in optional.items()}
+        return Scored(self.actual[rows], self.forecast[rows], levels=self.levels, **given)
+
     @property
     def nominal_coverage(self) -> float:
         """The share of actual values that should lie between the lowest and the highest level."""

@@ -1,0 +1,25 @@
+"""`forecast`: what a fitted model says of the true future, without a bundle."""
+
+from __future__ import annotations
+
+from tidewright.data.forecast import Forecast, tabulate
+from tidewright.data.panel import Panel
+from tidewright.features.future import check_known
+from tidewright.features.windows import newest_windows
+from tidewright.models.fitted import Fitted
+from tidewright.training.fit import keep_covariates
+
+
+def forecast(fitted: Fitted, panel: Panel) -> Forecast:
+    """The forecast of the steps after each series' last observed value, also of series that the model never saw.
+
+    The future needs no rows of its own, but for known columns: these have their values in rows whose target is empty.
+    Raises `DataError` where such a value is missing.
+    """
+    seen = keep_covariates(panel, fitted.spec.takes)
+    horizon = fitted.task.horizon
+    windows = newest_windows(seen, fitted.view, horizon=horizon)
+    extended = seen.extend(horizon)
+    check_known(extended, windows, columns=seen.roles.known)
+    values = fitted.predict(windows)
+    return tabulate(extended, values, rows=windows.rows, levels=fitted.task.quantiles, model=fitted.spec.name)
