@@ -190,7 +190,7 @@ def _cells(values: Doubles) -> Doubles:
 
 def _project(method: Method, summing: Doubles, *, actual: Doubles, point: Doubles) -> Doubles:
     if method == "bottom_up":
-        return np.eye(*summing.shape[::-1], k=len(summing) - summing.shape[1])
+        return np.eye(summing.shape[1], len(summing), k=len(summing) - summing.shape[1])
     methods = require("hierarchicalforecast.methods", extra="hierarchy", purpose="reconciliation")
     names = {"ols": "ols", "structural": "wls_struct", "variance": "wls_var", "mint": "mint_shrink"}
     if method == "erm":
