@@ -108,6 +108,17 @@ def test_selecting_all_variables_at_once_is_selecting_them_one_by_one(variables:
             np.testing.assert_allclose(shares[n, t].numpy(), slow[1], rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("variables", [2, 5])
+def test_a_flag_is_computed_for_its_two_values_alone(variables: int) -> None:
+    plain = seeded(lambda: VariableSelection(variables, 5, dropout=0.3, context=True))
+    flagged = seeded(lambda: VariableSelection(variables, 5, dropout=0.3, context=True, flag=True))
+    random = torch.Generator().manual_seed(1)
+    values, context = torch.randn(3, 4, variables, generator=random), torch.randn(3, 5, generator=random)
+    values[:, :, -1] = (values[:, :, -1] > 0).float()
+    for one, other in zip(plain(values, context), flagged(values, context), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_one_variable_alone_weighs_one_and_needs_no_weighing() -> None:
     module = VariableSelection(1, 4, dropout=0.0, context=True)
     _, shares = module(torch.randn(5, 3, 1), torch.randn(5, 4))
@@ -132,6 +143,14 @@ def test_a_gated_residual_is_its_formula() -> None:
     gated = glu(w["skip.gate.weight"] @ (hidden + w["second.bias"]) + w["skip.gate.bias"])
     slow = norm(x + gated) * w["skip.norm.weight"] + w["skip.norm.bias"]
     np.testing.assert_allclose(module(entered, context).numpy(), slow, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gated_residual_in_training_is_the_one_that_answers() -> None:
+    module = seeded(lambda: GatedResidual(6, dropout=0.0, context=True))
+    random = torch.Generator().manual_seed(2)
+    entered, context = torch.randn(9, 6, generator=random), torch.randn(9, 6, generator=random)
+    answered = module(entered, context)
+    np.testing.assert_allclose(module.train()(entered, context).numpy(), answered.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_attention_with_shared_values_is_the_mean_of_its_heads() -> None:

@@ -50,7 +50,9 @@ class FusionCore(nn.Module):
         self.lookback, self.horizon = shape.lookback, shape.horizon
         width, dropout = spec.width, spec.dropout
         self.statics = StaticContexts(shape.static, width, dropout=dropout)
-        self.select_past = VariableSelection(2 + shape.past + shape.known, width, dropout=dropout, context=True)
+        self.select_past = VariableSelection(
+            2 + shape.past + shape.known, width, dropout=dropout, context=True, flag=True
+        )
         self.select_future = VariableSelection(max(shape.known, 1), width, dropout=dropout, context=True)
         self.recurrent = EncoderDecoder(width, spec.depth, dropout=dropout)
         self.enrich = GatedResidual(width, dropout=dropout, context=True)
@@ -70,15 +72,17 @@ class FusionCore(nn.Module):
     ) -> Reading:
         """The scores with the weights and the attention that made them."""
         static_weights, (choosing, state, cell, enriching) = self.statics(static, rows=values.shape[0])
-        before = [values.unsqueeze(2), seen.unsqueeze(2), *([] if past is None else [past])]
+        before = [values.unsqueeze(2), *([] if past is None else [past])]
         if known is None:
             after = torch.arange(1, self.horizon + 1, dtype=values.dtype, device=values.device) / self.horizon
-            after = after.reshape(1, -1, 1).expand(values.shape[0], -1, -1)
+            after = after.reshape(1, -1, 1)  # once for all windows, until these are told apart below
         else:
             before.append(known[:, : self.lookback])
             after = known[:, self.lookback :]
-        entered, past_weights = self.select_past(torch.cat(before, dim=2), choosing)
+        entered, past_weights = self.select_past(torch.cat([*before, seen.unsqueeze(2)], dim=2), choosing)
+        past_weights = torch.cat([past_weights[:, :, :1], past_weights[:, :, -1:], past_weights[:, :, 1:-1]], dim=2)
         coming, future_weights = self.select_future(after, choosing)
+        coming, future_weights = (part.expand(values.shape[0], -1, -1) for part in (coming, future_weights))
         local = self.recurrent(entered, coming, state, cell)
         enriched = self.enrich(local, enriching.unsqueeze(1))
         asking = enriched[:, self.lookback :]
@@ -150,7 +154,7 @@ class SharedAttention(nn.Module):
         later = steps.unsqueeze(0) > steps[-asking.shape[1] :].unsqueeze(1)
         barred = torch.zeros_like(later, dtype=scores.dtype).masked_fill(later, float("-inf"))
         attention = torch.softmax(scores.add_(barred), dim=3).mean(dim=1)
-        return self.out(self.dropout(attention) @ self.value(told)), attention
+        return self.out(self.dropout(attention @ self.value(told))), attention
 
     def _split(self, part: Tensor) -> Tensor:
         """The heads [N, heads, T, D / heads] of [N, T, D]."""

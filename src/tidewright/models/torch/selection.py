@@ -10,22 +10,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tidewright.models.torch.dropout import Dropout
-from tidewright.models.torch.gates import glorot
+from tidewright.models.torch.gates import glorot, multiply_out
 
 
 class VariableSelection(nn.Module):
     """Features [N, T, D] and the variables' weights [N, T, V], which sum to one, from values [N, T, V].
 
     Every variable is embedded, goes through a gated residual network of its own, and is weighed by a network that
-    sees all embeddings and a context [N, D]. One variable alone has the weight one.
+    sees all embeddings and a context [N, D]. One variable alone has the weight one. With `flag` the last
+    one is 0 or 1 everywhere.
 
-    All variables are computed at once, by products of stacks of matrices. An embedding of a number and the layer
-    after it are both affine, so they are multiplied out first: the same answer and gradients without a row's V x D
-    embeddings.
+    All variables are computed at once, by products of stacks of matrices, a flag for its two values alone. An
+    embedding of a number and the layer after it are both affine, as are two layers without an activation between, so
+    they are multiplied out first: the same answer and gradients without a row's V x D embeddings.
     """
 
-    def __init__(self, variables: int, width: int, *, dropout: float, context: bool) -> None:
+    def __init__(self, variables: int, width: int, *, dropout: float, context: bool, flag: bool = False) -> None:
         super().__init__()
+        self.flag = flag
         self.embed_weight, self.embed_bias = _matrix(variables, width), _matrix(variables, width)
         self.first_weight, self.first_bias = _matrix(variables, width, width), _matrix(variables, width)
         self.second_weight, self.second_bias = _matrix(variables, width, width), _matrix(variables, width)
@@ -40,23 +42,31 @@ class VariableSelection(nn.Module):
             weights = torch.ones_like(values)
         else:
             weights = self.weigh(values, context, self.embed_weight, self.embed_bias)
-        rows = values.reshape(-1, values.shape[2]).t().unsqueeze(2)  # [V, B, 1]
-        shares = weights.reshape(-1, values.shape[2])  # [B, V]
-        normed = self._transform(rows) * self.norm_weight.unsqueeze(1)
-        chosen = (normed * shares.t().unsqueeze(2)).sum(dim=0) + shares @ self.norm_bias
+        rows, shares = values.reshape(-1, values.shape[2]), weights.reshape(-1, values.shape[2])  # [B, V]
+        plain = slice(0, rows.shape[1] - self.flag)
+        own = self._transform(rows[:, plain], plain) * shares[:, plain].t().unsqueeze(2)
+        chosen = own.sum(dim=0) + shares @ self.norm_bias
+        if self.flag:
+            both = torch.arange(2, dtype=rows.dtype, device=rows.device).unsqueeze(1)
+            raised, share = rows[:, -1:], shares[:, -1:]
+            apart = torch.cat([share * (1.0 - raised), share * raised], dim=1)
+            chosen = torch.addmm(chosen, apart, self._transform(both, slice(rows.shape[1] - 1, None))[0])
         return chosen.reshape(-1, values.shape[1], chosen.shape[1]), weights
 
-    def _transform(self, rows: Tensor) -> Tensor:
-        """Each variable's own gated residual network, but for the gain and bias of its norm: [V, B, D] from
-        [V, B, 1]."""
-        embed_weight, embed_bias = self.embed_weight.unsqueeze(1), self.embed_bias.unsqueeze(1)
-        slope = embed_weight @ self.first_weight
-        level = torch.baddbmm(self.first_bias.unsqueeze(1), embed_bias, self.first_weight)
-        hidden = F.elu(torch.baddbmm(level, rows, slope))
-        hidden = torch.baddbmm(self.second_bias.unsqueeze(1), hidden, self.second_weight)
-        gated = torch.baddbmm(self.gate_bias.unsqueeze(1), self.dropout(hidden), self.gate_weight)
+    def _transform(self, rows: Tensor, which: slice) -> Tensor:
+        """The gated residual networks of some variables, but for the bias of their norms: [V, B, D] from [B, V]."""
+        embed_weight, norm_weight = self.embed_weight[which].unsqueeze(1), self.norm_weight[which].unsqueeze(1)
+        first_weight, gate_weight = self.first_weight[which], self.gate_weight[which]
+        embed_bias, first_bias, second_bias, gate_bias = (
+            bias[which].unsqueeze(1) for bias in (self.embed_bias, self.first_bias, self.second_bias, self.gate_bias)
+        )
+        rows = rows.t().unsqueeze(2)
+        level = torch.baddbmm(first_bias, embed_bias, first_weight)
+        hidden = self.dropout(F.elu(torch.baddbmm(level, rows, embed_weight @ first_weight)))
+        gate_level = torch.baddbmm(gate_bias, second_bias, gate_weight)
+        gated = torch.baddbmm(gate_level, hidden, self.second_weight[which] @ gate_weight)
         entered = torch.baddbmm(embed_bias, rows, embed_weight)
-        return F.layer_norm(entered + F.glu(gated, dim=2), entered.shape[2:])
+        return F.layer_norm(entered + F.glu(gated, dim=2), entered.shape[2:]) * norm_weight
 
     def _start(self) -> None:
         """Embeddings as torch starts a layer of one input; Glorot's weights, no biases, and norms of gain one."""
@@ -91,9 +101,10 @@ class Weighing(nn.Module):
         hidden = _affine(self.first, values, embed_weight, embed_bias)
         if self.context is not None and context is not None:
             hidden = hidden + self.context(context).unsqueeze(1)
-        hidden = self.dropout(self.second(F.elu(hidden)))
+        hidden = self.dropout(F.elu(hidden))
+        gated = F.linear(hidden, *multiply_out(self.second, self.gate))
         entered = _affine(self.skip, values, embed_weight, embed_bias)
-        return torch.softmax(self.norm(entered + F.glu(self.gate(hidden), dim=2)), dim=2)
+        return torch.softmax(self.norm(entered + F.glu(gated, dim=2)), dim=2)
 
 
 def _affine(layer: nn.Linear, values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
