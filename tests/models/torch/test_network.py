@@ -63,9 +63,9 @@ CHANGES: dict[str, dict[str, Any]] = {
         "dropout": 0.6,
         "initialisation": "orthogonal",
     },
-    "lstm": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6},
+    "lstm": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6, "highway": True},
     "tft": {"hidden": 8, "heads": 2, "lstm_layers": 2, "dropout": 0.6, "scale": 2.0},
-    "gru": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6},
+    "gru": {"hidden": 9, "layers": 2, "bidirectional": True, "head": (9,), "dropout": 0.6, "highway": True},
     "tcn": {"num_channels": (9, 9), "kernel_size": 4, "dilation_base": 3, "head": (9,), "dropout": 0.6},
     "adaptive_cnn": {
         "channels": 9,

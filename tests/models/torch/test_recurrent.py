@@ -75,3 +75,16 @@ def test_a_gap_is_not_read_as_a_zero(spec: Any) -> None:
     rest = (torch.randn(3, 7, 1), torch.randn(3, 9, 1), torch.randn(3, 1))
     with torch.no_grad():
         assert not torch.allclose(core(values, seen, *rest), core(values, gap, *rest))
+
+
+@pytest.mark.parametrize("record", [GRU, LSTM])
+def test_the_highway_adds_one_matrix_on_the_window_to_every_quantile(record: Any) -> None:
+    core = make_core(record(hidden=5, highway=True))
+    assert core.highway is not None
+    values, rest = torch.randn(3, 7), (torch.randn(3, 7, 1), torch.randn(3, 9, 1), torch.randn(3, 1))
+    with torch.no_grad():
+        whole = core(values, torch.ones(3, 7), *rest)
+        weight, core.highway = core.highway.weight.detach(), None
+        without = core(values, torch.ones(3, 7), *rest)
+    np.testing.assert_allclose((whole - without).numpy(), (values @ weight.T)[:, :, None].expand(3, 2, 3), atol=1e-5)
+    assert make_core(record(hidden=5)).highway is None

@@ -13,8 +13,9 @@ from tidewright.models.specs.limits import refuse_share, refuse_small
 class LSTM:
     """A long short-term memory network (Hochreiter, Schmidhuber 1997) with a feed-forward head.
 
-    `hidden` is the width of a direction; `layers` above 1 stack, with `dropout` between them.
-    Raises `ConfigError`.
+    `hidden` is the width of a direction; `layers` above 1 stack, with `dropout` between them. With `highway` one matrix
+    leads from the window straight to the answer, beside the network (Lai, Chang, Yang, Liu 2018): what a linear model
+    knows need not go through a state. Raises `ConfigError`.
     """
 
     hidden: int = 64
@@ -22,6 +23,7 @@ class LSTM:
     bidirectional: bool = False
     head: tuple[int, ...] = (64,)
     dropout: float = 0.1
+    highway: bool = False
     name: Literal["lstm"] = "lstm"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 
@@ -42,6 +44,7 @@ class GRU:
     bidirectional: bool = False
     head: tuple[int, ...] = (64,)
     dropout: float = 0.1
+    highway: bool = False
     name: Literal["gru"] = "gru"
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 

@@ -17,7 +17,8 @@ KINDS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 class RecurrentCore(nn.Module):
     """Scores [N, H, C]: the lookback's values, mask, past and known features are read step by step; the last
-    state of each direction, the known features over the horizon and the static ones go through the head.
+    state of each direction, the known features over the horizon and the static ones go through the head. `highway` adds
+    one matrix on the values to all columns.
 
     `start` [C] is what it answers before it has learned anything.
     """
@@ -38,14 +39,17 @@ class RecurrentCore(nn.Module):
         width = self.directions * spec.hidden + ahead_width(shape)
         self.head = dense_stack(width, spec.head, activation="relu", dropout=spec.dropout, batch_norm=False)
         self.answer = answer_layer((width, *spec.head)[-1], shape.horizon, start=start)
+        self.highway = nn.Linear(shape.lookback, shape.horizon, bias=False) if spec.highway else None
+        if self.highway is not None:
+            nn.init.normal_(self.highway.weight, std=0.01)
 
     def forward(
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Tensor:
         steps = stack_steps(values, seen, past, known)
         state = add_ahead(*last_states(self.recurrent, steps), lookback=self.lookback, known=known, static=static)
-        answer: Tensor = self.answer(self.head(state))
-        return answer.reshape(-1, *self.outputs)
+        answer: Tensor = self.answer(self.head(state)).reshape(-1, *self.outputs)
+        return answer if self.highway is None else answer + self.highway(values).unsqueeze(2)
 
 
 def last_states(recurrent: nn.LSTM | nn.GRU, steps: Tensor) -> list[Tensor]:
