@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -37,28 +38,39 @@ ROWS, TRAIN_ROWS, TEST = 14_400, 8_640, 2_880
 STEPS, WARM, CHANNELS = 450, 50, 7  # so that PatchTST's 450 x 128 windows are one pass at most
 RATE = 1e-3
 
-# ours: name and options; theirs: class and options; windows of one channel a step
-PAIRS: dict[str, tuple[dict[str, Any], str, dict[str, Any], int]] = {
-    "dlinear": ({"kernel": 25}, "DLinear", {"moving_avg_window": 25}, 32),
-    "nhits": (
+
+@dataclass(frozen=True)
+class Pair:
+    """A network of either side with its options, the windows of one channel a step, and its channels (none: all 7)."""
+
+    ours: str
+    options: dict[str, Any]
+    theirs: str
+    peer: dict[str, Any]
+    batch: int = 32
+    channels: tuple[str, ...] = ()
+    steps: int = STEPS
+
+
+MIXER = {"layers": 2, "width": 64, "dropout": 0.3}
+PEER_MIXER = {"n_block": 2, "ff_dim": 64, "dropout": 0.3, "revin": False}
+RECURRENT = {"hidden": 128, "head": (128,), "dropout": 0.0}
+PEER_RECURRENT = {"encoder_n_layers": 1, "encoder_hidden_size": 128, "decoder_layers": 2, "decoder_hidden_size": 128}
+PAIRS = {
+    "dlinear": Pair("dlinear", {"kernel": 25}, "DLinear", {"moving_avg_window": 25}),
+    "nlinear": Pair("nlinear", {}, "NLinear", {}),
+    "nhits": Pair(
+        "nhits",
         {"width": 512, "layers": 4, "pools": (8, 4, 1), "strides": (24, 12, 1)},
         "NHITS",
         {"mlp_units": [[512, 512]] * 3, "n_pool_kernel_size": [8, 4, 1], "n_freq_downsample": [24, 12, 1]},
-        32,
     ),
-    "tsmixer": (
-        {"layers": 2, "width": 64, "dropout": 0.3},
-        "TSMixer",
-        {"n_series": CHANNELS, "n_block": 2, "ff_dim": 64, "dropout": 0.3, "revin": False},
-        32 * CHANNELS,
-    ),
-    "lstm": (
-        {"hidden": 128, "head": (128,), "dropout": 0.0},
-        "LSTM",
-        {"encoder_n_layers": 1, "encoder_hidden_size": 128, "decoder_layers": 2, "decoder_hidden_size": 128},
-        32,
-    ),
-    "tcn": (
+    "tsmixer": Pair("tsmixer", MIXER, "TSMixer", {"n_series": CHANNELS, **PEER_MIXER}, 32 * CHANNELS),
+    "tsmixer of one channel": Pair("tsmixer", MIXER, "TSMixer", {"n_series": 1, **PEER_MIXER}, 32, ("OT",), 250),
+    "lstm": Pair("lstm", RECURRENT, "LSTM", PEER_RECURRENT),
+    "lstm with highway": Pair("lstm", {**RECURRENT, "highway": True}, "LSTM", PEER_RECURRENT),
+    "tcn": Pair(
+        "tcn",
         {"num_channels": (32,) * 5, "kernel_size": 3, "head": (64,), "dropout": 0.0},
         "TCN",
         {
@@ -68,9 +80,9 @@ PAIRS: dict[str, tuple[dict[str, Any], str, dict[str, Any], int]] = {
             "decoder_layers": 2,
             "decoder_hidden_size": 64,
         },
-        32,
     ),
-    "patchtst": (
+    "patchtst": Pair(
+        "patchtst",
         {"d_model": 16, "nhead": 4, "layers": 3, "dim_feedforward": 128, "dropout": 0.3},
         "PatchTST",
         {
@@ -84,14 +96,21 @@ PAIRS: dict[str, tuple[dict[str, Any], str, dict[str, Any], int]] = {
         },
         128,
     ),
-    "tft": ({"hidden": 64, "heads": 4, "dropout": 0.1}, "TFT", {"hidden_size": 64, "n_head": 4, "dropout": 0.1}, 32),
+    "tft": Pair(
+        "tft", {"hidden": 64, "heads": 4, "dropout": 0.1}, "TFT", {"hidden_size": 64, "n_head": 4, "dropout": 0.1}
+    ),
 }
+STATES = "their decoder reads the state of each of the last 96 steps, ours the last state"
 NOTES = {
     "dlinear": "",
+    "nlinear": "",
     "nhits": "theirs backcasts every step, ours knots; their first layer has no activation; ours reads the mask too",
+    "tsmixer of one channel": "OT alone, so that the network is the same but for the mask that ours reads too, and its "
+    "layer norm in the place of their batch norm",
     "tsmixer": "theirs mixes the 7 channels, a step takes 32 windows of all of them; ours mixes a channel's value and "
     "mask, a step takes 224 windows; batch norm there, layer norm here",
-    "lstm": "their decoder reads the state of each of the last 96 steps, ours the last state",
+    "lstm": STATES,
+    "lstm with highway": f"{STATES}, and beside it one matrix leads from the window to the answer",
     "tcn": "as many convolutions of the same size; theirs have no skips and a matrix over time at the end, ours have "
     "skips and weight norm and are computed where the last step looks",
     "patchtst": "",
@@ -104,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(PAIRS))
     parser.add_argument("--seeds", type=int, default=1, help="fits whose test errors are averaged")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, help="instead of those of the pair")
     parser.add_argument("--batch", type=int, help="windows a step, instead of the papers'; no errors are taken")
     parser.add_argument("--keep", action="store_true", help=f"put the lines into {RESULTS.name}, over those so named")
     parser.add_argument("--peer", help=argparse.SUPPRESS)  # this script inside the peer's environment
@@ -123,23 +142,24 @@ def main() -> None:
                 keep(line)
 
 
-def compare(name: str, *, seeds: int, steps: int, batch: int | None) -> Iterator[dict[str, Any]]:
+def compare(name: str, *, seeds: int, steps: int | None, batch: int | None) -> Iterator[dict[str, Any]]:
     """A model's line of seconds and, with the papers' batch, its line of errors."""
-    options, peer, _, usual = PAIRS[name]
-    how: dict[str, Any] = {"batch": batch or usual, "steps": steps, "scored": batch is None}
+    pair = PAIRS[name]
+    how: dict[str, Any] = {"batch": batch or pair.batch, "steps": steps or pair.steps, "scored": batch is None}
     ours, theirs = [], []
     for seed in range(seeds):
-        ours.append(fit_ours(name, options, seed=seed, **how))
+        ours.append(fit_ours(pair, seed=seed, **how))
         theirs.append(fit_theirs(name=name, seed=seed, **how))
     own, other = ours[0], theirs[0]
-    title = f"{name} vs neuralforecast {peer}" + (f", batch {batch}" if batch else "")
+    title = f"{name} vs neuralforecast {pair.theirs}" + (f", batch {batch}" if batch else "")
     equal = (
-        f"{steps} steps of {how['batch']} windows; {own['weights']:,} weights here, {other['weights']:,} in theirs "
+        f"{how['steps']} steps of {how['batch']} windows; {own['weights']:,} weights here, "
+        f"{other['weights']:,} in theirs "
         f"({other['version']})" + (f"; {NOTES[name]}" if NOTES[name] else "")
     )
     spent = mean(one["seconds"] for one in ours), mean(one["seconds"] for one in theirs)
     whole = f"whole fits took {mean(o['whole'] for o in ours):.1f} and {mean(o['whole'] for o in theirs):.1f}"
-    note = f"{equal}; CPU seconds of the last {steps - WARM} steps, one thread; {whole}"
+    note = f"{equal}; CPU seconds of the last {how['steps'] - WARM} steps, one thread; {whole}"
     yield make_line(f"training: {title}", *spent, unit="cpu_s", n=seeds, note=note)
     if how["scored"]:
         errors = mean(one["mse"] for one in ours), mean(one["mse"] for one in theirs)
@@ -167,7 +187,7 @@ def keep(line: dict[str, Any]) -> None:
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in lines.values()))
 
 
-def fit_ours(name: str, options: dict[str, Any], *, batch: int, steps: int, seed: int, scored: bool) -> dict[str, Any]:
+def fit_ours(pair: Pair, *, batch: int, steps: int, seed: int, scored: bool) -> dict[str, Any]:
     """Seconds, weights and test error of our side."""
     import polars as pl
 
@@ -182,6 +202,7 @@ def fit_ours(name: str, options: dict[str, Any], *, batch: int, steps: int, seed
     from tidewright.training.spec import TrainSpec
 
     table = pl.read_csv(DATA).head(ROWS)
+    table = table.select("date", *pair.channels) if pair.channels else table
     train = table.head(TRAIN_ROWS)
     scaled = [(pl.col(c) - train[c].mean()) / train[c].std(ddof=0) for c in table.columns[1:]]
     long = melt_columns(table.with_columns(scaled), time="date")
@@ -196,7 +217,12 @@ def fit_ours(name: str, options: dict[str, Any], *, batch: int, steps: int, seed
         )  # fmt: skip
         started = time.process_time()
         fitted = fit(
-            build_spec(name, options), panel=panel, split=without_test(split), task=task, view=View(LOOKBACK), train=how
+            build_spec(pair.ours, pair.options),
+            panel=panel,
+            split=without_test(split),
+            task=task,
+            view=View(LOOKBACK),
+            train=how,
         )
         spent[count] = time.process_time() - started
     found = {
@@ -239,16 +265,18 @@ def serve_peer(asked: str) -> None:
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
     what = json.loads(asked)
-    _, kind, options, _ = PAIRS[what["name"]]
+    pair = PAIRS[what["name"]]
     wide = pd.read_csv(DATA, parse_dates=["date"]).head(ROWS).set_index("date")
+    wide = wide[list(pair.channels)] if pair.channels else wide
     wide = (wide - wide[:TRAIN_ROWS].mean()) / wide[:TRAIN_ROWS].std(ddof=0)
-    batch = what["batch"] // options["n_series"] if "n_series" in options else what["batch"]
+    batch = what["batch"] // pair.peer.get("n_series", 1)
     spent = {}
     for steps in (1, WARM, what["steps"]):
-        model = getattr(models, kind)(
+        model = getattr(models, pair.theirs)(
             h=HORIZON, input_size=LOOKBACK, max_steps=steps, loss=MSE(), learning_rate=RATE, num_lr_decays=-1,
             windows_batch_size=batch, scaler_type="standard", random_seed=what["seed"] + 1, accelerator="cpu",
-            logger=False, enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False, **options,
+            logger=False, enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
+            **pair.peer,
         )  # fmt: skip
         started = time.process_time()
         forecast = NeuralForecast([model], freq="h")
@@ -266,7 +294,9 @@ def serve_peer(asked: str) -> None:
         model.set_test_size(TEST)
         answers = np.asarray(model.predict(dataset=dataset, step_size=1))
         actual = np.lib.stride_tricks.sliding_window_view(wide.sort_index(axis=1).to_numpy()[-TEST:], HORIZON, axis=0)
-        found["mse"] = float(np.mean((answers.reshape(CHANNELS, -1, HORIZON) - actual.transpose(1, 0, 2)) ** 2))
+        found["mse"] = float(
+            np.mean((answers.reshape(len(wide.columns), -1, HORIZON) - actual.transpose(1, 0, 2)) ** 2)
+        )
     print(json.dumps(found), flush=True)
 
 
