@@ -13,12 +13,13 @@ import pytest
 
 from tests.worlds import small_table
 from tidewright.data.panel import Panel
+from tidewright.features.groups import GROUP_STATISTICS, add_groups
 from tidewright.features.history import add_seasonal, add_since, add_weighted
 from tidewright.features.lags import add_lags
 from tidewright.features.statistics import STATISTICS
 from tidewright.features.technical import INDICATORS, add_technical
 
-MODULES = ("lags", "history", "technical")
+MODULES = ("lags", "history", "technical", "groups")
 EVERY = (*STATISTICS, "q0.1", "q0.8")
 FEATURES: dict[str, Callable[[Panel], Panel]] = {
     "lags": partial(add_lags, lags=(1, 24)),
@@ -32,9 +33,16 @@ FEATURES: dict[str, Callable[[Panel], Panel]] = {
     "since a value": partial(add_since, column="flag", value=0.0),
     "technical": partial(add_technical, indicators=tuple(INDICATORS), close="close", high="high", low="low"),
 }
+TOGETHER: dict[str, Callable[[Panel], Panel]] = {
+    "groups": partial(add_groups, by=("kind",), statistics=GROUP_STATISTICS),
+    "groups of all": partial(add_groups, statistics=GROUP_STATISTICS),
+    "groups before": partial(add_groups, by=("kind",), statistics=GROUP_STATISTICS, horizon=5),
+}
 CUTS = (0, 1, 23, 24, 27, 28, 100, 149, 150, 198)
 
-every_feature = pytest.mark.parametrize("feature", FEATURES)
+ALL = {**FEATURES, **TOGETHER}
+
+every_feature = pytest.mark.parametrize("feature", ALL)
 
 
 def shops(*, cut: int | None = None) -> Panel:
@@ -69,7 +77,7 @@ def bits(panel: Panel, source: Panel, *, last: int) -> dict[str, bytes]:
 
 @every_feature
 def test_another_future_changes_no_bit_of_a_feature_before_it(feature: str) -> None:
-    panel, make = shops(), FEATURES[feature]
+    panel, make = shops(), ALL[feature]
     made = make(panel)
     for cut in CUTS:
         other = shops(cut=cut)
@@ -78,7 +86,7 @@ def test_another_future_changes_no_bit_of_a_feature_before_it(feature: str) -> N
 
 @every_feature
 def test_a_panel_that_ends_there_has_the_same_bits(feature: str) -> None:
-    panel, make = shops(), FEATURES[feature]
+    panel, make = shops(), ALL[feature]
     made = make(panel)
     for cut in CUTS[1:]:
         ended = panel.until(cut)
@@ -87,12 +95,12 @@ def test_a_panel_that_ends_there_has_the_same_bits(feature: str) -> None:
 
 @every_feature
 def test_a_later_change_is_seen_where_it_is(feature: str) -> None:
-    panel, make, cut = shops(), FEATURES[feature], 100
+    panel, make, cut = shops(), ALL[feature], 100
     other = shops(cut=cut)
     assert bits(make(other), other, last=199) != bits(make(panel), panel, last=199)
 
 
-@every_feature
+@pytest.mark.parametrize("feature", FEATURES)
 def test_a_series_alone_has_the_bits_that_it_has_among_others(feature: str) -> None:
     panel, make = shops(), FEATURES[feature]
     alone = panel.select(["s2"])
@@ -110,5 +118,5 @@ def test_every_function_that_adds_features_is_tested() -> None:
         for name, value in inspect.getmembers(module, inspect.isfunction)
         if name.startswith("add_") and value.__module__ == module.__name__
     }
-    tested = {make.func.__name__ for make in FEATURES.values() if isinstance(make, partial)}
+    tested = {make.func.__name__ for make in ALL.values() if isinstance(make, partial)}
     assert found == tested
