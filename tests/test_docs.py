@@ -26,15 +26,6 @@ def test_every_test_that_the_rows_name_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        *(
-            f"docs/{page}.md"
-            for page in ("architecture", "ensembles", "estimators", "explain", "features", "rows", "training")
-        ),
-    ],
     "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
@@ -48,12 +39,14 @@ def test_the_architecture_names_every_stage() -> None:
     assert [stage for stage in stages if f"`{stage}/`" not in text] == []
 
 
-@pytest.mark.parametrize("page", ["estimators", "features", "explain"])
 def read_blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+
+
 @pytest.mark.parametrize(
     "page",
     sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.stem not in OWN and read_blocks(page.name)),
+)
 def test_the_blocks_of_a_page_run_one_after_the_other(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
