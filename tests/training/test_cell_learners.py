@@ -52,7 +52,7 @@ def cells(rows: int = 400, *, seed: int = 0, weights: bool = False, gaps: bool =
     if gaps:
         features[rng.random(features.shape) < 0.1] = np.nan
     drawn = rng.uniform(0.1, 2.0, rows).astype(np.float32) if weights else None
-    return Cells(features, labels, drawn, np.tile([1, 2], rows // 2))
+    return Cells(features, labels, drawn, np.tile([1, 2], rows // 2), {})
 
 
 def learning(*, threads: int = 1, deadline: float | None = None, seed: int = 0) -> Learning:
@@ -150,6 +150,8 @@ def test_every_option_changes_what_is_learned(name: str, option: str) -> None:
         ("random_forest", {"trees": 0}, "random_forest: trees is a whole number, 1 or more; got 0"),
         ("random_forest", {"row_share": 0.0}, "row_share lies above 0 and is at most 1"),
         ("extra_trees", {"feature_share": 2.0}, "feature_share lies above 0 and is at most 1"),
+        ("random_forest", {"categories": "native"}, "random_forest has no way of its own with categories"),
+        ("elastic_net", {"categories": "native"}, "elastic_net has no way of its own with categories"),
         ("svr", {"cost": 0.0}, "svr: cost is a number above 0; got 0.0"),
         ("svr", {"loss": "quantile"}, "no svr.loss is called 'quantile'"),
         ("elastic_net", {"l1_share": 1.5}, "l1_share lies between 0 .ridge. and 1 .lasso.; got 1.5"),
@@ -212,7 +214,7 @@ def test_the_mean_of_extra_trees_is_that_of_scikit_learn(weights: bool) -> None:
 def test_cells_that_weigh_nothing_are_as_if_they_were_not_there() -> None:
     given, spec = cells(), RandomForest(trees=5, min_leaf=4)
     weights = (np.arange(400) % 4 > 0).astype(np.float32)
-    kept = Cells(*(part[weights > 0] for part in (given.features, given.labels, weights, given.steps)))
+    kept = Cells(*(part[weights > 0] for part in (given.features, given.labels, weights, given.steps)), {})
     options: dict[str, Any] = {"judge": cells(seed=1), "goals": GOALS, "learning": learning()}
     with_them = learn_forest(spec, learn=replace(given, weights=weights), **options).formula.tensors()
     without = learn_forest(spec, learn=kept, **options).formula.tensors()
