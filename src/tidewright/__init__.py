@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tidewright.training.select_features import select_features as select_features
     from tidewright.training.snapshots import fit_snapshots as fit_snapshots
     from tidewright.training.spec import TrainSpec as TrainSpec
+    from tidewright.training.update import update as update
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
     from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
@@ -102,6 +103,7 @@ _HOMES = {
     "select_features": "tidewright.training.select_features:select_features",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
+    "update": "tidewright.training.update:update",
     "write_report": "tidewright.report.html:write_report",
 }
 

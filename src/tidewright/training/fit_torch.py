@@ -98,10 +98,12 @@ def learn_lesson(
     runtime: Runtime | None = None,
     team: Team = ALONE,
     watch: Callable[[ForecastNet], Callback] | None = None,
+    start: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> tuple[ForecastNet, tuple[Mapping[str, Any], ...]]:
     """A network with a head that has learned a lesson, on the CPU, and one record an epoch. See `fit_torch`.
 
     `watch` is given the network before it learns and gives one more callback, which may look at it between epochs.
+    With `start` it goes on from these weights and scalings.
     """
     runtime = runtime or detect_runtime()
     device = runtime.device.used
@@ -119,6 +121,8 @@ def learn_lesson(
         shape = shape_of(lesson.training, task)
         network = build(spec, shape, head=head, components=train.components, relative=view.relative)
         fit_scalings(network, lesson, view=view)
+        if start is not None:
+            network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in start.items()})
         network.to(device)
         training, judging = (lesson.source(part, device=device) for part in (lesson.training, lesson.judging))
         callbacks = (*callbacks, watch(network)) if watch else callbacks
@@ -130,7 +134,7 @@ def learn_lesson(
             history = (
                 solve_lear(spec, network, course)
                 if isinstance(spec, Lear)
-                else train_network(network, course, checkpoint=held).history
+                else train_network(network, course, checkpoint=held, learned=start is not None).history
             )
         network.to("cpu").eval()
         if isinstance(network.head, PointHead):

@@ -32,8 +32,11 @@ from tidewright.training.spec import TrainSpec
 from tidewright.training.team import draw_apart
 
 
-def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoint | None = None) -> Progress:
-    """Teaches the network in place and leaves the weights of its best epoch in it.
+def train_network(
+    network: ForecastNet, course: Course, *, checkpoint: Checkpoint | None = None, learned: bool = False
+) -> Progress:
+    """Teaches the network in place and leaves the weights of its best epoch in it: those that it came with, where it
+    had `learned` and no epoch betters them.
 
     Draws (dropout) come from torch's own generator, the shuffle from one that is seeded by the spec. With a
     checkpoint every epoch is saved before any callback hears of it, and a run that finds one goes on from it,
@@ -53,6 +56,9 @@ def train_network(network: ForecastNet, course: Course, *, checkpoint: Checkpoin
         resume(means, progress.history, network=learner.network)
         best = restore_learner(learner, tensors, device=device)
     course, notes = settle_batch(learner, course, measure=learn, history=progress.history)
+    if learned and not saved:
+        known = judge_in_memory(learner, course, measure=judge)
+        progress, notes = replace(progress, best=known, reference=known), {**notes, "loss_before": known}
     while not progress.stopped:
         chosen = settle(means, _open_trial(learner, course, measure=plain), progress.history)
         started = time.monotonic()
@@ -113,7 +119,7 @@ def advance(
 ) -> Progress:
     """The progress after one more epoch, and whether that was the last; `late`: the next would end too late."""
     epoch = progress.epoch + 1
-    gained = epoch == 1 or is_gain(judged, best=progress.reference, least=train.least_gain)
+    gained = progress.reference == math.inf or is_gain(judged, best=progress.reference, least=train.least_gain)
     waited = 0 if gained else progress.waited + 1
     stopped = ""
     if epoch >= train.epochs:
