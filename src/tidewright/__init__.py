@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from tidewright.data.task import Task as Task
     from tidewright.features.encoding import fit_target_encoding as fit_target_encoding
     from tidewright.features.events import add_events as add_events
+    from tidewright.features.groups import add_groups as add_groups
+    from tidewright.features.history import add_seasonal as add_seasonal
+    from tidewright.features.history import add_since as add_since
+    from tidewright.features.history import add_weighted as add_weighted
     from tidewright.features.holidays import add_holidays as add_holidays
+    from tidewright.features.lags import add_lags as add_lags
     from tidewright.features.recipe import build_recipe as build_recipe
     from tidewright.features.shape import ShapeSpec as ShapeSpec
     from tidewright.features.shape import shape_table as shape_table
     from tidewright.features.store import FeatureStore as FeatureStore
+    from tidewright.features.technical import add_technical as add_technical
     from tidewright.features.view import View as View
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
@@ -74,7 +80,13 @@ _HOMES = {
     "View": "tidewright.features.view:View",
     "Vintage": "tidewright.training.change:Vintage",
     "add_events": "tidewright.features.events:add_events",
+    "add_groups": "tidewright.features.groups:add_groups",
     "add_holidays": "tidewright.features.holidays:add_holidays",
+    "add_lags": "tidewright.features.lags:add_lags",
+    "add_seasonal": "tidewright.features.history:add_seasonal",
+    "add_since": "tidewright.features.history:add_since",
+    "add_technical": "tidewright.features.technical:add_technical",
+    "add_weighted": "tidewright.features.history:add_weighted",
     "build_recipe": "tidewright.features.recipe:build_recipe",
     "aggregate": "tidewright.data.hierarchy:aggregate",
     "build_hierarchy": "tidewright.data.hierarchy:build_hierarchy",

@@ -1,15 +1,14 @@
-"""Totals, shares and ranks of groups at one time, against pandas; totals as new series; and their laws."""
+"""Totals, shares and ranks of groups at one time, against pandas; and their laws."""
 
 import numpy as np
 import polars as pl
 import pytest
 
 import tidewright as tw
-from tests.worlds import small_panel, small_table
+from tests.worlds import small_panel
 from tidewright.data.panel import Panel
 from tidewright.errors import ColumnError, ConfigError, UnknownNameError
 from tidewright.features.groups import GROUP_STATISTICS, add_groups
-from tidewright.features.totals import add_totals
 
 
 def ragged(*, seed: int = 0) -> Panel:
@@ -108,82 +107,8 @@ def test_a_model_learns_from_known_columns_of_groups():
         (lambda p: add_groups(p, statistics=["summ"]), UnknownNameError, "Did you mean 'sum'"),
         (lambda p: add_groups(p, statistics=["sum", "sum"]), ColumnError, "two columns 'sold_all_sum'"),
         (lambda p: add_groups(p, horizon=0), ConfigError, "a horizon is a whole number of rows, 1 or more; got 0"),
-        (lambda p: add_totals(p, levels=[("price",)]), ColumnError, "no static column is called 'price'"),
-        (lambda p: add_totals(p, levels=[()], sums=["area"]), ColumnError, "no covariate is called 'area'"),
-        (lambda p: add_totals(p, levels=[(), ()]), ConfigError, "two series would be called 'total'"),
     ],
 )
 def test_what_can_not_be_computed_is_refused_with_a_remedy(call, error, message):
     with pytest.raises(error, match=message):
         call(small_panel(rows=30))
-
-
-def test_totals_are_sums_of_their_members():
-    panel = small_panel(rows=50)
-    whole = add_totals(panel, levels=[(), ("kind",), ("kind", "area")], sums=["visits"])
-    assert whole.series_ids == (
-        "kind=new", "kind=new/area=100.0", "kind=new/area=300.0", "kind=old", "kind=old/area=200.0",
-        "kind=old/area=400.0", "s0", "s1", "s2", "s3", "total",
-    )  # fmt: skip
-    table = panel.table.to_pandas()
-    for name, members in (("total", table), ("kind=old", table[table["kind"] == "old"])):
-        rows = whole.rows_of(name)
-        times = members.groupby("hour")
-        missing = times["sold"].apply(lambda values: values.isna().any())
-        np.testing.assert_allclose(whole.target[rows], times["sold"].sum().where(~missing), rtol=1e-12)
-        visits = times["visits"].apply(lambda values: values.sum(min_count=1))
-        np.testing.assert_allclose(whole.values("visits")[rows], visits, rtol=1e-12)
-        np.testing.assert_allclose(whole.values("price")[rows], times["price"].mean(), rtol=1e-12)
-    static = whole.table[[rows.start for rows in map(whole.rows_of, ("total", "kind=old", "s3"))]].select(
-        "kind", "area"
-    )
-    assert static.rows() == [(None, None), ("old", None), ("old", 400.0)]
-
-
-def test_the_old_series_keep_their_rows_and_the_panel_is_a_valid_one():
-    panel = ragged()
-    whole = add_totals(panel, levels=[("kind",)])
-    again = Panel.from_table(
-        whole.table, series="shop", time="t", target="sold", past=["price"], static=["kind"], frequency="step"
-    )
-    assert again.table.equals(whole.table)
-    assert again.offsets.tolist() == whole.offsets.tolist()
-    np.testing.assert_array_equal(again.positions - again.positions[0], whole.positions - whole.positions[0])
-    assert whole.select(panel.series_ids).table.equals(panel.table)
-
-
-def test_a_series_that_has_not_begun_or_has_ended_counts_as_nothing_and_a_gap_as_missing():
-    table = pl.DataFrame(
-        {"shop": ["a"] * 4 + ["b"] * 4, "t": [0, 1, 2, 3, 1, 2, 3, 4], "sold": [1.0, 2, 3, 4, None, 20, None, 40]}
-    )
-    whole = add_totals(Panel.from_table(table, series="shop", time="t", target="sold"), levels=[()])
-    assert whole.table.filter(pl.col("shop") == "total")["sold"].to_list() == [1.0, 2.0, 23.0, None, 40.0]
-
-
-def test_ids_that_are_numbers_become_text_and_dates_keep_their_type():
-    table = small_table(series=2, rows=48, covariates=False).with_columns(
-        pl.col("shop").str.tail(1).cast(pl.Int64),
-        pl.col("hour").dt.replace_time_zone("Europe/Paris", ambiguous="earliest"),
-    )
-    panel = Panel.from_table(table, series="shop", time="hour", target="sold")
-    whole = add_totals(panel, levels=[()])
-    assert whole.series_ids == ("0", "1", "total")
-    assert whole.table["hour"].dtype == panel.table["hour"].dtype
-    assert whole.table.filter(pl.col("shop") == "total")["hour"].equals(panel.table["hour"][:48])
-
-
-@pytest.mark.parametrize("cut", [12, 20, 33])
-def test_a_total_sees_nothing_that_comes_later(cut):
-    panel = ragged()
-    levels = [(), ("kind",)]
-    ended = add_totals(panel.until(cut), levels=levels)
-    whole = add_totals(panel, levels=levels).until(cut)
-    common = [name for name in ended.series_ids if name in whole.series_ids]
-    assert "total" in common
-    assert ended.select(common).target.tobytes() == whole.select(common).target.tobytes()
-
-
-def test_a_panel_of_one_series_has_no_totals():
-    table = pl.DataFrame({"t": [0, 1], "sold": [1.0, 2.0]})
-    with pytest.raises(ColumnError, match="a panel of one series has no totals"):
-        add_totals(Panel.from_table(table, time="t", target="sold"), levels=[()])

@@ -34,6 +34,9 @@ def test_a_recipe_does_what_its_steps_do_one_by_one() -> None:
 def test_every_feature_of_the_catalog_takes_a_panel_and_gives_one() -> None:
     options: dict[str, dict[str, Any]] = {
         "lags": {"lags": [1]},
+        "weighted": {"spans": [7]},
+        "seasonal": {"counts": [3, "all"]},
+        "technical": {"indicators": ["rsi:14"], "close": "area"},
         "holidays": {"country": "US"},
         "events": {"events": EVENTS, "time": "when"},
     }

@@ -26,7 +26,12 @@ from tidewright.errors import ConfigError, UnknownNameError
 FEATURES = Catalog(
     "feature",
     [
-        Entry("lags", "tidewright.features.lags:add_lags", "lags and rolling statistics"),
+        Entry("lags", "tidewright.features.lags:add_lags", "lags, rolling and expanding statistics"),
+        Entry("weighted", "tidewright.features.history:add_weighted", "exponentially weighted means"),
+        Entry("seasonal", "tidewright.features.history:add_seasonal", "statistics of the same season before"),
+        Entry("since", "tidewright.features.history:add_since", "rows since an event"),
+        Entry("groups", "tidewright.features.groups:add_groups", "totals, shares and ranks of groups of series"),
+        Entry("technical", "tidewright.features.technical:add_technical", "technical indicators of prices"),
         Entry("holidays", "tidewright.features.holidays:add_holidays", "public holidays"),
         Entry("events", "tidewright.features.events:add_events", "promotions and other events"),
     ],
