@@ -43,7 +43,7 @@ SMALL: dict[str, dict[str, Any]] = {  # options that keep a model quick, where t
 KINDS: dict[str, dict[str, Any]] = {
     "usual": {},
     "native": {"categories": "native", "unit": "season", "loss": "median"},
-    "point": {"categories": "one_hot", "unit": "level", "loss": "mean", "weigh": "target"},
+    "point": {"categories": "one_hot", "unit": "level", "loss": "mean", "weigh": "target", "monotone": {"promo": 1}},
 }
 CASES = [(name, kind) for name, entry in MODELS.items() if entry.kind == "trees" for kind in KINDS]
 every_model = pytest.mark.parametrize(("name", "kind"), CASES)
@@ -241,8 +241,9 @@ def test_a_window_without_any_value_gets_no_answer(name: str, kind: str) -> None
     assert np.isnan(learned(name, kind).predict(to_windows(empty, horizon=4))).all()
 
 
-def test_a_bundle_opens_where_no_library_of_trees_is_installed(tmp_path: Path) -> None:
-    fitted = learned("catboost", "native")
+@pytest.mark.parametrize(("name", "kind"), [("catboost", "native"), ("lightgbm", "point")])
+def test_a_bundle_opens_where_no_library_of_trees_is_installed(name: str, kind: str, tmp_path: Path) -> None:
+    fitted = learned(name, kind)
     folder, answer = tmp_path / "bundle", tmp_path / "answer.npy"
     save_bundle(fitted, panel=make_panel(), folder=folder, split=make_split())
     future = make_panel().extend(4)

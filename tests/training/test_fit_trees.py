@@ -20,6 +20,7 @@ from tidewright.models.spec import LightGBM, spec_key
 from tidewright.models.tree_inputs import window_units
 from tidewright.models.trees import TreesFitted
 from tidewright.training.boosting import EVERY, PATIENCE
+from tidewright.training.direction import fit_direction, see_direction
 from tidewright.training.events import EpochEnded
 from tidewright.training.fit import fit, usual_view
 from tidewright.training.fit_trees import fit_trees
@@ -114,6 +115,18 @@ def test_a_season_is_found_and_the_quantiles_cover_what_they_say():
     assert 0.6 < covered < 0.95
 
 
+def test_a_direction_is_asked_of_trees_as_of_networks():
+    world = noise(rows=800, driver=True)
+    parts = split_holdout(world, TASK)
+    model = learn(LightGBM(rounds=80, min_leaf=20), panel=world, split=parts, view=View(40), season=1)
+    rises = fit_direction(model, panel=world, cutoffs=parts.validation)
+    assert parts.test is not None
+    windows = cut_windows(world, View(40), horizon=4, cutoffs=parts.test)
+    said, came = rises.predict(windows), see_direction(windows, question="rise")
+    seen = ~np.isnan(came)
+    assert np.mean((said[seen] - came[seen]) ** 2) < 0.6 * np.mean((came[seen].mean() - came[seen]) ** 2)
+
+
 def test_noise_stops_early_with_the_best_round_kept():
     world = noise()
     model = learn(LightGBM(rounds=300), panel=world, split=split_holdout(world, TASK), view=View(8), season=1)
@@ -165,7 +178,9 @@ CHANGES = {
     "weigh": "target",
     "weight": "price",
     "categories": "native",
+    "monotone": {"price": 1},
 }
+BESIDE = {"monotone": {"loss": "mean"}}  # what an option asks for
 
 
 def test_every_option_is_changed_by_a_test():
@@ -174,7 +189,8 @@ def test_every_option_is_changed_by_a_test():
 
 @pytest.mark.parametrize("option", CHANGES)
 def test_every_option_of_the_spec_changes_the_trees(option):
-    assert not same(learn(replace(SMALL, **{option: CHANGES[option]})), learn())
+    base = replace(SMALL, **BESIDE.get(option, {}))
+    assert not same(learn(replace(base, **{option: CHANGES[option]})), learn(base))
 
 
 def test_the_gain_that_is_asked_for_ends_the_boosting():

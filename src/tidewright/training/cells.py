@@ -9,7 +9,7 @@ from, cells of validation to stop on, and its goals (one output each, in their o
 history. (3) The formula: a `Forest`, or a class of its own in `models/` with `predict` and `tensors`; its reader is
 named in `models/formula.READERS`. (4) For a class of its own an adder in `registry/onnx_formulas.ADDERS`. A spec whose
 learner can't learn quantiles says so with `check_tabular(self, losses=("mean",))`; residuals then make the quantiles.
-One that takes levels' numbers itself (`Cells.levels`) says so with `native=True`; others are given a feature a level.
+One that takes levels' numbers itself (`Cells.levels`) says so with `boosted=True`; others are given a feature a level.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tidewright.features.windows import Windows
 from tidewright.models.formula import Formula
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import TreeInputs, label_units, step_features, window_features, window_units
+from tidewright.runtime import Runtime
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -51,6 +52,7 @@ class Cells:
     """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1.
 
     `levels` are the places of features that hold the number of a level, and how many levels each has; NaN is none.
+    `monotone` are the places of features that the answer rises (1) or falls (-1) with.
     """
 
     features: Singles
@@ -58,6 +60,7 @@ class Cells:
     weights: Singles | None
     steps: Ints
     levels: Mapping[int, int]
+    monotone: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Goal:
 class Learning:
     """How to learn: reproducibly from `seed`, on so many `threads`, until no round betters the validation loss by the
     share `least_gain` or the `time.monotonic()` of `deadline` passes. `tell(round, train_loss, validation_loss)` is
-    called now and then, and gives the record for the history.
+    called now and then, and gives the record for the history. `runtime` says whether a GPU was asked for.
     """
 
     seed: int
@@ -80,6 +83,7 @@ class Learning:
     least_gain: float
     deadline: float | None
     tell: Tell
+    runtime: Runtime | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

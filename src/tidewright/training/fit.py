@@ -86,7 +86,7 @@ def fit(
     elif kind == "trees":
         from tidewright.training.fit_trees import fit_trees
 
-        fitted = fit_trees(spec, **asked, **learning, season=season)  # type: ignore[arg-type]  # likewise
+        fitted = fit_trees(spec, **asked, **learning, season=season, runtime=runtime)  # type: ignore[arg-type]  # likewise
     else:
         computing: dict[str, Any] = {"runtime": runtime, "devices": devices, "strategy": strategy}
         fitted = fit_network(spec, **asked, **learning, **computing, checkpoint=checkpoint)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ from tidewright.models.spec import spec_key
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import Relative, plan_inputs
 from tidewright.models.trees import TreesFitted, settle_spec
+from tidewright.runtime import Runtime
 from tidewright.training.cells import Cells, Learning, load_learner, make_cells, set_goals
 from tidewright.training.events import Callback, EpochEnded, emit
+from tidewright.training.monotone import place_monotone
 from tidewright.training.spec import TrainSpec
 
 JUDGED = 20_000  # validation cells that early stopping looks at
@@ -44,13 +46,14 @@ def fit_trees(
     threads: int = 2,
     callbacks: Sequence[Callback] = (),
     deadline: float | None = None,
+    runtime: Runtime | None = None,
 ) -> TreesFitted:
     """The model, learned on the training windows, each quantile stopped early on the validation windows.
 
     Of `train` only `seed` and `least_gain` matter: the share by which 25 rounds must better a quantile's
     validation loss for it to go on. `season` is the seasonal lag (default: the frequency's). The round during
     which the `time.monotonic()` of `deadline` passes is the last one, and the history says so. The same seed
-    gives the same model.
+    gives the same model. `runtime` says whether a GPU was asked for; see boost_device.
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ConfigError(f"{spec.name}: threads is a whole number, 1 or more; got {threads!r}.")
@@ -62,9 +65,12 @@ def fit_trees(
     relative = _relative(windows, view, rows=panel.positions <= split.train.last)
     inputs = plan_inputs(spec, windows, season=season, relative=relative, static=view.static)
     learn = make_cells(spec, inputs, panel=panel, windows=windows, most=spec.most_rows, seed=train.seed)
+    learn = replace(learn, monotone=place_monotone(spec, inputs, panel=panel, view=view))
     judge = make_cells(spec, inputs, panel=panel, windows=judged, most=JUDGED, seed=train.seed)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
-    learning = Learning(train.seed, threads, least_gain=train.least_gain, deadline=deadline, tell=tell.tell)
+    learning = Learning(
+        train.seed, threads, least_gain=train.least_gain, deadline=deadline, tell=tell.tell, runtime=runtime
+    )
     goals = set_goals(spec, task.quantiles)
     learned = load_learner(spec.name)(spec, learn=learn, judge=judge, goals=goals, learning=learning)
     offsets = None if spec.loss == "quantile" else measure_offsets(learned.formula, judge, task=task)

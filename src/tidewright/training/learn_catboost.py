@@ -17,6 +17,7 @@ import numpy as np
 
 from tidewright.models.specs.trees import CatBoost
 from tidewright.optional import require
+from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import EVERY, PATIENCE
 from tidewright.training.cells import Cells, Goal, Learned, Learning
 from tidewright.training.read_catboost import ABSENT, read_catboost
@@ -29,10 +30,17 @@ def learn_catboost(
 ) -> Learned:
     """See `Learner`. The same seed gives the same trees."""
     catboost = require("catboost", extra="boosters", purpose="the model catboost")
-    course = _Course(learning)
-    model = catboost.CatBoost(_options(spec, goals, learning=learning))
+    device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
+    course = _Course(learning, history=list(fallback))
     data, check = (_make_pool(catboost, cells) for cells in (learn, judge))
-    model.fit(data, eval_set=check, use_best_model=False, callbacks=[course])
+    options = _options(spec, goals, learning=learning) | _hold(learn)
+    if device == "GPU":
+        model = catboost.CatBoost(to_gpu(options))
+        model.fit(data, eval_set=check, use_best_model=False, early_stopping_rounds=PATIENCE)
+        course.read(model.get_evals_result())
+    else:
+        model = catboost.CatBoost(options)
+        model.fit(data, eval_set=check, use_best_model=False, callbacks=[course])
     course.close(spec.rounds)
     model.shrink(course.best_round)
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +76,13 @@ class _Course:
             self.history.append(self.learning.tell(*self.last))
         return not self.reason
 
+    def read(self, losses: Mapping[str, Mapping[str, list[float]]]) -> None:
+        """Every round at once, where CatBoost tells of them when it is done (on a GPU, which heeds no deadline)."""
+        learned, judged = (next(iter(losses[part].values())) for part in ("learn", "validation"))
+        for number, pair in enumerate(zip(learned, judged, strict=True), start=1):
+            if not self.after_iteration(_Round(number, *pair)):
+                break
+
     def close(self, rounds: int) -> None:
         """Tells the last round, and why it was the last."""
         number = self.last[0]
@@ -77,9 +92,38 @@ class _Course:
         self.history.append({"rounds": self.best_round, "validation_loss": self.best_loss, "stopped": reason})
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """A round in the form in which CatBoost tells of it."""
+
+    iteration: int
+    learned: float
+    judged: float
+
+    @property
+    def metrics(self) -> dict[str, dict[str, list[float]]]:
+        """The losses."""
+        return {"learn": {"loss": [self.learned]}, "validation": {"loss": [self.judged]}}
+
+
+def to_gpu(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for a GPU, where CatBoost has no share of features a split."""
+    return {name: value for name, value in options.items() if name != "rsm"} | {"task_type": "GPU"}
+
+
+def _numbers(cells: Cells) -> list[int]:
+    """The places of features that are no levels, which CatBoost is given first."""
+    return [place for place in range(cells.features.shape[1]) if place not in cells.levels]
+
+
+def _hold(learn: Cells) -> dict[str, list[int]]:
+    ways = [learn.monotone.get(place, 0) for place in (*_numbers(learn), *learn.levels)]
+    return {"monotone_constraints": ways} if any(ways) else {}
+
+
 def _make_pool(catboost: Any, cells: Cells) -> Any:
     """CatBoost's table: numbers first, then the levels' numbers as words."""
-    numbers = [place for place in range(cells.features.shape[1]) if place not in cells.levels]
+    numbers = _numbers(cells)
     words: Any = None
     if cells.levels:
         words = np.empty((len(cells.labels), len(cells.levels)), dtype=object)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tidewright.models.specs.trees import LightGBM
 from tidewright.optional import require
+from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import Course, boost
 from tidewright.training.cells import Cells, Goal, Learned, Learning
 from tidewright.training.read_lightgbm import read_lightgbm
@@ -26,7 +27,11 @@ def learn_lightgbm(
     spec: LightGBM, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
 ) -> Learned:
     """See `Learner`. The same seed gives the same trees, whatever the threads."""
-    options = _options(spec, seed=learning.seed, threads=max(1, learning.threads // len(goals)))
+    device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
+    options = _options(spec, seed=learning.seed, threads=max(1, learning.threads // len(goals)), device=device)
+    if learn.monotone:
+        ways = [learn.monotone.get(place, 0) for place in range(learn.features.shape[1])]
+        options |= {"monotone_constraints": ways, "monotone_constraints_method": "intermediate"}
     boosters = _start(options, goals, learn=learn, judge=judge)
     courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
     together = min(learning.threads, len(goals))
@@ -34,7 +39,7 @@ def learn_lightgbm(
     history = boost(courses, rounds=spec.rounds, learning=learning, together=together, prepare=silence)
     pairs = zip(boosters, courses, strict=True)
     texts = [own.booster.model_to_string(num_iteration=course.best_round) for own, course in pairs]
-    return Learned(read_lightgbm(texts), history)
+    return Learned(read_lightgbm(texts), (*fallback, *history))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,7 +83,7 @@ def _silence(options: Mapping[str, Any]) -> None:
     lightgbm.Dataset(np.zeros((2, 1), dtype=np.float32), params=dict(options)).construct()
 
 
-def _options(spec: LightGBM, *, seed: int, threads: int) -> dict[str, Any]:
+def _options(spec: LightGBM, *, seed: int, threads: int, device: str) -> dict[str, Any]:
     return {
         "learning_rate": spec.learning_rate,
         "num_leaves": spec.leaves,
@@ -87,6 +92,7 @@ def _options(spec: LightGBM, *, seed: int, threads: int) -> dict[str, Any]:
         "bagging_fraction": spec.row_share,
         "bagging_freq": 1,
         "num_threads": threads,
+        "device_type": device,
         "deterministic": True,
         "force_row_wise": True,
         "seed": seed,

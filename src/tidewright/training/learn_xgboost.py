@@ -11,6 +11,7 @@ from typing import Any
 
 from tidewright.models.specs.trees import XGBoost
 from tidewright.optional import require
+from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import Course, boost
 from tidewright.training.cells import Cells, Goal, Learned, Learning, measure_loss
 from tidewright.training.read_xgboost import read_xgboost
@@ -25,15 +26,17 @@ def learn_xgboost(spec: XGBoost, *, learn: Cells, judge: Cells, goals: tuple[Goa
     columns: dict[str, Any] = {"feature_types": kinds, "enable_categorical": True, "nthread": learning.threads}
     data = xgboost.QuantileDMatrix(learn.features, learn.labels, weight=learn.weights, max_bin=BINS, **columns)
     check = xgboost.DMatrix(judge.features, judge.labels, **columns)
+    device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
     boosters = []
     for goal in goals:
-        booster = xgboost.Booster(_options(spec, goal, learning=learning), cache=[data, check])
+        options = _options(spec, goal, learning=learning) | {"device": device} | _hold(learn)
+        booster = xgboost.Booster(options, cache=[data, check])
         boosters.append(_Booster(booster, goal, data=data, check=check, learn=learn, judge=judge))
     courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
     history = boost(courses, rounds=spec.rounds, learning=learning, together=1)
     pairs = zip(boosters, courses, strict=True)
     dumps = [json.loads(own.booster[: course.best_round].save_raw("json")) for own, course in pairs]
-    return Learned(read_xgboost(dumps, levels=learn.levels), history)
+    return Learned(read_xgboost(dumps, levels=learn.levels), (*fallback, *history))
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +59,11 @@ class _Booster:
 
     def validation_loss(self) -> float:
         return measure_loss(self.goal, self.judge, self.booster.predict(self.check))
+
+
+def _hold(learn: Cells) -> dict[str, str]:
+    ways = [learn.monotone.get(place, 0) for place in range(learn.features.shape[1])]
+    return {"monotone_constraints": f"({','.join(map(str, ways))})"} if any(ways) else {}
 
 
 def _options(spec: XGBoost, goal: Goal, *, learning: Learning) -> dict[str, Any]:

@@ -4,7 +4,8 @@ the season before, covariates and the step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import ClassVar, Literal, get_args
 
@@ -50,6 +51,10 @@ class Tabular:
 
     `categories` says how a static column of text is seen: "one_hot", as one feature a level; "native", as one feature
     whose levels the library splits into sets. An unseen level goes where the library sends it.
+
+    `monotone` holds the forecast to rise (1) or to fall (-1) with a column, as {"price": -1}, all else alike (boosted
+    trees only; see training/monotone for names). It needs the loss "mean": for quantiles the libraries set leaves anew
+    once a tree has grown, which breaks it. Quantiles keep it, for they are the point and a constant a step.
     """
 
     name: str
@@ -63,25 +68,40 @@ class Tabular:
     weigh: Weigh = "window"
     weight: str = ""
     categories: Categories = "one_hot"
+    monotone: Mapping[str, int] = field(default_factory=dict, hash=False)
     most_rows: int = 200_000
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
 
 
-def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, native: bool = False) -> None:
-    """Raises `ConfigError` for shared options that have no meaning, a loss that the model can't learn, or categories
-    of its own where it has none.
+def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, boosted: bool = False) -> None:
+    """Raises `ConfigError` for shared options that have no meaning, a loss that the model can't learn, or what only
+    boosted trees can do.
     """
     refuse_below(spec, most_rows=1)
-    if spec.categories == "native" and not native:
+    if spec.categories == "native" and not boosted:
         raise ConfigError(f"{spec.name} has no way of its own with categories. Ask for categories=one_hot.")
     for option, known in {**WORDS, "loss": losses}.items():
         if getattr(spec, option) not in known:
             raise ConfigError(explain_unknown(f"{spec.name}.{option}", getattr(spec, option), known))
+    _check_monotone(spec, boosted=boosted)
     for name in spec.statistics:
         if name not in ROLLED:
             raise ConfigError(explain_unknown(f"rolling statistic of {spec.name}", name, ROLLED))
     if len(set(spec.statistics)) != len(spec.statistics):
         raise ConfigError(f"{spec.name}: each rolling statistic is asked for once; got {spec.statistics}.")
+
+
+def _check_monotone(spec: Tabular, *, boosted: bool) -> None:
+    if spec.monotone and not boosted:
+        raise ConfigError(f"{spec.name} can't be held to rise or to fall. Leave monotone out, or take boosted trees.")
+    wrong = [f"{name}: {way!r}" for name, way in spec.monotone.items() if way not in (-1, 1) or isinstance(way, bool)]
+    if wrong:
+        raise ConfigError(f"{spec.name}.monotone gives each column 1 (rises) or -1 (falls); got {', '.join(wrong)}.")
+    if spec.monotone and spec.loss != "mean":
+        raise ConfigError(
+            f"{spec.name}.monotone needs loss=mean: with {spec.loss} the libraries set leaves anew once a tree has "
+            "grown, which breaks it. Ask for loss=mean, whose residuals make the quantiles."
+        )
 
 
 def refuse_below(spec: Tabular, **least: int) -> None:

@@ -37,7 +37,7 @@ class LightGBM(Tabular):
     def __post_init__(self) -> None:
         refuse_below(self, rounds=1, leaves=2, min_leaf=1)
         refuse_part(self, "feature_share", "row_share", "learning_rate")
-        check_tabular(self, native=True)
+        check_tabular(self, boosted=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class XGBoost(Tabular):
         refuse_deep(self, self.depth)
         refuse_part(self, "feature_share", "row_share", "learning_rate")
         refuse_negative(self, "l2")
-        check_tabular(self, native=True)
+        check_tabular(self, boosted=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class CatBoost(Tabular):
         refuse_deep(self, self.depth)
         refuse_part(self, "feature_share", "row_share", "learning_rate")
         refuse_negative(self, "l2")
-        check_tabular(self, native=True)
+        check_tabular(self, boosted=True)
 
 
 def refuse_deep(spec: Tabular, depth: int) -> None:
