@@ -35,14 +35,18 @@ def pieces(flat: np.ndarray) -> list[pd.Series]:
 
 @pytest.mark.parametrize("ignore", [False, True])
 @pytest.mark.parametrize("least", [1, 3])
-def test_weighted_means_are_those_of_pandas(ignore, least):
+def test_weighted_means_and_deviations_are_those_of_pandas(ignore, least):
     flat = draw_flat(least)
     flat[0] = np.nan
-    ours = weighted_columns(flat, OFFSETS, half_lives=[0.5, 7], spans=[3, 28.5], ignore_missing=ignore, least=least)
+    names = ("mean", "std")
+    ours = weighted_columns(
+        flat, OFFSETS, half_lives=[0.5, 7], spans=[3, 28.5], statistics=names, ignore_missing=ignore, least=least
+    )
     options = [{"halflife": 0.5}, {"halflife": 7}, {"span": 3}, {"span": 28.5}]
-    for column, option in enumerate(options):
-        rolls = [p.ewm(**option, adjust=True, ignore_na=ignore, min_periods=least).mean() for p in pieces(flat)]
-        np.testing.assert_allclose(ours[:, column], np.concatenate(rolls), rtol=1e-12)
+    for column, (option, name) in enumerate((option, name) for option in options for name in names):
+        rolls = [p.ewm(**option, adjust=True, ignore_na=ignore, min_periods=least) for p in pieces(flat)]
+        theirs = np.concatenate([getattr(roll, name)() for roll in rolls])
+        np.testing.assert_allclose(ours[:, column], theirs, rtol=1e-9 if name == "std" else 1e-12)
 
 
 def test_a_missing_row_ages_what_came_before_it_unless_it_is_ignored():
@@ -63,8 +67,11 @@ def test_an_infinite_value_counts_as_missing_in_a_weighted_mean():
 
 def test_a_weighted_mean_keeps_its_digits_at_any_level():
     noise = np.random.default_rng(0).normal(size=2000)
-    low, high = (weighted_columns(level + noise, [0, 2000], half_lives=[50])[:, 0] for level in (0.0, 1e9))
-    np.testing.assert_allclose(high - 1e9, low, atol=2e-6)  # 1e9 itself has a rounding of 1.2e-7
+    low, high = (
+        weighted_columns(level + noise, [0, 2000], half_lives=[50], statistics=["mean", "std"]) for level in (0.0, 1e9)
+    )
+    np.testing.assert_allclose(high[:, 0] - 1e9, low[:, 0], atol=2e-6)  # 1e9 itself has a rounding of 1.2e-7
+    np.testing.assert_allclose(high[:, 1], low[:, 1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("season", [1, 7])
@@ -119,11 +126,11 @@ def test_a_panel_gets_them_as_past_columns_or_known_ones_where_the_source_is_kno
         "sold_season24_mean3",
         "sold_season24_mean_all",
         "sold_since",
-        "sold_half1.5",
-        "sold_span12",
+        "sold_half1.5_mean",
+        "sold_span12_mean",
     )
     assert panel.roles.known == ("price", "price_since2")
-    assert panel.table["sold_half1.5"].null_count() < 3
+    assert panel.table["sold_half1.5_mean"].null_count() < 3
 
 
 def test_the_known_future_of_a_flag_has_its_times_since():

@@ -165,6 +165,16 @@ def test_a_missing_or_infinite_value_is_gone_with_its_window(bad):
         assert np.isnan(made[10:17, ALL.index("std")]).all()
 
 
+@pytest.mark.parametrize("window", [1023, 1024, 1025, 1500, 4100])
+def test_windows_longer_than_what_is_worked_out_at_once_are_whole(window):
+    draw = np.random.default_rng(6)
+    flat = np.where(draw.random(5000) < 0.1, np.nan, draw.normal(size=5000))
+    offsets, rows = [0, 900, 5000], np.array([0, 899, 900, 1922, 1923, 1924, 1925, 2399, 2400, 2401, 3400, 4998, 4999])
+    made = rolling_columns(flat, offsets, [window], STATISTICS)[rows]
+    direct = rolling_columns(flat, offsets, [window], STATISTICS, rows=rows)
+    np.testing.assert_allclose(made, direct, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("level", [0.0, 1e9, -1e12])
 @pytest.mark.parametrize("window", [7, 1000, "all"])
 def test_long_columns_do_not_drift_from_exact_sums(level, window):

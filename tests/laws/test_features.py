@@ -26,7 +26,7 @@ FEATURES: dict[str, Callable[[Panel], Panel]] = {
     "rolling": partial(add_lags, rolling=(2, 3, 28, 150), statistics=EVERY),
     "expanding": partial(add_lags, rolling=("all",), statistics=EVERY),
     "of a past column": partial(add_lags, column="visits", rolling=(5,), statistics=EVERY, least=2),
-    "weighted": partial(add_weighted, half_lives=(0.5, 10), spans=(7,)),
+    "weighted": partial(add_weighted, half_lives=(0.5, 10), spans=(7,), statistics=("mean", "std")),
     "weighted, missing ignored": partial(add_weighted, spans=(7,), ignore_missing=True),
     "seasonal": partial(add_seasonal, counts=(1, 3, "all"), statistics=("mean", "std", "median")),
     "since": partial(add_since, column="flag"),

@@ -12,12 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.features.columns import add_columns, pair_columns, role_of
 from tidewright.features.flat import Doubles, first_rows, read_flat, whole_numbers
 from tidewright.features.lags import Window, rolling_columns
 from tidewright.features.statistics import name_window
+
+_WEIGHTED = ("mean", "std")
 
 
 def weighted_columns(
@@ -26,15 +29,19 @@ def weighted_columns(
     *,
     half_lives: Sequence[float] = (),
     spans: Sequence[float] = (),
+    statistics: Sequence[str] = ("mean",),
     ignore_missing: bool = False,
     least: int = 1,
 ) -> Doubles:
-    """Exponentially weighted means [T, len(half_lives) + len(spans)] of all rows up to each.
+    """Exponentially weighted statistics of all rows up to each [T, (len(half_lives) + len(spans)) * len(statistics)].
+
+    Columns run over the half-lives and the spans, and within one over the statistics, "mean" and "std".
 
     A value counts half as much as one a half-life of rows later; a span n has the decay (n - 1) / (n + 1), so that
-    values are as old on average as in a plain mean of n. The weights of the rows seen sum to one, as in pandas' `ewm`
-    with adjust=True. A missing row gives the mean as it was; it ages the values before it, or doesn't with
-    `ignore_missing` (pandas' ignore_na). NaN up to the `least`-th observed value. Infinite values count as missing.
+    values are as old on average as in a plain mean of n. The weights of the rows seen sum to one, and deviations are
+    corrected for bias, as in pandas' `ewm` with adjust=True. A missing row gives the mean as it was; it ages the values
+    before it, or doesn't with `ignore_missing` (pandas' ignore_na). NaN up to the `least`-th observed value (the second
+    one at least for "std"). Infinite values count as missing.
 
     >>> weighted_columns([1.0, 3.0, np.nan, 8.0], [0, 3, 4], half_lives=[1.0]).round(4).ravel()
     array([1.    , 2.3333, 2.3333, 8.    ])
@@ -43,13 +50,14 @@ def weighted_columns(
     fewest = int(whole_numbers("the least number of observed values", [least], least=1)[0])
     decays = [0.5 ** (1.0 / _positive("half-life", half, above=0.0)) for half in half_lives]
     decays += [(span - 1.0) / (span + 1.0) for span in (_positive("span", n, above=1.0) for n in spans)]
-    out = np.empty((len(decays), len(values)))
-    if out.size:
+    places = [_WEIGHTED.index(name) for name in _check_weighted(statistics)]
+    made = np.empty((len(decays), 2, len(values)))
+    if made.size:
         from tidewright.features.smooth_kernels import weigh
 
-        for column, decay in zip(out, decays, strict=True):
-            weigh(values, bounds, decay, ignore_missing, fewest, column)
-    return out.T
+        for pair, decay in zip(made, decays, strict=True):
+            weigh(values, bounds, decay, ignore_missing, fewest, pair)
+    return made[:, places].reshape(len(decays) * len(places), len(values)).T
 
 
 def seasonal_columns(
@@ -102,12 +110,14 @@ def add_weighted(
     column: str | None = None,
     half_lives: Sequence[float] = (),
     spans: Sequence[float] = (),
+    statistics: Sequence[str] = ("mean",),
     ignore_missing: bool = False,
     least: int = 1,
 ) -> Panel:
-    """The panel with exponentially weighted means of a column (default: the target): sales_half7, sales_span28.
+    """The panel with exponentially weighted statistics of a column (default: the target).
 
-    See `weighted_columns`. They are `past` columns, or `known` ones where the column itself is known.
+    They are called sales_half7_mean and sales_span28_std; see `weighted_columns`. They are `past` columns, or `known`
+    ones where the column itself is known.
     """
     name = panel.roles.target if column is None else column
     made = weighted_columns(
@@ -115,10 +125,12 @@ def add_weighted(
         panel.offsets,
         half_lives=half_lives,
         spans=spans,
+        statistics=statistics,
         ignore_missing=ignore_missing,
         least=least,
     )
-    names = [f"{name}_half{half:g}" for half in half_lives] + [f"{name}_span{span:g}" for span in spans]
+    ages = [*(f"half{half:g}" for half in half_lives), *(f"span{span:g}" for span in spans)]
+    names = [f"{name}_{age}_{statistic}" for age in ages for statistic in statistics]
     return add_columns(panel, pair_columns(names, made.T), role=role_of(panel, name))
 
 
@@ -152,6 +164,15 @@ def add_since(panel: Panel, *, column: str | None = None, value: float | None = 
     made = since_column(panel.values(name), panel.offsets, value=value)
     new = f"{name}_since" if value is None else f"{name}_since{value:g}"
     return add_columns(panel, {new: made}, role=role_of(panel, name))
+
+
+def _check_weighted(statistics: Sequence[str]) -> Sequence[str]:
+    if isinstance(statistics, str):
+        raise ConfigError(f"statistics are a sequence of names; got the text {statistics!r}. Write ({statistics!r},).")
+    for name in statistics:
+        if name not in _WEIGHTED:
+            raise UnknownNameError(explain_unknown("weighted statistic", name, _WEIGHTED))
+    return statistics
 
 
 def _positive(what: str, number: float, *, above: float) -> float:

@@ -27,7 +27,7 @@ FEATURES = Catalog(
     "feature",
     [
         Entry("lags", "tidewright.features.lags:add_lags", "lags, rolling and expanding statistics"),
-        Entry("weighted", "tidewright.features.history:add_weighted", "exponentially weighted means"),
+        Entry("weighted", "tidewright.features.history:add_weighted", "exponentially weighted means and deviations"),
         Entry("seasonal", "tidewright.features.history:add_seasonal", "statistics of the same season before"),
         Entry("since", "tidewright.features.history:add_since", "rows since an event"),
         Entry("groups", "tidewright.features.groups:add_groups", "totals, shares and ranks of groups of series"),

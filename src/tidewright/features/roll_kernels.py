@@ -60,12 +60,12 @@ def _join(back: Any, k: int, state: Any, wide: bool) -> Any:
     return n + back[N, k], back[ANCHOR, k], s1, s2, least, most, s3, s4, t1, t2, ts
 
 
-def _opening(flat: Any, low: int, end: int, states: Any, wide: bool) -> None:
-    """The windows that begin at the series' first row `low` and end before `end`."""
-    state = EMPTY
-    for row in range(low, end):
-        state = add(state, flat[row], row - low, wide)
-        keep(state, states, row - low, wide)
+def _opening(flat: Any, row: int, end: int, low: int, state: Any, states: Any, wide: bool) -> Any:
+    """The windows that begin at the series' first row `low`: those from `row` to `end`, and the state at their end."""
+    for k in range(end - row):
+        state = add(state, flat[row + k], row + k - low, wide)
+        keep(state, states, k, wide)
+    return state
 
 
 def _across(flat: Any, edge: int, end: int, back: Any, states: Any, done: int, wide: bool) -> int:
@@ -145,23 +145,34 @@ def _mend(code: int, flat: Any, low: int, row: int, window: int, states: Any, fe
             out[k] = total if code == SUM else total / n
 
 
+def _finish(
+    codes: Any, flat: Any, low: int, row: int, done: int, window: int, states: Any, fewest: int, at: Any, out: Any
+) -> int:
+    """Every statistic of the `done` states from `row` on; the answer is the row after them."""
+    for c in range(len(codes)):
+        work_out(codes[c], states, fewest, out[at[c], row : row + done])
+        mend(codes[c], flat, low, row, window, states, fewest, out[at[c], row : row + done])
+    return row + done
+
+
 def _roll_columns(flat: Any, offsets: Any, window: int, codes: Any, fewest: int, at: Any, out: Any) -> None:
     """Statistics of the last `window` rows at every row of a flat array, code c into row at[c] of `out` [K, T]."""
     wide = codes.max() >= SLOPE  # the last ones need more sums
-    back = np.empty((len(EMPTY), window))
-    states = np.empty((len(EMPTY), CHUNK + window))
+    kept = len(EMPTY) if wide else S3
+    reach = window if (offsets[1:] - offsets[:-1]).max() >= window else 0
+    back, states = np.empty((kept, reach)), np.empty((kept, CHUNK + reach))
     for s in range(len(offsets) - 1):
         low, end = offsets[s], offsets[s + 1]
-        row, done = low, min(end - low, window - 1)
-        opening(flat, low, low + done, states, wide)
-        for edge in range(low + window, end + window + 1, window):
-            if done > CHUNK or edge > end:
-                for c in range(len(codes)):
-                    work_out(codes[c], states, fewest, out[at[c], row : row + done])
-                    mend(codes[c], flat, low, row, window, states, fewest, out[at[c], row : row + done])
-                row, done = row + done, 0
-            if edge <= end:
-                done = across(flat, edge, end, back, states, done, wide)
+        row, state = low, EMPTY
+        while row < min(end, low + window - 1):
+            stop = min(end, low + window - 1, row + CHUNK)
+            state = opening(flat, row, stop, low, state, states, wide)
+            row = finish(codes, flat, low, row, stop - row, window, states, fewest, at, out)
+        done = 0
+        for edge in range(low + window, end + 1, window):
+            done = across(flat, edge, end, back, states, done, wide)
+            if done > CHUNK or edge + window > end:
+                row, done = finish(codes, flat, low, row, done, window, states, fewest, at, out), 0
 
 
 # numpy's rules of division: without a check for zero, which is made above where it matters, loops become vectors
@@ -170,5 +181,5 @@ inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 add, keep, join = inlined(_add), inlined(_keep), inlined(_join)
 opening, across = compiled(_opening), compiled(_across)
 shape, spread = compiled(_shape), compiled(_spread)
-work_out, mend = compiled(_work_out), compiled(_mend)
+work_out, mend, finish = compiled(_work_out), compiled(_mend), compiled(_finish)
 roll_columns = compiled(_roll_columns)

@@ -9,18 +9,25 @@ from numba import njit
 
 
 def _weigh(flat: Any, offsets: Any, decay: float, ignore: bool, fewest: int, out: Any) -> None:
-    """Exponentially weighted means, each value's weight `decay` times that of the one after it."""
+    """Exponentially weighted means and deviations [2, T], each value's weight `decay` times that of the one after it.
+
+    West's update of a weighted sum of squares (1979); the deviation is corrected for bias as pandas has it.
+    """
     for s in range(len(offsets) - 1):
-        mean, weight, count = 0.0, 0.0, 0
+        mean, weight, square, moved, count = 0.0, 0.0, 0.0, 0.0, 0
         for row in range(offsets[s], offsets[s + 1]):
             seen = np.isfinite(flat[row])
             if seen or not ignore:
-                weight *= decay
+                weight, square, moved = weight * decay, square * decay * decay, moved * decay
             if seen:
                 count += 1
-                weight += 1.0
-                mean += (flat[row] - mean) / weight
-            out[row] = mean if count >= fewest else np.nan
+                gap = flat[row] - mean
+                moved += gap * gap * weight / (weight + 1.0)
+                weight, square = weight + 1.0, square + 1.0
+                mean += gap / weight
+            out[0, row] = mean if count >= fewest else np.nan
+            free = weight * weight - square
+            out[1, row] = np.sqrt(moved * weight / free) if count >= max(2, fewest) and free > 0.0 else np.nan
 
 
 def _smooth(flat: Any, offsets: Any, share: float, first: int, out: Any) -> None:
