@@ -46,10 +46,10 @@ def fit_ensemble(
     `metric` (Caruana, Niculescu-Mizil, Crew, Ksikes 2004); a member that is never added is left out. "inverse" weighs
     by one over the score, "stacking" by what makes the loss least (see `stack`), drawn towards equal weights. "mean"
     gives all the same weight, and "median" takes the middle answer. All but the last two are chosen at the cutoffs of
-    the validation part. "stacking" and "inverse", and any rule with `per_step`, are judged there in time: five blocks,
-    each by weights from those before, the first by equal ones; how far weights are drawn together, and may differ by
-    step, is what did best so (the history says it). The score of "greedy" there is a little kind, as is that of
-    networks, which stopped early by it.
+    the validation part. "stacking" and "inverse", and any rule with `per_step`, are judged there in time: six blocks,
+    each by weights from those before, the short first one by equal ones; how far weights are drawn together, and may
+    differ by step, is what did best so (the history says it). The score of "greedy" there is a little kind, as is that
+    of networks, which stopped early by it.
 
     Members answer the same task; `panel` has the covariates of all of them. One that is a weighted ensemble itself, as
     `fit_seeds` makes, joins with its members. Raises `ConfigError`.

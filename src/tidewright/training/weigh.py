@@ -32,7 +32,7 @@ LEAST_GAIN = 1e-4  # of the score, below which a member is not added
 LEAST_WEIGHT = 0.01  # of a member at any step; one with less is left out
 LEAST_PLAN_GAIN = 1e-3  # of the score in time, below which weights stay drawn to equal ones, and alike at all steps
 CELLS = 4_000_000  # forecast numbers that a choice is made on: windows are taken evenly
-BLOCKS = 5  # in time, of the cutoffs that weights are judged on
+BORDERS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the blocks in time, of all cutoffs: the first has equal weights
 BANDS = 8  # of the horizon at most that have weights of their own; those of the steps between are interpolated
 SHRINKS = (1.0, 0.75, 0.5, 0.25, 0.0)  # how far stacked weights are drawn towards equal ones
 LOCALS = (0.0, 0.25, 0.5, 0.75)  # how far weights by step may leave those of all steps
@@ -194,11 +194,12 @@ def _choose_in_time(sample: _Sample, *, rule: Rule, per_step: bool) -> Chosen:
 def cut_blocks(cutoffs: Ints, *, horizon: int) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
     """Blocks of cutoffs [N] in time: which windows lie so far before that all their labels were known, and its own.
 
-    >>> [(past.sum(), own.sum()) for past, own in cut_blocks(np.arange(10), horizon=2)]
-    [(0, 2), (1, 2), (3, 2), (5, 2), (7, 2)]
+    >>> [(int(past.sum()), int(own.sum())) for past, own in cut_blocks(np.arange(16), horizon=2)]
+    [(0, 1), (0, 1), (1, 2), (3, 4), (7, 4), (11, 4)]
     """
     found = np.unique(cutoffs)
-    parts = np.array_split(found, min(BLOCKS, len(found)))
+    borders = np.unique([max(round(share * len(found)), 1) for share in BORDERS])
+    parts = [part for part in np.split(found, borders) if len(part)]
     return [(cutoffs + horizon <= part[0], (cutoffs >= part[0]) & (cutoffs <= part[-1])) for part in parts]
 
 
