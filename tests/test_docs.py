@@ -81,3 +81,14 @@ def test_the_blocks_of_the_ensembles_page_run_one_after_the_other(
     assert (tmp_path / "stacked-model" / "manifest.json").exists()
     assert "'mae_in_time'" in capsys.readouterr().out
     assert len(names["both"].spec.members) == 11
+
+
+def test_the_block_of_the_presets_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "presets.md").read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/presets.md", "exec"), names)
+    assert "the preset quick tries each model once" in capsys.readouterr().out
+    assert "nlinear" in {one.model for one in names["account"].attempts}

@@ -173,3 +173,19 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_preset_shows_what_it_tried_and_an_end_that_was_interrupted_goes_on(shop: Path) -> None:
+    small = ["train.epochs=1", "train.steps=2", "track=false", "model=dlinear"]
+    words = ["run", "sales.csv", *NAMES, "--horizon", "4", "--preset", "quick", "--out", "presets", "--budget", "2m"]
+    done = tidewright(*words, *small, cwd=shop)
+    assert done.returncode == 0, done.stderr
+    assert "preset quick" in done.stdout
+    assert "7 tries on 1 fold; it stopped because the preset quick tries each model once." in done.stdout
+    assert "dlinear, as usual; best so far mase" in done.stderr
+    again = tidewright("run", "--resume", "last", "--out", "presets", cwd=shop)
+    assert again.returncode == 1
+    assert "no run of a preset in presets was interrupted" in again.stderr
+    other = tidewright("train", "sales.csv", *NAMES, "--preset", "quick", cwd=shop)
+    assert other.returncode == 1
+    assert "a preset picks them" in other.stderr

@@ -15,10 +15,12 @@ from tests.report.pages import Page, read_page
 from tests.report.worlds import FLOORS, NASTY, make_decision, make_panel, make_result, make_study
 from tidewright.data.panel import Panel
 from tidewright.metrics.bootstrap import Interval
+from tidewright.report.figures import draw_search
 from tidewright.report.html import render_report, write_report
 from tidewright.report.numbers import write_number, write_percent
 from tidewright.training.compare import Comparison
 from tidewright.workflows.result import Note, RunResult
+from tidewright.workflows.search_record import Attempt, Search
 
 SECTIONS = ["data", "split", "leaderboard", "forecasts", "errors", "tuning", "bundle", "decision", "notes", "reproduce"]
 
@@ -48,6 +50,33 @@ def change_row(result: RunResult, model: str, **changes: Any) -> RunResult:
 def test_every_section_is_there_in_order_and_linked(page: Page) -> None:
     assert [known["id"] for tag, known in page.tags if tag == "section"] == SECTIONS
     assert [known["href"] for tag, known in page.tags if tag == "a"] == [f"#{name}" for name in SECTIONS]
+
+
+def test_what_a_preset_tried_stands_in_the_place_of_the_tuning(bare: RunResult) -> None:
+    attempts = (
+        Attempt("naive", "a floor", "a", 2.0, 0.1, 0.1, 1.0, floor=True),
+        Attempt("lstm", NASTY, "b", None, 3.0, 2.0, 4.0, error="it can't"),
+        Attempt("dlinear", "lookback 96", "c", 0.5, 7.0, 6.0, 11.0, options={"view.lookback": 96}),
+        Attempt("nlinear", "as usual", "d", 0.7, 1.0, 1.0, 12.0, note="cut"),
+    )
+    passed = {"tft": "a fit takes about 90 s, and 3 s were left"}
+    told = Search("standard", "mase", 3, 600.0, attempts, passed, "the budget of 600 s is spent", resumed=2)
+    whole = render_report(replace(bare, search=told))
+    found = read_page(whole)
+    sections = ["data", "split", "leaderboard", "forecasts", "errors", "search", "bundle", "notes", "reproduce"]
+    assert [known["id"] for tag, known in found.tags if tag == "section"] == sections
+    for words in (
+        "4 tries on 3 walk-forward folds",
+        "stopped because the budget of 600 s is spent",
+        "went on after 2 steps",
+    ):
+        assert words in found.text
+    assert "view.lookback 96" in found.text
+    assert "tft: a fit takes about 90 s" in found.text
+    assert "<script>alert" not in whole
+    dots, line = draw_search(told).data[1], draw_search(told).data[2]
+    assert list(dots.y) == [0.5, 0.7]
+    assert (list(line.x), list(line.y)) == ([11.0, 12.0], [0.5, 0.5])  # naive is far above
 
 
 def test_nothing_is_fetched_from_anywhere(page: Page) -> None:

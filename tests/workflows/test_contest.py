@@ -11,7 +11,8 @@ from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.training.evaluate import evaluate
-from tidewright.workflows.contest import CUT, Contest, hold_contest
+from tidewright.workflows.contest import Contest, hold_contest
+from tidewright.workflows.field import CUT
 from tidewright.workflows.settings import read_settings
 
 PANEL, TASK = signal_panel(n_series=2, length=300, seed=1), Task(horizon=2)
@@ -70,7 +71,7 @@ def test_an_ensemble_whose_member_can_not_be_scored_is_left_out(monkeypatch: pyt
             raise FitError("no finite forecast")
         return evaluate(fitted, **asked)
 
-    monkeypatch.setattr("tidewright.workflows.contest.evaluate", judge)
+    monkeypatch.setattr("tidewright.workflows.field.evaluate", judge)
     contest = contest_of(600.0, "tune.enabled=false", "ensemble=mean")
     failed = contest.leaderboard.failed
     assert failed["ensemble"] == "a member of the ensemble, lightgbm, could not be scored: no finite forecast"

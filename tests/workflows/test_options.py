@@ -51,6 +51,7 @@ NEEDS = {
 }  # what must be chosen for an option to be heeded
 ELSEWHERE = {
     "recipe",
+    "preset",
     "data",
     "budget_s",
     "strict",
@@ -145,7 +146,7 @@ def test_a_larger_budget_gives_a_model_a_later_deadline(tmp_path: Path, monkeypa
             left.append(deadline - time.monotonic())
         return fit(spec, deadline=deadline, **options)
 
-    monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
+    monkeypatch.setattr("tidewright.workflows.field.fit", learn)
     for budget in (100, 1000):
         do(tmp_path, f"budget_s={budget}")
     assert len(left) == 2
@@ -159,7 +160,7 @@ def test_devices_and_strategy_are_asked_for_as_the_options_say(tmp_path: Path, m
         asked.append((spec.name, devices, strategy))
         return fit(spec, **options)
 
-    monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
+    monkeypatch.setattr("tidewright.workflows.field.fit", learn)
     do(tmp_path, "model=dlinear,lightgbm", "train.epochs=1", "train.steps=2", "devices=2", "strategy=fsdp")
     assert ("dlinear", 2, "fsdp") in asked
     assert all(devices == 1 for name, devices, _ in asked if name != "dlinear")  # floors learn in one process
@@ -173,7 +174,7 @@ def test_networks_compute_as_the_options_say(tmp_path: Path, monkeypatch: pytest
         asked.append({name: choice.requested for name, choice in runtime.choices.items()})
         return fit(spec, **options)
 
-    monkeypatch.setattr("tidewright.workflows.contest.fit", learn)
+    monkeypatch.setattr("tidewright.workflows.field.fit", learn)
     words = {"device": "cuda", "threads": "2", "precision": "bfloat16", "compile": "measured"}
     do(tmp_path, *TUNED, *(f"{name}={word}" for name, word in words.items()))
     assert all(one.items() >= words.items() for one in asked)
@@ -245,16 +246,16 @@ def test_a_model_that_can_not_be_scored_is_left_out_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tidewright.errors import FitError
-    from tidewright.workflows import contest
+    from tidewright.workflows import field
 
-    honest = contest.evaluate
+    honest = field.evaluate
 
     def refuse(fitted: Any, **asked: Any) -> Any:
         if fitted.spec.name == "drift":
             raise FitError("drift gave no finite forecast")
         return honest(fitted, **asked)
 
-    monkeypatch.setattr(contest, "evaluate", refuse)
+    monkeypatch.setattr(field, "evaluate", refuse)
     board = do(tmp_path).leaderboard
     assert board.failed["drift"] == "drift gave no finite forecast"
     assert "drift" not in [row.model for row in board.rows]

@@ -49,6 +49,10 @@ Wide = Annotated[str | None, typer.Option(help="In layout columns: the columns t
 Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
 Season = Annotated[int | None, typer.Option(help="The seasonal lag in steps; the grid's own when left out.")]
 Budget = Annotated[str | None, typer.Option(help="How long it may take: 90s, 3m, 1h.")]
+PresetWord = Annotated[
+    str | None, typer.Option("--preset", help="quick, standard or best: it picks models, windows and options itself.")
+]
+Resume = Annotated[str | None, typer.Option(help="Go on with a preset's run that was interrupted: its id, or last.")]
 Out = Annotated[str | None, typer.Option(help="The folder of runs.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
@@ -91,16 +95,23 @@ def _make_flow(*, tune: bool) -> Callable[..., None]:
         json: Json = False,
         quiet: Quiet = False,
         strict: Strict = False,
+        preset: PresetWord = None,
+        resume: Resume = None,
     ) -> None:
-        from tidewright.cli.verbs import run_table
+        from tidewright.cli.verbs import resume_table, run_table
 
+        if not tune and (preset or resume):
+            raise ConfigError("train fits the models that you choose, and a preset picks them. Say run for train.")
         path, overrides = split_items(items)
         lists = {"past": past, "known": known, "static": static}
         plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
         given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
         given |= {"horizon": horizon, "season": season, "budget_s": budget, "folder": out}
-        given |= {"strict": strict or None, "tune.enabled": None if tune else False}
-        run_table(given, overrides, as_json=json, quiet=quiet)
+        given |= {"strict": strict or None, "tune.enabled": None if tune else False, "preset": preset}
+        if resume is None:
+            run_table(given, overrides, as_json=json, quiet=quiet)
+        else:
+            resume_table(resume, given, overrides, as_json=json, quiet=quiet)
 
     return flow
 
@@ -241,7 +252,11 @@ def _run(words: list[str]) -> int:
         app(words)
     except SystemExit as done:  # typer's own way out: 0, 2 for wrong usage, 130 when interrupted
         if done.code == INTERRUPTED:
-            typer.echo("interrupted. What was done so far is in the run's record: tidewright runs", err=True)
+            typer.echo(
+                "interrupted. What was done so far is in the run's record: tidewright runs\n"
+                "A run with a preset goes on with: tidewright run --resume last",
+                err=True,
+            )
         return done.code if isinstance(done.code, int) else 0
     except TidewrightError as error:
         typer.echo(f"error: {error}", err=True)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # a verb imports what it shows; --help must not
     from tidewright.training.compare import Leaderboard, Row
     from tidewright.workflows.judge import Judged
     from tidewright.workflows.result import Decision, RunResult, Serving
+    from tidewright.workflows.search_record import Search
 
+MOST_TRIES = 20  # shown; the report has all
 ASIDE = ("mase", "wape", "rmse", "coverage")
 
 
@@ -40,6 +42,8 @@ def show_result(result: RunResult, *, report: Path) -> None:
             console.print(f"{row.model}: {row.note}", markup=False, highlight=False)
     for name, reason in result.leaderboard.failed.items():
         console.print(f"left out: {name}: {reason}", markup=False)
+    if result.search is not None:
+        _show_search(console, result.search)
     console.rule("bundle", align="left")
     _show_bundle(console, result.serving)
     if result.decision is not None:
@@ -48,6 +52,28 @@ def show_result(result: RunResult, *, report: Path) -> None:
         console.print(f"note: {note.kind}: {note.used}: {note.reason}", markup=False, highlight=False)
     console.rule(f"{result.seconds:.0f} s", align="left")
     console.print(f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_search(console: Console, search: Search) -> None:
+    """What a preset tried, the best first, what it passed over, and why it stopped."""
+    console.rule(f"preset {search.preset}", align="left")
+    told = f"{len(search.attempts)} tries on {search.folds} fold{'s' if search.folds > 1 else ''}"
+    again = f", {search.resumed} steps of them before it was interrupted" if search.resumed else ""
+    console.print(f"{told}{again}; it stopped because {search.reason}.", markup=False, highlight=False)
+    ranked = sorted(search.attempts, key=lambda one: math.inf if one.score is None else one.score)
+    rows = [
+        {
+            "try": f"{one.model}, {one.what}",
+            f"{search.metric} validation": _number(one.score),
+            "s": f"{one.seconds:.1f}",
+            "at s": f"{one.at:.0f}",
+            "": one.error or one.note,
+        }
+        for one in ranked[:MOST_TRIES]
+    ]
+    show_table(rows, title="tries, the best first" if len(ranked) <= MOST_TRIES else f"the best {MOST_TRIES} tries")
+    for reason, names in search.passed_over_by_reason().items():
+        console.print(f"passed over: {', '.join(names)}: {reason}", markup=False, highlight=False)
 
 
 def _show_bundle(console: Console, serving: Serving) -> None:

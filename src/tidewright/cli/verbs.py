@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from shutil import which
@@ -19,23 +19,39 @@ from tidewright.errors import ConfigError, DataError, FallbackWarning, RepairWar
 
 if TYPE_CHECKING:
     from tidewright.tracking.run import Run
+    from tidewright.workflows.result import RunResult
 
 FORMS = ("csv", "json", "parquet")
 
 
 def run_table(given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
     """`tidewright run` and `train`: the whole flow, its progress on stderr, its result on stdout."""
-    from tidewright.cli.progress import ProgressView
-    from tidewright.report.html import write_report
     from tidewright.workflows.run import run_settings
     from tidewright.workflows.settings import read_settings
-    from tidewright.workflows.summary import summarise
 
     named = any(item.startswith(("recipe=", "data.path=")) for item in overrides)
     recipe = "market" if given["data.path"] is None and not named else None
     settings = read_settings(overrides, {**given, "recipe": recipe})
+    _finish(lambda **heard: run_settings(settings, **heard), as_json=as_json, quiet=quiet)
+
+
+def resume_table(run: str, given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
+    """`tidewright run --resume`: a preset's run that was interrupted, to its end."""
+    from tidewright.workflows.run import resume_run
+
+    usual = {"data.layout": "long", "tune.enabled": False}
+    options = {key: value for key, value in given.items() if value is not None and usual.get(key) != value}
+    _finish(lambda **heard: resume_run(run, overrides=overrides, **options, **heard), as_json=as_json, quiet=quiet)
+
+
+def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> None:
+    """Runs with its progress on stderr, writes the report, and shows the result."""
+    from tidewright.cli.progress import ProgressView
+    from tidewright.report.html import write_report
+    from tidewright.workflows.summary import summarise
+
     with ProgressView(quiet=quiet) as view, _Told(view.tell):
-        result = run_settings(settings, callbacks=(view.hear,), tell=view.tell)
+        result = run(callbacks=(view.hear,), tell=view.tell)
         result = replace(result, next_command=_typeable(result.next_command))
         report = write_report(result, result.folder / "report.html")
     if as_json:

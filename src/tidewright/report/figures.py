@@ -18,6 +18,7 @@ from tidewright.report.draw_models import (
     draw_study,
 )
 from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_weights
+from tidewright.report.draw_search import draw_search
 
 __all__ = [
     "draw_attention",
@@ -30,6 +31,7 @@ __all__ = [
     "draw_forecasts",
     "draw_leaderboard",
     "draw_missing",
+    "draw_search",
     "draw_split",
     "draw_study",
     "draw_variable_weights",

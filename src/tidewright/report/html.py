@@ -85,9 +85,11 @@ def collect_sections(result: RunResult) -> tuple[Section, ...]:
     from tidewright.report.about_interpretation import tell_interpretation
     from tidewright.report.about_models import tell_errors, tell_forecasts, tell_leaderboard
     from tidewright.report.about_run import tell_notes, tell_reproduction
+    from tidewright.report.about_search import tell_search
     from tidewright.report.about_study import tell_study
 
-    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_interpretation, tell_study, tell_bundle)
+    searched = tell_study if result.search is None else tell_search
+    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_interpretation, searched, tell_bundle)
     told = (tell(result) for tell in models)
     decision = () if result.decision is None else (tell_decision(result, result.decision),)
     return (

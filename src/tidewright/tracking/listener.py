@@ -133,11 +133,12 @@ def open_listener(
     experiment: str = "tidewright",
     mlflow: bool = True,
     strict: bool = False,
+    again: bool = False,
 ) -> RunListener:
     """A listener that keeps the run in `folder`: the local record and, unless told otherwise,
-    `folder`/mlflow.db."""
+    `folder`/mlflow.db. `again`: it goes on with a run that was interrupted (MLflow has it as another one)."""
     place = Path(folder)
-    trackers: list[Tracker] = [LocalRecord(place)]
+    trackers: list[Tracker] = [LocalRecord(place, again=again)]
     if mlflow:
         trackers.append(MlflowRecord(place, experiment=experiment))
     return RunListener(run, trackers=trackers, strict=strict)

@@ -21,13 +21,14 @@ class LocalRecord:
 
     name = "the local record"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, again: bool = False) -> None:
+        """`again`: a run that was interrupted goes on in its own folder."""
+        self._folder, self._again = folder, again
         self._events: TextIO | None = None
 
     def start(self, run: Run) -> Run:
         """Makes the run's folder; a run of the same second and key gets the next free id."""
-        run, place = _claim(self._folder, run)
+        run, place = (run, self._folder / run.id) if self._again else _claim(self._folder, run)
         write_whole(place / RECORD, run.to_json())
         self._events = (place / EVENTS).open("a", encoding="utf-8")
         return run

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,17 +46,19 @@ def evaluate(
     season: int | None = None,
     model: str | None = None,
     shortest: int | None = None,
+    said: npt.NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """The scores of a model at the cutoffs of a part, for every series that has an observed value and a label there.
 
     A series shorter than the lookback is padded with missing values. So that models with different lookbacks are
-    scored on the very same windows, give the `shortest` of them: only windows that it can see are scored.
+    scored on the very same windows, give the `shortest` of them: only windows that it can see are scored. What it
+    `said` [N, H, Q], where that was kept, is not asked for again.
     """
     horizon, lookback = fitted.task.horizon, fitted.view.lookback
     seen = View(min(shortest or lookback, lookback))
     rows = cut_windows(panel, seen, horizon=horizon, cutoffs=cutoffs, least=1).rows
     windows = make_windows(panel, fitted.view, horizon=horizon, rows=rows)
-    forecast = fitted.predict(windows)
+    forecast = fitted.predict(windows) if said is None else said
     if not np.isfinite(forecast).all():
         window = int(np.flatnonzero(~np.isfinite(forecast).all(axis=(1, 2)))[0])
         raise FitError(f"{fitted.spec.name} gave no finite forecast for {panel.place(int(windows.rows[window]))}.")
@@ -70,3 +74,20 @@ def evaluate(
         series=windows.series,
     )
     return Evaluation(model or fitted.spec.name, windows, forecast, scored)
+
+
+def join_evaluations(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation of a model that was learned anew on each of several folds, the oldest first."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    windows = [part.windows for part in parts]
+    rows, series, cutoffs = (np.concatenate([getattr(w, n) for w in windows]) for n in ("rows", "series", "cutoffs"))
+    joined: dict[str, Any] = {
+        name: None if getattr(first.scored, name) is None else np.concatenate([getattr(p.scored, name) for p in parts])
+        for name in ("actual", "forecast", "scale", "scale_squared", "series")
+    }
+    scored = replace(first.scored, **joined)
+    return Evaluation(
+        first.model, replace(windows[-1], rows=rows, series=series, cutoffs=cutoffs), scored.forecast, scored
+    )

@@ -18,6 +18,7 @@ from tidewright.portfolio.weights import Weights
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
 from tidewright.tuning.study import Study
+from tidewright.workflows.search_record import Search
 from tidewright.workflows.settings import RunSettings
 
 
@@ -91,3 +92,4 @@ class RunResult:
     next_command: str
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
+    search: Search | None = None

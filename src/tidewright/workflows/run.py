@@ -21,17 +21,28 @@ from tidewright.features.calendar import check_calendar, holiday_columns
 from tidewright.inference.session import Session
 from tidewright.models.spec import spec_key
 from tidewright.tracking.listener import RunListener, open_listener
-from tidewright.tracking.run import begin_run
-from tidewright.training.compare import Leaderboard
+from tidewright.tracking.run import Run, begin_run
 from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
 from tidewright.workflows.contest import Contest, Tell, hold_contest
 from tidewright.workflows.decide import decide
+from tidewright.workflows.journal import Journal, hold_folder
 from tidewright.workflows.load import Loaded, load
+from tidewright.workflows.notes import collect_notes, describe_result, test_scores
 from tidewright.workflows.result import Decision, Note, RunResult
+from tidewright.workflows.resume import (
+    PLAN,
+    SEARCH,
+    change_budget,
+    check_digest,
+    drop_parts,
+    find_interrupted,
+    find_same,
+    keep_plan,
+)
 from tidewright.workflows.seal import seal
-from tidewright.workflows.settings import DataSettings, RunSettings, read_settings
-from tidewright.workflows.summary import summarise
+from tidewright.workflows.search import hold_search
+from tidewright.workflows.settings import DataSettings, RunSettings, parse_seconds, read_settings
 
 RESERVE_S, RESERVE_SHARE = 8.0, 0.12  # of the budget: for sealing, deciding, tracking and the report
 
@@ -42,16 +53,47 @@ def run(
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     tell: Tell = lambda _: None,
+    resume: str | None = None,
     **options: Any,
 ) -> RunResult:
     """A whole run on a table (pandas, polars, Arrow, a path; none: the packaged market) within `budget_s` seconds.
 
     `options` are fields of `RunSettings`, or of its `data` part (`time`, `target`, `series`, `past`, `known`, `static`,
-    `frequency`, `calendar`, `layout`); `overrides` are strings in Hydra's grammar. `tell` hears what is being done,
-    `callbacks` hear every epoch and trial. Raises `DataError` or `ConfigError` before anything is fitted.
+    `frequency`, `calendar`, `layout`); `overrides` are strings in Hydra's grammar. With a `preset` ("quick",
+    "standard", "best") the run picks models, windows and options by itself. `tell` hears what is being done,
+    `callbacks` hear every epoch and trial. `resume` is the id of a preset's run that was interrupted, or "last": it
+    goes on as it was asked for, with the same `table` if that was no path; another `budget_s` may be given, and the
+    `folder` of runs. Raises `DataError` or `ConfigError` before anything is fitted.
     """
+    if resume is not None:
+        return resume_run(resume, table=table, overrides=overrides, callbacks=callbacks, tell=tell, **options)
     settings = read_settings(overrides, _dotted(options, table))
     return run_settings(settings, table=table, callbacks=callbacks, tell=tell)
+
+
+def resume_run(
+    name: str,
+    *,
+    table: Any = None,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    tell: Tell = lambda _: None,
+    **options: Any,
+) -> RunResult:
+    """An interrupted run of a preset, to its end; see `run`. What was finished is not done again."""
+    changes = {key: value for key, value in options.items() if value is not None}
+    if overrides or set(changes) - {"budget_s", "folder"}:
+        other = [*overrides, *sorted(set(changes) - {"budget_s", "folder"})]
+        raise ConfigError(f"a run goes on as it was asked for; got {other[0]} too. Only its budget may be another one.")
+    folder = Path(changes.get("folder", RunSettings().folder))
+    record, settings, digest = find_interrupted(name, folder=folder)
+    with hold_folder(folder / record.id / SEARCH):  # else it is not interrupted
+        pass
+    if isinstance(changes.get("budget_s"), str):
+        changes["budget_s"] = parse_seconds(changes["budget_s"])
+    settings = change_budget(settings, changes).model_copy(update={"folder": str(folder)})
+    table = None if isinstance(table, (str, Path)) else table
+    return run_settings(settings, table=table, callbacks=callbacks, tell=tell, again=(record, digest))
 
 
 def run_settings(
@@ -60,31 +102,45 @@ def run_settings(
     table: Any = None,
     callbacks: Sequence[Callback] = (),
     tell: Tell = lambda _: None,
+    again: tuple[Run, str] | None = None,
 ) -> RunResult:
-    """The same, from validated settings."""
+    """The same, from validated settings; `again` is the record of an interrupted run and the digest of its data."""
     refuse_group("a run")
     clock = _Clock(tell)
     clock("reading the table")
     plan = _prepare(settings, table)
+    if again is not None:
+        check_digest(digest_panel(plan.loaded.panel), wanted=again[1], run=again[0].id)
     _make_folder(settings.folder)
-    with _listen(settings, plan.loaded, plan.task, plan.split) as listener:
-        reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
-        contest = hold_contest(
-            plan.loaded.panel,
-            split=plan.split,
-            task=plan.task,
-            season=plan.season,
-            settings=settings,
-            budget_s=max(settings.budget_s - reserve - clock.seconds, 0.0),
-            callbacks=(*callbacks, listener),
-            tell=clock,
-        )
+    with _listen(settings, plan, again[0] if again else None) as listener:
+        contest = _hold(plan, settings, listener, callbacks=callbacks, clock=clock)
         result = _conclude(plan, contest, settings=settings, run_id=listener.run.id, clock=clock)
         clock("recording the run")
-        listener.note(**_record(result))
+        listener.note(**describe_result(result))
+    drop_parts(Path(settings.folder) / listener.run.id / SEARCH)
     fallbacks = tuple(Note("tracking", one.asked, one.used, one.reason) for one in listener.run.fallbacks)
     clock("done")
     return replace(result, notes=(*result.notes, *fallbacks), seconds=clock.seconds, stages=clock.stages)
+
+
+def _hold(
+    plan: _Plan, settings: RunSettings, listener: RunListener, *, callbacks: Sequence[Callback], clock: _Clock
+) -> Contest:
+    """The contest of the models that were asked for, or of those that a preset picks."""
+    asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season, "settings": settings}
+    asked |= {"callbacks": (*callbacks, listener), "tell": clock}
+    if settings.preset is None:
+        reserve = min(RESERVE_S, RESERVE_SHARE * settings.budget_s)
+        left = max(settings.budget_s - reserve - clock.seconds, 0.0)
+        return hold_contest(plan.loaded.panel, budget_s=left, **asked)
+    folder = Path(settings.folder) / listener.run.id / SEARCH
+    with hold_folder(folder):
+        digest = digest_panel(plan.loaded.panel)
+        same = None if (folder / PLAN).exists() else find_same(settings, digest=digest)
+        if same is not None:
+            clock(f"note: {same}, of the same, was interrupted; it goes on with: tidewright run --resume {same}")
+        keep_plan(folder, settings, digest=digest)
+        return hold_search(plan.loaded.panel, journal=Journal(folder), started=clock.started, **asked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +181,11 @@ def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: s
         panel=panel,
         split=plan.split,
         folder=folder / "bundle",
-        scores=_scores(board),
+        scores=test_scores(board),
         run=run_id,
         season=plan.season,
         strict=settings.strict,
+        overwrite=contest.search is not None and contest.search.resumed > 0,  # it may have been killed as it ended
     )
     forecast, notes = _forecast(session, panel)
     return RunResult(
@@ -147,10 +204,11 @@ def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: s
         forecast=forecast,
         decision=_decide(plan.loaded, plan.split, contest, settings, clock),
         study=contest.study,
-        notes=(*_repairs(plan.loaded.panel), *_failures(contest), *_computing(contest), *notes),
+        notes=(*collect_notes(plan.loaded.panel, contest), *notes),
         next_command=_next_command(settings, serving.path),
         seconds=clock.seconds,
         stages=clock.stages,
+        search=contest.search,
     )
 
 
@@ -158,8 +216,8 @@ class _Clock:
     """Tells what is being done, and remembers how long each stage took."""
 
     def __init__(self, tell: Tell) -> None:
-        self._tell, self._started = tell, time.monotonic()
-        self._stage, self._since = "", self._started
+        self._tell, self.started = tell, time.monotonic()
+        self._stage, self._since = "", self.started
         self.stages: dict[str, float] = {}
 
     def __call__(self, stage: str) -> None:
@@ -171,7 +229,7 @@ class _Clock:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._started
+        return time.monotonic() - self.started
 
 
 def _check_lookback(settings: RunSettings, split: Split) -> None:
@@ -227,37 +285,16 @@ def _forecast(session: Session, panel: Panel) -> tuple[Forecast | None, tuple[No
         return None, (Note("forecast", "the steps after the table's end", "none", str(error)),)
 
 
-def _repairs(panel: Panel) -> tuple[Note, ...]:
-    return tuple(Note("repair", "the table as it is", repair.kind, repair.detail) for repair in panel.repairs)
-
-
-def _failures(contest: Contest) -> tuple[Note, ...]:
-    failed = contest.leaderboard.failed
-    return tuple(Note("left out", name, "nothing in its place", reason) for name, reason in failed.items())
-
-
-def _computing(contest: Contest) -> tuple[Note, ...]:
-    """What networks were asked to compute with and did not, and what was measured while they learned."""
-    choices = contest.runtime.choices if contest.runtime else {}
-    fallen = [Note(name, one.requested, one.used, one.reason) for name, one in choices.items() if one.fallback]
-    told = [
-        Note("computing", name, f"{step['precision']}{', compiled' if step['compiled'] else ''}", step[why])
-        for name, fitted in contest.fitted.items()
-        for step in fitted.history
-        for why in ("measured", "fallback")
-        if why in step
-    ]
-    return (*fallen, *told)
-
-
-def _listen(settings: RunSettings, loaded: Loaded, task: Task, split: Split) -> RunListener:
+def _listen(settings: RunSettings, plan: _Plan, again: Run | None) -> RunListener:
     """The listener that keeps the run: what it was told is noted before anything is learned."""
-    options = settings.model_dump(mode="json")
-    begun = begin_run(loaded.name, command="tidewright run", key=spec_key(options, asdict(split)))
-    listener = open_listener(begun, folder=settings.folder, mlflow=settings.track, strict=settings.strict)
+    loaded, options = plan.loaded, settings.model_dump(mode="json")
+    begun = again or begin_run(loaded.name, command="tidewright run", key=spec_key(options, asdict(plan.split)))
+    listener = open_listener(
+        begun, folder=settings.folder, mlflow=settings.track, strict=settings.strict, again=again is not None
+    )
     listener.note(
-        task=asdict(task),
-        split=asdict(split),
+        task=asdict(plan.task),
+        split=asdict(plan.split),
         train=options["train"],
         data={
             "digest": digest_panel(loaded.panel),
@@ -268,30 +305,6 @@ def _listen(settings: RunSettings, loaded: Loaded, task: Task, split: Split) -> 
         choices=[{"choice": "settings", "used": options}],
     )
     return listener
-
-
-def _record(result: RunResult) -> dict[str, Any]:
-    """What the run's record says of its result."""
-    board = result.leaderboard
-    winner, row = result.fitted[board.winner], board.row(board.winner)
-    parts = {"validation": row.validation, "test": row.test}
-    return {
-        "spec": asdict(winner.spec),  # type: ignore[call-overload]
-        "view": asdict(winner.view),
-        "metrics": {f"{part}.{name}": value for part, scores in parts.items() for name, value in scores.items()},
-        "floors": {one.model: dict(one.test) for one in board.rows if one.floor},
-        "bundle": str(result.serving.path),
-        "bundle_digest": result.serving.digest,
-        "choices": [
-            {"choice": "winner", "used": board.winner, "reason": board.reason},
-            {"choice": "result", "used": summarise(result)},
-        ],
-    }
-
-
-def _scores(board: Leaderboard) -> dict[str, Mapping[str, float]]:
-    """Test scores of every model and floor, for the model card."""
-    return {row.model: row.test for row in board.rows}
 
 
 def _dotted(options: Mapping[str, Any], table: Any) -> dict[str, Any]:

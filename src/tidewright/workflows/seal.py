@@ -31,10 +31,19 @@ def seal(
     run: str,
     season: int,
     strict: bool,
+    overwrite: bool = False,
 ) -> tuple[Serving, Session]:
     """Saves the bundle, opens it and times one-row answers, compiled and eager."""
     bundle = save_bundle(
-        fitted, panel=panel, folder=folder, name=name, split=split, metrics=scores, run=run, season=season
+        fitted,
+        panel=panel,
+        folder=folder,
+        name=name,
+        split=split,
+        metrics=scores,
+        run=run,
+        season=season,
+        overwrite=overwrite,
     )
     session = open_session(folder, strict=strict)
     windows = newest_windows(panel, fitted.view, horizon=fitted.task.horizon).subset(np.array([0]))

@@ -19,6 +19,7 @@ from tidewright.runtime import Compile, Device, Precision
 from tidewright.training.compare import LOSSES
 from tidewright.training.distributed import Strategy
 from tidewright.training.spec import TrainSpec
+from tidewright.workflows.presets import PRESETS, PresetName
 
 TRAINED = tuple(name for name in MODELS if name not in FLOORS)
 DEFAULT_MODELS = ("feedforward", "lstm", "lightgbm")  # one of each family, in a minute
@@ -90,6 +91,7 @@ class RunSettings(Frozen):
     `devices` processes teach a network together (not in a search)."""
 
     recipe: Literal["table", "market"] = "table"
+    preset: PresetName | None = None  # picks models, windows and options by itself: see workflows/search
     data: DataSettings = DataSettings()
     horizon: int = Field(default=5, ge=1)
     quantiles: tuple[float, ...] = DEFAULT_QUANTILES
@@ -170,12 +172,30 @@ def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None
     for key, value in (given or {}).items():
         if value is not None and key not in spoken:
             _put(options, key, value)
+    if options["preset"] in PRESETS:
+        _settle_preset(options, spoken={*spoken, *(key for key, value in (given or {}).items() if value is not None)})
     if isinstance(options["budget_s"], str):
         options["budget_s"] = parse_seconds(options["budget_s"])
     try:
         return RunSettings(**options)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
+
+
+def _settle_preset(options: dict[str, Any], *, spoken: set[str]) -> None:
+    """A preset's own budget and rule, and no model but those that the user named with `model=`."""
+    if "budget_s" not in spoken:
+        options["budget_s"] = PRESETS[options["preset"]].budget_s
+    if "ensemble" not in spoken:
+        options["ensemble"] = "stacking"
+    if not spoken & {"model", "models"}:
+        own = sorted(key for key in spoken if key.startswith("models."))
+        if own:
+            raise ConfigError(
+                f"a preset picks the models, and {own[0]} sets an option of one. Name it with model= too, and only "
+                "those that you name are tried."
+            )
+        options["models"] = {}
 
 
 def schema() -> Schema:

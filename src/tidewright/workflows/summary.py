@@ -32,6 +32,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "failed": dict(board.failed),
         "bundle": {**asdict(serving), "path": str(serving.path)},
         "decision": None if result.decision is None else _decision(result.decision),
+        "search": None if result.search is None else result.search.to_dict(),
         "notes": [asdict(note) for note in result.notes],
         "seconds": result.seconds,
         "stages": dict(result.stages),
