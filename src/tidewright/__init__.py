@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tidewright.training.change import explain_change as explain_change
     from tidewright.training.ensemble import fit_ensemble as fit_ensemble
     from tidewright.training.evaluate import evaluate as evaluate
+    from tidewright.training.explain_trees import explain_trees as explain_trees
     from tidewright.training.fit import fit as fit
     from tidewright.training.fit_estimator import fit_estimator as fit_estimator
     from tidewright.training.forecast import forecast as forecast
@@ -93,6 +94,7 @@ _HOMES = {
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
     "explain_change": "tidewright.training.change:explain_change",
+    "explain_trees": "tidewright.training.explain_trees:explain_trees",
     "fit": "tidewright.training.fit:fit",
     "fit_ensemble": "tidewright.training.ensemble:fit_ensemble",
     "fit_estimator": "tidewright.training.fit_estimator:fit_estimator",

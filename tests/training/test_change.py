@@ -163,6 +163,18 @@ def test_series_that_only_one_panel_has_are_left_out_and_quantiles_can_be_asked_
     assert (change.stages > explain_change(Vintage(model, old), Vintage(model, PANEL)).stages).all()
 
 
+def test_a_series_that_ended_long_ago_is_left_out(model: Fitted) -> None:
+    ended = (pl.col("shop") == "s1") & (pl.col("hour") > datetime(2024, 1, 3))
+    table = TABLE.with_columns(pl.when(~ended).then(pl.col(name)).alias(name) for name in ("sold", "visits"))
+    change = explain_change(Vintage(model, make_panel(table, until=ROWS - 1)), Vintage(model, make_panel(table)))
+    assert change.series == ("s0", "s2")
+    alone = TABLE.filter(pl.col("shop") == "s1")
+    gone = alone.with_columns(pl.when(pl.col("hour") < datetime(2024, 1, 2)).then(pl.col("sold")).alias("sold"))
+    last = Vintage(model, make_panel(gone), ROWS - 1)
+    with pytest.raises(DataError, match="no series has values before"):
+        explain_change(last, last)
+
+
 def test_a_cutoff_in_the_past_of_one_panel_can_be_compared_too(model: Fitted) -> None:
     change = explain_change(Vintage(model, PANEL, ROWS - 4), Vintage(model, PANEL))
     assert sizes(change)["new data"] > 0

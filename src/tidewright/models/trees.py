@@ -30,6 +30,7 @@ from tidewright.models.tree_inputs import (
     window_units,
 )
 
+Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 CELLS = 1 << 17  # windows times steps predicted at once: bounds memory
 
@@ -72,22 +73,23 @@ class TreesFitted:
         found |= {} if self.offsets is None else {"offsets": self.offsets}
         return {**self.formula.tensors(), "counts": counts, "cycles": np.array(given.cycles, dtype=np.int64), **found}
 
-    def _predict(self, windows: Windows) -> Doubles:
+    def cells(self, windows: Windows) -> tuple[Singles, tuple[Doubles, Doubles]]:
+        """What the formula sees of every step of every window [N * H, F], and what its answers are counted from and in
+        [N * H], window after window."""
         horizon, units = self.task.horizon, window_units(windows, self.inputs.unit)
         index = np.repeat(np.arange(len(windows)), horizon)
         steps = np.tile(np.arange(1, horizon + 1), len(windows))
-        features = np.hstack(
-            [
-                window_features(self.inputs, windows, units)[index],
-                step_features(self.inputs, windows, units, index=index, steps=steps),
-            ]
-        )
+        shared = window_features(self.inputs, windows, units)[index]
+        own = step_features(self.inputs, windows, units, index=index, steps=steps)
+        return np.hstack([shared, own]), label_units(self.inputs, windows, units, index=index, steps=steps)
+
+    def _predict(self, windows: Windows) -> Doubles:
+        features, (start, scale) = self.cells(windows)
         width = len(self.task.quantiles) if self.offsets is None else 1
-        answer = self.formula.predict(features, width=width).reshape(len(windows), horizon, width)
+        answer = self.formula.predict(features, width=width).reshape(len(windows), self.task.horizon, width)
         if self.offsets is not None:
             answer = answer + self.offsets
-        start, scale = label_units(self.inputs, windows, units, index=index, steps=steps)
-        shape = (len(windows), horizon, 1)
+        shape = (len(windows), self.task.horizon, 1)
         return start.reshape(shape) + scale.reshape(shape) * np.sort(answer, axis=2)
 
 

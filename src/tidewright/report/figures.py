@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from tidewright.report.draw_data import draw_missing, draw_split
 from tidewright.report.draw_forecasts import draw_forecasts
+from tidewright.report.draw_importance import (
+    draw_before_and_after,
+    draw_change,
+    draw_importance,
+    draw_tree_importance,
+    draw_tree_parts,
+)
 from tidewright.report.draw_interpretation import (
     draw_attention,
     draw_attention_map,
@@ -23,17 +30,22 @@ from tidewright.report.draw_search import draw_search
 __all__ = [
     "draw_attention",
     "draw_attention_map",
+    "draw_before_and_after",
     "draw_calibration",
+    "draw_change",
     "draw_drawdown",
     "draw_equity",
     "draw_error_by_series",
     "draw_error_by_step",
     "draw_forecasts",
+    "draw_importance",
     "draw_leaderboard",
     "draw_missing",
     "draw_search",
     "draw_split",
     "draw_study",
+    "draw_tree_importance",
+    "draw_tree_parts",
     "draw_variable_weights",
     "draw_weights",
     "draw_weights_by_step",

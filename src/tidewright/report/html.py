@@ -82,6 +82,7 @@ def collect_sections(result: RunResult) -> tuple[Section, ...]:
     from tidewright.report.about_bundle import tell_bundle
     from tidewright.report.about_data import tell_data, tell_split
     from tidewright.report.about_decision import tell_decision
+    from tidewright.report.about_importance import tell_importance
     from tidewright.report.about_interpretation import tell_interpretation
     from tidewright.report.about_models import tell_errors, tell_forecasts, tell_leaderboard
     from tidewright.report.about_run import tell_notes, tell_reproduction
@@ -89,8 +90,8 @@ def collect_sections(result: RunResult) -> tuple[Section, ...]:
     from tidewright.report.about_study import tell_study
 
     searched = tell_study if result.search is None else tell_search
-    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_interpretation, searched, tell_bundle)
-    told = (tell(result) for tell in models)
+    models = (tell_leaderboard, tell_forecasts, tell_errors, tell_importance, tell_interpretation)
+    told = (tell(result) for tell in (*models, searched, tell_bundle))
     decision = () if result.decision is None else (tell_decision(result, result.decision),)
     return (
         tell_data(result),

@@ -77,16 +77,24 @@ def explain_change(
     "revised data": what the second panel says of the target, past and static columns up to the first cutoff; "known
     covariates": what it says of the known ones; "new data": the cutoff rolls on to the second one; "model": the second
     model answers. What one cause does is measured with the causes before it done and those after it not. Series that
-    only one panel has are left out. Raises `ConfigError` for an order that is not of all four causes, or a quantile
-    that a model has not; `DataError` where there is nothing to compare.
+    only one panel has, or that have no value as far back as a model looks, are left out. Raises `ConfigError` for an
+    order that is not of all four causes, or a quantile that a model has not; `DataError` where there is nothing to
+    compare.
     """
     if sorted(order) != sorted(CAUSES):
         raise ConfigError(f"the order names each cause once, of {', '.join(CAUSES)}; got {', '.join(order)}.")
     both = _lay_over(before, after, quantile=quantile)
-    stages = [both.answer(order[:count]) for count in range(len(order) + 1)]
+    stages = np.stack([both.answer(order[:count]) for count in range(len(order) + 1)])
+    told = np.asarray(np.isfinite(stages).all(axis=(0, 2)))
+    if not told.any():
+        raise DataError(
+            f"no series has values before {before.panel.time_at(both.cutoffs[0])} in both panels, as far back as the "
+            "models look. Bring more rows."
+        )
     times = before.panel.moments(np.arange(both.cutoffs[1] + 1, both.last + 1))
     roles = before.panel.roles
-    return Change(tuple(order), np.stack(stages), both.series, times, (roles.series or "series", roles.time))
+    series = tuple(name for name, one in zip(both.series, told.tolist(), strict=True) if one)
+    return Change(tuple(order), stages[:, told], series, times, (roles.series or "series", roles.time))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,14 +122,7 @@ class _Both:
         windows = make_windows(panel, fitted.view, horizon=fitted.task.horizon, rows=rows)
         column = fitted.task.quantiles.index(self.quantile)
         steps = slice(self.cutoffs[1] - cutoff, self.last - cutoff)
-        found = fitted.predict(windows)[:, steps, column]
-        if not np.isfinite(found).all():
-            series = self.series[int(np.argmin(np.isfinite(found).all(axis=1)))]
-            raise DataError(
-                f"there is no forecast for series {series!r} from {mixed.time_at(cutoff)}: its lookback holds no value "
-                "in one of the panels. Leave the series out."
-            )
-        return np.asarray(found)
+        return fitted.predict(windows)[:, steps, column]
 
     def _mix(self, done: Sequence[Cause], *, roles: Panel) -> Panel:
         """The panel between the two: each column from the one whose word counts at a row."""
