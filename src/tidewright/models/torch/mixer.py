@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tidewright.models.specs.mixer import TSMixer
 from tidewright.models.torch.dense import answer_layer
 from tidewright.models.torch.dropout import Dropout
+from tidewright.models.torch.mix_features import mix_features
 from tidewright.models.torch.shape import Shape
 from tidewright.models.torch.steps import stack_steps, step_width
 
@@ -35,8 +36,7 @@ class MixerLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         features = features + self.dropout(torch.relu(self.time(self.time_norm(features))))
         table = self.feature_norm(features).transpose(0, 1)
-        hidden = self.dropout(torch.relu_(_across(self.widen, table.flatten(1))))
-        mixed = _across(self.narrow, hidden).view_as(table)
+        mixed = mix_features(table.flatten(1), self.widen, self.narrow, dropout=self.dropout).view_as(table)
         answer: Tensor = features + self.dropout(mixed.transpose(0, 1))
         return answer
 
@@ -80,8 +80,3 @@ class TSMixerCore(nn.Module):
             ahead = self.ahead(torch.relu(self.join(torch.cat(parts, dim=2))).transpose(1, 2))
         answer: Tensor = target + self.answer(ahead.transpose(1, 2))
         return answer
-
-
-def _across(layer: nn.Linear, table: Tensor) -> Tensor:
-    """What a layer [F to O] gives for every column of a table [F, R]: [O, R]."""
-    return torch.addmm(layer.bias.unsqueeze(1), layer.weight, table)
