@@ -13,7 +13,7 @@ import pytest
 from tidewright.data.frequency import Frequency
 from tidewright.data.panel import Panel
 from tidewright.data.simulate import signal_panel
-from tidewright.errors import ColumnError, ConfigError, UnknownNameError
+from tidewright.errors import ColumnError, ConfigError, MissingExtraError, UnknownNameError
 from tidewright.features.calendar import calendar_columns, calendar_labels, check_calendar
 from tidewright.features.holidays import add_holidays, find_days
 from tidewright.features.periods import find_dating
@@ -200,6 +200,12 @@ def test_weeks_must_say_what_their_dates_are_and_steps_have_none() -> None:
         find_dating(Frequency("fixed", 7 * 86_400_000_000, 0))
     with pytest.raises(ConfigError, match="step data have no clock times"):
         add_holidays(make_panel(pl.Series(range(9))), country="US")
+
+
+def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidewright.optional.has", lambda module: False)
+    with pytest.raises(MissingExtraError, match=r"needs the package 'holidays'.*pip install 'tidewright\[holidays\]'"):
+        check_calendar(("holiday:US",), Frequency("fixed", 86_400_000_000, 0))
 
 
 def test_a_country_or_a_column_of_countries_and_new_names() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from importlib import import_module
 
@@ -13,13 +14,16 @@ import pytest
 
 from tests.worlds import small_table
 from tidewright.data.panel import Panel
+from tidewright.features.events import add_events
 from tidewright.features.groups import GROUP_STATISTICS, add_groups
 from tidewright.features.history import add_seasonal, add_since, add_weighted
+from tidewright.features.holidays import add_holidays
 from tidewright.features.lags import add_lags
 from tidewright.features.statistics import STATISTICS
 from tidewright.features.technical import INDICATORS, add_technical
 
-MODULES = ("lags", "history", "technical", "groups")
+MODULES = ("lags", "history", "technical", "groups", "holidays", "events")
+EVENTS = pl.DataFrame({"when": [date(2024, 1, 3), date(2024, 1, 7)], "shop": ["s1", "s2"]})
 EVERY = (*STATISTICS, "q0.1", "q0.8")
 FEATURES: dict[str, Callable[[Panel], Panel]] = {
     "lags": partial(add_lags, lags=(1, 24)),
@@ -38,9 +42,14 @@ TOGETHER: dict[str, Callable[[Panel], Panel]] = {
     "groups of all": partial(add_groups, statistics=GROUP_STATISTICS),
     "groups before": partial(add_groups, by=("kind",), statistics=GROUP_STATISTICS, horizon=5),
 }
+KNOWN: dict[str, Callable[[Panel], Panel]] = {  # of the calendar alone: no value of the panel changes them
+    "holidays": partial(add_holidays, country="US", each=True),
+    "events": partial(add_events, events=EVENTS, time="when", series="shop", after=9, role="past"),
+    "events ahead": partial(add_events, events=EVENTS, time="when", before=30),
+}
 CUTS = (0, 1, 23, 24, 27, 28, 100, 149, 150, 198)
 
-ALL = {**FEATURES, **TOGETHER}
+ALL = {**FEATURES, **TOGETHER, **KNOWN}
 
 every_feature = pytest.mark.parametrize("feature", ALL)
 
@@ -93,7 +102,7 @@ def test_a_panel_that_ends_there_has_the_same_bits(feature: str) -> None:
         assert bits(make(ended), ended, last=cut) == bits(made, panel, last=cut), cut
 
 
-@every_feature
+@pytest.mark.parametrize("feature", {**FEATURES, **TOGETHER})
 def test_a_later_change_is_seen_where_it_is(feature: str) -> None:
     panel, make, cut = shops(), ALL[feature], 100
     other = shops(cut=cut)

@@ -128,6 +128,18 @@ def test_a_model_that_learned_shows_what_it_learned() -> None:
     assert rest["importance"].abs().max() < 0.1 * table["importance"][0]
 
 
+def test_networks_and_ensembles_are_asked_like_any_model() -> None:
+    train = tw.TrainSpec(epochs=1, steps=2, batch_size=16)
+    data: dict[str, Any] = {"panel": PANEL, "split": SPLIT}
+    members = [tw.fit(tw.build_spec(name), **data, task=TASK, train=train) for name in ("lstm", "lightgbm", "ridge")]
+    both = tw.fit_ensemble(members, **data, rule="mean")
+    for fitted in (members[0], both):
+        found = permutation_importance(fitted, **data, repeats=1, most=20)
+        assert np.isfinite(found.values).all()
+        assert {"sold", "visits", "price", "noise", "kind", "town"} <= {one.name for one in found.features}
+        assert (found.values != 0.0).sum() >= 5
+
+
 def test_the_same_seed_gives_the_same_and_fewer_windows_are_evenly_spread() -> None:
     asked: dict[str, Any] = {"panel": PANEL, "split": SPLIT, "features": ["price"], "repeats": 2}
     first, same, other = (permutation_importance(Knows(), **asked, seed=seed).values for seed in (1, 1, 2))
