@@ -132,6 +132,21 @@ def test_a_series_among_others_has_the_bits_that_it_has_alone(before, own):
     assert among[len(before) : len(before) + len(own)].tobytes() == alone.tobytes()
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    own=st.lists(st.one_of(st.integers(-1000, 1000), st.sampled_from([math.nan, math.inf, -math.inf])), max_size=40),
+    border=st.integers(0, 40),
+    least=st.integers(1, 4),
+)
+def test_whole_columns_hold_what_each_window_gives_by_itself(own, border, least):
+    flat, offsets = np.array(own, dtype=float), [0, min(border, len(own)), len(own)]
+    whole, direct = (
+        rolling_columns(flat, offsets, [1, 2, 5, 9, "all"], ALL, least=least, rows=rows)
+        for rows in (None, np.arange(len(own)))
+    )
+    np.testing.assert_allclose(whole, direct, rtol=1e-7, atol=1e-7)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     own=st.lists(st.integers(-1000, 1000), min_size=1, max_size=30), shift=st.integers(-5, 5), scale=st.integers(1, 4)
