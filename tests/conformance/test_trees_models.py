@@ -30,7 +30,7 @@ from tidewright.registry.difference import relative_difference
 from tidewright.registry.export import to_onnx
 from tidewright.registry.parity import open_graph, run_graph
 from tidewright.registry.trial_windows import hard_windows
-from tidewright.training.fit import fit
+from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.spec import TrainSpec
 
 TASK = Task(4, (0.1, 0.5, 0.9))
@@ -44,6 +44,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "usual": {},
     "native": {"categories": "native", "unit": "season", "loss": "median"},
     "point": {"categories": "one_hot", "unit": "level", "loss": "mean", "weigh": "target", "monotone": {"promo": 1}},
+    "direct": {"strategy": "direct", "unit": "level"},
+    "recursive": {"strategy": "recursive", "unit": "growth", "statistics": ("mean", "max")},
 }
 CASES = [(name, kind) for name, entry in MODELS.items() if entry.kind == "trees" for kind in KINDS]
 every_model = pytest.mark.parametrize(("name", "kind"), CASES)
@@ -67,8 +69,13 @@ def _options(record: Any) -> set[str]:
     return {field.name for field in fields(record)}
 
 
+def make_panel(kind: str = "usual") -> Panel:
+    """The panel of a case: without past covariates where these are not taken."""
+    return keep_covariates(whole_panel(), ("known", "static")) if kind == "recursive" else whole_panel()
+
+
 @cache
-def make_panel() -> Panel:
+def whole_panel() -> Panel:
     """Many daily shops with a weekly cycle whose level says how large its wave is; one ends early, one has one row."""
     draw = np.random.default_rng(7)
     tables = []
@@ -105,7 +112,7 @@ def make_split() -> Split:
 
 
 def learn(name: str, kind: str, *, panel: Panel | None = None, seed: int = 0) -> TreesFitted:
-    given = panel or make_panel()
+    given = panel or make_panel(kind)
     view = View(21, ("weekday",), fit_static(make_panel()))
     spec, train = small_spec(name, kind), TrainSpec(seed=seed)
     fitted = fit(spec, panel=given, split=make_split(), task=TASK, view=view, train=train, season=7)
@@ -121,7 +128,7 @@ def learned(name: str, kind: str) -> TreesFitted:
 def scored_windows(name: str, kind: str, panel: Panel | None = None) -> Windows:
     test = make_split().test
     assert test is not None
-    return cut_windows(panel or make_panel(), learned(name, kind).view, horizon=4, cutoffs=test, least=1)
+    return cut_windows(panel or make_panel(kind), learned(name, kind).view, horizon=4, cutoffs=test, least=1)
 
 
 @every_model
@@ -156,7 +163,7 @@ def test_asking_changes_nothing_and_repeats_to_the_bit(name: str, kind: str) -> 
 @every_model
 def test_nothing_after_the_cutoff_but_known_columns_is_seen(name: str, kind: str) -> None:
     fitted = learned(name, kind)
-    windows = newest_windows(make_panel(), fitted.view, horizon=4).subset(np.arange(3))
+    windows = newest_windows(make_panel(kind), fitted.view, horizon=4).subset(np.arange(3))
     cut = replace(windows, rows=windows.rows - 20)
     y, past = cut.y.copy(), cut.past.copy()
     for row, series in zip(cut.rows, cut.series, strict=True):
@@ -174,7 +181,7 @@ def test_nothing_after_the_validation_part_is_learned_from(name: str, kind: str)
     changed = make_panel().table.with_columns(
         [pl.when(late).then(pl.lit(1e6)).otherwise(pl.col(c)).alias(c) for c in ("sold", "visits", "promo")]
     )
-    other = learn(name, kind, panel=replace(make_panel(), table=changed))
+    other = learn(name, kind, panel=replace(make_panel(kind), table=changed))
     assert _bytes(other) == _bytes(learned(name, kind))
 
 
@@ -219,7 +226,7 @@ def pierce(batch: Batch) -> Batch:
 @every_model
 def test_levels_that_training_had_not_get_an_answer(name: str, kind: str) -> None:
     table = make_panel().table.with_columns(pl.lit("elsewhere").alias("town"), pl.lit("odd").alias("kind"))
-    other = replace(make_panel(), table=table)
+    other = replace(make_panel(kind), table=table)
     windows = newest_windows(other, learned(name, kind).view, horizon=4)
     assert (windows.static[:, 1:] == 0.0).all()
     assert np.isfinite(learned(name, kind).predict(windows)).all()
@@ -227,7 +234,7 @@ def test_levels_that_training_had_not_get_an_answer(name: str, kind: str) -> Non
 
 @every_model
 def test_a_series_of_one_row_gets_an_answer(name: str, kind: str) -> None:
-    windows = newest_windows(make_panel().select(["s23"]), learned(name, kind).view, horizon=4)
+    windows = newest_windows(make_panel(kind).select(["s23"]), learned(name, kind).view, horizon=4)
     assert np.diff(windows.offsets)[0] == 1 + TASK.horizon
     answer = learned(name, kind).predict(windows)
     assert np.isfinite(answer).all()
@@ -241,12 +248,14 @@ def test_a_window_without_any_value_gets_no_answer(name: str, kind: str) -> None
     assert np.isnan(learned(name, kind).predict(to_windows(empty, horizon=4))).all()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("catboost", "native"), ("lightgbm", "point")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("catboost", "native"), ("lightgbm", "point"), ("xgboost", "direct"), ("xgboost", "recursive")]
+)
 def test_a_bundle_opens_where_no_library_of_trees_is_installed(name: str, kind: str, tmp_path: Path) -> None:
     fitted = learned(name, kind)
     folder, answer = tmp_path / "bundle", tmp_path / "answer.npy"
-    save_bundle(fitted, panel=make_panel(), folder=folder, split=make_split())
-    future = make_panel().extend(4)
+    save_bundle(fitted, panel=make_panel(kind), folder=folder, split=make_split())
+    future = make_panel(kind).extend(4)
     table = future.table.with_columns(pl.col("promo").fill_null(1.0))
     table.write_parquet(tmp_path / "panel.parquet")
     code = (

@@ -117,7 +117,7 @@ def test_a_point_with_its_offsets_is_rebuilt_and_refused_without_them():
     for tensors in (without, {**model.tensors(), "offsets": np.zeros((3, 3))}):
         with pytest.raises(BundleError, match="'offsets' should be float64 of the shape"):
             trees_from_tensors(tensors, **records)
-    with pytest.raises(BundleError, match="absent with quantile"):
+    with pytest.raises(BundleError, match="absent otherwise; they are quantile and step"):
         trees_from_tensors(model.tensors(), **{**records, "spec": replace(model.spec, loss="quantile")})
 
 

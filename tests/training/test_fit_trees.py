@@ -52,6 +52,8 @@ def learn(spec: LightGBM = SMALL, **options: Any) -> TreesFitted:
 
 def same(one: TreesFitted, other: TreesFitted) -> bool:
     theirs = other.tensors()
+    if set(theirs) != set(one.tensors()):
+        return False
     return all(array.tobytes() == theirs[name].tobytes() for name, array in one.tensors().items())
 
 
@@ -179,6 +181,7 @@ CHANGES = {
     "weight": "price",
     "categories": "native",
     "monotone": {"price": 1},
+    "strategy": "direct",
 }
 BESIDE = {"monotone": {"loss": "mean"}}  # what an option asks for
 
@@ -209,6 +212,8 @@ def test_the_gain_that_is_asked_for_ends_the_boosting():
         ({"feature_share": 1.5}, "feature_share lies above 0"),
         ({"row_share": float("nan")}, "row_share lies above 0"),
         ({"unit": "windw"}, "no lightgbm.unit is called 'windw'. Did you mean 'window'"),
+        ({"strategy": "recursiv"}, "Did you mean 'recursive'"),
+        ({"strategy": "recursive"}, "a recursive model takes no past covariates.*got visits"),
         ({"categories": "nativ"}, "Did you mean 'native'"),
         ({"loss": "mse"}, "no lightgbm.loss is called 'mse'"),
         ({"statistics": ("mean", "med")}, "no rolling statistic of lightgbm is called 'med'"),

@@ -17,7 +17,9 @@ from tidewright.data.task import Task
 from tidewright.errors import BundleError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
+from tidewright.models.by_step import by_step_from_tensors
 from tidewright.models.formula import Formula, read_formula
+from tidewright.models.rollout import roll_out
 from tidewright.models.season_inputs import SeasonInputs
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import (
@@ -40,7 +42,8 @@ class TreesFitted:
     """A learned formula, what it sees (`inputs`), and what it was asked.
 
     Its answer is in the units of `inputs`; `predict` gives it back on the original scale. A formula of one output, the
-    point, has `offsets` [H, Q]: what is added to it for each quantile, in the same units.
+    point, has `offsets` [H, Q]: what is added to it for each quantile, in the same units (those of the window at the
+    cutoff, where a formula of one step is rolled out).
     """
 
     spec: Tabular
@@ -84,6 +87,11 @@ class TreesFitted:
         return np.hstack([shared, own]), label_units(self.inputs, windows, units, index=index, steps=steps)
 
     def _predict(self, windows: Windows) -> Doubles:
+        if self.spec.strategy == "recursive":
+            assert self.offsets is not None
+            points = roll_out(self.inputs, self.formula, windows)
+            scale = window_units(windows, self.inputs.unit)[1]
+            return np.sort(points[:, :, None] + scale[:, None, None] * self.offsets, axis=2)
         features, (start, scale) = self.cells(windows)
         width = len(self.task.quantiles) if self.offsets is None else 1
         answer = self.formula.predict(features, width=width).reshape(len(windows), self.task.horizon, width)
@@ -108,7 +116,12 @@ def trees_from_tensors(
     inputs = _read_inputs(tensors, spec, view)
     offsets = _read_offsets(tensors, spec, task)
     width = len(task.quantiles) if offsets is None else 1
-    formula = read_formula(spec.name, tensors, n_features=len(inputs.names), width=width)
+    sizes = {"n_features": len(inputs.names), "width": width}
+    if spec.strategy == "direct":
+        place = inputs.names.index("step")
+        formula: Formula = by_step_from_tensors(spec.name, tensors, horizon=task.horizon, place=place, **sizes)
+    else:
+        formula = read_formula(spec.name, tensors, **sizes)
     return TreesFitted(
         spec=spec, task=task, view=view, inputs=inputs, formula=formula, offsets=offsets, history=history
     )
@@ -156,12 +169,13 @@ def _read_offsets(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, task: 
     """The offsets of a formula of the point alone; None where every quantile was learned."""
     given = tensors.get("offsets")
     shape = (task.horizon, len(task.quantiles))
-    if spec.loss == "quantile" and given is None:
+    if not spec.points and given is None:
         return None
-    if spec.loss == "quantile" or given is None or given.shape != shape or given.dtype != np.float64:
+    if not spec.points or given is None or given.shape != shape or given.dtype != np.float64:
         raise BundleError(
-            f"the trees' array 'offsets' should be float64 of the shape {shape} with the losses median and mean, and "
-            f"absent with quantile; the loss is {spec.loss}. Train the model anew."
+            f"the trees' array 'offsets' should be float64 of the shape {shape} with the losses median and mean and "
+            f"the strategy recursive, and absent otherwise; they are {spec.loss} and {spec.strategy}. Train the model "
+            "anew."
         )
     return given
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
+from tidewright.models.by_step import ByStep
 from tidewright.models.forest import Forest
 from tidewright.models.formula import Formula
 from tidewright.models.line import REACH, Line
@@ -138,4 +139,15 @@ def _add_line(graph: Nodes, formula: Line, rows: str, *, width: int) -> str:
     return graph.add("Cast", graph.add("Add", total, graph.constant(formula.bias[None])), to=TensorProto.FLOAT)
 
 
-ADDERS: dict[type, Adder] = {Forest: _add_forest, Machine: _add_machine, Line: _add_line}
+def _add_by_step(graph: Nodes, formula: ByStep, rows: str, *, width: int) -> str:
+    """Rows stand by window, and within a window by step."""
+    horizon, parts = len(formula.formulas), []
+    for step, one in enumerate(formula.formulas):
+        cut = (graph.ints([number]) for number in (step, np.iinfo(np.int64).max, 0, horizon))
+        answer = add_formula(graph, one, graph.add("Slice", rows, *cut), width=width)
+        parts.append(graph.add("Unsqueeze", answer, graph.ints([1])))
+    whole = graph.add("Concat", *parts, axis=1) if horizon > 1 else parts[0]
+    return graph.add("Reshape", whole, graph.ints([-1, width]))
+
+
+ADDERS: dict[type, Adder] = {ByStep: _add_by_step, Forest: _add_forest, Machine: _add_machine, Line: _add_line}

@@ -32,11 +32,15 @@ def to_onnx(fitted: TreesFitted) -> Any:
     With further inputs where the model has such covariates: `past` [N, L, P], `known` [N, L + H, K], `static`
     [N, M].
     """
+    if fitted.spec.strategy == "recursive":
+        from tidewright.registry.onnx_rollout import add_rollout
+
+        return add_rollout(fitted)
     inputs, task = fitted.inputs, fitted.task
     graph = Nodes()
     values = graph.add("Cast", "target", to=TensorProto.DOUBLE)
     seen = graph.add("Not", graph.add("IsNaN", "target"))
-    mean, scale = _add_window_units(graph, inputs, values=values, seen=seen)
+    mean, scale = add_window_units(graph, inputs, values=values, seen=seen)
     cells = graph.add(
         "Concat",
         *_window_parts(graph, inputs, values=values, seen=seen, units=(mean, scale), horizon=task.horizon),
@@ -57,10 +61,10 @@ def to_onnx(fitted: TreesFitted) -> Any:
         "Mul", graph.add("Cast", ordered, to=TensorProto.DOUBLE), graph.add("Unsqueeze", scale, graph.ints([2]))
     )
     graph.add("Cast", graph.add("Add", wide, start), to=TensorProto.FLOAT, name="quantiles")
-    return _finish(graph, inputs, horizon=task.horizon, width=len(task.quantiles))
+    return finish_graph(graph, inputs, horizon=task.horizon, width=len(task.quantiles))
 
 
-def _add_window_units(graph: Nodes, inputs: TreeInputs, *, values: str, seen: str) -> tuple[str, str]:
+def add_window_units(graph: Nodes, inputs: TreeInputs, *, values: str, seen: str) -> tuple[str, str]:
     """See `window_units`: what is taken away and divided by, each [N, 1]."""
     if inputs.unit not in LEVEL_UNITS:
         return _add_units(graph, values, seen)
@@ -211,7 +215,7 @@ def _repeat(graph: Nodes, part: str, times: str) -> str:
     return graph.add("Expand", part, times)
 
 
-def _finish(graph: Nodes, inputs: TreeInputs, *, horizon: int, width: int) -> Any:
+def finish_graph(graph: Nodes, inputs: TreeInputs, *, horizon: int, width: int) -> Any:
     shapes = {
         "target": (inputs.lookback,),
         "past": (inputs.lookback, inputs.past),

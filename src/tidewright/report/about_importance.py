@@ -81,7 +81,11 @@ def _needed(found: Importance) -> Picture:
 def _trees(result: RunResult, winner: Fitted) -> list[Block]:
     """What each column adds, where the winner has trees."""
     trees = innermost(winner)
-    if not isinstance(trees, TreesFitted) or not isinstance(trees.formula, Forest):
+    if (
+        not isinstance(trees, TreesFitted)
+        or not isinstance(trees.formula, Forest)
+        or trees.spec.strategy == "recursive"
+    ):
         return []
     found = explain_trees(
         winner,

@@ -112,10 +112,10 @@ def load_learner(model: str) -> Learner:
 
 
 def set_goals(spec: Tabular, quantiles: tuple[float, ...]) -> tuple[Goal, ...]:
-    """What a spec's `loss` asks of its learner."""
-    if spec.loss == "quantile":
+    """What a spec asks of its learner."""
+    if not spec.points:
         return tuple(Goal("quantile", level) for level in quantiles)
-    return (Goal("quantile", 0.5) if spec.loss == "median" else Goal("mean"),)
+    return (Goal("mean") if spec.loss == "mean" else Goal("quantile", 0.5),)
 
 
 def measure_loss(goal: Goal, cells: Cells, answer: npt.NDArray[np.floating[Any]]) -> float:
@@ -125,9 +125,24 @@ def measure_loss(goal: Goal, cells: Cells, answer: npt.NDArray[np.floating[Any]]
     return float(np.average(losses, weights=cells.weights))
 
 
-def make_cells(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windows, most: int, seed: int) -> Cells:
-    """At most `most` labelled cells, spread evenly over windows and steps. Raises `FitError` where there is none."""
-    place = _spread(len(windows) * windows.horizon, most, seed)
+def make_cells(
+    spec: Tabular,
+    inputs: TreeInputs,
+    *,
+    panel: Panel,
+    windows: Windows,
+    most: int,
+    seed: int,
+    step: int | None = None,
+) -> Cells:
+    """At most `most` labelled cells of a step (default: of all), spread evenly over windows and steps.
+
+    Raises `FitError` where there is none.
+    """
+    if step is None:
+        place = _spread(len(windows) * windows.horizon, most, seed)
+    else:
+        place = _spread(len(windows), most, seed) * windows.horizon + step - 1
     steps = place % windows.horizon + 1
     rows = _label_rows(windows, place // windows.horizon, steps)
     labels = np.where(rows >= 0, windows.y[np.maximum(rows, 0)], np.nan)

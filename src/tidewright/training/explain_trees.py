@@ -83,6 +83,8 @@ def explain_trees(
     trees = innermost(fitted)
     if not isinstance(trees, TreesFitted) or not isinstance(trees.formula, Forest):
         raise ConfigError(f"{fitted.spec.name} has no trees to explain. permutation_importance takes every model.")
+    if trees.spec.strategy == "recursive":
+        raise ConfigError(f"{fitted.spec.name} is fed its own answers, which have no parts. Ask for another strategy.")
     if quantile not in trees.task.quantiles:
         has = [str(level) for level in trees.task.quantiles]
         raise ConfigError(explain_unknown(f"quantile of {fitted.spec.name}", quantile, has))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,15 @@ from tidewright.data.task import Task
 from tidewright.errors import ConfigError
 from tidewright.features.view import View, drifting_columns
 from tidewright.features.windows import Windows, cut_windows
-from tidewright.models.formula import Formula
 from tidewright.models.spec import spec_key
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import Relative, plan_inputs
 from tidewright.models.trees import TreesFitted, settle_spec
 from tidewright.runtime import Runtime
-from tidewright.training.cells import Cells, Learning, load_learner, make_cells, set_goals
+from tidewright.training.cells import Learning
 from tidewright.training.events import Callback, EpochEnded, emit
-from tidewright.training.monotone import place_monotone
 from tidewright.training.spec import TrainSpec
-
-JUDGED = 20_000  # validation cells that early stopping looks at
-FEWEST = 30  # cells of a step that its own residual quantiles need; with fewer those of all steps are taken
+from tidewright.training.strategies import STRATEGIES, Lesson
 
 
 def fit_trees(
@@ -64,16 +60,10 @@ def fit_trees(
     judged = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     relative = _relative(windows, view, rows=panel.positions <= split.train.last)
     inputs = plan_inputs(spec, windows, season=season, relative=relative, static=view.static)
-    learn = make_cells(spec, inputs, panel=panel, windows=windows, most=spec.most_rows, seed=train.seed)
-    learn = replace(learn, monotone=place_monotone(spec, inputs, panel=panel, view=view))
-    judge = make_cells(spec, inputs, panel=panel, windows=judged, most=JUDGED, seed=train.seed)
+    lesson = Lesson(spec, task, panel, view, inputs, training=windows, judging=judged, seed=train.seed)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
-    learning = Learning(
-        train.seed, threads, least_gain=train.least_gain, deadline=deadline, tell=tell.tell, runtime=runtime
-    )
-    goals = set_goals(spec, task.quantiles)
-    learned = load_learner(spec.name)(spec, learn=learn, judge=judge, goals=goals, learning=learning)
-    offsets = None if spec.loss == "quantile" else measure_offsets(learned.formula, judge, task=task)
+    learning = Learning(train.seed, threads, train.least_gain, deadline=deadline, tell=tell.tell, runtime=runtime)
+    learned, offsets = STRATEGIES[spec.strategy](lesson, learning)
     return TreesFitted(
         spec=settle_spec(spec, inputs),
         task=task,
@@ -83,22 +73,6 @@ def fit_trees(
         offsets=offsets,
         history=learned.history,
     )
-
-
-def measure_offsets(formula: Formula, judge: Cells, *, task: Task) -> npt.NDArray[np.float64]:
-    """Residual quantiles [H, Q] of a point on validation cells, in its units; the median is held at 0.
-
-    Those of a step's own cells where it has 30, else of all cells. Cells weigh alike.
-    """
-    errors = judge.labels - formula.predict(judge.features, width=1)[:, 0]
-    levels = np.array(task.quantiles)
-    spread = np.tile(np.quantile(errors, levels), (task.horizon, 1))
-    for step in range(task.horizon):
-        own = errors[judge.steps == step + 1]
-        if len(own) >= FEWEST:
-            spread[step] = np.quantile(own, levels)
-    below, above = levels < 0.5, levels > 0.5
-    return np.where(below, np.minimum(spread, 0.0), np.where(above, np.maximum(spread, 0.0), 0.0))
 
 
 def _relative(windows: Windows, view: View, *, rows: npt.NDArray[np.bool_]) -> Relative:

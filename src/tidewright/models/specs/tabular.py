@@ -16,6 +16,7 @@ Unit = Literal["window", "level", "season", "growth"]
 Loss = Literal["quantile", "median", "mean"]
 Weigh = Literal["window", "target"]
 Categories = Literal["one_hot", "native"]
+Strategy = Literal["step", "direct", "recursive"]
 Rolled = Literal["mean", "std", "min", "max"]
 LEVEL_UNITS: tuple[Unit, ...] = ("level", "growth")
 SEASON_UNITS: tuple[Unit, ...] = ("season", "growth")
@@ -25,6 +26,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "unit": get_args(Unit),
     "weigh": get_args(Weigh),
     "categories": get_args(Categories),
+    "strategy": get_args(Strategy),
 }
 
 
@@ -52,6 +54,11 @@ class Tabular:
     `categories` says how a static column of text is seen: "one_hot", as one feature a level; "native", as one feature
     whose levels the library splits into sets. An unseen level goes where the library sends it.
 
+    `strategy` is how one model answers every step: "step", it is told which step is asked for; "direct", there is a
+    model a step; "recursive", a model of one step is fed its own point (the median, or the mean with that loss), and
+    its residual quantiles on validation windows, a step at a time, in units of the window at the cutoff, make the
+    others. A recursive model takes no past covariates, for it has none after the cutoff.
+
     `monotone` holds the forecast to rise (1) or to fall (-1) with a column, as {"price": -1}, all else alike (boosted
     trees only; see training/monotone for names). It needs the loss "mean": for quantiles the libraries set leaves anew
     once a tree has grown, which breaks it. Quantiles keep it, for they are the point and a constant a step.
@@ -68,9 +75,15 @@ class Tabular:
     weigh: Weigh = "window"
     weight: str = ""
     categories: Categories = "one_hot"
+    strategy: Strategy = "step"
     monotone: Mapping[str, int] = field(default_factory=dict, hash=False)
     most_rows: int = 200_000
     takes: ClassVar[tuple[str, ...]] = ("past", "known", "static")
+
+    @property
+    def points(self) -> bool:
+        """Whether only a point is learned, and residual quantiles make the others."""
+        return self.loss != "quantile" or self.strategy == "recursive"
 
 
 def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, boosted: bool = False) -> None:

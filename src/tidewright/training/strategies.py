@@ -1,0 +1,137 @@
+"""How one model answers every step of the horizon: it is told the step, there is one a step, or one is fed itself.
+
+C cells, H horizon, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.data.panel import Panel
+from tidewright.data.task import Task
+from tidewright.errors import ConfigError
+from tidewright.features.view import View
+from tidewright.features.windows import Windows
+from tidewright.models.by_step import ByStep
+from tidewright.models.formula import Formula
+from tidewright.models.rollout import roll_out
+from tidewright.models.specs.tabular import Tabular
+from tidewright.models.tree_inputs import TreeInputs, window_units
+from tidewright.training.cells import Cells, Learned, Learning, load_learner, make_cells, set_goals
+from tidewright.training.monotone import place_monotone
+
+JUDGED = 20_000  # validation cells that early stopping looks at, and residuals are taken from
+FEWEST = 30  # cells of a step that its own residual quantiles need; with fewer those of all steps are taken
+
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lesson:
+    """What is learned from: the windows of training and of validation, and which features there are."""
+
+    spec: Tabular
+    task: Task
+    panel: Panel
+    view: View
+    inputs: TreeInputs
+    training: Windows
+    judging: Windows
+    seed: int
+
+    def teach(self, learning: Learning, *, step: int | None = None) -> Learned:
+        """What the spec's learner makes of the cells of a step (default: of all)."""
+        learn = self.cells(self.training, most=self.spec.most_rows, step=step)
+        monotone = place_monotone(self.spec, self.inputs, panel=self.panel, view=self.view)
+        judge = self.cells(self.judging, most=JUDGED, step=step)
+        goals = set_goals(self.spec, self.task.quantiles)
+        learner = load_learner(self.spec.name)
+        return learner(self.spec, learn=replace(learn, monotone=monotone), judge=judge, goals=goals, learning=learning)
+
+    def cells(self, windows: Windows, *, most: int, step: int | None = None) -> Cells:
+        """See `make_cells`."""
+        given: dict[str, Any] = {"panel": self.panel, "windows": windows, "seed": self.seed}
+        return make_cells(self.spec, self.inputs, **given, most=most, step=step)
+
+
+Answer = tuple[Learned, Doubles | None]  # what was learned, and the offsets [H, Q] of a point
+
+
+def learn_with_step(lesson: Lesson, learning: Learning) -> Answer:
+    """One formula, to which the step is a feature."""
+    return _with_offsets(lesson, lesson.teach(learning))
+
+
+def learn_direct(lesson: Lesson, learning: Learning) -> Answer:
+    """A formula a step; each gets an equal share of the time that is left."""
+    formulas: list[Formula] = []
+    history: list[Mapping[str, Any]] = []
+    horizon = lesson.task.horizon
+    for step in range(1, horizon + 1):
+        deadline = learning.deadline
+        if deadline is not None:
+            deadline = time.monotonic() + (deadline - time.monotonic()) / (horizon - step + 1)
+        found = lesson.teach(replace(learning, deadline=deadline), step=step)
+        formulas.append(found.formula)
+        history += [{"step": step, **record} for record in found.history]
+    place = lesson.inputs.names.index("step")
+    return _with_offsets(lesson, Learned(ByStep(tuple(formulas), place), tuple(history)))
+
+
+def learn_recursive(lesson: Lesson, learning: Learning) -> Answer:
+    """A formula of the first step's point, and how far it goes astray when it is rolled out on validation windows.
+
+    Raises `ConfigError` for past covariates.
+    """
+    if lesson.inputs.past:
+        raise ConfigError(
+            f"{lesson.spec.name}: a recursive model takes no past covariates, for it has none after the cutoff; got "
+            f"{', '.join(lesson.panel.roles.past)}. Leave them out, or ask for the strategy step or direct."
+        )
+    learned = lesson.teach(learning, step=1)
+    horizon, windows = lesson.task.horizon, lesson.judging
+    count = max(1, JUDGED // horizon)
+    if len(windows) > count:
+        windows = windows.subset(np.linspace(0, len(windows) - 1, count).astype(np.int64))
+    points = roll_out(lesson.inputs, learned.formula, windows)
+    errors = (windows.labels() - points) / window_units(windows, lesson.spec.unit)[1][:, None]
+    steps = np.broadcast_to(np.arange(1, horizon + 1), errors.shape)
+    seen = ~np.isnan(errors)
+    return learned, measure_offsets(errors[seen], steps[seen], task=lesson.task)
+
+
+STRATEGIES: dict[str, Callable[[Lesson, Learning], Answer]] = {
+    "step": learn_with_step,
+    "direct": learn_direct,
+    "recursive": learn_recursive,
+}
+
+
+def measure_offsets(errors: Doubles, steps: Ints, *, task: Task) -> Doubles:
+    """Residual quantiles [H, Q] of errors [C] at steps [C], which count from 1; the median is held at 0.
+
+    Those of a step's own cells where it has 30, else of all cells. Cells weigh alike.
+    """
+    levels = np.array(task.quantiles)
+    spread = np.tile(np.quantile(errors, levels), (task.horizon, 1))
+    for step in range(task.horizon):
+        own = errors[steps == step + 1]
+        if len(own) >= FEWEST:
+            spread[step] = np.quantile(own, levels)
+    below, above = levels < 0.5, levels > 0.5
+    return np.where(below, np.minimum(spread, 0.0), np.where(above, np.maximum(spread, 0.0), 0.0))
+
+
+def _with_offsets(lesson: Lesson, learned: Learned) -> Answer:
+    if not lesson.spec.points:
+        return learned, None
+    judge = lesson.cells(lesson.judging, most=JUDGED)
+    errors = judge.labels - learned.formula.predict(judge.features, width=1)[:, 0]
+    return learned, measure_offsets(errors, judge.steps, task=lesson.task)
