@@ -51,6 +51,10 @@ def show_result(result: RunResult, *, report: Path) -> None:
     for note in result.notes:
         console.print(f"note: {note.kind}: {note.used}: {note.reason}", markup=False, highlight=False)
     console.rule(f"{result.seconds:.0f} s", align="left")
+    if result.forecast is not None:
+        from tidewright.workflows.result import FORECAST
+
+        console.print(f"forecast  {result.folder / FORECAST}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -21,6 +21,8 @@ from tidewright.tuning.study import Study
 from tidewright.workflows.search_record import Search
 from tidewright.workflows.settings import RunSettings
 
+FORECAST = "forecast.csv"  # the winner's, of the true future, in the run's folder
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

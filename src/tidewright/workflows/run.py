@@ -12,6 +12,7 @@ from typing import Any
 from tidewright.data.digest import digest_panel
 from tidewright.data.findings import Verdict
 from tidewright.data.forecast import Forecast
+from tidewright.data.hierarchy import Hierarchy
 from tidewright.data.inspect import inspect
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
@@ -24,12 +25,13 @@ from tidewright.tracking.listener import RunListener, open_listener
 from tidewright.tracking.run import Run, begin_run
 from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
+from tidewright.workflows.cohere import add_totals, check_hierarchy, cohere
 from tidewright.workflows.contest import Contest, Tell, hold_contest
 from tidewright.workflows.decide import decide
 from tidewright.workflows.journal import Journal, hold_folder
 from tidewright.workflows.load import Loaded, load
 from tidewright.workflows.notes import collect_notes, describe_result, test_scores
-from tidewright.workflows.result import Decision, Note, RunResult
+from tidewright.workflows.result import FORECAST, Decision, Note, RunResult
 from tidewright.workflows.resume import (
     PLAN,
     SEARCH,
@@ -117,6 +119,8 @@ def run_settings(
         result = _conclude(plan, contest, settings=settings, run_id=listener.run.id, clock=clock)
         clock("recording the run")
         listener.note(**describe_result(result))
+        if result.forecast is not None:
+            result.forecast.table.write_csv(result.folder / FORECAST)
     drop_parts(Path(settings.folder) / listener.run.id / SEARCH)
     fallbacks = tuple(Note("tracking", one.asked, one.used, one.reason) for one in listener.run.fallbacks)
     clock("done")
@@ -152,11 +156,16 @@ class _Plan:
     season: int
     verdict: Verdict
     split: Split
+    tree: Hierarchy | None
 
 
 def _prepare(settings: RunSettings, table: Any) -> _Plan:
     """The table read, judged and split. Raises before anything is learned."""
-    loaded = load(settings, table)
+    check_hierarchy(settings.hierarchy, recipe=settings.recipe)
+    loaded, tree = load(settings, table), None
+    if settings.hierarchy.levels:
+        panel, tree = add_totals(loaded.panel, settings.hierarchy)
+        loaded = replace(loaded, panel=panel)
     panel, task = loaded.panel, Task(horizon=settings.horizon, quantiles=settings.quantiles)
     verdict = inspect(panel, horizon=task.horizon)
     if not verdict.ok:
@@ -167,7 +176,7 @@ def _prepare(settings: RunSettings, table: Any) -> _Plan:
     )
     _check_lookback(settings, split)
     check_calendar(holiday_columns(settings.holidays), panel.frequency)
-    return _Plan(loaded, task, settings.season or panel.frequency.season, verdict, split)
+    return _Plan(loaded, task, settings.season or panel.frequency.season, verdict, split, tree)
 
 
 def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: str, clock: _Clock) -> RunResult:
@@ -188,6 +197,9 @@ def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: s
         overwrite=contest.search is not None and contest.search.resumed > 0,  # it may have been killed as it ended
     )
     forecast, notes = _forecast(session, panel)
+    if forecast is not None and plan.tree is not None:
+        forecast, note = cohere(forecast, plan.tree, contest, settings.hierarchy, metric=settings.metric)
+        notes = (*notes, note)
     return RunResult(
         run_id=run_id,
         folder=folder,

@@ -18,6 +18,7 @@ from tidewright.models.specs.ensemble import MOST_MEMBERS
 from tidewright.runtime import Compile, Device, Precision
 from tidewright.training.compare import LOSSES
 from tidewright.training.distributed import Strategy
+from tidewright.training.reconcile import Method
 from tidewright.training.spec import TrainSpec
 from tidewright.workflows.presets import PRESETS, PresetName
 
@@ -86,6 +87,19 @@ class DecideSettings(Frozen):
     lookback: int = Field(default=252, ge=2)
 
 
+class HierarchySettings(Frozen):
+    """Series that add up: static columns of each level ("State", "State/Store"), how forecasts are made to agree."""
+
+    levels: tuple[str, ...] = ()
+    method: Method = "mint"
+    nonnegative: bool = False
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _one_level(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
 class RunSettings(Frozen):
     """Everything that `tidewright run` can be told. What networks compute with is chosen as `detect_runtime` does;
     `devices` processes teach a network together (not in a search)."""
@@ -118,6 +132,7 @@ class RunSettings(Frozen):
     ensemble: Literal["greedy", "mean", "median", "inverse", "stacking", "none"] = "greedy"
     mix: MixSettings = MixSettings()
     decide: DecideSettings = DecideSettings()
+    hierarchy: HierarchySettings = HierarchySettings()
 
     @model_validator(mode="after")
     def _one_mixture(self) -> RunSettings:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tidewright.training.compare import Row
-from tidewright.workflows.result import Decision, RunResult
+from tidewright.workflows.result import FORECAST, Decision, RunResult
 
 
 def summarise(result: RunResult) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "leaderboard": [_row(row) for row in board.rows],
         "failed": dict(board.failed),
         "bundle": {**asdict(serving), "path": str(serving.path)},
+        "forecast": None if result.forecast is None else str(result.folder / FORECAST),
         "decision": None if result.decision is None else _decision(result.decision),
         "search": None if result.search is None else result.search.to_dict(),
         "notes": [asdict(note) for note in result.notes],
