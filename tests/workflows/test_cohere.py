@@ -49,6 +49,13 @@ def test_the_method_is_heeded(tmp_path: Path) -> None:
     assert not one.forecast.table["mean"].equals(other.forecast.table["mean"])
 
 
+def test_series_may_be_lifted_to_zero(tmp_path: Path) -> None:
+    low = make_table().with_columns(pl.col("value") - 25.0)
+    result = run(tmp_path, low, "hierarchy.nonnegative=true")
+    assert result.forecast is not None
+    assert result.forecast.table["0.1"].min() == 0.0
+
+
 def test_what_can_not_add_up_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
     table = make_table()
     short = table.filter((pl.col("series") != "s1") | (pl.col("time") < table["time"].max()))

@@ -65,6 +65,7 @@ ELSEWHERE = {
     "devices",
     "strategy",
     "relative",
+    "hierarchy",  # test_cohere.py: levels, method, nonnegative
 }  # tests below, and their own files
 
 
