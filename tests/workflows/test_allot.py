@@ -39,5 +39,5 @@ def test_it_ends_where_the_error_no_longer_falls_and_where_the_time_does() -> No
 def test_a_model_that_failed_is_not_tried_again_and_one_that_was_cut_goes_on() -> None:
     assert choose_next([arm("a", None)], left_s=9.0).model is None
     cut = arm("b", 9.0, cut=True, seconds=2.0)
-    assert cut.cost == 4.0
+    assert cut.cost == 1.0
     assert choose_next([arm("a", 1.0, 1.1, 1.1, 1.1), cut], left_s=9.0).model == "b"

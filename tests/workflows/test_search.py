@@ -207,6 +207,69 @@ def test_what_no_time_is_left_for_is_passed_over_and_the_best_floor_ships(tmp_pa
     assert result.leaderboard.winner in FLOORS
 
 
+def test_a_model_that_is_slow_to_answer_is_passed_over_before_it_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = search.Desk._measure_judging
+
+    def slow(desk: Any, fitted: Any, panel: Panel) -> float:
+        return 1e6 if fitted.spec.name == "nlinear" else honest(desk, fitted, panel)
+
+    monkeypatch.setattr(search.Desk, "_measure_judging", slow)
+    result = do(tmp_path, "preset=quick", "model=dlinear,nlinear")
+    assert result.search is not None
+    assert result.search.passed_over["nlinear"].startswith("a try takes about 1000000 s, and ")
+    assert "dlinear" in result.fitted
+
+
+def test_a_probe_of_many_series_learns_from_a_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def learn(spec: Any, *, panel: Panel, **options: Any) -> Any:
+        seen.append(panel.n_series)
+        return fit(spec, panel=panel, **options)
+
+    monkeypatch.setattr("tidewright.workflows.attempts.fit", learn)
+    table = small_table(series=20, rows=120, covariates=False)
+    asked = [*SMALL, f"folder={tmp_path}", "preset=quick", "model=lightgbm", "models.lightgbm.rounds=3"]
+    result = run(table, overrides=asked, series="shop", time="hour", target="sold")
+    assert seen == [7]  # every third
+    assert "lightgbm" in result.fitted
+
+
+@pytest.mark.usefixtures("whole")  # else the first import of torch takes the time
+def test_an_endless_training_is_ended_in_time_for_the_rest(tmp_path: Path) -> None:
+    endless = ("train.epochs=1000000", "train.patience=1000000", "train.steps=3", "budget_s=8")
+    result = do(tmp_path, "preset=standard", "model=dlinear", *endless)
+    assert result.search is not None
+    assert result.seconds < 24.0  # a third of it on a machine that does nothing else
+    first = next(one for one in result.search.attempts if one.model == "dlinear")
+    assert first.note == "not done learning: the budget ended it"
+    assert result.search.attempts[-1].what.startswith("as usual")  # it goes on with what time is left
+
+
+def test_a_model_that_was_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
+    ring = search.Field(
+        Panel.from_table(TABLE, series="shop", time="hour", target="sold"),
+        None,
+        None,
+        24,
+        None,
+        (),
+        None,  # type: ignore[arg-type]
+    )
+    moves = object.__new__(search.Moves)
+    moves._ring, moves._name, moves._queue, moves._best = ring, "dlinear", [], None
+    moves._suggestions, moves._asked, moves.over, moves.cut = None, None, False, False
+    one = search.Try("dlinear", "as usual", search.build_spec("dlinear"), read_settings().train, None)
+    told = search.Attempt("dlinear", "as usual", one.key, 1.0, 1.0, 1.0, 1.0, note="cut")
+    moves.tell(one, told)
+    assert moves.cut
+    again = moves.next()
+    assert again is not None
+    assert (again.what, again.key) == ("as usual, with more time", f"{one.key}-turn2")
+
+
 def test_a_model_whose_package_is_missing_is_named_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 The rule: of a model that was tried, the next try is hoped to lower its best error by as much as the last gain, or by a
 twentieth, halved for every try since that brought nothing. What counts is how far that would come below the best
 error of all, a second of its usual cost. A model that the time ended is hoped to come that twentieth below the best of
-all, for twice its time. Where nothing is hoped for any more, or nothing fits in the time, it ends.
+all, for half as long again. Where nothing is hoped for any more, or nothing fits in the time, it ends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Arm:
     @property
     def cost(self) -> float:
         """How long a try usually takes."""
-        return 2.0 * self.seconds[-1] if self.cut else median(self.seconds)
+        return 0.5 * self.seconds[-1] if self.cut else median(self.seconds)
 
     def hope(self) -> float:
         """How much lower than its best the next try may come."""

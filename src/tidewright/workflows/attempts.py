@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, without_test
 from tidewright.errors import FitError, TidewrightError
 from tidewright.features.view import View, fit_static
@@ -27,7 +28,7 @@ from tidewright.workflows.search_record import Attempt
 _LOGGER = logging.getLogger(__name__)
 SHORTEST = 2  # rows: what every model sees at least, so that all are judged on the same windows
 PROBED_STEPS, PROBED_WINDOWS, USUAL_EPOCHS = 3, 256, 10
-FEW_SERIES = 8  # of which a probe learns; of a panel with no more there is none, but for networks
+FEW_SERIES, FEW_CUTOFFS = 8, 4  # of which a probe learns, and on which it is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,37 +105,54 @@ class Desk:
         return told
 
     def probe(self, name: str, spec: ModelSpec, *, view: View, train: TrainSpec) -> Entry:
-        """About how many seconds a fit takes (None: not known), from a few steps or a few series."""
+        """About how many `seconds` a fit takes (None: as many as it is given, or not known) and its `judging`, from a
+        few steps or a few series, and a few cutoffs."""
         found = self.journal.find("probe", name)
         if found is not None:
             return found
-        seconds, error = None, ""
+        seconds, judging, error = None, 0.0, ""
         try:
-            seconds = self._measure(spec, view=view, train=train)
+            seconds, judging = self._measure(spec, view=view, train=train)
         except TidewrightError as failure:  # the fit itself will say it again, or does on more series
             error = str(failure)
-        return self.journal.add("probe", name, at=self.now, seconds=seconds, error=error)
+        return self.journal.add("probe", name, at=self.now, seconds=seconds, judging=judging, error=error)
 
-    def _measure(self, spec: ModelSpec, *, view: View, train: TrainSpec) -> float | None:
+    def _measure(self, spec: ModelSpec, *, view: View, train: TrainSpec) -> tuple[float | None, float]:
         ring, started = self.ring, time.monotonic()
-        panel = keep_covariates(ring.panel, spec.takes)
+        panel, network = ring.kept_panel(spec), kind_of(spec) == "torch"
         asked: dict[str, Any] = {"split": without_test(ring.split), "task": ring.task, "season": ring.season}
         asked |= {"deadline": started, "runtime": ring.runtime}
-        if kind_of(spec) == "torch":
-            short = replace(train, epochs=1, least_epochs=1, steps=PROBED_STEPS, judged=PROBED_WINDOWS)
-            short = replace(short, cycles=None, schedule="constant", rate_end=None, rate_cut=None, rate_wait=None)
-            fitted = fit(spec, panel=panel, view=view, train=short, **asked)
-            whole, epoch = time.monotonic() - started, float((fitted.history or ({},))[-1].get("seconds", 0.0))
-            batch = 256 if train.batch_size == "auto" else train.batch_size
-            steps = min(train.steps, max(len(panel.target) // batch, 1)) * min(train.epochs, USUAL_EPOCHS)
-            return whole - epoch + epoch / PROBED_STEPS * steps
-        if panel.n_series <= FEW_SERIES:
-            return None
-        ids = panel.series_ids[:: -(-panel.n_series // FEW_SERIES)]
-        few = panel.select(ids)
-        own = usual_view(few, split=ring.split, task=ring.task, season=ring.season, takes=spec.takes)
-        fit(spec, panel=few, view=replace(own, lookback=view.lookback), train=train, **asked)
-        return (time.monotonic() - started) * panel.n_series / len(ids)
+        share = 1.0
+        if network:
+            train = replace(train, epochs=1, least_epochs=1, steps=PROBED_STEPS, judged=PROBED_WINDOWS)
+            train = replace(train, cycles=None, schedule="constant", rate_end=None, rate_cut=None, rate_wait=None)
+        elif panel.n_series > FEW_SERIES:
+            ids = panel.series_ids[:: -(-panel.n_series // FEW_SERIES)]
+            share, panel = len(ids) / panel.n_series, panel.select(ids)
+            own = usual_view(panel, split=ring.split, task=ring.task, season=ring.season, takes=spec.takes)
+            view = replace(own, lookback=view.lookback)
+        fitted = fit(spec, panel=panel, view=view, train=train, **asked)
+        seconds = time.monotonic() - started
+        judging = self._measure_judging(fitted, panel) / share
+        if network:
+            return self._plan_epochs(fitted, panel, seconds), judging
+        return (None if was_cut(fitted) else seconds / share), judging
+
+    def _measure_judging(self, fitted: Fitted, panel: Panel) -> float:
+        """How long validation takes, from its last few cutoffs."""
+        scored, started = self.ring.split.validation, time.monotonic()
+        first = int(scored.positions[-min(len(scored), FEW_CUTOFFS)])
+        few = replace(scored, first=first)
+        evaluate(fitted, panel=panel, split=self.ring.split, cutoffs=few, season=self.ring.season, shortest=SHORTEST)
+        return (time.monotonic() - started) * len(scored) / len(few)
+
+    def _plan_epochs(self, fitted: Fitted, panel: Panel, seconds: float) -> float:
+        """How long a network takes, from the few steps of one that took so many seconds in all."""
+        train = self.ring.settings.train
+        epoch = float((fitted.history or ({},))[-1].get("seconds", 0.0))
+        batch = 256 if train.batch_size == "auto" else train.batch_size
+        steps = min(train.steps, max(len(panel.target) // batch, 1)) * min(train.epochs, USUAL_EPOCHS)
+        return seconds - epoch + epoch / PROBED_STEPS * steps
 
     def _do_part(
         self, one: Try, number: int, *, deadline: float | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from tidewright.models.spec import ModelSpec
 from tidewright.training.spec import TrainSpec
@@ -51,7 +52,7 @@ class Moves:
         return found
 
     def _other_views(self) -> Iterator[Try]:
-        """Half and twice the window, and covariates in units of it, unless the user settled that."""
+        """Half and twice the window, covariates in units of it, and no calendar, unless the user settled that."""
         view, settings, takes = self.usual.view, self._ring.settings, self.usual.spec.takes
         assert view is not None
         train = self._ring.split.train
@@ -63,12 +64,14 @@ class Moves:
         roles = self._ring.panel.roles
         if {"past", "known"} <= set(takes) and (roles.past or roles.known) and not settings.relative:
             yield self._vary("covariates in units of the window", relative=True)
+        if view.calendar and not settings.holidays:
+            yield self._vary("without the calendar", calendar=())
 
-    def _vary(self, what: str, **changes: int | bool) -> Try:
+    def _vary(self, what: str, **changes: Any) -> Try:
         view = self.usual.view
         assert view is not None
         options = {f"view.{name}": value for name, value in changes.items()}
-        return replace(self.usual, what=what, view=replace(view, **changes), options=options)  # type: ignore[arg-type]
+        return replace(self.usual, what=what, view=replace(view, **changes), options=options)
 
     def _ask(self, score: float, best: Try) -> Try | None:
         """A point of the space, the best try so far being its first."""

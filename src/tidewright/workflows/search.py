@@ -159,7 +159,7 @@ def _try_each(hunt: _Hunt, names: list[str]) -> None:
     """Every model once as usual, the quickest first; one that would not be done is passed over."""
     desk, ring = hunt.desk, hunt.desk.ring
     train = replace(ring.settings.train, seed=ring.settings.seed) if ring.settings.seed else ring.settings.train
-    costs: dict[str, float | None] = {}
+    costs: dict[str, _Cost] = {}
     for name in names:
         spec = build_spec(name, ring.settings.models.get(name))
         hunt.moves[name] = Moves(ring, name, spec, train=train)
@@ -167,20 +167,45 @@ def _try_each(hunt: _Hunt, names: list[str]) -> None:
         assert view is not None
         if hunt.left_s > 0:
             hunt.tell(f"how long {name} takes")
-            found = desk.probe(name, spec, view=view, train=train)["seconds"]
-            costs[name] = None if found is None else found * len(desk.folds)
+            found = desk.probe(name, spec, view=view, train=train)
+            costs[name] = _Cost(found["seconds"], found["judging"], len(desk.folds))
         else:
             hunt.passed_over[name] = "the budget was spent before it was tried"
     more = 0 if hunt.tries == 1 else 2  # shares of the time for further tries
-    order = sorted(costs, key=lambda name: costs[name] or 0.0)
+    order = sorted(costs, key=lambda name: costs[name].least)
     for place, name in enumerate(order):
         left, cost = hunt.left_s, costs[name]
-        if left <= 0 or (cost or 0.0) > left:
-            told = "" if cost is None else f"a fit takes about {cost:.0f} s, and "
-            hunt.passed_over[name] = f"{told}{max(left, 0.0):.0f} s were left"
+        if left <= 0 or cost.least > left:
+            hunt.passed_over[name] = f"a try takes about {cost.least:.0f} s, and {max(left, 0.0):.0f} s were left"
             continue
-        fair = left / (len(order) - place + more)
-        hunt.attempt(hunt.moves[name].usual, share_s=max(fair, left / 3 if cost is None else min(1.5 * cost, left / 2)))
+        share = max(left / (len(order) - place + more), min(1.5 * cost.least, left / 2))
+        if cost.open:
+            share = max(share, left / 3)
+        hunt.attempt(hunt.moves[name].usual, share_s=max(share - cost.judging, 0.1 * share))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a probe says of a model: the seconds of a fit and its judging on one of the folds."""
+
+    fit_s: float | None
+    judging_s: float
+    folds: int
+
+    @property
+    def open(self) -> bool:
+        """Whether a fit takes what it is given."""
+        return self.fit_s is None
+
+    @property
+    def judging(self) -> float:
+        """On all folds."""
+        return self.judging_s * self.folds
+
+    @property
+    def least(self) -> float:
+        """A try, without a fit that takes what it is given."""
+        return (self.fit_s or 0.0) * self.folds + self.judging
 
 
 def _try_again(hunt: _Hunt) -> str:
