@@ -105,19 +105,19 @@ class Desk:
         return told
 
     def probe(self, name: str, spec: ModelSpec, *, view: View, train: TrainSpec) -> Entry:
-        """About how many `seconds` a fit takes (None: as many as it is given, or not known) and its `judging`, from a
-        few steps or a few series, and a few cutoffs."""
+        """About how many `seconds` a fit takes (None: as many as it is given), how many at `least` where it is cut
+        short, and how many its `judging`, from a few steps or a few series, and a few cutoffs."""
         found = self.journal.find("probe", name)
         if found is not None:
             return found
-        seconds, judging, error = None, 0.0, ""
+        seconds, least, judging, error = None, 0.0, 0.0, ""
         try:
-            seconds, judging = self._measure(spec, view=view, train=train)
+            seconds, least, judging = self._measure(spec, view=view, train=train)
         except TidewrightError as failure:  # the fit itself will say it again, or does on more series
             error = str(failure)
-        return self.journal.add("probe", name, at=self.now, seconds=seconds, judging=judging, error=error)
+        return self.journal.add("probe", name, at=self.now, seconds=seconds, least=least, judging=judging, error=error)
 
-    def _measure(self, spec: ModelSpec, *, view: View, train: TrainSpec) -> tuple[float | None, float]:
+    def _measure(self, spec: ModelSpec, *, view: View, train: TrainSpec) -> tuple[float | None, float, float]:
         ring, started = self.ring, time.monotonic()
         panel, network = ring.kept_panel(spec), kind_of(spec) == "torch"
         asked: dict[str, Any] = {"split": without_test(ring.split), "task": ring.task, "season": ring.season}
@@ -135,8 +135,8 @@ class Desk:
         seconds = time.monotonic() - started
         judging = self._measure_judging(fitted, panel) / share
         if network:
-            return self._plan_epochs(fitted, panel, seconds), judging
-        return (None if was_cut(fitted) else seconds / share), judging
+            return *self._plan_epochs(fitted, panel, seconds), judging
+        return (None if was_cut(fitted) else seconds / share), seconds / share, judging
 
     def _measure_judging(self, fitted: Fitted, panel: Panel) -> float:
         """How long validation takes, from its last few cutoffs."""
@@ -146,13 +146,16 @@ class Desk:
         evaluate(fitted, panel=panel, split=self.ring.split, cutoffs=few, season=self.ring.season, shortest=SHORTEST)
         return (time.monotonic() - started) * len(scored) / len(few)
 
-    def _plan_epochs(self, fitted: Fitted, panel: Panel, seconds: float) -> float:
-        """How long a network takes, from the few steps of one that took so many seconds in all."""
-        train = self.ring.settings.train
-        epoch = float((fitted.history or ({},))[-1].get("seconds", 0.0))
+    def _plan_epochs(self, fitted: Fitted, panel: Panel, seconds: float) -> tuple[float, float]:
+        """How long a network takes for its usual epochs and for one, from a few steps of one that took so many seconds
+        in all; a network without epochs took what it takes."""
+        train, record = self.ring.settings.train, (fitted.history or ({},))[-1]
+        if "epoch" not in record:
+            return seconds, seconds
         batch = 256 if train.batch_size == "auto" else train.batch_size
-        steps = min(train.steps, max(len(panel.target) // batch, 1)) * min(train.epochs, USUAL_EPOCHS)
-        return seconds - epoch + epoch / PROBED_STEPS * steps
+        epoch = float(record["seconds"]) / PROBED_STEPS * min(train.steps, max(len(panel.target) // batch, 1))
+        rest = seconds - float(record["seconds"])
+        return rest + epoch * min(train.epochs, USUAL_EPOCHS), rest + epoch
 
     def _do_part(
         self, one: Try, number: int, *, deadline: float | None

@@ -20,7 +20,7 @@ from tidewright.workflows.allot import Arm, choose_next
 from tidewright.workflows.attempts import SHORTEST, Desk, Try, check_floors, judging_seconds
 from tidewright.workflows.contest import Contest, conclude
 from tidewright.workflows.field import Field, choose_runtime
-from tidewright.workflows.journal import Journal
+from tidewright.workflows.journal import Entry, Journal
 from tidewright.workflows.moves import Moves
 from tidewright.workflows.presets import PRESETS, Preset
 from tidewright.workflows.search_record import Attempt, Search
@@ -29,6 +29,7 @@ from tidewright.workflows.settings import RunSettings
 Tell = Callable[[str], None]
 END_S, END_SHARE, MOST_END_SHARE = 8.0, 0.12, 0.35  # of the budget: for all that comes after the search
 EXPORT_S = 3.0  # a network's way into the bundle
+MOST_PROBES = 2  # for each model that is tried: others are not even measured
 
 
 @dataclass(eq=False)
@@ -136,9 +137,9 @@ def _fit_floors(hunt: _Hunt) -> None:
 
 
 def _choose_models(hunt: _Hunt) -> list[str]:
-    """The models that are tried: those that the user named or, the best founded first, those that speak for
-    themselves on this panel and then others, one of each family before a second."""
-    ring, most = hunt.desk.ring, hunt.preset.models
+    """The models in the order that they are tried: those that the user named or, the best founded first, those that
+    speak for themselves on this panel and then others, one of each family before a second."""
+    ring = hunt.desk.ring
     if ring.settings.models:
         return list(ring.settings.models)
     known = ring.panel.until(ring.split.validation.first)
@@ -150,62 +151,64 @@ def _choose_models(hunt: _Hunt) -> list[str]:
         kind = MODELS[name].kind
         turn[name] = seen[kind] = seen.get(kind, -1) + 1
     names.sort(key=lambda name: (turn[name] > 0, name not in founded))  # stable: else as they stood
-    for name in names[most:]:
-        hunt.passed_over[name] = f"the preset {ring.settings.preset} tries {most} models; others came before it"
-    return names[:most]
+    return names
 
 
 def _try_each(hunt: _Hunt, names: list[str]) -> None:
-    """Every model once as usual, the quickest first; one that would not be done is passed over."""
-    desk, ring = hunt.desk, hunt.desk.ring
+    """Models once as usual, in this order, until there are as many as the preset tries; one that has no time to learn
+    anything is passed over, and the next takes its place."""
+    ring = hunt.desk.ring
     train = replace(ring.settings.train, seed=ring.settings.seed) if ring.settings.seed else ring.settings.train
-    costs: dict[str, _Cost] = {}
-    for name in names:
-        spec = build_spec(name, ring.settings.models.get(name))
-        hunt.moves[name] = Moves(ring, name, spec, train=train)
-        view = hunt.moves[name].usual.view
-        assert view is not None
-        if hunt.left_s > 0:
-            hunt.tell(f"how long {name} takes")
-            found = desk.probe(name, spec, view=view, train=train)
-            costs[name] = _Cost(found["seconds"], found["judging"], len(desk.folds))
-        else:
-            hunt.passed_over[name] = "the budget was spent before it was tried"
+    most = len(names) if ring.settings.models else hunt.preset.models
     more = 0 if hunt.tries == 1 else 2  # shares of the time for further tries
-    order = sorted(costs, key=lambda name: costs[name].least)
-    for place, name in enumerate(order):
-        left, cost = hunt.left_s, costs[name]
-        if left <= 0 or cost.least > left:
-            hunt.passed_over[name] = f"a try takes about {cost.least:.0f} s, and {max(left, 0.0):.0f} s were left"
+    done = 0
+    for place, name in enumerate(names):
+        if done == most or place >= MOST_PROBES * most:
+            hunt.passed_over[name] = f"the preset {ring.settings.preset} tries {most} models; others came before it"
             continue
-        share = max(left / (len(order) - place + more), min(1.5 * cost.least, left / 2))
-        if cost.open:
-            share = max(share, left / 3)
-        hunt.attempt(hunt.moves[name].usual, share_s=max(share - cost.judging, 0.1 * share))
+        spec = build_spec(name, ring.settings.models.get(name))
+        moves = Moves(ring, name, spec, train=train)
+        cost = _ask_cost(hunt, moves)
+        if cost is None:
+            continue
+        hunt.moves[name] = moves
+        left = hunt.left_s
+        share = max(left / (min(most - done, len(names) - place) + more), min(1.5 * cost.usual, left / 2), cost.least)
+        hunt.attempt(moves.usual, share_s=share - cost.judging)
+        done += 1
+
+
+def _ask_cost(hunt: _Hunt, moves: Moves) -> _Cost | None:
+    """What the usual try of a model costs; None where there is no time for it."""
+    usual, desk = moves.usual, hunt.desk
+    assert usual.view is not None
+    if hunt.left_s <= 0:
+        hunt.passed_over[usual.model] = "the budget was spent before it was tried"
+        return None
+    hunt.tell(f"how long {usual.model} takes")
+    found = desk.probe(usual.model, usual.spec, view=usual.view, train=usual.train)
+    cost, left = _Cost.read(found, folds=len(desk.folds)), hunt.left_s
+    if cost.least <= left:
+        return cost
+    spare = max(left, 0.0)
+    hunt.passed_over[usual.model] = f"a try takes {cost.least:.0f} s or more, and {spare:.0f} s were left"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """What a probe says of a model: the seconds of a fit and its judging on one of the folds."""
+    """The seconds of a try on all folds, as a probe has it: as `usual` (infinite where it takes what it is given), at
+    `least` where a deadline ends its learning, and its `judging`, a part of both."""
 
-    fit_s: float | None
-    judging_s: float
-    folds: int
+    usual: float
+    least: float
+    judging: float
 
-    @property
-    def open(self) -> bool:
-        """Whether a fit takes what it is given."""
-        return self.fit_s is None
-
-    @property
-    def judging(self) -> float:
-        """On all folds."""
-        return self.judging_s * self.folds
-
-    @property
-    def least(self) -> float:
-        """A try, without a fit that takes what it is given."""
-        return (self.fit_s or 0.0) * self.folds + self.judging
+    @classmethod
+    def read(cls, found: Entry, *, folds: int) -> _Cost:
+        seconds = float("inf") if found["seconds"] is None else found["seconds"]
+        judging = found["judging"]
+        return cls((seconds + judging) * folds, (found["least"] + judging) * folds, judging * folds)
 
 
 def _try_again(hunt: _Hunt) -> str:
