@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
@@ -178,7 +178,8 @@ def _to_bytes(made: Panel) -> bytes:
     table = made.table.with_columns(extra).to_arrow()
     known = {**(table.schema.metadata or {}), ROLES: json.dumps(asdict(made.roles)).encode()}
     buffer = BytesIO()
-    parquet.write_table(table.replace_schema_metadata(known), buffer, compression="lz4")
+    texts = [name for name, kind in made.table.schema.items() if kind == pl.String]  # no dictionary of numbers
+    parquet.write_table(table.replace_schema_metadata(known), buffer, compression="lz4", use_dictionary=texts)
     return buffer.getvalue()
 
 
@@ -196,4 +197,4 @@ def _from_bytes(content: bytes, panel: Panel) -> Panel:
 
 
 def _sum(content: bytes) -> str:
-    return blake2b(content, digest_size=16).hexdigest()
+    return sha256(content).hexdigest()
