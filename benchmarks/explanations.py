@@ -111,7 +111,7 @@ def compare_store() -> dict[str, Any]:
         "store: reading kept features vs computing them",
         mine,
         other,
-        note=f"{SERIES} series of {LENGTH:,} rows, 15 columns, digest and checksum included; {size / 1e6:.0f} MB kept",
+        note=f"{SERIES} series of {LENGTH:,} rows, 16 columns, digest and checksum included; {size / 1e6:.0f} MB kept",
     )
 
 

@@ -75,19 +75,23 @@ def add_events(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Events:
-    """E events: the first and the last position of each, the number of its series (-1: all), size and kind."""
+    """E events: the first and the last position of each, the number of its series (None: all have it), size, kind."""
 
     first: Ints
     last: Ints
-    codes: Ints
+    codes: Ints | None
     sizes: Doubles
     kinds: list[str]
 
     def of(self, kind: str) -> _Events:
         """Those of a kind, in order of time."""
         rows = np.array([place for place, own in enumerate(self.kinds) if own == kind])
-        rows = rows[np.argsort(self.first[rows], kind="stable")]
-        return _Events(self.first[rows], self.last[rows], self.codes[rows], self.sizes[rows], [kind] * len(rows))
+        return self.take(rows[np.argsort(self.first[rows], kind="stable")])
+
+    def take(self, rows: Ints) -> _Events:
+        """Some of them."""
+        codes = None if self.codes is None else self.codes[rows]
+        return _Events(self.first[rows], self.last[rows], codes, self.sizes[rows], [self.kinds[row] for row in rows])
 
 
 def _read(
@@ -153,10 +157,10 @@ def _text(table: pl.DataFrame, name: str, row: int) -> str:
     return str(value)
 
 
-def _codes(panel: Panel, table: pl.DataFrame, name: str | None) -> Ints:
-    """The number of each event's series; -1 for all. A series that the panel lacks is an error."""
+def _codes(panel: Panel, table: pl.DataFrame, name: str | None) -> Ints | None:
+    """The number of each event's series; None where events are for all. A series that the panel lacks is an error."""
     if name is None:
-        return np.full(len(table), -1, dtype=np.int64)
+        return None
     numbers: Mapping[Any, int] = {own: number for number, own in enumerate(panel.series_ids)}
     for row, own in enumerate(table[name].to_list()):
         if own not in numbers:
@@ -168,23 +172,29 @@ def _codes(panel: Panel, table: pl.DataFrame, name: str | None) -> Ints:
 
 def _columns(panel: Panel, events: _Events, name: str, *, before: int, after: int) -> dict[str, Doubles]:
     """The columns of one kind of event."""
-    size = np.zeros(len(panel.table))
-    ahead, back = np.full(len(size), np.inf), np.full(len(size), np.inf)
-    shared = events.codes == -1
-    for code in range(panel.n_series):
-        rows = slice(int(panel.offsets[code]), int(panel.offsets[code + 1]))
-        own = np.flatnonzero(shared | (events.codes == code))
-        if not own.size:
-            continue
-        positions = panel.positions[rows]
-        size[rows] = _sum(positions, events.first[own], events.last[own], events.sizes[own])
-        ahead[rows], back[rows] = count_steps(positions, *_merge(events.first[own], events.last[own]))
+    if events.codes is None:  # the same for every series: computed once
+        positions, place = np.unique(panel.positions, return_inverse=True)
+        size, ahead, back = (column[place] for column in _at(positions, events))
+    else:
+        size = np.zeros(len(panel.table))
+        ahead, back = np.full(len(size), np.inf), np.full(len(size), np.inf)
+        order = np.argsort(events.codes, kind="stable")
+        codes, starts = np.unique(events.codes[order], return_index=True)
+        for code, own in zip(codes.tolist(), np.split(order, starts[1:]), strict=True):
+            rows = slice(int(panel.offsets[code]), int(panel.offsets[code + 1]))
+            size[rows], ahead[rows], back[rows] = _at(panel.positions[rows], events.take(own))
     made = {name: size}
     if before:
         made[f"{name}_next"] = np.fmin(ahead, before + 1.0)
     if after:
         made[f"{name}_last"] = np.fmin(back, after + 1.0)
     return made
+
+
+def _at(positions: Ints, events: _Events) -> tuple[Doubles, Doubles, Doubles]:
+    """At each position: the size of what is on, the rows to the next event and since the last one."""
+    ahead, back = count_steps(positions, *_merge(events.first, events.last))
+    return _sum(positions, events.first, events.last, events.sizes), ahead, back
 
 
 def _sum(positions: Ints, first: Ints, last: Ints, sizes: Doubles) -> Doubles:
