@@ -42,11 +42,12 @@ def test_in_parts_it_is_the_layers_one_by_one(monkeypatch: pytest.MonkeyPatch, f
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_under_autocast_and_in_evaluation_the_layers_are_called_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layers_are_called_one_by_one_where_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_Mix", None)
     widen, narrow, dropout, table = draw_layers(2, 0.4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert mix_features(table, widen, narrow, dropout=dropout).dtype == torch.bfloat16
     assert mix_features(table, widen, narrow, dropout=dropout.eval()).shape == (2, 103)
+    assert mix_features(table, widen, narrow, dropout=nn.Dropout(0.4)).shape == (2, 103)
     with pytest.raises(AttributeError):
         mix_features(table, widen, narrow, dropout=dropout.train())

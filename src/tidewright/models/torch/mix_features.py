@@ -18,13 +18,14 @@ FEW = 6  # features up to which a sum of outer products is quicker than a matrix
 PART = 2**17  # numbers of the wide layer at once, half a MiB
 
 
-def mix_features(table: Tensor, widen: nn.Linear, narrow: nn.Linear, *, dropout: Dropout) -> Tensor:
+def mix_features(table: Tensor, widen: nn.Linear, narrow: nn.Linear, *, dropout: nn.Module) -> Tensor:
     """`narrow` of the dropout of relu of `widen`, for every column of a table [F, R]: [F, R].
 
     In training on a CPU, in float32, a quarter of the time of the layers one by one is saved: of the wide layer only
     what dropout left is kept, whose zeros say where no gradient goes. The draws are the same.
     """
-    if not dropout.training or table.device.type != "cpu" or table.dtype != torch.float32 or _is_one_by_one():
+    in_parts = dropout.training and isinstance(dropout, Dropout) and not _is_watched()
+    if not in_parts or table.device.type != "cpu" or table.dtype != torch.float32:
         return across(narrow, dropout(torch.relu_(across(widen, table))))
     bits = draw_bits(torch.Size([widen.out_features, table.shape[1]])) if dropout.dropped else None
     mixed: Tensor = _Mix.apply(table, widen.weight, widen.bias, narrow.weight, narrow.bias, bits, dropout.dropped)  # type: ignore[no-untyped-call]
@@ -90,6 +91,6 @@ def _multiply(tall: Tensor, flat: Tensor) -> Tensor:
     return product
 
 
-def _is_one_by_one() -> bool:
+def _is_watched() -> bool:
     """Whether a compiler or autocast has to see each layer."""
     return torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
