@@ -5,7 +5,7 @@ N windows, L lookback, H horizon, Q quantiles, K members.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,9 @@ from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
 from tidewright.models.fitted import Fitted
 from tidewright.models.specs.ensemble import Ensemble, Member
+
+Said = tuple[Doubles, npt.NDArray[np.bool_] | None]  # by a member [N, H, Q], and where it sees a value [N]: None, all
+MOST_NUMBERS = 20_000_000  # of all members together that a median holds at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,23 +36,27 @@ class EnsembleFitted:
 
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`."""
-        said, seen = self._ask(windows)
-        if self.spec.combine == "median":
-            return take_median(said, seen)
-        weights = np.array([part.weights(self.task.horizon) for part in self.spec.members])
-        return take_mean(said, seen, weights=weights)
+        if self.spec.combine == "mean":
+            weights = np.array([part.weights(self.task.horizon) for part in self.spec.members])
+            return take_mean(self._ask(windows), weights=weights)
+        numbers = len(self.members) * self.task.horizon * len(self.task.quantiles)  # a window
+        parts = np.array_split(np.arange(len(windows)), max(1, len(windows) * numbers // MOST_NUMBERS))
+        return np.concatenate([take_median(list(self._ask(windows.subset(rows)))) for rows in parts])
 
-    def _ask(self, windows: Windows) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-        """What every member says [K, N, H, Q], NaN where it sees nothing, and where it sees something [K, N]."""
+    def _ask(self, windows: Windows) -> Iterator[Said]:
+        """What each member says, NaN where it sees nothing."""
         shape = (len(windows), self.task.horizon, len(self.task.quantiles))
-        said, seen = np.full((len(self.members), *shape), np.nan), np.zeros((len(self.members), shape[0]), np.bool_)
-        for place, (part, fitted) in enumerate(zip(self.spec.members, self.members, strict=True)):
+        for part, fitted in zip(self.spec.members, self.members, strict=True):
             own = narrow(windows, part)
-            seen[place] = sees_any(own)
-            rows = np.flatnonzero(seen[place])
+            rows = np.flatnonzero(sees_any(own))
+            if len(rows) == len(windows):
+                yield fitted.predict(own), None
+                continue
+            said, seen = np.full(shape, np.nan), np.zeros(len(windows), dtype=np.bool_)
+            seen[rows] = True
             if len(rows):
-                said[place, rows] = fitted.predict(own.subset(rows))
-        return said, seen
+                said[rows] = fitted.predict(own.subset(rows))
+            yield said, seen
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """See `Fitted.tensors`: those of each member, under its place."""
@@ -60,30 +67,36 @@ class EnsembleFitted:
         }
 
 
-def take_mean(said: Doubles, seen: npt.NDArray[np.bool_], *, weights: Doubles) -> Doubles:
-    """The mean [N, H, Q] of what members say [K, N, H, Q] where they see something [K, N], by `weights` [K, H].
+def take_mean(said: Iterable[Said], *, weights: Doubles) -> Doubles:
+    """The mean [N, H, Q] of what members say, by `weights` [K, H]; one that sees nothing has no say there.
 
-    >>> said, seen = np.array([2.0, 5.0]).reshape(2, 1, 1, 1), np.array([[True], [True]])
-    >>> take_mean(said, seen, weights=np.array([[0.75], [0.25]])).ravel()
+    >>> alone = [(np.full((1, 1, 1), value), None) for value in (2.0, 5.0)]
+    >>> take_mean(alone, weights=np.array([[0.75], [0.25]])).ravel()
     array([2.75])
     """
-    total, shares = np.zeros(said.shape[1:]), np.zeros(said.shape[1:3])
-    for one, rows, weight in zip(said, seen, weights, strict=True):
-        total[rows] += weight[:, None] * one[rows]
-        shares[rows] += weight
+    total: Any = 0.0
+    shares: Any = 0.0
+    for (one, seen), weight in zip(said, weights, strict=True):
+        share = np.broadcast_to(weight[:, None], (len(one), len(weight), 1))
+        if seen is None:
+            total, shares = total + share * one, shares + share
+            continue
+        sees = seen[:, None, None]
+        total, shares = total + np.where(sees, share * one, 0.0), shares + np.where(sees, share, 0.0)
     with np.errstate(invalid="ignore"):  # nobody sees anything: NaN
-        return np.asarray(total / shares[:, :, None])
+        return np.asarray(total / shares)
 
 
-def take_median(said: Doubles, seen: npt.NDArray[np.bool_]) -> Doubles:
-    """The middle [N, H, Q] of what members say [K, N, H, Q], the mean of both middle ones where their number is even.
+def take_median(said: Sequence[Said]) -> Doubles:
+    """The middle [N, H, Q] of what members say, the mean of both middle ones where their number is even; one that sees
+    nothing has no say there.
 
-    >>> take_median(np.array([1.0, 9.0, 2.0]).reshape(3, 1, 1, 1), np.array([[True], [True], [True]])).ravel()
+    >>> take_median([(np.full((1, 1, 1), value), None) for value in (1.0, 9.0, 2.0)]).ravel()
     array([2.])
     """
-    in_order = np.sort(said, axis=0)  # NaN, of those who see nothing, stand last
-    count = seen.sum(axis=0)
-    rows = np.arange(len(count))
+    in_order = np.sort(np.stack([one for one, _ in said]), axis=0)  # NaN, of those who see nothing, stand last
+    count = sum(np.ones(len(one), np.int64) if seen is None else seen.astype(np.int64) for one, seen in said)
+    rows = np.arange(in_order.shape[1])
     low, high = in_order[np.maximum(count - 1, 0) // 2, rows], in_order[np.minimum(count // 2, len(said) - 1), rows]
     return np.asarray((low + high) / 2.0)
 

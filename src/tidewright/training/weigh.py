@@ -19,11 +19,11 @@ from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
 from tidewright.features.windows import Doubles
 from tidewright.metrics.accuracy import Scored, find_metric, score
-from tidewright.models.ensemble import take_mean, take_median
+from tidewright.models.ensemble import MOST_NUMBERS, take_mean, take_median
 from tidewright.models.specs.ensemble import Combine
 from tidewright.training.compare import usable_metric
 from tidewright.training.evaluate import Evaluation
-from tidewright.training.stack import stack
+from tidewright.training.stack import MOST_CELLS, stack
 
 Rule = Literal["greedy", "mean", "median", "inverse", "stacking"]
 RULES = get_args(Rule)
@@ -88,12 +88,18 @@ def weigh_alike(count: int, *, combine: Combine = "mean") -> Chosen:
 def blend(judged: Sequence[Evaluation], weights: npt.ArrayLike, *, model: str, combine: Combine = "mean") -> Evaluation:
     """What a mixture says and how it scores, from its members' evaluations on the same windows; weights are [K] or
     [K, H]."""
-    said = np.stack([one.forecast for one in judged])
-    shares = np.asarray(weights, dtype=np.float64)
-    by_step = np.broadcast_to(shares.reshape(len(judged), -1), (len(judged), said.shape[2]))
-    seen = np.ones(said.shape[:2], dtype=np.bool_)
-    forecast = take_median(said, seen) if combine == "median" else take_mean(said, seen, weights=by_step)
+    shares, horizon = np.asarray(weights, dtype=np.float64), judged[0].forecast.shape[1]
+    said = [one.forecast for one in judged]
+    by_step = np.broadcast_to(shares.reshape(len(judged), -1), (len(judged), horizon))
+    forecast = _take_middle(said) if combine == "median" else take_mean(((one, None) for one in said), weights=by_step)
     return _say(judged[0], forecast, model=model)
+
+
+def _take_middle(said: Sequence[Doubles]) -> Doubles:
+    """The median of what all say, of not too many windows at once."""
+    numbers = len(said) * said[0].size
+    parts = np.array_split(np.arange(len(said[0])), max(1, min(numbers // MOST_NUMBERS, len(said[0]))))
+    return np.concatenate([take_median([(one[rows], None) for one in said]) for rows in parts])
 
 
 def judge_mixture(judged: Sequence[Evaluation], chosen: Chosen, *, model: str) -> Evaluation:
@@ -106,27 +112,31 @@ def judge_mixture(judged: Sequence[Evaluation], chosen: Chosen, *, model: str) -
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sample:
-    """What the models say [K, N, H, Q] beside what came, and the cutoff [N] of each window."""
+    """What each model says [N, H, Q] beside what came, and the cutoff [N] of each window."""
 
-    said: Doubles
+    said: Sequence[Doubles]
     scored: Scored
     cutoffs: Ints
     metric: str
 
     def take(self, rows: npt.NDArray[Any]) -> _Sample:
         """Some windows of it."""
-        return replace(self, said=self.said[:, rows], scored=_rows_of(self.scored, rows), cutoffs=self.cutoffs[rows])
+        return replace(
+            self, said=[one[rows] for one in self.said], scored=_rows_of(self.scored, rows), cutoffs=self.cutoffs[rows]
+        )
 
     def steps(self, some: Ints) -> _Sample:
         """Some steps of it."""
         scored = replace(self.scored, actual=self.scored.actual[:, some], forecast=self.scored.forecast[:, some])
-        return replace(self, said=self.said[:, :, some], scored=scored)
+        return replace(self, said=[one[:, some] for one in self.said], scored=scored)
 
-    def thin(self) -> _Sample:
-        """At most `CELLS` numbers a model."""
-        count = len(self.cutoffs)
-        most = max(CELLS // max(self.said[0, 0].size, 1), 1)
-        return self if count <= most else self.take(np.unique(np.linspace(0, count - 1, most).astype(np.int64)))
+    def thin(self, rows: npt.NDArray[Any] | None = None, *, most: int = CELLS) -> _Sample:
+        """Its windows, or some of them [N], as many as hold at most so many numbers a model; taken evenly."""
+        found = np.arange(len(self.cutoffs)) if rows is None else np.flatnonzero(rows)
+        count = max(most // max(self.said[0][0].size, 1), 1)
+        if len(found) > count:
+            found = found[np.unique(np.linspace(0, len(found) - 1, count).astype(np.int64))]
+        return self if len(found) == len(self.cutoffs) else self.take(found)
 
     def badness(self, forecast: Doubles) -> float:
         """The score of a forecast, to be made small."""
@@ -135,12 +145,12 @@ class _Sample:
 
     def mix(self, weights: Doubles) -> Doubles:
         """What the models say together, by weights [K, H]."""
-        return np.asarray(np.einsum("knhq,kh->nhq", self.said, weights))
+        return take_mean(((one, None) for one in self.said), weights=weights)
 
 
 def _open(judged: Sequence[Evaluation], metric: str) -> _Sample:
     first = judged[0]
-    return _Sample(np.stack([one.forecast for one in judged]), first.scored, first.windows.cutoffs, metric)
+    return _Sample([one.forecast for one in judged], first.scored, first.windows.cutoffs, metric)
 
 
 def _choose_greedily(sample: _Sample, *, names: Sequence[str]) -> Chosen:
@@ -171,9 +181,9 @@ def _choose_in_time(sample: _Sample, *, rule: Rule, per_step: bool) -> Chosen:
     weigh = _WEIGHERS[rule]
     shrinks, locals_ = SHRINKS if rule == "stacking" else (0.0,), LOCALS if per_step else (0.0,)
     plans = [(shrink, local) for local in locals_ for shrink in shrinks]  # from the plainest on
-    horizon, count = sample.said.shape[2], len(sample.said)
+    horizon, count = sample.said[0].shape[1], len(sample.said)
     blocks = [
-        (own, _learn(sample.take(past).thin(), weigh, per_step=per_step) if past.any() else None)
+        (own, _learn(sample.thin(past), weigh, per_step=per_step) if past.any() else None)
         for past, own in cut_blocks(sample.cutoffs, horizon=horizon)
     ]
     equal = np.full((count, horizon), 1.0 / count)
@@ -205,11 +215,11 @@ def cut_blocks(cutoffs: Ints, *, horizon: int) -> list[tuple[npt.NDArray[np.bool
 
 def _learn(sample: _Sample, weigh: Weigh, *, per_step: bool) -> tuple[Doubles, Doubles]:
     """The weights of all steps together [K], and those by step [K, H] of the models that have any of these."""
-    whole, horizon = weigh(sample), sample.said.shape[2]
+    whole, horizon = weigh(sample), sample.said[0].shape[1]
     if not per_step:
         return whole, np.repeat(whole[:, None], horizon, axis=1)
     kept = np.flatnonzero(whole > 0)
-    some = replace(sample, said=sample.said[kept])
+    some = replace(sample, said=[sample.said[int(place)] for place in kept])
     bands = np.array_split(np.arange(horizon), min(BANDS, horizon))
     each = np.stack([weigh(some.steps(band)) for band in bands], axis=1)
     steps, centres = np.zeros((len(whole), horizon)), [band.mean() for band in bands]
@@ -246,7 +256,8 @@ def _weigh_inversely(sample: _Sample) -> Doubles:
 
 
 def _weigh_by_stacking(sample: _Sample) -> Doubles:
-    return stack(sample.said, sample.scored, sample.metric)
+    few = sample.thin(most=MOST_CELLS)
+    return stack(np.stack(few.said), few.scored, few.metric)
 
 
 _WEIGHERS: dict[Rule, Weigh] = {
