@@ -9,6 +9,19 @@ import polars as pl
 
 from tidewright.data.panel import Panel
 
+# Statistical models whose fits take milliseconds a window.
+QUICK_FITS: dict[str, dict[str, object]] = {
+    "auto_arima": {"season": 1, "max_p": 1, "max_q": 0, "max_seasonal": 0, "history": 30},
+    "auto_ets": {"season": 1, "form": "ANN", "history": 30},
+    "auto_ces": {"season": 1, "form": "N", "history": 30},
+    "theta": {"season": 1, "form": "standard", "history": 30},
+    "mstl": {"seasons": (7,), "trend": "theta", "history": 30},
+    "croston": {},
+    "tsb": {},
+    "adida": {},
+    "imapa": {},
+}
+
 
 def small_table(*, series: int = 4, rows: int = 240, seed: int = 0, covariates: bool = True) -> pl.DataFrame:
     """Hourly sales of a few shops: a daily wave, the effect of a known price, noise; some hours are "

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.worlds import small_panel
+from tests.worlds import QUICK_FITS, small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.errors import BackendError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Batch, newest_windows
@@ -35,6 +36,7 @@ SMALL |= {
     "itransformer": {"d_model": 8, "layers": 1, "dim_feedforward": 16},
     "tft": {"hidden": 8, "heads": 2},
 }
+SMALL |= QUICK_FITS
 PANEL = small_panel()
 
 
@@ -82,10 +84,15 @@ def sealed(request, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def asked(request, sealed):
-    """A session, its fitted model, and real windows to ask it."""
+    """A session, its fitted model, and real windows to ask it: few, where every answer is a fit."""
     fitted, bundle = sealed
+    if bundle.manifest.no_graph and request.param != "eager":
+        with pytest.raises(BackendError, match=f"the bundle has no graph: {fitted.spec.name} .*Ask for auto, or eager"):
+            open_session(bundle, backend=request.param, strict=True)
+        pytest.skip("it has no graph, and the backend that needs one says so")
     session = open_session(bundle, backend=request.param, strict=True)
-    return session, fitted, real_windows(panel_for(fitted.spec.name), fitted.view, horizon=TASK.horizon)
+    most = 4 if bundle.manifest.no_graph else 64
+    return session, fitted, real_windows(panel_for(fitted.spec.name), fitted.view, horizon=TASK.horizon, most=most)
 
 
 def ask(session: Session, batch: Batch) -> np.ndarray:
@@ -94,9 +101,12 @@ def ask(session: Session, batch: Batch) -> np.ndarray:
     return session.predict(feed["target"] if len(feed) == 1 else feed).quantiles
 
 
+@pytest.mark.filterwarnings("ignore:.* failed on:tidewright.errors.FallbackWarning")  # short windows
 def test_it_answers_as_the_fitted_model_on_real_windows_and_hard_ones(asked):
     session, fitted, real = asked
     for name, batch in (("real", real), *hard_windows(real, seed=1)):
+        if name == "64 windows" and len(real.target) < 8:
+            continue  # repeats of a few, each of which is fitted
         eager = fitted.predict(windows_of(batch))
         assert relative_difference(ask(session, batch), eager, target=batch.target) <= 1e-5, name
 
@@ -119,7 +129,9 @@ def test_any_number_of_windows_goes_and_a_window_alone_is_answered_as_among_othe
 
 def test_sixteen_threads_get_the_bits_that_one_gets(asked):
     session, _, real = asked
-    parts = [take(real, slice(k % 30, k % 30 + 1 + k % 3)) for k in range(96)]
+    count = len(real.target)
+    starts = [k % min(30, count - 2) for k in range(96 if count > 8 else 16)]
+    parts = [take(real, slice(start, start + 1 + k % 3)) for k, start in enumerate(starts)]
     serial = [ask(session, part) for part in parts]
     with ThreadPoolExecutor(16) as pool:
         together = list(pool.map(lambda part: ask(session, part), parts))

@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tests.worlds import small_table
+from tests.worlds import QUICK_FITS, small_table
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
-from tidewright.training.fit import fit, keep_covariates, usual_view
+from tidewright.models.spec import kind_of
+from tidewright.training.fit import fit, keep_covariates, view_of
 from tidewright.training.spec import TrainSpec
 
 TASK = Task(horizon=3)
@@ -28,6 +29,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {  # by the model
     "random_forest": {"trees": 3},
     "extra_trees": {"trees": 3},
     "svr": {"most_rows": 200},
+    **QUICK_FITS,
 }
 
 
@@ -55,7 +57,7 @@ def learn(name: str, panel: Panel) -> Fitted:
     spec = build_spec(name, QUICK.get(name))
     _, split = world()
     kept = keep_covariates(panel, spec.takes)
-    view = usual_view(kept, split=split, task=TASK, takes=spec.takes)
+    view = view_of(spec, panel=kept, split=split, task=TASK)
     return fit(spec, panel=kept, split=split, task=TASK, view=view, train=SHORT)
 
 
@@ -74,18 +76,20 @@ def windows_until(model: Fitted, panel: Panel, *, last: int, newest: int | None 
 
 def answer(model: Fitted, panel: Panel, *, last: int) -> npt.NDArray[np.float64]:
     """The forecasts at `last` and at a few cutoffs before it; of earlier ones the windows tell."""
-    return model.predict(windows_until(model, panel, last=last, newest=8))
+    newest = 1 if kind_of(model.spec) == "statistical" else 8  # each of its answers is a fit
+    return model.predict(windows_until(model, panel, last=last, newest=newest))
 
 
-def cuts() -> list[int]:
-    """24 random places in time, and 3 at each end of each part."""
+def cuts(name: str = "") -> list[int]:
+    """24 random places in time, and 3 at each end of each part; every sixth for a model whose answers are fits."""
     panel, split = world()
     assert split.test is not None
     first, last = panel.span
     places = {int(place) for place in np.random.default_rng(0).choice(np.arange(first + 10, last), 24, replace=False)}
     ends = [end for part in (split.train, split.validation, split.test) for end in (part.first, part.last)]
     borders = {end + step for end in ends for step in (-1, 0, 1)}
-    return sorted(place for place in places | borders if first + 10 <= place < last)
+    found = sorted(place for place in places | borders if first + 10 <= place < last)
+    return found[::6] if name in QUICK_FITS else found
 
 
 @cache

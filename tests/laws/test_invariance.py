@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tests.laws.flow import NAMES, answer, fitted, learn, numbers, read, world
+from tests.worlds import QUICK_FITS
 from tidewright.data.forecast import tabulate
 from tidewright.errors import RepairWarning
 from tidewright.features.windows import newest_windows
@@ -66,4 +67,8 @@ def test_no_two_models_have_the_same_scores() -> None:
         )
         scores[name] = (judged.scores["mae"], judged.scores["crps"])
     alike = [pair for pair in combinations(scores, 2) if scores[pair[0]] == scores[pair[1]]]
-    assert not alike
+    assert alike == [("adida", "imapa")]  # one model where every value is above 0; see conformance/test_distinct
+
+
+def test_the_quick_fits_are_those_of_every_statistical_model() -> None:
+    assert set(QUICK_FITS) == {name for name, entry in MODELS.items() if entry.kind == "statistical"}

@@ -22,7 +22,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 def test_nothing_after_a_cutoff_changes_a_forecast_at_or_before_it(name: str) -> None:
     panel, _ = world()
     model = fitted(name)
-    for cut in cuts():
+    for cut in cuts(name):
         other = with_another_future(panel, cut=cut)
         assert answer(model, panel, last=cut).tobytes() == answer(model, other, last=cut).tobytes(), cut
 

@@ -100,7 +100,7 @@ def test_covariates_bring_the_models_that_read_them_and_are_held_against_the_oth
 
 def test_a_short_table_is_advised_no_network() -> None:
     found = names(signal_panel(n_series=2, length=60, seed=0))
-    assert {MODELS[name].kind for name in found} == {"floor"}
+    assert {MODELS[name].kind for name in found} == {"floor", "statistical"}
 
 
 def test_there_is_always_a_floor_and_every_reason_is_a_sentence() -> None:

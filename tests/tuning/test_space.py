@@ -135,8 +135,12 @@ def test_a_space_of_the_package_survives_a_round_trip_and_prints_each_option(nam
     assert space.model in name
 
 
+# Fitted on each window by a criterion of their own: there is nothing to search.
+SELF_CHOSEN = {"auto_arima", "auto_ets", "auto_ces", "mstl", "adida", "imapa"}
+
+
 def test_every_trainable_model_has_a_space() -> None:
-    trainable = {name for name, entry in MODELS.items() if entry.kind != "floor"}
+    trainable = {name for name, entry in MODELS.items() if entry.kind != "floor"} - SELF_CHOSEN
     assert {find_space(name).model for name in spaces()} == trainable
 
 

@@ -32,6 +32,7 @@ ANOTHER = {
     "split.test": "30",
     "split.purge": "9",
     "split.embargo": "2",
+    "split.stride": "3",
     "train": "train.least_gain=0.9",
     "models": "models.lightgbm.leaves=3",
     "tune.enabled": "true",

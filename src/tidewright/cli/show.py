@@ -82,10 +82,13 @@ def _show_search(console: Console, search: Search) -> None:
 
 def _show_bundle(console: Console, serving: Serving) -> None:
     times = ", ".join(f"{name} {serving.latency_ms[f'{name}_ms']:.3f} ms" for name in ("p50", "p95", "p99"))
+    told = serving.backend_reason
+    if serving.parity is not None:
+        told = f"off eager by {serving.parity:.1e} of a window at most (allowed {serving.tolerance:.0e})"
     lines = (
         str(serving.path),
         f"digest {serving.digest}",
-        f"{serving.backend}: off eager by {serving.parity:.1e} of a window at most (allowed {serving.tolerance:.0e})",
+        f"{serving.backend}: {told}",
         f"one row: {times}; eager {serving.eager_ms:.3f} ms",
     )
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -24,6 +24,8 @@ def start_onnx(bundle: Bundle, *, threads: int) -> Answerer:
     """What answers: the compiled graph. Raises `BackendError` where ONNX Runtime is not installed or refuses
     the graph.
     """
+    if bundle.manifest.no_graph:
+        raise BackendError(f"the bundle has no graph: {bundle.manifest.no_graph}. Ask for auto, or eager.")
     if not has("onnxruntime"):
         raise BackendError("onnxruntime is not installed. Install it with: pip install 'tidewright[onnx]'")
     import onnxruntime.capi.onnxruntime_pybind11_state as states

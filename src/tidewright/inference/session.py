@@ -122,10 +122,10 @@ def open_session(
 ) -> Session:
     """A session on a bundle, verified, and checked against its own example.
 
-    `auto` takes ONNX Runtime, and the eager model where that can't serve. A backend that can't serve, or that
-    does not give the example's answer, is passed over with a `FallbackWarning`, or a `BackendError` when
-    `strict`. `threads` is for one answer of ONNX Runtime. Raises `TamperedError` and `BundleError` as
-    `load_bundle` does.
+    `auto` takes ONNX Runtime, and the eager model where that can't serve or the bundle has no graph. A backend that
+    can't serve, or that does not give the example's answer, is passed over with a `FallbackWarning`, or a
+    `BackendError` when `strict`. `threads` is for one answer of ONNX Runtime. Raises `TamperedError` and `BundleError`
+    as `load_bundle` does.
     """
     from tidewright.inference.local_session import LocalSession
 
@@ -135,6 +135,8 @@ def open_session(
         raise ConfigError(f"threads is the number of threads of one answer, 1 or more; got {threads!r}.")
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     passed: dict[str, str] = {}
+    if backend == "auto" and opened.manifest.no_graph:
+        return _open_eager(opened)
     wanted = BACKENDS if backend == "auto" else (backend, *(name for name in BACKENDS if name != backend))
     for name in wanted:
         try:
@@ -148,6 +150,16 @@ def open_session(
         choice = _choose(str(backend), name, passed=passed)
         return LocalSession(opened, choice=choice, answerer=answerer)
     raise BackendError("no backend is known.")
+
+
+def _open_eager(bundle: Bundle) -> Session:
+    """A session on a bundle that has no graph: nothing was passed over that could have served."""
+    from tidewright.inference.local_session import LocalSession
+
+    answerer = start("eager", bundle, threads=1)
+    _check_example(answerer.call, bundle, name="eager")
+    reason = f"the bundle has no graph: {bundle.manifest.no_graph}"
+    return LocalSession(bundle, choice=Choice("auto", "eager", reason, (f"onnxruntime: {reason}",)), answerer=answerer)
 
 
 def start(name: str, bundle: Bundle, *, threads: int) -> Answerer:

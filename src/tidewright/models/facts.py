@@ -24,7 +24,8 @@ class PanelFacts:
     The strengths of trend and season, from 0 to 1, are Wang, Smith and Hyndman's (2006) after a classical
     decomposition; `noise_share` is the variance of what that leaves over the series' variance; `drift_share` is how
     much of the steps' movement the step before foretells (the size of the lag-1 autocorrelation of differences: a
-    random walk has 0). All are medians over series; NaN where no series is long enough.
+    random walk has 0). All are medians over series; NaN where no series is long enough. `zero_share` is the share of
+    zeros among all observed values, 0 where any is below 0: intermittent demand.
     """
 
     series: int
@@ -42,6 +43,7 @@ class PanelFacts:
     trend_strength: float
     noise_share: float
     drift_share: float
+    zero_share: float = 0.0
 
     @property
     def covariates(self) -> int:
@@ -72,7 +74,13 @@ def measure_facts(panel: Panel, task: Task) -> PanelFacts:
         trend_strength=medians[1],
         noise_share=medians[2],
         drift_share=medians[3],
+        zero_share=_zero_share(panel.target),
     )
+
+
+def _zero_share(values: Floats) -> float:
+    seen = values[np.isfinite(values)]
+    return float((seen == 0).mean()) if len(seen) and seen.min() >= 0 else 0.0
 
 
 def _measure_strengths(panel: Panel, chosen: Ints, season: int) -> Floats:

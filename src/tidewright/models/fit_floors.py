@@ -124,7 +124,7 @@ def _judge(candidates: list[Floor], parts: _Parts) -> list[float]:
     windows = cut_windows(
         parts.panel, View(min(lookbacks)), horizon=parts.task.horizon, cutoffs=parts.split.validation, least=1
     )
-    windows = _sample(replace(windows, lookback=max(lookbacks)), most=_few(JUDGED, max(lookbacks)))
+    windows = sample_windows(replace(windows, lookback=max(lookbacks)), most=_few(JUDGED, max(lookbacks)))
     past, labels = windows.history(), windows.labels()
     scale = _series_scale(parts)[windows.series][:, None]
     centred: dict[int, tuple[Singles, Doubles]] = {}
@@ -162,14 +162,19 @@ def _calibrate(floor: Floor, parts: _Parts) -> Doubles:
     From the training windows whose history is as long as the formula needs; where these are few, from the
     validation windows if they are more. A step without a residual takes the step before it.
     """
-    windows = _sample(_calibration(floor, parts), most=_few(CALIBRATION, floor.view.lookback))
+    windows = sample_windows(_calibration(floor, parts), most=_few(CALIBRATION, floor.view.lookback))
     past = windows.history()
     scale = window_scale(past, floor.season)
     moves = scale > 0
     residual = (windows.labels() - point_forecast(floor, past))[moves] / scale[moves, None]
-    levels = np.asarray(floor.task.quantiles)
-    spread = np.zeros((floor.task.horizon, len(levels)))
-    for step in range(floor.task.horizon):
+    return residual_quantiles(residual, floor.task.quantiles)
+
+
+def residual_quantiles(residual: Doubles, quantiles: tuple[float, ...]) -> Doubles:
+    """Quantiles [H, Q] of residuals [N, H], the median held at 0; a step without any takes the step before it."""
+    levels = np.asarray(quantiles)
+    spread = np.zeros((residual.shape[1], len(levels)))
+    for step in range(residual.shape[1]):
         seen = residual[~np.isnan(residual[:, step]), step]
         spread[step] = np.quantile(seen, levels) if seen.size else spread[max(step - 1, 0)]
     below, above = levels < 0.5, levels > 0.5
@@ -186,7 +191,7 @@ def _calibration(floor: Floor, parts: _Parts) -> Windows:
     return max((part for part in found if part is not None), key=len)
 
 
-def _sample(windows: Windows, *, most: int) -> Windows:
+def sample_windows(windows: Windows, *, most: int) -> Windows:
     """At most `most` windows: one at random out of each of as many equal runs, in the order of series and
     time.
 
@@ -233,7 +238,7 @@ def _ridge_windows(parts: _Parts, lookback: int) -> Windows:
             break
     if windows is None:
         raise ShortSeriesError("no series has a training window with an observed label. Bring longer series.")
-    return _sample(windows, most=LEARNED)
+    return sample_windows(windows, most=LEARNED)
 
 
 def _usual_lookbacks(parts: _Parts) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ WALK = 0.1  # a drift share below it is a random walk's
 FEW = 200  # windows for a forest
 SOME, MANY, VERY_MANY = 1_000, 10_000, 50_000  # windows for a network, for a recurrent one, for attention
 LONG_HORIZON, LONG_LOOKBACK, MANY_SERIES = 48, 96, 20
+FEW_SERIES, LONG_SEASON = 50, 24  # above these, fits of single windows are slow
+SPARSE = 0.3  # a share of zeros above it is intermittent demand
 SEALING = "Seal it with save_bundle, which holds the ONNX graph to the model, and try the bundle where it will serve."
 WARMING = f"{SEALING} Warm it up, and ask it in batches."
 
@@ -87,6 +89,52 @@ def _ridge(f: PanelFacts) -> tuple[Sentences, Sentences]:
     if f.windows >= 10 * f.lookback:
         why.append(f"{f.windows:,} windows determine the {f.lookback} weights a step, in closed form.")
     return why, []
+
+
+def _intermittent(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    """Demand that is mostly none: closed forms that cost next to nothing."""
+    why = [f"{f.zero_share:.0%} of the values are 0: intermittent demand, which it was made for."] if _sparse(f) else []
+    return why, _says_season(f, "which it ignores")
+
+
+def _ending(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why, against = _intermittent(f)
+    if why and f.trend_strength > CLEAR_TREND:
+        why.append(f"The trend is strong ({f.trend_strength:.2f}): its forecast falls when demand ends.")
+    return why, against
+
+
+def _smoothing(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.series <= FEW_SERIES and _clear(f):
+        why.append(
+            f"{f.series} series with a clear season ({f.season_strength:.2f}): each is smoothed by itself, with "
+            "intervals of its own."
+        )
+    if f.windows < SOME:
+        why.append(f"{f.windows:,} windows are few to learn from: it is fitted on a window's own history.")
+    return why, [*_slow(f), *_zeros(f)]
+
+
+def _loess(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.series <= FEW_SERIES and f.season > LONG_SEASON and _clear(f):
+        why.append(
+            f"A season of {f.season} rows is long for smoothing and ARIMA: LOESS takes it apart "
+            f"(strength {f.season_strength:.2f})."
+        )
+    return why, [*_slow(f), *_zeros(f)]
+
+
+def _orders(f: PanelFacts) -> tuple[Sentences, Sentences]:
+    why = []
+    if f.series <= FEW_SERIES and f.drift_share >= WALK and f.windows < SOME:
+        why.append(
+            f"{f.series} series whose steps foretell each other (autocorrelation {f.drift_share:.2f}): few numbers "
+            "hold that."
+        )
+    long = [f"A season of {f.season} rows takes it seconds a window."] if f.season > LONG_SEASON else []
+    return why, [*_slow(f), *long, *_zeros(f)]
 
 
 def _lightgbm(f: PanelFacts) -> tuple[Sentences, Sentences]:
@@ -186,6 +234,20 @@ def _transformer(f: PanelFacts) -> tuple[Sentences, Sentences]:
     return why, [*_noisy(f), *(["Without covariates simpler networks do as well."] if not f.covariates else [])]
 
 
+def _slow(f: PanelFacts) -> Sentences:
+    if f.series > FEW_SERIES:
+        return [f"It is fitted anew on each of {f.series:,} series whenever it answers: slow."]
+    return []
+
+
+def _sparse(f: PanelFacts) -> bool:
+    return f.zero_share >= SPARSE
+
+
+def _zeros(f: PanelFacts) -> Sentences:
+    return [f"{f.zero_share:.0%} of the values are 0, which smoothing follows badly."] if _sparse(f) else []
+
+
 def _clear(f: PanelFacts) -> bool:
     return f.season_strength >= CLEAR_SEASON  # False for NaN
 
@@ -220,6 +282,13 @@ RULES: dict[str, Callable[[PanelFacts], tuple[Sentences, Sentences]]] = {
     "seasonal": _seasonal,
     "ridge": _ridge,
     "elastic_net": _elastic_net,
+    "croston": _intermittent,
+    "tsb": _ending,
+    "imapa": _intermittent,
+    "auto_ets": _smoothing,
+    "theta": _smoothing,
+    "mstl": _loess,
+    "auto_arima": _orders,
     "lightgbm": _lightgbm,
     "random_forest": _random_forest,
     "xgboost": _xgboost,

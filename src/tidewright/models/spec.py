@@ -27,6 +27,7 @@ from tidewright.models.specs import (
     mixer,
     recurrent,
     regression,
+    statistical,
     trees,
 )
 from tidewright.models.specs.dense import FeedForward
@@ -69,14 +70,14 @@ class ModelSpec(Protocol):
         ...
 
 
-MODELS = Catalog("model", [e for family in (floors, *_NETWORKS, *_CELLS) for e in family.ENTRIES])
+MODELS = Catalog("model", [e for family in (floors, *_NETWORKS, *_CELLS, statistical) for e in family.ENTRIES])
 NETWORKS = Catalog("network", [core for family in _NETWORKS for core in family.CORES])
 COMPOSED = Catalog("composed model", ensemble.ENTRIES)  # made of models that have learned, not by `fit`
 FLOORS = tuple(name for name, entry in MODELS.items() if entry.kind == "floor")
 
 
 def kind_of(spec: ModelSpec) -> str:
-    """The family of a model: floor, torch, trees or ensemble."""
+    """The family of a model: floor, torch, trees, statistical or ensemble."""
     return (COMPOSED if spec.name in COMPOSED else MODELS)[spec.name].kind
 
 

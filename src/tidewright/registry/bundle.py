@@ -21,14 +21,16 @@ import numpy.typing as npt
 
 from tidewright.data.panel import Panel, Roles
 from tidewright.data.splits import Split
-from tidewright.errors import BundleError, ConfigError
+from tidewright.errors import BundleError, ConfigError, ParityError
 from tidewright.features.windows import Batch, Doubles
 from tidewright.models.conformal import innermost
+from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor
+from tidewright.models.statistical import Statistical
 from tidewright.optional import require
 from tidewright.registry.card import write_card
-from tidewright.registry.manifest import Manifest, Schema, Trained, Widths, from_plain, to_plain
+from tidewright.registry.manifest import Manifest, Parity, Schema, Trained, Widths, from_plain, to_plain
 from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, read_verified, seal
 from tidewright.registry.write import write_folder
 
@@ -37,8 +39,9 @@ SHOWN = 8  # windows in the example
 ANSWER = "answer"
 _PACKAGES = (
     "tidewright", "numpy", "onnx", "onnxruntime", "torch", "lightgbm", "xgboost-cpu", "catboost", "scikit-learn",
-    "holidays",
+    "holidays", "statsforecast", "chronos-forecasting", "timesfm",
 )  # fmt: skip
+NO_GRAPH_LIMIT = 1e-3  # an optimiser that fits each window ends elsewhere by the rounding of another processor
 
 Scores = Mapping[str, float | str | Mapping[str, float]]
 
@@ -47,6 +50,8 @@ Scores = Mapping[str, float | str | Mapping[str, float]]
 class Bundle:
     """A verified bundle: where it was, its digest (of its content alone), what it says of itself, its bytes, and how
     many numbers its graph computes for one window, at most.
+
+    A model that fits each window anew, or is another package's network, has no graph: see `manifest.no_graph`.
     """
 
     folder: Path
@@ -62,7 +67,9 @@ class Bundle:
 
     @property
     def graph(self) -> bytes:
-        """The ONNX graph, checked."""
+        """The ONNX graph, checked. Raises `BundleError` where there is none."""
+        if self.manifest.no_graph:
+            raise BundleError(f"'{self.name}' has no ONNX graph: {self.manifest.no_graph}. Ask its eager model.")
         return self.files[GRAPH]
 
     @property
@@ -71,14 +78,16 @@ class Bundle:
         return self.files[CARD].decode()
 
     @property
-    def parity(self) -> float:
-        """The largest difference of the graph's answers from the eager model's, relative to the window."""
-        return self.manifest.parity.figure
+    def parity(self) -> float | None:
+        """The largest difference of the graph's answers from the eager model's, relative to the window; None where
+        there is no graph.
+        """
+        return None if self.manifest.parity is None else self.manifest.parity.figure
 
     @property
     def tolerance(self) -> float:
-        """The difference that was allowed."""
-        return self.manifest.parity.limit
+        """The difference that is allowed of a graph, or, where there is none, of the model that is opened again."""
+        return NO_GRAPH_LIMIT if self.manifest.parity is None else self.manifest.parity.limit
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Every learned number, by name."""
@@ -110,39 +119,43 @@ def save_bundle(
     `panel` is what it learned from (with `split`, its training part); `metrics` are scores and remarks by
     name, or scores by model and name; `run` is the id of its Run; `season` is the seasonal lag of its scores (default:
     a floor's own, else the grid's). Raises `ParityError` where the graph's
-    answers differ from the model's, and `BundleError` where the folder exists (unless `overwrite`) or can't
-    be written.
+    answers differ from the model's (where there is none, those of the model read again), and `BundleError` where the
+    folder exists (unless `overwrite`) or can't be written.
     """
     name = _check_name(fitted.spec.name if name is None else name)
     for package in ("onnx", "onnxruntime", "safetensors"):
         require(package, extra="onnx", purpose="writing a bundle")
-    from tidewright.registry.check_graph import check_graph, read_widths
-    from tidewright.registry.export import to_onnx
-    from tidewright.registry.parity import check_parity
+    from tidewright.registry.export import explain_no_graph
     from tidewright.registry.trial_windows import real_windows
 
-    model = to_onnx(fitted)
-    graph = model.SerializeToString(deterministic=True)
     real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
-    widths, inner = Widths(**read_widths(model)), innermost(fitted)
+    no_graph, inner = explain_no_graph(fitted), innermost(fitted)
+    graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real)
     manifest = Manifest(
         name=name,
         spec=fitted.spec,
         task=fitted.task,
         view=fitted.view,
-        season=inner.season if isinstance(inner, Floor) else season or panel.frequency.season,
+        season=inner.season if isinstance(inner, (Floor, Statistical)) else season or panel.frequency.season,
         widths=widths,
         schema=_schema(panel, widths, fitted=fitted),
-        parity=check_parity(fitted, graph, real=real),
+        parity=parity,
         data=_trained(panel, split),
         versions=written_with(),
         metrics=_scores(metrics),
         run=run,
+        no_graph=no_graph,
     )
-    check_graph(graph, manifest)
     example = _write_example(fitted, real, names=widths.inputs)
     weights, card = write_tensors(fitted.tensors()), write_card(manifest).encode()
-    files = {GRAPH: graph, WEIGHTS: weights, EXAMPLE: example, CARD: card}
+    files = {WEIGHTS: weights, EXAMPLE: example, CARD: card}
+    if graph is None:
+        _check_again(manifest, files)
+    else:
+        from tidewright.registry.check_graph import check_graph
+
+        check_graph(graph, manifest)
+        files[GRAPH] = graph
     write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
     return load_bundle(folder)
 
@@ -151,14 +164,58 @@ def load_bundle(folder: str | Path) -> Bundle:
     """The bundle in a folder, verified. Raises `TamperedError` naming the file that differs, `BundleError`
     otherwise.
     """
-    for package in ("onnx", "safetensors"):
-        require(package, extra="onnx", purpose="opening a bundle")
-    from tidewright.registry.check_graph import check_graph
-
-    content = read_verified(Path(folder))
+    require("safetensors", extra="onnx", purpose="opening a bundle")
+    content = read_verified(Path(folder), spare=(GRAPH,))
     manifest = from_plain(content.manifest)
-    numbers = check_graph(content.files[GRAPH], manifest)
+    if (GRAPH in content.files) == bool(manifest.no_graph):
+        raise BundleError(
+            f"'{folder}' {'holds' if manifest.no_graph else 'lacks'} {GRAPH}, against its manifest. Export it again."
+        )
+    numbers = 1
+    if not manifest.no_graph:
+        require("onnx", extra="onnx", purpose="opening a bundle")
+        from tidewright.registry.check_graph import check_graph
+
+        numbers = check_graph(content.files[GRAPH], manifest)
     return Bundle(Path(folder), content.digest, manifest, content.files, numbers)
+
+
+def count_widths(fitted: Fitted) -> Widths:
+    """How many features of each kind a model without a graph is given: those that a member of an ensemble reads."""
+    inner = innermost(fitted)
+    if not isinstance(inner, EnsembleFitted):
+        return Widths()
+    kinds = {kind: [getattr(part, kind) for part in inner.spec.members] for kind in ("past", "known", "static")}
+    return Widths(**{kind: 1 + max(max(places, default=-1) for places in each) for kind, each in kinds.items()})
+
+
+def _compile(fitted: Fitted, real: Batch) -> tuple[bytes, Widths, Parity]:
+    """The graph of a model, what it takes, and how near its answers are."""
+    from tidewright.registry.check_graph import read_widths
+    from tidewright.registry.export import to_onnx
+    from tidewright.registry.parity import check_parity
+
+    model = to_onnx(fitted)
+    graph: bytes = model.SerializeToString(deterministic=True)
+    return graph, Widths(**read_widths(model)), check_parity(fitted, graph, real=real)
+
+
+def _check_again(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """The model made again from the bundle's files gives the example's answer. Raises `ParityError`."""
+    from tidewright.registry.difference import relative_difference
+    from tidewright.registry.rebuild import rebuild
+    from tidewright.registry.trial_windows import to_windows
+
+    batch, answer = _read_example(files[EXAMPLE], manifest)
+    again = rebuild(manifest, read_tensors(files[WEIGHTS], name=WEIGHTS))
+    apart = relative_difference(
+        again.predict(to_windows(batch, horizon=manifest.task.horizon)), answer, target=batch.target
+    )
+    if not apart <= NO_GRAPH_LIMIT:
+        raise ParityError(
+            f"'{manifest.spec.name}' made again from its bundle differs from itself by {apart:.3g} (relative), and "
+            f"{NO_GRAPH_LIMIT:g} is allowed. The bundle was not written; report this model's spec."
+        )
 
 
 def _check_name(name: str) -> str:

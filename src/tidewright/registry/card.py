@@ -40,9 +40,7 @@ def write_card(manifest: Manifest) -> str:
         *_scores(manifest.metrics),
         "",
         "## Compiled",
-        f"The ONNX graph differs from the eager model by at most {manifest.parity.figure:.2g} (relative), "
-        "over "
-        f"{manifest.parity.windows} windows; {manifest.parity.limit:g} is allowed.",
+        _compiled(manifest),
         "",
         "## To mind",
         *(f"- {limit}" for limit in LIMITS),
@@ -82,6 +80,16 @@ def write_estimator_card(estimator: Estimator, *, parity: float) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _compiled(manifest: Manifest) -> str:
+    parity = manifest.parity
+    if parity is None:
+        return f"There is no graph: {manifest.no_graph}. The eager model answers."
+    return (
+        f"The ONNX graph differs from the eager model by at most {parity.figure:.2g} (relative), over "
+        f"{parity.windows} windows; {parity.limit:g} is allowed."
+    )
 
 
 def _members(manifest: Manifest) -> list[str]:

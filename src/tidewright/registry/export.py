@@ -19,6 +19,21 @@ EXPORTERS = {
     "trees": "tidewright.registry.onnx_trees",
 }
 
+NO_GRAPH = {
+    "statistical": "fits every window anew when it answers",
+    "foundation": "is the network of another package, which loads its own weights",
+}  # by kind
+
+
+def explain_no_graph(fitted: Fitted) -> str:
+    """Why a model has no ONNX graph: its kind's reason, or that of a member of an ensemble; empty where it has one."""
+    if isinstance(fitted, Conformal):
+        return explain_no_graph(fitted.inner)
+    if isinstance(fitted, EnsembleFitted):
+        return next((reason for member in fitted.members if (reason := explain_no_graph(member))), "")
+    reason = NO_GRAPH.get(kind_of(fitted.spec), "")
+    return f"{fitted.spec.name} {reason}" if reason else ""
+
 
 def to_onnx(fitted: Fitted) -> Any:
     """The `onnx.ModelProto` of a fitted model, with its preprocessing and inverse scaling inside.

@@ -74,7 +74,7 @@ class Trained:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What a bundle says of itself. `season` is the seasonal lag of its scale, `metrics` scores by model and
-    name, `run` a Run's id.
+    name, `run` a Run's id. `no_graph` is why there is no ONNX graph (empty where there is one); then `parity` is None.
     """
 
     name: str
@@ -84,11 +84,12 @@ class Manifest:
     season: int
     widths: Widths
     schema: Schema
-    parity: Parity
+    parity: Parity | None
     data: Trained
     versions: Mapping[str, str]
     metrics: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
+    no_graph: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +102,12 @@ class _Stored:
     season: int
     widths: Widths
     schema: Schema
-    parity: Parity
+    parity: Parity | None
     data: Trained
     versions: dict[str, str]
     metrics: dict[str, float | str | dict[str, float | str | None] | None]
     run: str | None
+    no_graph: str = ""
 
 
 def to_plain(manifest: Manifest) -> dict[str, Any]:
@@ -162,6 +164,7 @@ def _check_sane(stored: _Stored) -> None:
         "season": 1 <= stored.season <= MOST_STEPS,
         "schema.frequency.count": frequency.count >= 1,
         "schema.frequency.calendar": (frequency.calendar is not None) == (frequency.unit == "session"),
+        "parity": (stored.parity is None) == bool(stored.no_graph),
         "widths": all(0 <= getattr(widths, item.name) <= 100_000 for item in fields(widths)),
     }
     for place, fine in checks.items():

@@ -18,7 +18,10 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor, FloorSpec
 from tidewright.models.spec import COMPOSED, Ridge, kind_of
 from tidewright.models.specs.ensemble import Ensemble, Member
+from tidewright.models.specs.statistical import INTERMITTENT, StatisticalSpec
 from tidewright.models.specs.tabular import Tabular
+from tidewright.models.statistical import Statistical
+from tidewright.optional import require
 from tidewright.registry.manifest import Manifest, Widths
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -37,6 +40,8 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
     kind = kind_of(manifest.spec)
     if kind == "floor":
         return _floor(manifest, tensors)
+    if kind == "statistical":
+        return _statistical(manifest, tensors)
     if kind == "trees":
         from tidewright.models.trees import trees_from_tensors
 
@@ -57,18 +62,21 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
     return from_tensors(manifest.spec, task=task, view=manifest.view, shape=shape, tensors=tensors)
 
 
+def _statistical(manifest: Manifest, tensors: Tensors) -> Statistical:
+    task = manifest.task
+    _check_shapes(manifest, tensors, shapes={"spread": (task.horizon, len(task.quantiles))})
+    spec = cast(StatisticalSpec, manifest.spec)
+    if spec.name not in INTERMITTENT:
+        require("statsforecast", extra="statistics", purpose=f"the model {spec.name}")
+    return Statistical(spec, task, manifest.view, manifest.season, tensors["spread"])
+
+
 def _floor(manifest: Manifest, tensors: Tensors) -> Floor:
     task = manifest.task
     shapes = {"spread": (task.horizon, len(task.quantiles))}
     if isinstance(manifest.spec, Ridge):
         shapes["weights"] = (manifest.view.lookback, task.horizon)
-    found = {name: array.shape for name, array in tensors.items()}
-    if found != shapes or any(array.dtype != np.float64 for array in tensors.values()):
-        raise BundleError(
-            f"the weights of '{manifest.spec.name}' should be float64 arrays of the shapes {shapes}; got "
-            f"{found}. "
-            "Export the model again."
-        )
+    _check_shapes(manifest, tensors, shapes=shapes)
     return Floor(
         spec=cast(FloorSpec, manifest.spec),
         task=task,
@@ -77,6 +85,16 @@ def _floor(manifest: Manifest, tensors: Tensors) -> Floor:
         spread=tensors["spread"],
         weights=tensors.get("weights"),
     )
+
+
+def _check_shapes(manifest: Manifest, tensors: Tensors, *, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    found = {name: array.shape for name, array in tensors.items()}
+    if found != shapes or any(array.dtype != np.float64 for array in tensors.values()):
+        raise BundleError(
+            f"the weights of '{manifest.spec.name}' should be float64 arrays of the shapes {shapes}; got "
+            f"{found}. "
+            "Export the model again."
+        )
 
 
 def _ensemble(manifest: Manifest, spec: Ensemble, *, tensors: Tensors) -> EnsembleFitted:

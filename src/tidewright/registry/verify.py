@@ -61,14 +61,14 @@ def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, b
     return sealed
 
 
-def read_verified(folder: Path, *, names: tuple[str, ...] = BUNDLE) -> Content:
-    """The content of a folder that holds a manifest and just the named files. Raises `BundleError` where there is
-    none, `TamperedError` naming the file.
+def read_verified(folder: Path, *, names: tuple[str, ...] = BUNDLE, spare: tuple[str, ...] = ()) -> Content:
+    """The content of a folder that holds a manifest and just the named files, of which the `spare` ones may be left
+    out. Raises `BundleError` where there is none, `TamperedError` naming the file.
     """
     for _ in range(_TRIES):
         handle = _open_folder(folder)
         try:
-            return _read(folder, handle=handle, wanted=names)
+            return _read(folder, handle=handle, wanted=names, spare=spare)
         except (TamperedError, FileNotFoundError) as error:
             if not _replaced(folder, handle=handle):  # a writer may have put a new version there meanwhile
                 if isinstance(error, TamperedError):
@@ -97,14 +97,14 @@ def _replaced(folder: Path, *, handle: int) -> bool:
     return (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino)
 
 
-def _read(folder: Path, *, handle: int, wanted: tuple[str, ...]) -> Content:
+def _read(folder: Path, *, handle: int, wanted: tuple[str, ...], spare: tuple[str, ...]) -> Content:
     names = set(os.listdir(handle))
     if MANIFEST not in names:
         raise TamperedError(f"'{folder}' has no {MANIFEST}: it is no bundle, or was damaged. Export the model again.")
     raw = _read_file(MANIFEST, handle=handle, size=None)
     digest = _check_manifest(raw)
     manifest = _parse(raw)
-    listed = _listed(manifest, wanted)
+    listed = _listed(manifest, wanted, spare=spare)
     strangers, missing = names - set(listed) - {MANIFEST}, set(listed) - names
     if strangers or missing:
         what = f"'{min(strangers)}' is not in the manifest" if strangers else f"'{min(missing)}' is missing"
@@ -134,10 +134,12 @@ def _parse(raw: bytes) -> Mapping[str, Any]:
     return manifest
 
 
-def _listed(manifest: Mapping[str, Any], wanted: tuple[str, ...]) -> Mapping[str, Mapping[str, Any]]:
+def _listed(
+    manifest: Mapping[str, Any], wanted: tuple[str, ...], *, spare: tuple[str, ...]
+) -> Mapping[str, Mapping[str, Any]]:
     """The manifest's list of files: just the known names, so that none can point elsewhere."""
     files = manifest.get("files")
-    if not isinstance(files, dict) or set(files) != set(wanted):
+    if not isinstance(files, dict) or not set(wanted) - set(spare) <= set(files) <= set(wanted):
         raise TamperedError(f"{MANIFEST} does not list just {', '.join(wanted)}. Export the model again.")
     for name, entry in files.items():
         size = entry.get("size") if isinstance(entry, dict) else None

@@ -7,36 +7,38 @@ from pathlib import Path
 
 from tidewright.report.blocks import Cell, Column, Facts, Row, Section, Table
 from tidewright.report.numbers import write_number, write_percent, write_tiny
-from tidewright.workflows.result import RunResult
+from tidewright.workflows.result import RunResult, Serving
 
 
 def tell_bundle(result: RunResult) -> Section:
     """Path, digest, parity and latency of the bundle."""
     serving = result.serving
-    within = serving.parity <= serving.tolerance
     lead = (
-        f"{result.leaderboard.winner} is sealed in one folder: graph, weights, input schema, an example "
-        "with its answer, and the sha256 "
+        f"{result.leaderboard.winner} is sealed in one folder: {'' if serving.parity is None else 'graph, '}weights, "
+        "input schema, an example with its answer, and the sha256 "
         f"digest of every file. It answers through {serving.backend}."
     )
-    limit = write_tiny(serving.tolerance)
     facts = Facts(
         (
             ("Folder", Cell(name_path(serving.path, result.folder), small="relative to this file's folder")),
             ("Digest (sha256)", Cell(serving.digest, tone="muted")),
             ("Backend", Cell(serving.backend)),
-            (
-                "Largest difference from the eager model",
-                Cell(
-                    write_tiny(serving.parity),
-                    small=f"of the window's scale; allowed {limit}",
-                    tone="good" if within else "bad",
-                    mark="within tolerance" if within else "beyond tolerance",
-                ),
-            ),
+            ("Largest difference from the eager model", _parity(serving)),
         )
     )
     return Section("bundle", "The bundle", lead, [Row((facts, _latency(result)))])
+
+
+def _parity(serving: Serving) -> Cell:
+    if serving.parity is None:
+        return Cell("none", small=serving.backend_reason)
+    within = serving.parity <= serving.tolerance
+    return Cell(
+        write_tiny(serving.parity),
+        small=f"of the window's scale; allowed {write_tiny(serving.tolerance)}",
+        tone="good" if within else "bad",
+        mark="within tolerance" if within else "beyond tolerance",
+    )
 
 
 def name_path(path: Path, folder: Path) -> str:

@@ -22,6 +22,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor
 from tidewright.models.spec import kind_of
 from tidewright.models.specs.ensemble import MOST_MEMBERS, Combine, Ensemble, Member
+from tidewright.models.statistical import Statistical
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import keep_covariates
 from tidewright.training.weigh import RULES, Chosen, Rule, choose_weights, weigh_alike
@@ -134,7 +135,7 @@ def _describe(member: Fitted, weight: Weight, *, view: View, panel: Panel) -> Me
         options=options,
         view=member.view,
         weight=float(np.mean(weight)),
-        season=inner.season if isinstance(inner, Floor) else panel.frequency.season,
+        season=inner.season if isinstance(inner, (Floor, Statistical)) else panel.frequency.season,
         past=tuple(range(len(panel.roles.past))) if "past" in takes else (),
         known=tuple([*range(own), *waves]) if "known" in takes else (),
         static=tuple(range(view.static.encode(panel).shape[1])) if member.view.static.columns else (),

@@ -16,6 +16,7 @@ from tidewright.features.calendar import holiday_columns, usual_calendar
 from tidewright.features.view import StaticEncoding, View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
+from tidewright.models.specs.statistical import usual_history
 from tidewright.runtime import Runtime
 from tidewright.training.distributed import Strategy, fit_network, leads
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
@@ -42,7 +43,7 @@ def fit(
 ) -> Fitted:
     """The fitted model. It sees the training and validation parts of `split` only.
 
-    `view` says what it sees (default: `usual_view`), `train` how a network learns, `season` the seasonal lag (default:
+    `view` says what it sees (default: `view_of`), `train` how a network learns, `season` the seasonal lag (default:
     the frequency's). `deadline` is a `time.monotonic()`: no epoch that would probably end after it, and no boosting
     round after it, is begun, but for the first; the history says when that happened. A network replaces the file
     `checkpoint` after every epoch, goes on from it where there is one, and computes as `runtime` says (default:
@@ -64,7 +65,7 @@ def fit(
         raise ConfigError(
             "the loss sharpe learns positions and no forecast. Use fit_positions, or another loss such as quantile."
         )
-    view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
+    view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
     check_covariates(spec, panel, view)
     kind = kind_of(spec)
     if kind == "ensemble":
@@ -83,6 +84,11 @@ def fit(
         from tidewright.models.fit_floors import fit_floor
 
         fitted = fit_floor(spec, **asked, season=season)  # type: ignore[arg-type]  # the catalog's kind says so
+    elif kind == "statistical":
+        from tidewright.models.fit_statistical import fit_statistical
+
+        strict = runtime is not None and runtime.strict
+        fitted = fit_statistical(spec, **asked, view=view, season=season, deadline=deadline, strict=strict)  # type: ignore[arg-type]  # likewise
     elif kind == "trees":
         from tidewright.training.fit_trees import fit_trees
 
@@ -93,6 +99,25 @@ def fit(
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     return fitted
+
+
+def view_of(
+    spec: ModelSpec,
+    *,
+    panel: Panel,
+    split: Split,
+    task: Task,
+    season: int | None = None,
+    holidays: Sequence[str] = (),
+) -> View:
+    """What a model of the catalog sees unless told otherwise: `usual_view` of the covariates that it takes, and for a
+    statistical model as much history as it is given at most (`usual_history`), or as there is before validation.
+    """
+    view = usual_view(panel, split=split, task=task, season=season, takes=spec.takes, holidays=holidays)
+    if kind_of(spec) != "statistical":
+        return view
+    longest = usual_history(spec, panel.frequency.season if season is None else season)  # type: ignore[arg-type]  # the catalog's kind says so
+    return View(max(2, min(longest, split.validation.first - panel.span[0] + 1)))
 
 
 def usual_view(

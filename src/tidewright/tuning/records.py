@@ -16,6 +16,7 @@ Record = TypeVar("Record")
 # Which records each family of models heeds: an option that changes nothing is not searched.
 RECORDS_OF_KIND: dict[str, tuple[str, ...]] = {
     "floor": ("model",),
+    "statistical": ("model", "view"),
     "trees": ("model", "view"),
     "torch": ("model", "train", "view"),
 }

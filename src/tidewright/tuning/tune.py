@@ -21,7 +21,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
 from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback, EpochEnded
-from tidewright.training.fit import fit, usual_view
+from tidewright.training.fit import fit, view_of
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.attempt import Work, attempt
 from tidewright.tuning.records import Candidate
@@ -66,7 +66,7 @@ def tune(
     limits = _Limits(clock(), budget_s, trials, clock)
     split = without_test(split)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
-    view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
+    view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
     default = Candidate(spec, train or TrainSpec(), view)
     metric, notes = _usable_metric(metric, panel=panel, split=split, season=season)
     work = Work(panel, split, task, season, default, metric, tuple(callbacks), learn, clock)

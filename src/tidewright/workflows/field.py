@@ -20,10 +20,11 @@ from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.compare import Entrant
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
-from tidewright.training.fit import fit, keep_covariates, usual_view
+from tidewright.training.fit import fit, keep_covariates, view_of
 from tidewright.training.seeds import fit_seeds
 from tidewright.training.spec import TrainSpec
 from tidewright.training.weigh import Chosen, blend, judge_mixture
+from tidewright.workflows.scoring_cost import catch_fallbacks, refuse_slow
 from tidewright.workflows.settings import RunSettings
 
 ENSEMBLE = "ensemble"
@@ -55,9 +56,7 @@ class Field:
     def view(self, spec: ModelSpec) -> View:
         """What a model sees: as usual, but for a lookback that the user set, and covariates relative to the window."""
         holidays = self.settings.holidays
-        view = usual_view(
-            self.panel, split=self.split, task=self.task, season=self.season, takes=spec.takes, holidays=holidays
-        )
+        view = view_of(spec, panel=self.panel, split=self.split, task=self.task, season=self.season, holidays=holidays)
         view = replace(view, relative=self.settings.relative and {"past", "known"} <= set(spec.takes))
         return view if self.settings.lookback is None else replace(view, lookback=self.settings.lookback)
 
@@ -78,7 +77,9 @@ class Field:
         started, cpu = time.monotonic(), time.process_time()
         self.specs[name], self.panels[name] = spec, self.kept_panel(spec)
         try:
-            self.fitted[name] = self.learn(spec, split=self.split, view=view, train=train, deadline=deadline)
+            fitted = self.learn(spec, split=self.split, view=view, train=train, deadline=deadline)
+            refuse_slow(fitted, panel=self.panels[name], split=self.split, deadline=deadline)
+            self.fitted[name] = fitted
         except TidewrightError as error:
             if self.settings.strict:
                 raise
@@ -135,16 +136,24 @@ class Field:
         if place not in self.scored and name == ENSEMBLE:
             self.scored[place] = self._score_mixture(test=test)
         if place not in self.scored:
-            self.scored[place] = evaluate(
-                self.fitted[name],
-                panel=self.panels[name],
-                split=self.split,
-                season=self.season,
-                model=name,
-                shortest=shortest,
-                cutoffs=self.split.test if test else self.split.validation,
-            )
+            with catch_fallbacks() as told:
+                self.scored[place] = evaluate(
+                    self.fitted[name],
+                    panel=self.panels[name],
+                    split=self.split,
+                    season=self.season,
+                    model=name,
+                    shortest=shortest,
+                    cutoffs=self.split.test if test else self.split.validation,
+                )
+            self.add_note(name, *(f"{'test' if test else 'validation'}: {text}" for text in told))
         return self.scored[place]
+
+    def add_note(self, name: str, *texts: str) -> None:
+        """Adds to what the leaderboard says beside a model, each text once."""
+        said = self.notes.get(name, "").split("; ") if name in self.notes else []
+        if new := [text for text in texts if text not in said]:
+            self.notes[name] = "; ".join([*said, *new])
 
     def _score_mixture(self, *, test: bool) -> Evaluation:
         """The ensemble's scores, from its members'; on validation judged in time, where its weights were."""

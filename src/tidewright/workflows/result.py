@@ -37,15 +37,17 @@ class Note:
 @dataclass(frozen=True, slots=True)
 class Serving:
     """The sealed model, and how it answers: parity is the largest difference between the compiled and the eager answer,
-    relative to the window's scale; latencies are of one row, in milliseconds; `eager_ms` is the eager median."""
+    relative to the window's scale (None where there is no graph: see `backend_reason`); latencies are of one row, in
+    milliseconds; `eager_ms` is the eager median."""
 
     path: Path
     digest: str
     backend: str
-    parity: float
+    parity: float | None
     tolerance: float
     latency_ms: Mapping[str, float]
     eager_ms: float
+    backend_reason: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

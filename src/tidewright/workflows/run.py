@@ -15,12 +15,12 @@ from tidewright.data.forecast import Forecast
 from tidewright.data.hierarchy import Hierarchy
 from tidewright.data.inspect import inspect
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Split, split_holdout
+from tidewright.data.splits import FEWEST_CUTOFFS, Split, split_holdout, thin
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.calendar import check_calendar, holiday_columns
 from tidewright.inference.session import Session
-from tidewright.models.spec import spec_key
+from tidewright.models.spec import MODELS, spec_key
 from tidewright.tracking.listener import RunListener, open_listener
 from tidewright.tracking.run import Run, begin_run
 from tidewright.training.distributed import refuse_group
@@ -42,6 +42,7 @@ from tidewright.workflows.resume import (
     find_same,
     keep_plan,
 )
+from tidewright.workflows.scoring_cost import SLOW_KINDS
 from tidewright.workflows.seal import seal
 from tidewright.workflows.search import hold_search
 from tidewright.workflows.settings import DataSettings, RunSettings, parse_seconds, read_settings
@@ -172,8 +173,11 @@ def _prepare(settings: RunSettings, table: Any) -> _Plan:
         raise DataError("\n".join(f"{one.message} {one.remedy}" for one in verdict.findings if one.severity == "error"))
     sizes = settings.split
     split = split_holdout(
-        panel, task, validation=sizes.validation, test=sizes.test, purge=sizes.purge, embargo=sizes.embargo
-    )
+        panel, task, validation=sizes.validation, test=sizes.test, purge=sizes.purge, embargo=sizes.embargo,
+        stride=sizes.stride,
+    )  # fmt: skip
+    if sizes.stride is None and any(MODELS[name].kind in SLOW_KINDS for name in settings.models):
+        split = thin(split, most=FEWEST_CUTOFFS)
     _check_lookback(settings, split)
     check_calendar(holiday_columns(settings.holidays), panel.frequency)
     return _Plan(loaded, task, settings.season or panel.frequency.season, verdict, split, tree)

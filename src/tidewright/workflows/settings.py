@@ -54,10 +54,13 @@ class DataSettings(Frozen):
 
 
 class SplitSettings(Frozen):
-    """Sizes of the validation and the test part in steps (None: 15 % of the span each), purge and embargo."""
+    """Sizes of the validation and the test part in steps (None: 15 % of the span each), purge and embargo, and the
+    steps from one scored cutoff to the next (None: as `split_holdout` says, and at most 24 cutoffs a part where a model
+    fits every window anew)."""
 
     validation: int | None = None
     test: int | None = None
+    stride: int | None = Field(default=None, ge=1)
     purge: int | None = None
     embargo: int = 0
 
