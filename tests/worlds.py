@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
+from tests.tiny_weights import tiny_weights
 from tidewright.data.panel import Panel
+from tidewright.models.spec import MODELS
 
 # Statistical models whose fits take milliseconds a window.
 QUICK_FITS: dict[str, dict[str, object]] = {
@@ -21,6 +23,18 @@ QUICK_FITS: dict[str, dict[str, object]] = {
     "adida": {},
     "imapa": {},
 }
+
+
+def quick_options(name: str) -> dict[str, object]:
+    """Options with which a model that learns nothing from the panel answers quickly; none for others."""
+    if MODELS[name].kind == "foundation":
+        return {"weights": tiny_weights(name)}
+    return QUICK_FITS.get(name, {})
+
+
+def answers_slowly(name: str) -> bool:
+    """Whether each of a model's answers is a fit, or a pass through another package's network."""
+    return name in MODELS and MODELS[name].kind in ("statistical", "foundation")
 
 
 def small_table(*, series: int = 4, rows: int = 240, seed: int = 0, covariates: bool = True) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from tests.conformance.test_torch_models import QUICK, TASK, make_panel, make_split, make_view, small_spec
-from tests.worlds import QUICK_FITS
+from tests.worlds import answers_slowly, quick_options
 from tidewright.data.panel import Panel
 from tidewright.data.splits import thin
 from tidewright.metrics.accuracy import score
@@ -27,7 +27,6 @@ SMALL = {
     "extra_trees": {"trees": 4},
     "svr": {"most_rows": 200},
     "elastic_net": {"penalties": (0.01,)},
-    **QUICK_FITS,
 }
 
 
@@ -36,9 +35,10 @@ def score_of(name: str) -> tuple[float, ...]:
     """Mean absolute error, pinball loss and coverage on the test part."""
     panel, split = make_panel(name), make_split(name)
     assert split.test is not None
-    if MODELS[name].kind == "statistical":
+    if answers_slowly(name):
         panel, split = with_zeros(panel), thin(split, most=4)
     spec = build_spec(name, SMALL[name]) if name in SMALL else small_spec(name)
+    spec = build_spec(name, quick_options(name)) if answers_slowly(name) else spec
     fitted = fit(spec, panel=panel, split=split, task=TASK, view=make_view(name), train=QUICK, season=7)
     scored = evaluate(fitted, panel=panel, split=split, cutoffs=split.test, season=7).scored
     return tuple(score(scored, ["mae", "pinball", "coverage"]).values())

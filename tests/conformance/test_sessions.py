@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.worlds import QUICK_FITS, small_panel
+from tests.worlds import quick_options, small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BackendError
@@ -36,7 +36,6 @@ SMALL |= {
     "itransformer": {"d_model": 8, "layers": 1, "dim_feedforward": 16},
     "tft": {"hidden": 8, "heads": 2},
 }
-SMALL |= QUICK_FITS
 PANEL = small_panel()
 
 
@@ -58,7 +57,7 @@ def learn(name, **changes):
     panel = panel_for(name)
     split = split_holdout(panel, TASK)
     view = replace(view_for(name, panel=panel, last=split.train.last), **changes)
-    spec, train = build_spec(name, SMALL.get(name)), TrainSpec(epochs=2, steps=20)
+    spec, train = build_spec(name, SMALL.get(name) or quick_options(name)), TrainSpec(epochs=2, steps=20)
     return fit(spec, panel=panel, split=split, task=TASK, view=view, train=train)
 
 
@@ -155,7 +154,9 @@ def test_a_forecast_from_a_panel_is_the_fitted_model_s_with_its_times(asked):
     eager = fitted.predict(windows)
     table = forecast.table
     ours = table.select("0.1", "0.5", "0.9").to_numpy().reshape(eager.shape)
-    assert relative_difference(ours, eager, target=windows.batch().target) <= 1e-5
+    # a session takes single precision, from which an optimiser that fits the window ends a little elsewhere
+    limit = session.bundle.tolerance if session.bundle.manifest.no_graph else 1e-5
+    assert relative_difference(ours, eager, target=windows.batch().target) <= limit
     assert table["shop"].unique(maintain_order=True).to_list() == ["s0", "s1", "s2", "s3"]
     assert (table["hour"] - table["cutoff"]).dt.total_hours().to_list() == [1, 2, 3, 4, 5, 6] * 4
     assert table["model"].unique().to_list() == [session.model]

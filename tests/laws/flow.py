@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tests.worlds import QUICK_FITS, small_table
+from tests.worlds import answers_slowly, quick_options, small_table
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
-from tidewright.models.spec import kind_of
 from tidewright.training.fit import fit, keep_covariates, view_of
 from tidewright.training.spec import TrainSpec
 
@@ -29,7 +28,6 @@ QUICK: Mapping[str, Mapping[str, Any]] = {  # by the model
     "random_forest": {"trees": 3},
     "extra_trees": {"trees": 3},
     "svr": {"most_rows": 200},
-    **QUICK_FITS,
 }
 
 
@@ -54,7 +52,7 @@ def world() -> tuple[Panel, Split]:
 
 def learn(name: str, panel: Panel) -> Fitted:
     """A model of the catalog after a short training on the world's split."""
-    spec = build_spec(name, QUICK.get(name))
+    spec = build_spec(name, QUICK.get(name) or quick_options(name))
     _, split = world()
     kept = keep_covariates(panel, spec.takes)
     view = view_of(spec, panel=kept, split=split, task=TASK)
@@ -76,7 +74,7 @@ def windows_until(model: Fitted, panel: Panel, *, last: int, newest: int | None 
 
 def answer(model: Fitted, panel: Panel, *, last: int) -> npt.NDArray[np.float64]:
     """The forecasts at `last` and at a few cutoffs before it; of earlier ones the windows tell."""
-    newest = 1 if kind_of(model.spec) == "statistical" else 8  # each of its answers is a fit
+    newest = 1 if answers_slowly(model.spec.name) else 8
     return model.predict(windows_until(model, panel, last=last, newest=newest))
 
 
@@ -89,7 +87,7 @@ def cuts(name: str = "") -> list[int]:
     ends = [end for part in (split.train, split.validation, split.test) for end in (part.first, part.last)]
     borders = {end + step for end in ends for step in (-1, 0, 1)}
     found = sorted(place for place in places | borders if first + 10 <= place < last)
-    return found[::6] if name in QUICK_FITS else found
+    return found[::6] if answers_slowly(name) else found
 
 
 @cache

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.worlds import small_panel
+from tests.worlds import quick_options, small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BundleError
@@ -23,7 +23,7 @@ TRAIN = TrainSpec(epochs=1, steps=2)
 
 
 def learn(name, *, way=fit, **options):
-    spec = build_spec(name)
+    spec = build_spec(name, quick_options(name))
     panel = keep_covariates(PANEL, spec.takes)
     known = ("hour",) if "known" in spec.takes else ()
     view = View(30, known, fit_static(panel.until(SPLIT.train.last)))

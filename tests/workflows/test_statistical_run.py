@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.tiny_weights import tiny_weights
 from tests.worlds import small_table
 from tidewright.errors import FallbackWarning
 from tidewright.inference.session import open_session
 from tidewright.models.statistical import Statistical
+from tidewright.registry.bundle import save_bundle
 from tidewright.report.html import write_report
 from tidewright.workflows.result import RunResult
 from tidewright.workflows.run import run
@@ -43,6 +45,22 @@ def test_a_model_that_can_not_be_scored_in_its_budget_is_left_out_with_the_remed
     why = result.leaderboard.failed["auto_ets"]
     assert "s a window" in why
     assert "a shorter history (models.auto_ets.history)" in why
+
+
+def test_a_foundation_model_runs_to_the_end_as_any_other(tmp_path: Path) -> None:
+    chosen = ("model=chronos", f"models.chronos.weights={tiny_weights('chronos')}", "horizon=4", "track=false")
+    result = run(TABLE, overrides=[*chosen, f"folder={tmp_path}", "ensemble=mean"], **NAMES, budget_s=600.0)
+    assert "chronos" in result.fitted
+    assert result.leaderboard.row("chronos").test["mae"] > 0
+    sealed = save_bundle(result.fitted["ensemble"], panel=result.panel, folder=tmp_path / "mixed")
+    assert open_session(sealed).backend == "eager"
+
+
+def test_a_preset_tries_what_is_named_and_keeps_what_was_fitted(tmp_path: Path) -> None:
+    chosen = ("preset=quick", "model=theta,croston", "models.theta.history=60", "horizon=4", "track=false")
+    result = run(TABLE, overrides=[*chosen, f"folder={tmp_path}"], **NAMES, budget_s=600.0)
+    assert {"theta", "croston"} <= set(result.fitted)
+    assert result.search is not None
 
 
 def test_what_the_last_value_answered_stands_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

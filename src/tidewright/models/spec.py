@@ -20,6 +20,7 @@ from tidewright.models.specs import (
     ensemble,
     floors,
     forests,
+    foundation,
     fusion,
     hybrid,
     lear,
@@ -57,6 +58,7 @@ __all__ = [
 ]
 _NETWORKS = (dense, linear, lear, mixer, basis, recurrent, convolutional, hybrid, attention, fusion)
 _CELLS = (trees, forests, regression)
+_ALONE = (statistical, foundation)  # they learn nothing from the panel
 
 
 class ModelSpec(Protocol):
@@ -70,14 +72,16 @@ class ModelSpec(Protocol):
         ...
 
 
-MODELS = Catalog("model", [e for family in (floors, *_NETWORKS, *_CELLS, statistical) for e in family.ENTRIES])
+MODELS = Catalog(
+    "model", [e for family in (floors, *_NETWORKS, *_CELLS, statistical, foundation) for e in family.ENTRIES]
+)
 NETWORKS = Catalog("network", [core for family in _NETWORKS for core in family.CORES])
 COMPOSED = Catalog("composed model", ensemble.ENTRIES)  # made of models that have learned, not by `fit`
 FLOORS = tuple(name for name, entry in MODELS.items() if entry.kind == "floor")
 
 
 def kind_of(spec: ModelSpec) -> str:
-    """The family of a model: floor, torch, trees, statistical or ensemble."""
+    """The family of a model: floor, torch, trees, statistical, foundation or ensemble."""
     return (COMPOSED if spec.name in COMPOSED else MODELS)[spec.name].kind
 
 

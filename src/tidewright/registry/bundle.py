@@ -202,9 +202,9 @@ def _compile(fitted: Fitted, real: Batch) -> tuple[bytes, Widths, Parity]:
 
 def _check_again(manifest: Manifest, files: Mapping[str, bytes]) -> None:
     """The model made again from the bundle's files gives the example's answer. Raises `ParityError`."""
+    from tidewright.features.separate import to_windows
     from tidewright.registry.difference import relative_difference
     from tidewright.registry.rebuild import rebuild
-    from tidewright.registry.trial_windows import to_windows
 
     batch, answer = _read_example(files[EXAMPLE], manifest)
     again = rebuild(manifest, read_tensors(files[WEIGHTS], name=WEIGHTS))

@@ -16,8 +16,11 @@ from tidewright.models.conformal import Conformal, read_mark
 from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor, FloorSpec
+from tidewright.models.foundation import DIGEST, Foundation
+from tidewright.models.pretrained import find_again
 from tidewright.models.spec import COMPOSED, Ridge, kind_of
 from tidewright.models.specs.ensemble import Ensemble, Member
+from tidewright.models.specs.foundation import FoundationSpec
 from tidewright.models.specs.statistical import INTERMITTENT, StatisticalSpec
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.statistical import Statistical
@@ -37,16 +40,24 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
         return Conformal(inner, tensors[name], method, unit)
     if isinstance(manifest.spec, Ensemble):
         return _ensemble(manifest, manifest.spec, tensors=tensors)
-    kind = kind_of(manifest.spec)
-    if kind == "floor":
-        return _floor(manifest, tensors)
-    if kind == "statistical":
-        return _statistical(manifest, tensors)
-    if kind == "trees":
-        from tidewright.models.trees import trees_from_tensors
+    makers = {
+        "floor": _floor,
+        "statistical": _statistical,
+        "foundation": _foundation,
+        "trees": _trees,
+        "torch": _network,
+    }
+    return makers[kind_of(manifest.spec)](manifest, tensors)
 
-        spec = cast(Tabular, manifest.spec)
-        return trees_from_tensors(tensors, spec=spec, task=manifest.task, view=manifest.view)
+
+def _trees(manifest: Manifest, tensors: Tensors) -> Fitted:
+    from tidewright.models.trees import trees_from_tensors
+
+    spec = cast(Tabular, manifest.spec)
+    return trees_from_tensors(tensors, spec=spec, task=manifest.task, view=manifest.view)
+
+
+def _network(manifest: Manifest, tensors: Tensors) -> Fitted:
     from tidewright.models.torch.fitted import from_tensors
     from tidewright.models.torch.shape import Shape
 
@@ -62,7 +73,7 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
     return from_tensors(manifest.spec, task=task, view=manifest.view, shape=shape, tensors=tensors)
 
 
-def _statistical(manifest: Manifest, tensors: Tensors) -> Statistical:
+def _statistical(manifest: Manifest, tensors: Tensors) -> Fitted:
     task = manifest.task
     _check_shapes(manifest, tensors, shapes={"spread": (task.horizon, len(task.quantiles))})
     spec = cast(StatisticalSpec, manifest.spec)
@@ -71,7 +82,18 @@ def _statistical(manifest: Manifest, tensors: Tensors) -> Statistical:
     return Statistical(spec, task, manifest.view, manifest.season, tensors["spread"])
 
 
-def _floor(manifest: Manifest, tensors: Tensors) -> Floor:
+def _foundation(manifest: Manifest, tensors: Tensors) -> Fitted:
+    """The network where its weights were, or are now; they must be those of the bundle."""
+    found = tensors.get(DIGEST)
+    if len(tensors) != 1 or found is None or found.shape != (32,) or found.dtype != np.uint8:
+        raise BundleError(f"a foundation model's bundle holds just the array '{DIGEST}' of 32 bytes. Export it again.")
+    spec, digest = cast(FoundationSpec, manifest.spec), found.tobytes().hex()
+    package = "chronos" if spec.name == "chronos" else "timesfm3"
+    require(package, extra="foundation", purpose=f"the model {spec.name}")
+    return Foundation(spec, manifest.task, manifest.view, digest, find_again(spec, digest))
+
+
+def _floor(manifest: Manifest, tensors: Tensors) -> Fitted:
     task = manifest.task
     shapes = {"spread": (task.horizon, len(task.quantiles))}
     if isinstance(manifest.spec, Ridge):

@@ -16,6 +16,7 @@ from tidewright.features.calendar import holiday_columns, usual_calendar
 from tidewright.features.view import StaticEncoding, View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
+from tidewright.models.specs.foundation import USUAL_CONTEXT
 from tidewright.models.specs.statistical import usual_history
 from tidewright.runtime import Runtime
 from tidewright.training.distributed import Strategy, fit_network, leads
@@ -89,6 +90,10 @@ def fit(
 
         strict = runtime is not None and runtime.strict
         fitted = fit_statistical(spec, **asked, view=view, season=season, deadline=deadline, strict=strict)  # type: ignore[arg-type]  # likewise
+    elif kind == "foundation":
+        from tidewright.models.foundation import fit_foundation
+
+        fitted = fit_foundation(spec, **asked, view=view, runtime=runtime)  # type: ignore[arg-type]  # likewise
     elif kind == "trees":
         from tidewright.training.fit_trees import fit_trees
 
@@ -110,13 +115,19 @@ def view_of(
     season: int | None = None,
     holidays: Sequence[str] = (),
 ) -> View:
-    """What a model of the catalog sees unless told otherwise: `usual_view` of the covariates that it takes, and for a
-    statistical model as much history as it is given at most (`usual_history`), or as there is before validation.
+    """What a model of the catalog sees unless told otherwise: `usual_view` of the covariates that it takes.
+
+    A statistical model sees as much history as it is given at most (`usual_history`), a foundation model its context,
+    or what there is before validation.
     """
     view = usual_view(panel, split=split, task=task, season=season, takes=spec.takes, holidays=holidays)
-    if kind_of(spec) != "statistical":
+    kind = kind_of(spec)
+    if kind == "statistical":
+        longest = usual_history(spec, panel.frequency.season if season is None else season)  # type: ignore[arg-type]  # the catalog's kind says so
+    elif kind == "foundation":
+        longest = spec.context or USUAL_CONTEXT  # type: ignore[attr-defined]  # likewise
+    else:
         return view
-    longest = usual_history(spec, panel.frequency.season if season is None else season)  # type: ignore[arg-type]  # the catalog's kind says so
     return View(max(2, min(longest, split.validation.first - panel.span[0] + 1)))
 
 

@@ -17,6 +17,7 @@ Record = TypeVar("Record")
 RECORDS_OF_KIND: dict[str, tuple[str, ...]] = {
     "floor": ("model",),
     "statistical": ("model", "view"),
+    "foundation": ("model", "view"),
     "trees": ("model", "view"),
     "torch": ("model", "train", "view"),
 }

@@ -23,6 +23,7 @@ from tidewright.workflows.field import Field, choose_runtime
 from tidewright.workflows.journal import Entry, Journal
 from tidewright.workflows.moves import Moves
 from tidewright.workflows.presets import PRESETS, Preset
+from tidewright.workflows.scoring_cost import SLOW_KINDS
 from tidewright.workflows.search_record import Attempt, Search
 from tidewright.workflows.settings import RunSettings
 
@@ -144,7 +145,11 @@ def _choose_models(hunt: _Hunt) -> list[str]:
         return list(ring.settings.models)
     known = ring.panel.until(ring.split.validation.first)
     founded = [one.model for one in recommend(known, ring.task) if one.model not in FLOORS]
-    names = [*founded, *(name for name in MODELS if name not in FLOORS and name not in founded)]
+    others = [name for name in MODELS if name not in FLOORS and name not in founded]
+    slow = {name for name in others if MODELS[name].kind in SLOW_KINDS}
+    for name in slow:
+        hunt.passed_over[name] = "its answers are slow, and nothing here speaks for it; name it to have it tried"
+    names = [*founded, *(name for name in others if name not in slow)]
     seen: dict[str, int] = {}
     turn = {}
     for name in names:
