@@ -13,7 +13,7 @@ import pytest
 
 import tidewright as tw
 from tidewright.data.panel import Panel
-from tidewright.data.splits import split_holdout
+from tidewright.data.splits import Cutoffs, split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, ShortSeriesError
 from tidewright.features.view import View, fit_static
@@ -107,6 +107,17 @@ def test_a_block_of_cutoffs_sees_one_course_from_another_time_in_every_series() 
     assert [len(set(shifts[blocks == block].tolist())) for block in np.unique(blocks)] == [1] * 4
     assert len(set(shifts.tolist())) > 1
     assert (np.abs(shifts) >= 4).all()  # the last block is of 4 cutoffs
+
+
+def test_the_repeats_of_a_single_cutoff_are_spread_over_all_other_times() -> None:
+    model, last = Knows(), SPLIT.validation.last
+    one = Cutoffs(last, last)
+    permutation_importance(model, panel=PANEL, split=SPLIT, cutoffs=one, features=["price"], repeats=4)
+    courses = np.lib.stride_tricks.sliding_window_view(PANEL.values("price").astype(np.float32)[PANEL.rows_of("s0")], 8)
+    found = [windows.batch().known[0, :, 0] for windows in model.shown[1:]]
+    places = sorted(int(np.flatnonzero((courses == course).all(axis=1))[0]) for course in found)
+    quarter = (last - LOOKBACK + 1) / 4
+    assert [int(place / quarter) for place in places] == [0, 1, 2, 3]
 
 
 def test_the_history_and_the_statics_are_moved_too() -> None:

@@ -93,10 +93,11 @@ def permutation_importance(
 
     A feature is moved in blocks of `block` cutoffs (default: the larger of horizon and season): all windows of a block
     see it as it was around another time, the same for every series, as a whole, so that it stays a course that there
-    was, with its neighbours in order; static columns come from another series. Columns that tell the same stand in for
-    each other, and each then looks less important than both. `cutoffs` are the validation part's unless given;
-    `features` names some; at most `most` windows are looked at, evenly spread. Raises `ConfigError` for a metric that
-    can't be had or an option out of range, `ShortSeriesError` where there is no other time.
+    was, with its neighbours in order; the repeats spread those times over all that there are. Static columns come from
+    another series. Columns that tell the same stand in for each other, and each then looks less important than both.
+    `cutoffs` are the validation part's unless given; `features` names some; at most `most` windows are looked at,
+    evenly spread. Raises `ConfigError` for a metric that can't be had or an option out of range, `ShortSeriesError`
+    where there is no other time.
     """
     _check(repeats=repeats, most=most, block=1 if block is None else block)
     seen = keep_covariates(panel, fitted.spec.takes)
@@ -107,8 +108,8 @@ def permutation_importance(
     block = max(fitted.task.horizon, season or panel.frequency.season) if block is None else block
     draw = np.random.default_rng(seed)
     values = np.empty((len(chosen), repeats))
-    for turn in range(repeats):
-        moved = base.move(seen, block=block, draw=draw)
+    for turn, shift in enumerate(_shifts(seen, base.windows, block=block, repeats=repeats, draw=draw)):
+        moved = base.move(seen, shift, draw=draw)
         values[:, turn] = [base.badness(base.answer(feature, moved)) for feature in chosen]
     start = base.badness(base.scored.forecast)
     return Importance(fitted.spec.name, metric, tuple(chosen), values - start, base.score(), len(base.windows), block)
@@ -179,10 +180,9 @@ class _Base:
         target = history.astype(np.float32)
         return to_windows(replace(batch, target=target), horizon=windows.horizon, history=history)
 
-    def move(self, panel: Panel, *, block: int, draw: np.random.Generator) -> _Moved:
-        """Another time for each block of cutoffs, the same for all series, and another series for each one."""
+    def move(self, panel: Panel, shift: Ints, *, draw: np.random.Generator) -> _Moved:
+        """Where windows come from that are moved by `shift` positions [N], and another series for each series."""
         windows = self.windows
-        shift = _shift(panel, windows, block=block, draw=draw)
         first, last = panel.offsets[windows.series], panel.offsets[windows.series + 1] - 1
         low = first + windows.lookback - 1  # a whole lookback and, where the series is long enough, a whole horizon
         rows = np.clip(windows.rows + shift, np.minimum(low, windows.rows), np.maximum(last - windows.horizon, low))
@@ -193,14 +193,18 @@ class _Base:
         return _Moved(rows, others[windows.series])
 
 
-def _shift(panel: Panel, windows: Windows, *, block: int, draw: np.random.Generator) -> Ints:
-    """By how many positions each window [N] is moved: whole blocks to a time that they do not overlap, at random."""
+def _shifts(panel: Panel, windows: Windows, *, block: int, repeats: int, draw: np.random.Generator) -> Ints:
+    """By how many positions each window is moved in each repeat [R, N]: whole blocks, to times that they don't overlap.
+
+    The times that a block can be moved to are cut into as many stretches as there are repeats, and one of each is
+    drawn, so that the repeats see all seasons.
+    """
     low = int(panel.positions[panel.offsets[:-1]].min()) + windows.lookback - 1
     first, last = int(windows.cutoffs.min()), int(windows.cutoffs.max())
     low = min(low, first)
     places = (windows.cutoffs - first) // block
-    moves = np.zeros(int(places.max()) + 1, dtype=np.int64)
-    for place in range(len(moves)):
+    moves = np.zeros((repeats, int(places.max()) + 1), dtype=np.int64)
+    for place in range(moves.shape[1]):
         start = first + place * block
         width = min(block, last - start + 1)
         starts = np.arange(low, last - width + 2)
@@ -210,8 +214,9 @@ def _shift(panel: Panel, windows: Windows, *, block: int, draw: np.random.Genera
                 f"no other time of {width} cutoffs fits between {panel.time_at(low)} and {panel.time_at(last)}. Ask "
                 "for shorter blocks or a shorter lookback, or bring longer series."
             )
-        moves[place] = int(draw.choice(away)) - start
-    return np.asarray(moves[places])
+        stretch = draw.permutation(repeats) + draw.random(repeats)
+        moves[:, place] = away[(stretch * (len(away) / repeats)).astype(np.int64)] - start
+    return np.asarray(moves[:, places])
 
 
 def _swap(batch: Batch, part: str, values: Any, columns: list[int]) -> Batch:
