@@ -15,7 +15,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.simulate import signal_panel
 from tidewright.errors import ColumnError, ConfigError, MissingExtraError, UnknownNameError
 from tidewright.features.calendar import calendar_columns, calendar_labels, check_calendar
-from tidewright.features.holidays import add_holidays, find_days
+from tidewright.features.holidays import add_holidays, find_days, list_holidays
 from tidewright.features.periods import find_dating
 from tidewright.features.view import View
 from tidewright.features.windows import newest_windows
@@ -200,6 +200,18 @@ def test_weeks_must_say_what_their_dates_are_and_steps_have_none() -> None:
         find_dating(Frequency("fixed", 7 * 86_400_000_000, 0))
     with pytest.raises(ConfigError, match="step data have no clock times"):
         add_holidays(make_panel(pl.Series(range(9))), country="US")
+
+
+def test_names_are_english_whatever_the_machine_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "de")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    list_holidays.cache_clear()
+    assert "Good Friday" in {name for name, _ in list_holidays("DE", 2024, 2024)}
+    panel = make_panel(spaced(date(2024, 3, 1), 60, timedelta(days=1)))
+    friday = add_holidays(panel, country="DE", names=["Good Friday"]).values("holiday_good_friday")
+    assert np.flatnonzero(friday).tolist() == [28]
+    with pytest.raises(ColumnError, match="two of the holidays would have one column"):
+        add_holidays(panel, country="DE", names=["Good Friday", "good friday"])
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from tidewright.features.periods import Dated, Days, Doubles, find_dating, steps
 from tidewright.optional import require
 
 Named = tuple[str, Days]
+ENGLISH = "en_US"
 _OBSERVED = re.compile(r"\s*\([^()]*\)$")  # "Christmas Day (observed)" is Christmas Day
 
 
@@ -41,10 +42,10 @@ def add_holidays(
     `country` is a code with or without a part of it (US, US-CA, DE-BY) or an exchange (XNYS); or `by` names a static
     column that holds each series' code. The columns are `holiday` (1 where the row's period holds one, else 0),
     `holiday_next` and `holiday_last` (rows to the next one and since the last one, 0 within one), and a flag for each
-    of `names`, or with `each` for every holiday, such as `holiday_christmas_day`. `names` does not narrow the first
-    three. `dated` says whether a row's time is the start or the end of its period (weeks must say it), `observed`
-    counts the days off in lieu too, and `ahead` extends the panel by so many rows after each series' last target.
-    Raises `UnknownNameError`, `ConfigError`, or `ColumnError` where the panel has such a column.
+    of `names`, or with `each` for every holiday of the panel's years, such as `holiday_christmas_day`. `names` does not
+    narrow the first three. `dated` says whether a row's time is the start or the end of its period (weeks must say it),
+    `observed` counts the days off in lieu too, and `ahead` extends the panel by so many rows after each series' last
+    target. Raises `UnknownNameError`, `ConfigError`, or `ColumnError` where the panel has such a column.
 
     >>> import polars as pl
     >>> days = pl.date_range(pl.date(2024, 12, 23), pl.date(2024, 12, 27), eager=True)
@@ -58,6 +59,8 @@ def add_holidays(
     dating = find_dating(extended.frequency, dated)
     wanted = list(dict.fromkeys(names if not each else _all_names(extended, codes, observed)))
     labels = [prefix, f"{prefix}_next", f"{prefix}_last", *(f"{prefix}_{_slug(name)}" for name in wanted)]
+    if len(set(labels)) < len(labels):
+        raise ColumnError(f"two of the holidays would have one column: {', '.join(sorted(labels))}. Leave one out.")
     made = np.empty((len(extended.table), len(labels)))
     for code in dict.fromkeys(codes):
         rows = np.isin(extended.codes, [s for s, own in enumerate(codes) if own == code])
@@ -79,7 +82,8 @@ def find_days(panel: Panel, code: str, *, name: str | None = None, observed: boo
 def list_holidays(code: str, first: int, last: int, *, observed: bool = True) -> tuple[Named, ...]:
     """Each holiday's name and its days (datetime64[D], ascending) from the year `first` to the year `last`.
 
-    Days in lieu bear the name of their holiday. Raises `UnknownNameError` for a code that there isn't.
+    Names are English where the package has them so, else the country's own, and days in lieu bear the name of their
+    holiday. Raises `UnknownNameError` for a code that there isn't.
     """
     calendar = _open(code, first, last, observed)
     days: dict[str, list[Any]] = {}
@@ -108,7 +112,10 @@ def _open(code: str, first: int, last: int, observed: bool) -> Any:
     country, _, part = code.partition("-")
     known = package.list_supported_countries(include_aliases=True)
     make = package.country_holidays if country in known else package.financial_holidays
-    return make(country, subdiv=part or None, years=range(first, last + 1), observed=observed)
+    asked: dict[str, Any] = {"subdiv": part or None, "observed": observed}
+    entity = make(country, **asked)  # left to itself it would speak the language of the machine
+    language = ENGLISH if ENGLISH in entity.supported_languages else entity.default_language
+    return make(country, **asked, years=range(first, last + 1), language=language)
 
 
 def _codes(panel: Panel, country: str | None, by: str | None) -> list[str]:
