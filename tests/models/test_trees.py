@@ -17,7 +17,7 @@ from tidewright.errors import BundleError, ConfigError, DataError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows
-from tidewright.models.forest import Forest, forest_from_tensors, round_down
+from tidewright.models.forest import Forest, Tree, add_forests, forest_from_tensors, join_trees, round_down
 from tidewright.models.spec import LightGBM
 from tidewright.models.tree_inputs import plan_inputs, step_features, window_features, window_units
 from tidewright.models.trees import TreesFitted, trees_from_tensors
@@ -324,3 +324,31 @@ def test_large_panels_are_answered_in_parts_that_equal_the_whole(monkeypatch):
 def test_the_view_that_was_trained_on_is_kept():
     assert isinstance(fitted().view, View)
     assert fitted().spec.lags == fitted().inputs.lags
+
+
+@pytest.mark.parametrize("levels", [(0, 0), (5, 0), (0, 40), (5, 40)])
+def test_the_sums_of_two_forests_are_those_of_both(levels: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    forests = [_random_forest(rng, levels=count) for count in levels]
+    rows = rng.integers(0, 40, (200, 2)).astype(np.float32)
+    both = add_forests(*forests).predict(rows, width=2)
+    np.testing.assert_allclose(both, sum(one.predict(rows, width=2) for one in forests))
+
+
+def _random_forest(rng: np.random.Generator, *, levels: int) -> Forest:
+    """Three trees of one split, of a number or a level."""
+    sets = np.array([0, -1, -1], dtype=np.int32) if levels else None
+    trees = [
+        Tree(
+            feature=np.array([0, -1, -1], dtype=np.int32),
+            threshold=np.array([0.0 if levels else 20.0, 0.0, 0.0], dtype=np.float32),
+            left=np.array([1, 1, 2], dtype=np.int32),
+            right=np.array([2, 1, 2], dtype=np.int32),
+            absent_left=np.zeros(3, dtype=np.bool_),
+            value=np.array([0.0, *rng.normal(size=2)]),
+            sets=sets,
+            choices=rng.random((1, levels)) < 0.5 if levels else None,
+        )
+        for _ in range(3)
+    ]
+    return join_trees(trees, [0, 1, 0])

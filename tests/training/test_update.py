@@ -11,6 +11,7 @@ import pytest
 import tidewright as tw
 from tidewright.data.simulate import signal_panel
 from tidewright.errors import ConfigError
+from tidewright.features.windows import make_windows
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FeedForward, LightGBM, Ridge
 from tidewright.models.specs.lear import Lear
@@ -76,6 +77,24 @@ def test_other_models_keep_their_choices_and_learn_the_newer_rows(spec: Ridge | 
     new = update(old, panel=NEW, split=NOW)
     assert new.spec == old.spec
     assert judge(new) != judge(old)
+
+
+@pytest.mark.parametrize("strategy", ["step", "direct", "recursive"])
+def test_lightgbm_adds_trees_to_its_own(strategy: str) -> None:
+    old = tw.fit(LightGBM(rounds=30, strategy=strategy), panel=OLD, split=THEN, task=TASK)
+    new = update(old, panel=NEW, split=NOW)
+    first, second = (one.tensors() for one in (old, new))
+    name = next(name for name in first if name.endswith("value"))
+    assert len(second[name]) > len(first[name])
+    np.testing.assert_array_equal(second[name][: len(first[name])], first[name])
+    assert judge(new) < judge(old)
+
+
+def test_lightgbm_adds_nothing_that_does_not_better_validation() -> None:
+    old = tw.fit(LightGBM(rounds=400, learning_rate=0.2), panel=OLD, split=THEN, task=TASK)
+    same = update(old, panel=OLD, split=THEN, train=tw.TrainSpec(least_gain=0.5))
+    windows = make_windows(OLD, old.view, horizon=3, rows=None)
+    np.testing.assert_array_equal(same.predict(windows), old.predict(windows))
 
 
 def test_an_ensemble_updates_its_members_and_keeps_its_weights(network: Fitted) -> None:

@@ -107,6 +107,21 @@ def join_trees(trees: Sequence[Tree], outputs: Sequence[int]) -> Forest:
     )
 
 
+def add_forests(one: Forest, other: Forest) -> Forest:
+    """The forest whose sums are those of both, whose leaves hold one number each."""
+    nodes, trees = len(one.feature), {name: (getattr(one, name), getattr(other, name)) for name in _FORMS}
+    shift = {"left": nodes, "right": nodes, "roots": nodes}
+    found = {name: np.concatenate([a, b + shift.get(name, 0)]).astype(a.dtype) for name, (a, b) in trees.items()
+             if name not in ("sets", "members")}  # fmt: skip
+    if not (one.sets.size or other.sets.size):
+        return Forest(**found)
+    width = max(one.members.shape[1], other.members.shape[1])
+    members = [np.pad(each.members, ((0, 0), (0, width - each.members.shape[1]))) for each in (one, other)]
+    places = [each.sets if each.sets.size else np.full(len(each.feature), -1, dtype=np.int32) for each in (one, other)]
+    places[1] = np.where(places[1] >= 0, places[1] + len(members[0]), -1).astype(np.int32)
+    return Forest(**found, sets=np.concatenate(places), members=np.concatenate(members))
+
+
 def make_leaf(value: npt.ArrayLike) -> Tree:
     """A tree that adds a constant: one number, or a row of several outputs."""
     one = np.zeros(1, dtype=np.int32)

@@ -49,7 +49,7 @@ class Course:
         stuck = self.booster.update()
         loss = self.booster.validation_loss()
         self.losses.append(loss)
-        if not self.best_round or loss < self.best_loss * (1.0 - self.least_gain):
+        if loss < self.best_loss * (1.0 - self.least_gain):
             self.best_round, self.best_loss = len(self.losses), loss
         if stuck:
             self.reason = "no split left"

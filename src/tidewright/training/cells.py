@@ -52,7 +52,8 @@ class Cells:
     """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1.
 
     `levels` are the places of features that hold the number of a level, and how many levels each has; NaN is none.
-    `monotone` are the places of features that the answer rises (1) or falls (-1) with.
+    `monotone` are the places of features that the answer rises (1) or falls (-1) with. `base` [C, goals] is what is
+    said of each cell already, to which a learner adds.
     """
 
     features: Singles
@@ -61,6 +62,7 @@ class Cells:
     steps: Ints
     levels: Mapping[int, int]
     monotone: Mapping[int, int] = field(default_factory=dict)
+    base: Doubles | None = None
 
 
 @dataclass(frozen=True, slots=True)

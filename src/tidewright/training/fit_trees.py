@@ -43,13 +43,15 @@ def fit_trees(
     callbacks: Sequence[Callback] = (),
     deadline: float | None = None,
     runtime: Runtime | None = None,
+    start: TreesFitted | None = None,
 ) -> TreesFitted:
     """The model, learned on the training windows, each quantile stopped early on the validation windows.
 
     Of `train` only `seed` and `least_gain` matter: the share by which 25 rounds must better a quantile's
     validation loss for it to go on. `season` is the seasonal lag (default: the frequency's). The round during
     which the `time.monotonic()` of `deadline` passes is the last one, and the history says so. The same seed
-    gives the same model. `runtime` says whether a GPU was asked for; see boost_device.
+    gives the same model. `runtime` says whether a GPU was asked for; see boost_device. With `start`, a
+    fitted lightgbm, it sees what that one sees, and trees are added to its own.
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ConfigError(f"{spec.name}: threads is a whole number, 1 or more; got {threads!r}.")
@@ -59,8 +61,9 @@ def fit_trees(
     windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.train, least=least)
     judged = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     relative = _relative(windows, view, rows=panel.positions <= split.train.last)
-    inputs = plan_inputs(spec, windows, season=season, relative=relative, static=view.static)
-    lesson = Lesson(spec, task, panel, view, inputs, training=windows, judging=judged, seed=train.seed)
+    inputs = start.inputs if start else plan_inputs(spec, windows, season=season, relative=relative, static=view.static)
+    known = start.formula if start else None
+    lesson = Lesson(spec, task, panel, view, inputs, training=windows, judging=judged, seed=train.seed, start=known)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
     learning = Learning(train.seed, threads, train.least_gain, deadline=deadline, tell=tell.tell, runtime=runtime)
     learned, offsets = STRATEGIES[spec.strategy](lesson, learning)

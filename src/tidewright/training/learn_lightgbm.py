@@ -34,11 +34,13 @@ def learn_lightgbm(
         options |= {"monotone_constraints": ways, "monotone_constraints_method": "intermediate"}
     boosters = _start(options, goals, learn=learn, judge=judge)
     courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
+    for course in courses if learn.base is not None else ():
+        course.best_loss = course.booster.validation_loss()
     together = min(learning.threads, len(goals))
     silence = partial(_silence, options)
     history = boost(courses, rounds=spec.rounds, learning=learning, together=together, prepare=silence)
     pairs = zip(boosters, courses, strict=True)
-    texts = [own.booster.model_to_string(num_iteration=course.best_round) for own, course in pairs]
+    texts = [own.text(course.best_round) for own, course in pairs]
     return Learned(read_lightgbm(texts), (*fallback, *history))
 
 
@@ -49,6 +51,9 @@ class _Booster:
     def update(self) -> bool:
         return bool(self.booster.update())
 
+    def text(self, rounds: int) -> str:
+        return str(self.booster.model_to_string(num_iteration=rounds)) if rounds else ""
+
     def train_loss(self) -> float:
         return float(self.booster.eval_train()[0][2])
 
@@ -57,14 +62,16 @@ class _Booster:
 
 
 def _start(options: Mapping[str, Any], goals: tuple[Goal, ...], *, learn: Cells, judge: Cells) -> list[_Booster]:
-    """A booster for each goal, all over one binned data set."""
+    """A booster for each goal, all over one binned data set; one each where they begin from different bases."""
     lightgbm = require("lightgbm", extra="trees", purpose="the model lightgbm")
     given = {**options, **_objective(goals[0])}  # one for all, so that the data set is binned once
     columns: dict[str, Any] = {"params": given, "free_raw_data": False, "categorical_feature": list(learn.levels)}
-    data = lightgbm.Dataset(learn.features, learn.labels, weight=learn.weights, **columns)
-    check = data.create_valid(judge.features, judge.labels, weight=judge.weights, params=given)
     boosters = []
-    for goal in goals:
+    for place, goal in enumerate(goals):
+        if place == 0 or learn.base is not None:
+            known, said = (None if one.base is None else one.base[:, place].copy() for one in (learn, judge))
+            data = lightgbm.Dataset(learn.features, learn.labels, weight=learn.weights, init_score=known, **columns)
+            check = data.create_valid(judge.features, judge.labels, weight=judge.weights, init_score=said, params=given)
         booster = lightgbm.Booster({**options, **_objective(goal)}, data)
         booster.add_valid(check, "validation")
         boosters.append(_Booster(booster))

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import FitError
-from tidewright.models.forest import Flags, Forest, Tree, Whole, join_trees, round_down
+from tidewright.models.forest import Flags, Forest, Tree, Whole, join_trees, make_leaf, round_down
 
 ZERO = np.float32(1e-35)
 
 
 def read_lightgbm(texts: Sequence[str]) -> Forest:
-    """The forest of LightGBM models, as their text (`Booster.model_to_string`); model q adds to output q."""
+    """The forest of LightGBM models, as their text (`Booster.model_to_string`; "": none); model q adds to output q."""
     found = [(q, _read_tree(block)) for q, text in enumerate(texts) for block in text.split("\nTree=")[1:]]
-    return join_trees([tree for _, tree in found], [q for q, _ in found])
+    return join_trees([tree for _, tree in found] or [make_leaf(0.0)], [q for q, _ in found] or [0])
 
 
 def _read_tree(block: str) -> Tree:

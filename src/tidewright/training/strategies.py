@@ -19,6 +19,7 @@ from tidewright.errors import ConfigError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
 from tidewright.models.by_step import ByStep
+from tidewright.models.forest import Forest, add_forests
 from tidewright.models.formula import Formula
 from tidewright.models.rollout import roll_out
 from tidewright.models.specs.tabular import Tabular
@@ -45,6 +46,7 @@ class Lesson:
     training: Windows
     judging: Windows
     seed: int
+    start: Formula | None = None  # what is learned already, to which the learner adds
 
     def teach(self, learning: Learning, *, step: int | None = None) -> Learned:
         """What the spec's learner makes of the cells of a step (default: of all)."""
@@ -52,8 +54,14 @@ class Lesson:
         monotone = place_monotone(self.spec, self.inputs, panel=self.panel, view=self.view)
         judge = self.cells(self.judging, most=JUDGED, step=step)
         goals = set_goals(self.spec, self.task.quantiles)
-        learner = load_learner(self.spec.name)
-        return learner(self.spec, learn=replace(learn, monotone=monotone), judge=judge, goals=goals, learning=learning)
+        learner, learn = load_learner(self.spec.name), replace(learn, monotone=monotone)
+        start = self.start.formulas[(step or 1) - 1] if isinstance(self.start, ByStep) else self.start
+        if not isinstance(start, Forest):
+            return learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
+        learn, judge = (replace(one, base=start.predict(one.features, width=len(goals))) for one in (learn, judge))
+        found = learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
+        assert isinstance(found.formula, Forest)
+        return replace(found, formula=add_forests(start, found.formula))
 
     def cells(self, windows: Windows, *, most: int, step: int | None = None) -> Cells:
         """See `make_cells`."""

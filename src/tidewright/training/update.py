@@ -14,10 +14,12 @@ from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
 from tidewright.models.specs.lear import Lear
+from tidewright.models.trees import TreesFitted
 from tidewright.runtime import Runtime
 from tidewright.training.conformal import conformalise
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates
+from tidewright.training.fit_trees import fit_trees
 from tidewright.training.spec import TrainSpec
 
 GENTLE = TrainSpec(learning_rate=2e-4, epochs=10, patience=3)  # a fifth of the usual rate: what is known is not lost
@@ -36,12 +38,13 @@ def update(
 ) -> Fitted:
     """The same model after newer rows: the same spec, view and task, learned on the parts of `split`, which ends later.
 
-    A network goes on from its weights, gently (`train`; by default a fifth of the usual rate for at most 10 epochs, the
-    loss that its head was learned by), and keeps them where no epoch does better on validation: the first record of its
-    history has the `loss_before`. Floors, lear and trees are learned anew with the choices that they had made, which
-    costs little. An ensemble's members are updated one by one and keep their weights. A conformal model is calibrated
-    anew. `panel` has the columns of the panel that the model was fitted on, and may have other series; a level of a
-    static column that training did not have stays unseen. Raises `ConfigError` and what `fit` raises.
+    A network goes on from its weights, gently (`train`; by default a fifth of the usual rate for at most 10 epochs,
+    the loss that its head was learned by), and keeps them where no epoch does better on validation: the first
+    record of its history has the `loss_before`. LightGBM adds trees to its own, as long as they better validation.
+    Floors, lear and the others are learned anew with the choices that they had made. An ensemble's members are
+    updated one by one and keep their weights. A conformal model is calibrated anew. `panel` has the columns of the
+    panel that the model was fitted on, and may have other series; a level of a static column that training did not
+    have stays unseen. Raises `ConfigError` and what `fit` raises.
     """
     asked: dict[str, Any] = {"panel": panel, "split": split, "season": season}
     learning: dict[str, Any] = {"train": train, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
@@ -57,6 +60,9 @@ def update(
         return replace(fitted, members=members, history=({"updated": len(members)}, *fitted.history))
     if kind_of(fitted.spec) == "torch" and not isinstance(fitted.spec, Lear):
         return _go_on(fitted, panel=panel, split=split, **learning)
+    if isinstance(fitted, TreesFitted) and fitted.spec.name == "lightgbm":
+        own = {"callbacks": callbacks, "deadline": deadline, "season": fitted.inputs.season, "start": fitted}
+        return fit_trees(fitted.spec, panel=panel, split=split, task=fitted.task, view=fitted.view, train=train, **own)
     if kind_of(fitted.spec) == "floor":
         return fit(fitted.spec, **asked, task=fitted.task, callbacks=callbacks)
     return fit(
