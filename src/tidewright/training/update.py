@@ -61,8 +61,10 @@ def update(
     if kind_of(fitted.spec) == "torch" and not isinstance(fitted.spec, Lear):
         return _go_on(fitted, panel=panel, split=split, **learning)
     if isinstance(fitted, TreesFitted) and fitted.spec.name == "lightgbm":
-        own = {"callbacks": callbacks, "deadline": deadline, "season": fitted.inputs.season, "start": fitted}
-        return fit_trees(fitted.spec, panel=panel, split=split, task=fitted.task, view=fitted.view, train=train, **own)
+        return fit_trees(
+            fitted.spec, panel=panel, split=split, task=fitted.task, view=fitted.view, season=fitted.inputs.season,
+            train=train, callbacks=callbacks, deadline=deadline, start=fitted,
+        )  # fmt: skip
     if kind_of(fitted.spec) == "floor":
         return fit(fitted.spec, **asked, task=fitted.task, callbacks=callbacks)
     return fit(
