@@ -14,7 +14,7 @@ import polars as pl
 from tidewright.data.panel import Panel
 from tidewright.features.calendar import calendar_columns
 
-MOST_LEVELS = 64
+MOST_LEVELS = 128
 FEW_VALUES = 8  # a column with no more values than this is a flag or a class, which has no level to move
 
 
@@ -41,7 +41,7 @@ class StaticEncoding:
 
 
 def fit_static(panel: Panel) -> StaticEncoding:
-    """The encoding of a training panel's static columns; at most 64 levels a column, the commonest ones."""
+    """The encoding of a training panel's static columns; at most 128 levels a column, the commonest ones."""
     first = panel.table[panel.offsets[:-1]]
     columns = []
     for name in panel.roles.static:
