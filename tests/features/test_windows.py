@@ -1,11 +1,14 @@
 """Windows against a brute-force oracle that reads the table one cell at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.worlds import small_panel
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, ShortSeriesError
@@ -153,6 +156,32 @@ def test_the_newest_windows_stand_at_each_series_last_value_and_know_the_future(
     assert not np.isnan(known[:, :5, 0]).any()  # the table's own column as far as it goes
     assert np.isnan(known[:, 5:, 0]).all()
     assert np.isnan(windows.labels()).all()
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_newest_windows_hold_what_windows_of_the_whole_panel_hold(holes):
+    panel = small_panel(rows=60)
+    if not holes:
+        panel = replace(panel, table=panel.table.with_columns(pl.col("sold").fill_null(1.0)))
+    view = View(10, ("hour",), fit_static(panel))
+    newest = newest_windows(panel, view, horizon=3)
+    whole = make_windows(panel.extend(3), view, horizon=3, rows=None)
+    assert len(newest.y) == 4 * 13 < len(whole.y)  # nothing before the lookback is copied
+    assert newest.cutoffs.tolist() == whole.cutoffs.tolist()
+    for name in ("target", "past", "known", "static"):
+        np.testing.assert_array_equal(getattr(newest.batch(), name), getattr(whole.batch(), name))
+
+
+def test_cutoffs_are_found_alike_with_and_without_missing_values():
+    panel = small_panel(rows=60)
+    full = replace(panel, table=panel.table.with_columns(pl.col("sold").fill_null(1.0)))
+    with_holes, without = (
+        cut_windows(one, View(8), horizon=4, cutoffs=Cutoffs(*(panel.span[0] + n for n in (5, 59)), 3), least=3)
+        for one in (panel, full)
+    )
+    assert set(with_holes.rows) <= set(without.rows)
+    assert without.cutoffs.max() == panel.span[0] + 56  # the last one has no label
+    assert (np.bincount(without.series) == len(range(5, 59, 3))).all()
 
 
 def test_static_columns_come_as_one_row_a_window():

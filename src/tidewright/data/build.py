@@ -80,6 +80,17 @@ def extend_panel(panel: Panel, *, steps: int) -> Panel:
     )
 
 
+def keep_tail(panel: Panel, *, rows: int) -> Panel:
+    """The last `rows` rows of each series up to its last observed target, and what comes after it."""
+    first = np.maximum(panel.ends - rows + 1, panel.offsets[:-1])
+    lengths = panel.offsets[1:] - first
+    if int(lengths.sum()) == len(panel.table):
+        return panel
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    kept = np.repeat(first - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return replace(panel, table=panel.table[kept], offsets=offsets, positions=panel.positions[kept])
+
+
 def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announce) -> pl.DataFrame:
     """The columns with roles: ids under `ID`, time as int64, numbers as float64, static numbers or text."""
     columns = [clean_ids(given, roles=roles).alias(ID), times.alias(roles.time)]
@@ -90,7 +101,7 @@ def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announ
 
 
 def _check_observed(panel: Panel) -> None:
-    observed = np.add.reduceat((~np.isnan(panel.target)).astype(np.int64), panel.offsets[:-1])
+    observed = np.add.reduceat(~np.isnan(panel.target), panel.offsets[:-1], dtype=np.int64)
     empty = np.flatnonzero(observed == 0)
     if empty.size:
         raise DataError(

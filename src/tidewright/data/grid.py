@@ -83,10 +83,12 @@ def _inferred(times: Ints, codes: Codes, steps: bool, names: Sequence[Any]) -> F
         raise FrequencyError(
             "the frequency can't be told: no series has two rows. Bring longer series, or give frequency=."
         )
+    if gaps.min() == gaps.max():  # one spacing throughout: one gap stands for all
+        gaps = gaps[:1].copy()
+    else:
+        _check_gaps(gaps, times[1:][inside], codes[1:][inside], names=names, steps=steps)
     kinds = gaps if steps else _kinds(gaps)
-    _check_one_spacing(gaps, kinds, codes[1:][inside], names=names, steps=steps)
     step = _commonest(gaps[kinds == _commonest(kinds)])
-    _check_runs(gaps, kinds, times[1:][inside], codes[1:][inside], step=step, names=names, steps=steps)
     anchor = int(times.min())
     if steps:
         return Frequency("step", step, anchor)
@@ -98,6 +100,14 @@ def _inferred(times: Ints, codes: Codes, steps: bool, names: Sequence[Any]) -> F
         if monthly.locate(times)[1].all() or not (gaps % step == 0).all():
             return monthly
     return Frequency("fixed", step, anchor)
+
+
+def _check_gaps(gaps: Ints, times: Ints, codes: Codes, *, names: Sequence[Any], steps: bool) -> None:
+    """Raises `FrequencyError` where gaps are not one spacing with holes; times and codes are those at their ends."""
+    kinds = gaps if steps else _kinds(gaps)
+    _check_one_spacing(gaps, kinds, codes, names=names, steps=steps)
+    step = _commonest(gaps[kinds == _commonest(kinds)])
+    _check_runs(gaps, kinds, times, codes, step=step, names=names, steps=steps)
 
 
 def _is_business(times: Ints, gaps: Ints, step: int) -> bool:

@@ -149,7 +149,7 @@ class Panel:
         if column not in self.table.columns or not _is_number(self.table[column].dtype):
             numeric = [name for name in self.table.columns if _is_number(self.table[name].dtype)]
             raise ColumnError(explain_unknown("numeric column", column, numeric))
-        values = self.table[column].cast(pl.Float64).fill_null(float("nan")).to_numpy(writable=True)
+        values = self.table[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         values.flags.writeable = False
         return values
 

@@ -20,11 +20,22 @@ _CODE, _POSITION = "\0code", "\0position"
 
 def sort_rows(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> pl.DataFrame:
     """The rows by series and time; announced when a row came before an earlier one of its own series."""
+    if _in_order(table, roles.time):
+        return table
     count = int(table.select((pl.col(roles.time).diff().over(ID) < 0).sum()).item())
     if count:
         detail = f"{count} rows came after a later one of their series; all were sorted by time"
         announce(Repair("sorted rows", count, detail))
     return table.sort(ID, roles.time, maintain_order=True)
+
+
+def _in_order(table: pl.DataFrame, time: str) -> bool:
+    """Whether the rows stand by series and time already: then nothing is copied."""
+    if not table[ID].is_sorted():
+        return False
+    times = table[time].to_numpy()
+    within = table[ID].rle_id().to_numpy()
+    return not bool(((times[1:] < times[:-1]) & (within[1:] == within[:-1])).any())
 
 
 def drop_repeated(table: pl.DataFrame, *, roles: Roles, announce: Announce, steps: bool) -> pl.DataFrame:
@@ -60,7 +71,7 @@ def _explain_conflict(conflict: pl.DataFrame, roles: Roles, steps: bool) -> str:
 
 def fill_gaps(
     table: pl.DataFrame, *, roles: Roles, grid: Frequency, codes: Codes, announce: Announce
-) -> tuple[pl.DataFrame, Ints, Ints]:
+) -> tuple[pl.DataFrame, Ints, Codes]:
     """A row for every grid position from each series' first row to its last, its position and its series.
 
     A row that was missing holds null but for its series, its time and its static columns; they are announced.
@@ -69,18 +80,20 @@ def fill_gaps(
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     first, last = positions[starts], positions[np.append(starts[1:], len(codes)) - 1]
     lengths = last - first + 1
+    static = spread_static(table, roles=roles, codes=codes, announce=announce)
+    if int(lengths.sum()) == len(table):  # distinct positions, as many as there are: no gap
+        own = static.select(roles.static)
+        return table.with_columns(own[name].gather(codes).alias(name) for name in own.columns), positions, codes
     full_codes = np.repeat(np.arange(len(starts)), lengths)
     full = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[full_codes]
-    static = spread_static(table, roles=roles, codes=codes, announce=announce)
-    if len(full) > len(table):
-        left = pl.DataFrame({_CODE: full_codes.astype(np.int32), _POSITION: full})
-        right = table.with_columns(pl.Series(_CODE, codes), pl.Series(_POSITION, positions))
-        joined = left.join(right, on=[_CODE, _POSITION], how="left", maintain_order="left")
-        absent = joined[roles.time].is_null().to_numpy()
-        announce(_tell_gaps(absent, full, static[ID].gather(full_codes), grid))
-        table = joined.with_columns(pl.Series(roles.time, grid.times(full))).select(table.columns)
+    left = pl.DataFrame({_CODE: full_codes.astype(np.int32), _POSITION: full})
+    right = table.with_columns(pl.Series(_CODE, codes), pl.Series(_POSITION, positions))
+    joined = left.join(right, on=[_CODE, _POSITION], how="left", maintain_order="left")
+    absent = joined[roles.time].is_null().to_numpy()
+    announce(_tell_gaps(absent, full, static[ID].gather(full_codes), grid))
+    table = joined.with_columns(pl.Series(roles.time, grid.times(full))).select(table.columns)
     fixed = [static[name].gather(full_codes).alias(name) for name in static.columns]
-    return table.with_columns(fixed), full.astype(np.int64), full_codes.astype(np.int64)
+    return table.with_columns(fixed), full.astype(np.int64), full_codes.astype(np.int32)
 
 
 def _tell_gaps(absent: npt.NDArray[np.bool_], full: Ints, ids: pl.Series, grid: Frequency) -> Repair:
@@ -97,7 +110,9 @@ def _tell_gaps(absent: npt.NDArray[np.bool_], full: Ints, ids: pl.Series, grid: 
 def spread_static(table: pl.DataFrame, *, roles: Roles, codes: Any, announce: Announce) -> pl.DataFrame:
     """One row a series: its id and its static values. A static column that changes raises `DataError`."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    found = table[starts].select(ID)
+    found = table.select(ID)[starts]
+    if not roles.static:
+        return found
     grouped = table.with_columns(pl.Series(_CODE, codes)).group_by(_CODE, maintain_order=True)
     first = grouped.agg(pl.col(c).drop_nulls().first() for c in roles.static)
     for name in roles.static:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from tidewright.data.build import keep_tail
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
@@ -123,12 +124,15 @@ def cut_windows(
         raise ShortSeriesError(
             _explain_none(panel, cutoffs, found=len(rows), lookback=view.lookback, need=least + horizon)
         )
-    return make_windows(panel, view, horizon=horizon, rows=rows[keep])
+    return make_windows(panel, view, horizon=horizon, rows=rows if keep.all() else rows[keep])
 
 
 def newest_windows(panel: Panel, view: View, *, horizon: int) -> Windows:
-    """One window a series, at its last observed target: what a forecast of the true future is made from."""
-    return make_windows(panel.extend(horizon), view, horizon=horizon, rows=None)
+    """One window a series, at its last observed target: what a forecast of the true future is made from.
+
+    Their rows are those of `keep_tail(panel, rows=view.lookback).extend(horizon)`: nothing before a lookback is copied.
+    """
+    return make_windows(keep_tail(panel, rows=view.lookback).extend(horizon), view, horizon=horizon, rows=None)
 
 
 def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -> Windows:
@@ -150,16 +154,18 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     )
 
 
-def _inside(panel: Panel, cutoffs: Cutoffs, *, least: int) -> tuple[Ints, Ints]:
+def _inside(panel: Panel, cutoffs: Cutoffs, *, least: int) -> tuple[npt.NDArray[np.int32], Ints]:
     """The series and the flat row of every cutoff that lies in a series with `least` rows up to it."""
     starts, ends = panel.positions[panel.offsets[:-1]], panel.positions[panel.offsets[1:] - 1]
     lowest = np.maximum(-((cutoffs.first - (starts + max(least, 1) - 1)) // cutoffs.stride), 0)
     highest = np.minimum((ends - cutoffs.first) // cutoffs.stride, len(cutoffs) - 1)
     counts = np.maximum(highest - lowest + 1, 0)
-    series = np.repeat(np.arange(panel.n_series), counts)
-    within = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-    positions = cutoffs.first + (lowest[series] + within) * cutoffs.stride
-    return series, panel.offsets[series] + positions - starts[series]
+    series = np.repeat(np.arange(panel.n_series, dtype=np.int32), counts)
+    rows = np.arange(len(series), dtype=np.int64)
+    rows *= cutoffs.stride
+    before = (np.cumsum(counts) - counts) * cutoffs.stride  # how far the count of all series before has come
+    rows += np.repeat(panel.offsets[:-1] + cutoffs.first - starts + lowest * cutoffs.stride - before, counts)
+    return series, rows
 
 
 def _explain_none(panel: Panel, cutoffs: Cutoffs, *, found: int, lookback: int, need: int) -> str:
@@ -178,8 +184,14 @@ def _explain_none(panel: Panel, cutoffs: Cutoffs, *, found: int, lookback: int, 
     )
 
 
-def _observed(panel: Panel, rows: Ints, series: Ints, *, begin: int, end: int) -> npt.NDArray[np.bool_]:
-    """Whether any target is observed in rows (row + begin, row + end] of the series."""
+def _observed(
+    panel: Panel, rows: Ints, series: npt.NDArray[np.int32], *, begin: int, end: int
+) -> npt.NDArray[np.bool_]:
+    """Whether any target is observed in rows (row + begin, row + end] of the series; the row is one of them, or the
+    last before them.
+    """
+    if not np.isnan(panel.target).any():  # the common case, which needs no counts
+        return np.ones(len(rows), dtype=np.bool_) if begin < 0 else rows + 1 < panel.offsets[1:][series]
     count = np.concatenate([[0], np.cumsum(~np.isnan(panel.target))])
     low = np.clip(rows + begin + 1, panel.offsets[series], panel.offsets[series + 1])
     high = np.clip(rows + end + 1, panel.offsets[series], panel.offsets[series + 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidewright.data.build import keep_tail
 from tidewright.data.forecast import Forecast, tabulate
 from tidewright.data.panel import Panel
 from tidewright.features.future import check_known
@@ -16,7 +17,7 @@ def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     The future needs no rows of its own, but for known columns: these have their values in rows whose target is empty.
     Raises `DataError` where such a value is missing.
     """
-    seen = keep_covariates(panel, fitted.spec.takes)
+    seen = keep_tail(keep_covariates(panel, fitted.spec.takes), rows=fitted.view.lookback)
     horizon = fitted.task.horizon
     windows = newest_windows(seen, fitted.view, horizon=horizon)
     extended = seen.extend(horizon)
