@@ -4,10 +4,10 @@
     python benchmarks/boards.py --choose 96 --models nlinear     # ETTh1: options, on validation alone
     python benchmarks/boards.py --write            # docs/boards.md from the lines that were measured
 
-Boards: ett96, ett192, ett336, ett720 (ETTh1), BE, DE (day-ahead prices), m4 (M4 Hourly). Every choice is made on
-validation inside the training part; the test is scored once for each model. How a board is run, and with which options,
-stands in board_ett.py, board_prices.py and board_m4.py beside this script. One JSON line a result goes to stdout and to
-benchmarks/results/boards.jsonl.
+Boards: ett96, ett192, ett336, ett720 (ETTh1), BE, DE (day-ahead prices), m4 (M4 Hourly), walmart, walmart_holidays.
+Every choice is made on validation inside the training part; the test is scored once for each model. How a board is run,
+and with which options, stands in board_ett.py, board_prices.py, board_m4.py and board_retail.py beside this script. One
+JSON line a result goes to stdout and to benchmarks/results/boards.jsonl, of Walmart to retail.jsonl.
 """
 
 from __future__ import annotations
@@ -32,18 +32,27 @@ from board_fit import DATA, ROOT
 from board_m4 import M4_NOTE, run_m4
 from board_prices import PRICE_NOTE, run_price
 from board_published import PUBLISHED
+from board_retail import RETAIL_NOTE, run_holidays, run_retail
 from choose_ett import choose
 
 from tidewright.errors import RepairWarning
 from tidewright.models.spec import FLOORS
 
 RESULTS = ROOT / "benchmarks" / "results" / "boards.jsonl"
+RETAIL = ROOT / "benchmarks" / "results" / "retail.jsonl"
 PAGE = ROOT / "docs" / "boards.md"
-NOTES = {"ett96": ETT_NOTE, "BE": PRICE_NOTE, "m4": M4_NOTE}  # before the first board that each is about
+NOTES = {
+    "ett96": ETT_NOTE,
+    "BE": PRICE_NOTE,
+    "m4": M4_NOTE,
+    "walmart": RETAIL_NOTE,
+}  # before the first board that each is about
 BOARDS: dict[str, Callable[..., dict[str, float]]] = {
     **{f"ett{h}": (lambda name, seed, h=h: run_ett(name, horizon=h, seed=seed)) for h in (96, 192, 336, 720)},
     **{place: (lambda name, seed, place=place: run_price(name, place=place, seed=seed)) for place in ("BE", "DE")},
     "m4": lambda name, seed: run_m4(name, seed=seed),
+    "walmart": lambda name, seed: run_retail(name, seed=seed),
+    "walmart_holidays": lambda name, seed: run_holidays(name, seed=seed),
 }
 
 
@@ -60,14 +69,14 @@ def measure(board: str, name: str, *, seed: int) -> dict[str, Any]:
 def write_page() -> None:
     """docs/boards.md, from the newest line of every board, model and seed."""
     newest: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for line in RESULTS.read_text().splitlines():
+    for line in [line for path in (RESULTS, RETAIL) for line in path.read_text().splitlines()]:
         row = json.loads(line)
         newest[row["board"], row["model"], row["seed"]] = row
     parts = [
         "# Boards\n\n"
-        "Written by `benchmarks/boards.py` from what it measured (`benchmarks/results/boards.jsonl`), by the boards'\n"
-        "own protocols. Choices are made on validation; what was known of the test before stands with each board.\n"
-        "Lower is better.\n"
+        "Written by `benchmarks/boards.py` from what it measured (`boards.jsonl` and `retail.jsonl` in\n"
+        "`benchmarks/results/`), by the boards' own protocols. Choices are made on validation; what was known of the\n"
+        "test before stands with each board. Lower is better.\n"
     ]
     for board, published in PUBLISHED.items():
         ours = [row for key, row in newest.items() if key[0] == board]
@@ -92,15 +101,19 @@ def _section(board: str, published: dict[str, dict[str, float]], ours: list[dict
         for metric in metrics:
             values = [row[metric] for row in runs if metric in row]
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 and statistics.stdev(values) > 5e-4 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
+            cells.append(f"{_digits(statistics.mean(values))}{spread}" if values else "")
         cost = statistics.mean(row["cpu_s"] for row in runs)
         first = statistics.mean(row[metrics[0]] for row in runs)
         kind = "floor" if name in FLOORS else "ours"
         rows.append((first, f"| **{name}** ({kind}) | {' | '.join(cells)} | {len(runs)} | {cost:.0f} |"))
     for name, figures in published.items():
-        cells = [f"{figures[m]:.3f}" if m in figures else "" for m in metrics]
+        cells = [_digits(figures[m]) if m in figures else "" for m in metrics]
         rows.append((next(iter(figures.values())), f"| {name} | {' | '.join(cells)} | | |"))
     return "\n".join([*lines, *(text for _, text in sorted(rows))]) + "\n"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}"
 
 
 def main() -> None:
@@ -126,7 +139,7 @@ def main() -> None:
         if seed == 0 or name not in FLOORS:
             line = json.dumps(measure(board, name, seed=seed))
             print(line, flush=True)
-            with RESULTS.open("a") as out:
+            with (RETAIL if board.startswith("walmart") else RESULTS).open("a") as out:
                 out.write(line + "\n")
     if asked.write:
         write_page()
