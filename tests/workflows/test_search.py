@@ -248,8 +248,15 @@ def test_a_probe_of_many_series_learns_from_a_few(tmp_path: Path, monkeypatch: p
     table = small_table(series=20, rows=120, covariates=False)
     asked = [*SMALL, f"folder={tmp_path}", "preset=quick", "model=lightgbm", "models.lightgbm.rounds=3"]
     result = run(table, overrides=asked, series="shop", time="hour", target="sold")
-    assert seen == [7]  # every third
+    assert seen == [7, 7]  # every third, once more when all is loaded
     assert "lightgbm" in result.fitted
+
+
+def test_a_network_without_epochs_is_measured_too(tmp_path: Path) -> None:
+    result = do(tmp_path, "preset=quick", "model=lear")
+    assert result.search is not None
+    assert result.search.attempts[-1].model == "lear"
+    assert result.search.attempts[-1].score is not None
 
 
 @pytest.mark.usefixtures("whole")  # else the first import of torch takes the time

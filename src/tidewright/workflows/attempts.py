@@ -28,6 +28,7 @@ from tidewright.workflows.search_record import Attempt
 _LOGGER = logging.getLogger(__name__)
 SHORTEST = 2  # rows: what every model sees at least, so that all are judged on the same windows
 PROBED_STEPS, PROBED_WINDOWS, USUAL_EPOCHS = 3, 256, 10
+WARM_S = 5.0  # CPU seconds of a first measurement at most that is made again
 FEW_SERIES, FEW_CUTOFFS = 8, 4  # of which a probe learns, and on which it is judged
 
 
@@ -73,6 +74,7 @@ class Desk:
     before: float
     attempts: list[Attempt] = field(default_factory=list)
     best: dict[str, Kept] = field(default_factory=dict)
+    warm: set[str] = field(default_factory=set)  # libraries that were used
 
     @property
     def now(self) -> float:
@@ -112,10 +114,20 @@ class Desk:
             return found
         seconds, least, judging, error = None, 0.0, 0.0, ""
         try:
+            cpu = time.process_time()
             seconds, least, judging = self._measure(spec, view=view, train=train)
+            if time.process_time() - cpu < WARM_S and self._is_first(spec):  # it loaded a library, or compiled a kernel
+                seconds, least, judging = self._measure(spec, view=view, train=train)
         except TidewrightError as failure:  # the fit itself will say it again, or does on more series
             error = str(failure)
         return self.journal.add("probe", name, at=self.now, seconds=seconds, least=least, judging=judging, error=error)
+
+    def _is_first(self, spec: ModelSpec) -> bool:
+        """Whether nothing of its kind was measured in this process: networks share a library, others have their own."""
+        library = "torch" if kind_of(spec) == "torch" else spec.name
+        first = library not in self.warm
+        self.warm.add(library)
+        return first
 
     def _measure(self, spec: ModelSpec, *, view: View, train: TrainSpec) -> tuple[float | None, float, float]:
         ring, started = self.ring, time.monotonic()
@@ -150,7 +162,7 @@ class Desk:
         """How long a network takes for its usual epochs and for one, from a few steps of one that took so many seconds
         in all; a network without epochs took what it takes."""
         train, record = self.ring.settings.train, (fitted.history or ({},))[-1]
-        if "epoch" not in record:
+        if "seconds" not in record:
             return seconds, seconds
         batch = 256 if train.batch_size == "auto" else train.batch_size
         epoch = float(record["seconds"]) / PROBED_STEPS * min(train.steps, max(len(panel.target) // batch, 1))
