@@ -13,7 +13,7 @@ import tidewright as tw
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import ColumnError, ConfigError
+from tidewright.errors import ColumnError, ConfigError, FrequencyError
 from tidewright.features.encoding import fit_target_encoding
 from tidewright.training.evaluate import evaluate
 
@@ -156,3 +156,38 @@ def test_what_can_t_be_encoded_is_named() -> None:
     bare = Panel.from_table(panel.table.select("shop", "day", "sold"), series="shop", time="day", target="sold")
     with pytest.raises(ColumnError, match="no column to encode is called 'promo'"):
         encoding.apply(bare)
+
+
+def test_a_panel_that_begins_later_is_encoded_alike() -> None:
+    panel = make_panel()
+    encoding = fit_target_encoding(panel, split_of(panel), columns=COLUMNS)
+    late = Panel.from_table(
+        panel.table.filter(pl.col("day") > date(2024, 1, 20)), series="shop", time="day", target="sold",
+        static=["kind"], known=["promo"], past=["visits"],
+    )  # fmt: skip
+    whole, part = encoding.apply(panel), encoding.apply(late)
+    names = ["shop", "day", *(f"{name}_encoded" for name in COLUMNS)]
+    kept = whole.table.filter(pl.col("day") > date(2024, 1, 20)).select(names)
+    assert kept.equals(part.table.select(names))
+
+
+def test_a_panel_of_another_grid_is_refused() -> None:
+    panel = make_panel()
+    encoding = fit_target_encoding(panel, split_of(panel), columns=["kind"])
+    weekly = panel.table.filter(pl.col("day").dt.weekday() == 1)
+    other = Panel.from_table(weekly, series="shop", time="day", target="sold", static=["kind"], frequency="1w")
+    with pytest.raises(FrequencyError, match="learned from data of the frequency 1d; this panel has 1w"):
+        encoding.apply(other)
+
+
+@pytest.mark.parametrize("smoothing", [float("inf"), "20", True])
+def test_smoothing_is_a_finite_number(smoothing: Any) -> None:
+    panel = make_panel()
+    with pytest.raises(ConfigError, match="smoothing is a number of rows, above 0"):
+        fit_target_encoding(panel, split_of(panel), columns=["kind"], smoothing=smoothing)
+
+
+def test_columns_are_no_text() -> None:
+    panel = make_panel()
+    with pytest.raises(ConfigError, match="Write \\['kind'\\]"):
+        fit_target_encoding(panel, split_of(panel), columns="kind")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tidewright.data.panel import Panel
-from tidewright.errors import ColumnError, ConfigError, DataError
+from tidewright.errors import ColumnError, ConfigError, DataError, RepairWarning
 from tidewright.features.events import add_events
 
 START = date(2024, 1, 1)
@@ -99,13 +99,13 @@ def test_steps_of_a_panel_without_dates() -> None:
     [
         ({"when": [day(1)]}, {"time": "wen"}, "no column of the events is called 'wen'. Did you mean 'when'"),
         ({"when": [None, day(1)]}, {"time": "when"}, "row 0 of the events has no time"),
-        ({"when": ["soon"]}, {"time": "when"}, "'soon' in row 0 of the events is no date"),
+        ({"when": ["soon"]}, {"time": "when"}, "row 0: 'soon' in column 'when' is not a time"),
         ({"when": [1.5]}, {"time": "when"}, "Times of events are dates"),
         ({"when": [day(5)], "to": [day(4)]}, {"time": "when", "until": "to"}, "row 0 ends before it begins"),
         ({"when": [day(5)], "who": ["z"]}, {"time": "when", "series": "who"}, "series 'z', which the panel lacks"),
         ({"when": [day(5)], "what": [None]}, {"time": "when", "kind": "what"}, "row 0 of the events has no kind"),
         ({"when": [day(5)], "size": [None]}, {"time": "when", "size": "size"}, "sizes of events in 'size' are finite"),
-        ({"when": [day(5)]}, {"time": "when", "before": -1}, "numbers of rows, 0 or more"),
+        ({"when": [day(5)]}, {"time": "when", "before": -1}, "before is a whole number of rows, 0 or more; got -1"),
         ({"when": []}, {"time": "when"}, "there are no events"),
         ({"when": [day(5)], "what": ["y"]}, {"time": "when", "kind": "what"}, "would have two columns 'y'"),
     ],
@@ -115,3 +115,48 @@ def test_malformed_events_are_answered_with_the_row_and_the_remedy(
 ) -> None:
     with pytest.raises((DataError, ConfigError), match=message):
         add_events(make_panel(), pl.DataFrame(table), **options)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC"])
+def test_a_moment_is_a_day_of_the_panels_zone(zone: str) -> None:
+    late = pl.Series([datetime(2024, 1, 3, 22)]).dt.replace_time_zone("America/New_York").dt.convert_time_zone(zone)
+    midnights = [datetime(2024, 1, 1) + timedelta(days=n) for n in range(6)]
+    times = pl.Series(midnights).dt.replace_time_zone("America/New_York")
+    panel = Panel.from_table(pl.DataFrame({"t": times, "y": range(6)}), time="t", target="y")
+    made = add_events(panel, pl.DataFrame({"when": late}), time="when").values("event")
+    np.testing.assert_array_equal(made, [0, 0, 1, 0, 0, 0])
+
+
+def test_hours_take_whole_days_only() -> None:
+    times = [datetime(2024, 1, 1) + timedelta(hours=n) for n in range(72)]
+    panel = Panel.from_table(pl.DataFrame({"t": times, "y": range(72)}), time="t", target="y")
+    with pytest.raises(DataError, match="row 0 is at 2024-01-02 14:00:00 in 'when', and events are whole days"):
+        add_events(panel, pl.DataFrame({"when": [datetime(2024, 1, 2, 14)]}), time="when")
+    made = add_events(panel, pl.DataFrame({"when": [datetime(2024, 1, 2)]}), time="when").values("event")
+    assert made[24:48].sum() == made.sum() == 24
+
+
+def test_days_that_may_be_read_two_ways_are_refused_and_others_told() -> None:
+    with pytest.raises(DataError, match="may be day/month or month/day"):
+        add_events(make_panel(), pl.DataFrame({"when": ["01/02/2024"]}), time="when")
+    with pytest.warns(RepairWarning, match="text in 'when' was read as %m/%d/%Y"):
+        made = add_events(make_panel(), pl.DataFrame({"when": ["01/13/2024"]}), time="when")
+    assert np.flatnonzero(made.values("event")[:DAYS]).tolist() == [12]
+
+
+def test_two_kinds_never_share_a_column() -> None:
+    events = pl.DataFrame({"when": [day(3), day(9)], "what": ["promo", "promo_next"]})
+    with pytest.raises(ColumnError, match="two kinds of events would have the column 'promo_next'"):
+        add_events(make_panel(), events, time="when", kind="what", before=2)
+
+
+@pytest.mark.parametrize("options", [{"before": 1.5}, {"after": "3"}, {"ahead": 0.5}, {"before": True}])
+def test_rows_around_events_are_whole_numbers(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is a whole number of rows, 0 or more"):
+        add_events(make_panel(), pl.DataFrame({"when": [day(3)]}), time="when", **options)
+
+
+def test_a_role_that_there_is_not_is_an_error() -> None:
+    role: Any = "static"
+    with pytest.raises(ConfigError, match="no role of events is called 'static'"):
+        add_events(make_panel(), pl.DataFrame({"when": [day(3)]}), time="when", role=role)

@@ -57,8 +57,8 @@ def build_panel(data: Any, *, roles: Roles, frequency: str | None, calendar: str
 
 def extend_panel(panel: Panel, *, steps: int) -> Panel:
     """See `Panel.extend`."""
-    if steps < 0:
-        raise ConfigError(f"a panel can be extended by 0 steps or more; got {steps}.")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+        raise ConfigError(f"a panel can be extended by a whole number of steps, 0 or more; got {steps!r}.")
     last = panel.positions[panel.offsets[1:] - 1]
     extra = np.maximum(panel.positions[panel.ends] + steps - last, 0)
     if not extra.any():

@@ -21,6 +21,7 @@ from tidewright.errors import ColumnError, ConfigError, DataError
 
 TOTAL, LEVEL = "total", "level"
 Levels = Sequence[str | Sequence[str]]
+_LEVEL = (str, Sequence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,12 @@ def build_hierarchy(panel: Panel, *, levels: Levels) -> Hierarchy:
     """
     if panel.roles.series is None:
         raise DataError("a table of one series has no totals. Bring a table with a series column.")
+    if (
+        isinstance(levels, str)
+        or not isinstance(levels, Sequence)
+        or not all(isinstance(one, _LEVEL) for one in levels)
+    ):
+        raise ConfigError(f"levels are a sequence of columns, such as ['state', 'state/dept']; got {levels!r}.")
     groups = ((), *(tuple(level.split("/")) if isinstance(level, str) else tuple(level) for level in levels))
     if len(set(groups)) != len(groups):
         raise ConfigError(f"each level is named once, by one column or more; got {[*levels]}.")

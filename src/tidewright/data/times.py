@@ -33,7 +33,7 @@ def read_times(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> tupl
     times = _whole(given) if given.dtype.is_float() else given
     _refuse_missing(times, table, roles)
     if times.dtype == pl.String:
-        times = _parse(times, name, announce)
+        times = parse_times(times, name, announce)
     if times.dtype.is_integer():
         return _check_steps(times, name), pl.Int64(), False
     if not isinstance(times.dtype, (pl.Date, pl.Datetime)):
@@ -48,6 +48,30 @@ def read_times(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> tupl
     micros = wall if local or times.dtype == pl.Date else times.dt.timestamp("us")
     _check_years(micros, table, roles)
     return micros, times.dtype, local
+
+
+def parse_times(times: pl.Series, name: str, announce: Announce) -> pl.Series:
+    """Text as dates (when every time is a midnight) or datetimes, by the one form that fits every row."""
+    text = times.str.strip_chars()
+    best, fewest = pl.Series([None] * len(text), dtype=pl.Datetime("us")), len(text) + 1
+    for form in (*_FORMATS, *_ZONED):
+        parsed = text.str.to_datetime(form, time_unit="us", strict=False)
+        if parsed.null_count() == 0:
+            return _announce_parsed(parsed, name, form, announce)
+        if parsed.null_count() < fewest:
+            best, fewest = parsed, parsed.null_count()
+    slashed = _parse_slashed(text, name, announce)
+    if slashed is not None:
+        return slashed
+    if bool(text.str.contains(_QUARTER).all()):
+        month = (text.str.replace(_QUARTER, "$2").cast(pl.Int64) * 3 - 2).cast(pl.String).str.zfill(2)
+        first = (text.str.slice(0, 4) + "-" + month + "-01").str.to_datetime("%Y-%m-%d", time_unit="us")
+        return _announce_parsed(first, name, "quarters, by their first day", announce)
+    row = int(best.is_null().arg_true()[0])
+    raise DataError(
+        f"row {row}: '{times[row]}' in column '{name}' is not a time that fits the others. "
+        "Write times as 2024-12-31 or 2024-12-31 23:00:00."
+    )
 
 
 def write_times(grid: Frequency, positions: Ints, *, dtype: pl.DataType, local: bool) -> pl.Series:
@@ -125,30 +149,6 @@ def _check_steps(times: pl.Series, name: str) -> pl.Series:
             f"for instance polars.from_epoch or pandas.to_datetime(table['{name}'], unit='s')."
         )
     return times.cast(pl.Int64)
-
-
-def _parse(times: pl.Series, name: str, announce: Announce) -> pl.Series:
-    """Text as dates (when every time is a midnight) or datetimes, by the one form that fits every row."""
-    text = times.str.strip_chars()
-    best, fewest = pl.Series([None] * len(text), dtype=pl.Datetime("us")), len(text) + 1
-    for form in (*_FORMATS, *_ZONED):
-        parsed = text.str.to_datetime(form, time_unit="us", strict=False)
-        if parsed.null_count() == 0:
-            return _announce_parsed(parsed, name, form, announce)
-        if parsed.null_count() < fewest:
-            best, fewest = parsed, parsed.null_count()
-    slashed = _parse_slashed(text, name, announce)
-    if slashed is not None:
-        return slashed
-    if bool(text.str.contains(_QUARTER).all()):
-        month = (text.str.replace(_QUARTER, "$2").cast(pl.Int64) * 3 - 2).cast(pl.String).str.zfill(2)
-        first = (text.str.slice(0, 4) + "-" + month + "-01").str.to_datetime("%Y-%m-%d", time_unit="us")
-        return _announce_parsed(first, name, "quarters, by their first day", announce)
-    row = int(best.is_null().arg_true()[0])
-    raise DataError(
-        f"row {row}: '{times[row]}' in column '{name}' is not a time that fits the others. "
-        "Write times as 2024-12-31 or 2024-12-31 23:00:00."
-    )
 
 
 def _parse_slashed(text: pl.Series, name: str, announce: Announce) -> pl.Series | None:

@@ -1,10 +1,10 @@
 """Calendar, Fourier and holiday columns: known for every time, past and future.
 
 A name gives two columns. It is a cycle ("hour", "weekday", "monthday", "yearday": sine and cosine), "fourier:PERIOD:K"
-(the K-th harmonic of a cycle of PERIOD grid positions, from the panel's anchor), or "holiday:CODE" with the code of a
-country, of a part of it or of an exchange: 1 / (1 + d), where d is the rows to the next holiday, and since the last
-one; both are 1 in a row with a holiday. "holiday:US:end" says that rows are dated by the end of their period (weeks
-must say it, or "start"), "holiday:US:end:Thanksgiving Day" means one holiday alone.
+(the K-th harmonic of a cycle of PERIOD grid positions, counted from 1970-01-01 or step 0, in every panel alike), or
+"holiday:CODE" with the code of a country, of a part of it or of an exchange: 1 / (1 + d), where d is the rows to the
+next holiday, and since the last one; both are 1 in a row with a holiday. "holiday:US:end" says that rows are dated by
+the end of their period (weeks must say it, or "start"), "holiday:US:end:Thanksgiving Day" means one holiday alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def calendar_columns(panel: Panel, names: tuple[str, ...]) -> npt.NDArray[np.flo
     check_calendar(names, panel.frequency)
     unique, inverse = np.unique(panel.positions, return_inverse=True)
     times = panel.frequency.times(unique)
-    columns = [one for name in names for one in (_near(name, panel) or _waves(name, unique, times))]
+    counted = unique - panel.frequency.locate(np.zeros(1, np.int64))[0]
+    columns = [one for name in names for one in (_near(name, panel) or _waves(name, counted, times))]
     table = np.column_stack(columns).astype(np.float32) if columns else np.empty((len(unique), 0), np.float32)
     return table[inverse]
 

@@ -6,6 +6,7 @@ so a row's own target is no part of what encodes it, and what the model meets la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,9 @@ import numpy.typing as npt
 import polars as pl
 
 from tidewright.catalog import explain_unknown
-from tidewright.data.frequency import Ints
+from tidewright.data.frequency import Frequency, Ints
 from tidewright.data.panel import Panel
+from tidewright.data.regrid import regrid
 from tidewright.data.splits import Split
 from tidewright.errors import ColumnError, ConfigError
 from tidewright.features.columns import add_columns
@@ -53,6 +55,7 @@ class TargetEncoding:
 
     columns: Mapping[str, int]
     smoothing: float
+    frequency: Frequency
     first: int
     last: int
     levels: Mapping[str, Mapping[Any, int]]
@@ -63,20 +66,22 @@ class TargetEncoding:
         """The panel with a column `NAME_encoded` for each: known where NAME is known, else past.
 
         (sum + smoothing * mean of all) / (count + smoothing), over earlier training rows of the level. A level without
-        any, also one that training never saw, is the mean of all; NaN where nothing was observed before.
+        any, also one that training never saw, is the mean of all; NaN where nothing was observed before. Raises
+        `FrequencyError` for a panel on another grid.
         """
+        positions = regrid(panel, self.frequency).positions
         for name in self.columns:
             past, known = (name in group for group in (_past(panel), panel.roles.known))
             if not (past or known):
                 raise ColumnError(explain_unknown("column to encode", name, [*_past(panel), *panel.roles.known]))
             panel = add_columns(
-                panel, {f"{name}_encoded": self._encode(panel, name)}, role="known" if known else "past"
+                panel, {f"{name}_encoded": self._encode(panel, name, positions)}, role="known" if known else "past"
             )
         return panel
 
-    def _encode(self, panel: Panel, name: str) -> Doubles:
+    def _encode(self, panel: Panel, name: str, positions: Ints) -> Doubles:
         span = self.last - self.first + 1
-        places = np.minimum(panel.positions - self.columns[name], self.last) - self.first
+        places = np.minimum(positions - self.columns[name], self.last) - self.first
         total, number = self.overall.until(np.zeros(len(places), dtype=np.int64), places, span)
         with np.errstate(invalid="ignore"):
             mean = total / np.where(number > 0, number, np.nan)
@@ -90,7 +95,7 @@ def fit_target_encoding(
     """The encoding of static, past or known columns, or of the series themselves, learned from the training part.
 
     `smoothing` is how many rows of the mean of all are mixed into each level's own. Raises `ColumnError` for a column
-    that has another role, `ConfigError` for a smoothing that is not above 0.
+    that has another role, `ConfigError` for a smoothing that is not a number above 0.
 
     >>> days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 2, 29), eager=True)
     >>> kinds = (("a", 1.0, "x"), ("b", 3.0, "z"))
@@ -103,8 +108,10 @@ def fit_target_encoding(
     >>> encoding.apply(panel).values("kind_encoded")[:4]  # no row before; then (1 + 2) / 2, (2 + 2) / 3 of two rows
     array([       nan, 1.5       , 1.33333333, 1.25      ])
     """
-    if not smoothing > 0:
-        raise ConfigError(f"smoothing is a number of rows, above 0; got {smoothing}. The usual is 20.")
+    if isinstance(smoothing, bool) or not isinstance(smoothing, (int, float)) or not 0 < smoothing < math.inf:
+        raise ConfigError(f"smoothing is a number of rows, above 0; got {smoothing!r}. The usual is 20.")
+    if isinstance(columns, str):
+        raise ConfigError(f"columns are a sequence of names; got the text {columns!r}. Write [{columns!r}].")
     first, last = panel.span[0], split.train.last + split.horizon
     allowed = [*_past(panel), *panel.roles.known]
     for name in columns:
@@ -118,6 +125,7 @@ def fit_target_encoding(
     return TargetEncoding(
         columns={name: split.horizon if name in panel.roles.known else 1 for name in columns},
         smoothing=float(smoothing),
+        frequency=panel.frequency,
         first=first,
         last=last,
         levels=levels,

@@ -5,6 +5,7 @@ E events, T rows.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,10 +16,12 @@ import polars as pl
 
 from tidewright.catalog import explain_unknown
 from tidewright.data.border import to_polars
-from tidewright.data.frequency import Ints
-from tidewright.data.panel import Panel
-from tidewright.errors import ColumnError, ConfigError, DataError
+from tidewright.data.frequency import DAY, Ints
+from tidewright.data.panel import Panel, Repair
+from tidewright.data.times import parse_times
+from tidewright.errors import ColumnError, ConfigError, DataError, RepairWarning
 from tidewright.features.columns import add_columns
+from tidewright.features.flat import whole_numbers
 from tidewright.features.periods import Dated, count_steps, find_dating, place_days
 
 Doubles = npt.NDArray[np.float64]
@@ -47,7 +50,8 @@ def add_events(
     in `size`. Each kind has a column named after it ("event" without kinds): the sum of the sizes (1 without them) of
     what is on in the row. With `before` it has a column `KIND_next`, the rows to the next event, at most before + 1;
     with `after` a column `KIND_last`, the rows since the last one, at most after + 1; 0 where one is on. Days fall into
-    hours, weeks or months as `add_holidays` says (`dated`); for step data `time` holds steps. `ahead` extends the panel
+    hours, weeks or months as `add_holidays` says (`dated`); for step data `time` holds steps. A moment is a day of the
+    panel's zone. Rows of less than a day take whole days only. `ahead` extends the panel
     by so many rows. What is not known ahead has the role "past", and then nothing of it may look ahead. Raises
     `ColumnError`, `DataError` or `ConfigError`.
 
@@ -59,17 +63,22 @@ def add_events(
     array([[0., 0., 0., 1., 0., 0.],
            [3., 2., 1., 0., 3., 3.]])
     """
-    if min(before, after, ahead) < 0:
-        raise ConfigError(f"before, after and ahead are numbers of rows, 0 or more; got {before}, {after}, {ahead}.")
+    for what, number in (("before", before), ("after", after), ("ahead", ahead)):
+        whole_numbers(what, [number], least=0)
+    if role not in ("known", "past"):
+        raise ConfigError(explain_unknown("role of events", role, ("known", "past")))
     if role == "past" and (before or ahead):
         raise ConfigError(
             "events that aren't known ahead can't say how near the next one is. Leave before and ahead 0."
         )
-    extended = panel.extend(ahead)
+    extended = panel.extend(int(ahead))
     found = _read(extended, events, time=time, until=until, series=series, kind=kind, size=size, dated=dated)
     columns: dict[str, Doubles] = {}
     for name in dict.fromkeys(found.kinds):
-        columns |= _columns(extended, found.of(name), name, before=before, after=after)
+        made = _columns(extended, found.of(name), name, before=before, after=after)
+        for twice in columns.keys() & made.keys():
+            raise ColumnError(f"two kinds of events would have the column '{twice}'. Rename the kind '{name}'.")
+        columns |= made
     return add_columns(extended, columns, role=role)
 
 
@@ -132,15 +141,32 @@ def _positions(panel: Panel, table: pl.DataFrame, name: str, dated: Dated | None
             raise ColumnError(f"the panel counts steps, so '{name}' holds whole steps; got {given.dtype}.")
         steps = panel.frequency.positions(given.to_numpy().astype(np.int64))
         return steps, steps
+    days = _read_days(panel, given, name).to_numpy().astype("datetime64[D]")
+    return place_days(panel, days, dated=find_dating(panel.frequency, dated))
+
+
+def _read_days(panel: Panel, given: pl.Series, name: str) -> pl.Series:
+    """The days of times or text: those of the panel's own zone, for moments of another."""
     if given.dtype == pl.String:
-        given = given.str.to_date(strict=False)
-        if given.null_count():
-            row = int(given.is_null().arg_true()[0])
-            raise DataError(f"'{table[name][row]}' in row {row} of the events is no date. Write it as 2024-05-31.")
+        iso = given.str.to_date("%Y-%m-%d", strict=False)
+        given = parse_times(given, name, _tell) if iso.null_count() else iso
     if not isinstance(given.dtype, (pl.Date, pl.Datetime)):
         raise ColumnError(f"the events' column '{name}' holds {given.dtype}. Times of events are dates.")
-    days = given.cast(pl.Date).to_numpy().astype("datetime64[D]")
-    return place_days(panel, days, dated=find_dating(panel.frequency, dated))
+    zone = getattr(panel.time_dtype, "time_zone", None)
+    if isinstance(given.dtype, pl.Datetime) and given.dtype.time_zone is not None and zone is not None:
+        given = given.dt.convert_time_zone(zone)
+    days = given.dt.date() if isinstance(given.dtype, pl.Datetime) else given
+    late = np.flatnonzero((given.dt.truncate("1d") != given).to_numpy())
+    if late.size and panel.frequency.unit == "fixed" and panel.frequency.count < DAY:
+        raise DataError(
+            f"the event in row {int(late[0])} is at {given[int(late[0])]} in '{name}', and events are whole days. Give "
+            "its day, or bring the hours as a known column of the panel."
+        )
+    return days
+
+
+def _tell(repair: Repair) -> None:
+    warnings.warn(f"{repair.kind}: {repair.detail}", RepairWarning, stacklevel=7)
 
 
 def _numbers(table: pl.DataFrame, name: str) -> Doubles:

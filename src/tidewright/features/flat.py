@@ -46,6 +46,8 @@ def first_rows(places: Ints, bounds: Ints) -> Ints:
 
 def whole_numbers(what: str, numbers: Iterable[Any], *, least: int) -> Ints:
     """The numbers as integers; raises `ConfigError` at a fraction, a boolean or one below `least`."""
+    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+        raise ConfigError(f"{what} is given in a sequence; got {numbers!r}. Write [{numbers!r}].")
     found = list(numbers)
     for number in found:
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:

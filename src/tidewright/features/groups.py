@@ -15,7 +15,7 @@ from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.errors import ColumnError, ConfigError, UnknownNameError
 from tidewright.features.columns import add_columns, pair_columns, role_of
-from tidewright.features.flat import Doubles
+from tidewright.features.flat import Doubles, whole_numbers
 from tidewright.features.lags import lag_columns
 
 GROUP_STATISTICS = ("sum", "mean", "count", "share", "rank")
@@ -61,8 +61,7 @@ def add_groups(
     names = [f"{name}_{'_'.join(by) or 'all'}_{wanted}" for wanted in statistics]
     if horizon is None:
         return add_columns(panel, pair_columns(names, made), role=role_of(panel, name))
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
-        raise ConfigError(f"a horizon is a whole number of rows, 1 or more; got {horizon!r}.")
+    whole_numbers("a horizon", [horizon], least=1)
     late = [lag_columns(column, panel.offsets, [horizon])[:, 0] for column in made]
     return add_columns(panel, pair_columns([f"{name}_lag{horizon}" for name in names], late), role="known")
 
@@ -71,6 +70,8 @@ def group_codes(panel: Panel, by: Sequence[str]) -> tuple[Ints, list[tuple[objec
     """The number of each series' group [S], and the groups' values of the static columns `by`, in order of number."""
     if isinstance(by, str):
         raise ConfigError(f"groups are by a sequence of columns; got the text {by!r}. Write ({by!r},).")
+    if len(set(by)) < len(by):
+        raise ConfigError(f"groups are by different columns; got {[*by]}. Name each once.")
     for name in by:
         if name not in panel.roles.static:
             raise ColumnError(explain_unknown("static column", name, panel.roles.static))

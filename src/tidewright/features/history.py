@@ -7,7 +7,7 @@ before t of the same series, and nothing else. NaN is a missing value and is ski
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from tidewright.data.panel import Panel
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.features.columns import add_columns, pair_columns, role_of
 from tidewright.features.flat import Doubles, first_rows, read_flat, whole_numbers
-from tidewright.features.lags import Window, rolling_columns
+from tidewright.features.lags import Window, check_windows, rolling_columns
 from tidewright.features.statistics import name_window
 
 _WEIGHTED = ("mean", "std")
@@ -48,8 +48,8 @@ def weighted_columns(
     """
     values, bounds = read_flat(flat, offsets)
     fewest = int(whole_numbers("the least number of observed values", [least], least=1)[0])
-    decays = [0.5 ** (1.0 / _positive("half-life", half, above=0.0)) for half in half_lives]
-    decays += [(span - 1.0) / (span + 1.0) for span in (_positive("span", n, above=1.0) for n in spans)]
+    decays = [0.5 ** (1.0 / half) for half in _positive("half-life", half_lives, above=0.0)]
+    decays += [(span - 1.0) / (span + 1.0) for span in _positive("span", spans, above=1.0)]
     places = [_WEIGHTED.index(name) for name in _check_weighted(statistics)]
     made = np.empty((len(decays), 2, len(values)))
     if made.size:
@@ -150,6 +150,7 @@ def add_seasonal(
     """
     name = panel.roles.target if column is None else column
     length = panel.frequency.season if season is None else season
+    check_windows(counts)
     made = seasonal_columns(panel.values(name), panel.offsets, counts, statistics, season=length, least=least)
     names = [f"{name}_season{length}_{name_window(statistic, count)}" for count in counts for statistic in statistics]
     return add_columns(panel, pair_columns(names, made.T), role=role_of(panel, name))
@@ -161,6 +162,8 @@ def add_since(panel: Panel, *, column: str | None = None, value: float | None = 
     See `since_column`. It is a `past` column, or a `known` one where the column itself is known.
     """
     name = panel.roles.target if column is None else column
+    if value is not None and (not isinstance(value, (int, float)) or math.isnan(value)):
+        raise ConfigError(f"the value of an event is a number; got {value!r}. Leave it out: any that is not 0 is one.")
     made = since_column(panel.values(name), panel.offsets, value=value)
     new = f"{name}_since" if value is None else f"{name}_since{value:g}"
     return add_columns(panel, {new: made}, role=role_of(panel, name))
@@ -175,7 +178,10 @@ def _check_weighted(statistics: Sequence[str]) -> Sequence[str]:
     return statistics
 
 
-def _positive(what: str, number: float, *, above: float) -> float:
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not above < number < math.inf:
-        raise ConfigError(f"a {what} is a number of rows above {above:g}; got {number!r}.")
-    return float(number)
+def _positive(what: str, numbers: Sequence[float], *, above: float) -> list[float]:
+    if not isinstance(numbers, Iterable):
+        raise ConfigError(f"each {what} is given in a sequence; got {numbers!r}. Write [{numbers!r}].")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not above < number < math.inf:
+            raise ConfigError(f"a {what} is a number of rows above {above:g}; got {number!r}.")
+    return [float(number) for number in numbers]

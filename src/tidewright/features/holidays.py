@@ -15,7 +15,7 @@ import numpy as np
 
 from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
-from tidewright.errors import ColumnError, UnknownNameError
+from tidewright.errors import ColumnError, ConfigError, UnknownNameError
 from tidewright.features.columns import add_columns
 from tidewright.features.periods import Dated, Days, Doubles, find_dating, steps_from_days, years_of
 from tidewright.optional import require
@@ -54,6 +54,8 @@ def add_holidays(
     array([[0., 0., 1., 0., 0.],
            [2., 1., 0., 6., 5.]])
     """
+    if isinstance(names, str):
+        raise ConfigError(f"names are a sequence of holidays; got the text {names!r}. Write [{names!r}].")
     extended = panel.extend(ahead)
     codes = _codes(extended, country, by)
     dating = find_dating(extended.frequency, dated)
@@ -96,13 +98,13 @@ def list_holidays(code: str, first: int, last: int, *, observed: bool = True) ->
 def check_code(code: str) -> None:
     """Raises `UnknownNameError` for a country, part or exchange that the package does not know."""
     package = require("holidays", extra="holidays", purpose=f"the holidays of {code}")
-    country, _, part = code.partition("-")
+    country, dash, part = code.partition("-")
     countries = package.list_supported_countries(include_aliases=True)
     markets = package.list_supported_financial(include_aliases=True)
     if country not in countries and country not in markets:
         raise UnknownNameError(explain_unknown("country or exchange with holidays", country, [*countries, *markets]))
     parts = countries.get(country) or markets.get(country) or ()
-    if part and part not in parts:
+    if dash and part not in parts:
         raise UnknownNameError(explain_unknown(f"part of {country} with its own holidays", part, parts))
 
 
@@ -123,6 +125,8 @@ def _codes(panel: Panel, country: str | None, by: str | None) -> list[str]:
     if (country is None) == (by is None):
         raise ColumnError("give either a country, such as country='US', or the static column `by` that holds it.")
     if country is not None:
+        if not isinstance(country, str):
+            raise ConfigError(f"a country is one code, such as 'US' or 'DE-BY'; got {country!r}.")
         return [country] * panel.n_series
     if by not in panel.roles.static:
         raise ColumnError(explain_unknown("static column", by, panel.roles.static))

@@ -6,7 +6,7 @@ before t of the same series, and nothing else. NaN is a missing value and is ski
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
+from tidewright.errors import ConfigError
 from tidewright.features.columns import add_columns, pair_columns, role_of
 from tidewright.features.flat import Doubles, first_rows, read_flat, read_rows, whole_numbers
 from tidewright.features.statistics import MEDIAN, QUANTILE, name_window, read_statistics
@@ -104,6 +105,7 @@ def add_lags(
     name = panel.roles.target if column is None else column
     values = panel.values(name)
     whole_numbers("a lag", lags, least=1)
+    check_windows(rolling)
     names = [f"{name}_lag{lag}" for lag in lags]
     names += [f"{name}_{name_window(statistic, window)}" for window in rolling for statistic in statistics]
     made = [
@@ -149,8 +151,18 @@ def _sort_series(values: Doubles, bounds: Ints) -> Ints:
     return np.concatenate(order).astype(np.int64)
 
 
+def check_windows(windows: Sequence[Window]) -> None:
+    """Raises `ConfigError` unless windows are a sequence of whole numbers and "all"."""
+    if isinstance(windows, str) or not isinstance(windows, Iterable):
+        raise ConfigError(f"rolling windows are given in a sequence; got {windows!r}. Write [{windows!r}].")
+    for window in windows:
+        if isinstance(window, str) and window != "all":
+            raise ConfigError(f"a rolling window is a number of rows or 'all'; got {window!r}.")
+
+
 def _lengths(windows: Sequence[Window], bounds: Ints) -> Ints:
     """The windows as numbers of rows. One beyond the longest series is all of it, however long that is."""
+    check_windows(windows)
     most = int(np.diff(bounds).max(initial=0)) + 1
     found = whole_numbers("a rolling window", [most if window == "all" else window for window in windows], least=1)
     return np.minimum(found, most)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
-from inspect import signature
+from inspect import Parameter, signature
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def build_recipe(*steps: tuple[str, Mapping[str, Any]]) -> Recipe:
     """The recipe of steps such as ("lags", {"lags": [1, 7]}), ("holidays", {"country": "US"}).
 
     Options are those of `add_NAME`, plain values (an events table is read here, and never again). Raises
-    `UnknownNameError` for an unknown feature or option, `ConfigError` for a value that is not plain.
+    `UnknownNameError` for an unknown feature or option, `ConfigError` for a value that is not plain or one that lacks.
 
     >>> recipe = build_recipe(("lags", {"lags": [1, 7]}), ("holidays", {"country": "US"}))
     >>> [name for name, _ in recipe.steps], len(recipe.digest)
@@ -76,6 +76,11 @@ def build_recipe(*steps: tuple[str, Mapping[str, Any]]) -> Recipe:
     """
     if not steps:
         raise ConfigError("a recipe has one step at least, such as ('lags', {'lags': [1, 7]}); got none.")
+    for step in steps:
+        if not isinstance(step, (tuple, list)) or len(step) != 2 or not isinstance(step[1], Mapping):
+            raise ConfigError(
+                f"a step is a feature's name and its options, ('lags', {{'lags': [1, 7]}}); got {step!r}."
+            )
     return Recipe(tuple((name, _check(name, options)) for name, options in steps))
 
 
@@ -94,18 +99,21 @@ def code_digest() -> str:
 
 def _check(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, each known to the feature and plain."""
-    known = [one for one in signature(FEATURES.load(name)).parameters if one != "panel"]
+    known = {key: one for key, one in signature(FEATURES.load(name)).parameters.items() if key != "panel"}
     checked: dict[str, Any] = {}
     for key, value in options.items():
         if key not in known:
             raise UnknownNameError(explain_unknown(f"option of the feature {name}", key, known))
         checked[key] = to_polars(value)[0] if key in _TABLES else _plain(name, key, value)
+    lost = [key for key, one in known.items() if one.default is Parameter.empty and key not in checked]
+    if lost:
+        raise ConfigError(f"the feature {name} needs the option '{lost[0]}'. Give it in the step.")
     return checked
 
 
 def _plain(name: str, key: str, value: Any) -> Any:
     """A value that JSON keeps as it is; sequences become tuples."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, range)):
         return tuple(_plain(name, key, one) for one in value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value

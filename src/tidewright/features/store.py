@@ -44,11 +44,18 @@ class FeatureStore:
     most_bytes: int = 4 << 30
     strict: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.folder, (str, Path)) or not str(self.folder):
+            raise ConfigError(f"the folder of features is a path; got {self.folder!r}.")
+        if isinstance(self.most_bytes, bool) or not isinstance(self.most_bytes, (int, float)) or self.most_bytes < 0:
+            raise ConfigError(f"most_bytes is a number of bytes, 0 or more; got {self.most_bytes!r}.")
+
     def get(self, panel: Panel, recipe: Recipe) -> Panel:
         """The panel with the recipe's columns: read if they were ever made of just this, else made and kept.
 
         Raises `ConfigError` where the folder can't be used.
         """
+        _check_made_of(panel, recipe)
         key = self.key(panel, recipe)
         with self._shard(key) as shard:
             found, damage = _read(shard, key, panel)
@@ -130,6 +137,12 @@ class FeatureStore:
             yield shard
         finally:
             os.close(handle)
+
+
+def _check_made_of(panel: Any, recipe: Any) -> None:
+    if not isinstance(panel, Panel) or not isinstance(recipe, Recipe):
+        got = f"{type(panel).__name__} and {type(recipe).__name__}"
+        raise ConfigError(f"features are made of a Panel and a recipe of build_recipe; got {got}.")
 
 
 def _read(shard: Path, key: str, panel: Panel) -> tuple[Panel | None, str]:

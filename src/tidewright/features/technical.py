@@ -75,6 +75,8 @@ def add_technical(
     array([[  nan,  1.  , -0.5 ,  0.5 ],
            [  nan,  1.5 ,  1.5 ,  1.25]])
     """
+    if isinstance(indicators, str) or not all(isinstance(text, str) for text in indicators):
+        raise ConfigError(f"indicators are a sequence of names, such as ['rsi:14', 'atr']; got {indicators!r}.")
     name = panel.roles.target if close is None else close
     asked = [_read(text) for text in indicators]
     per_year = _per_year(panel, periods_per_year) if any(one.annual for one, _ in asked) else math.nan
@@ -222,9 +224,9 @@ def _read(text: str) -> tuple[Indicator, tuple[float, ...]]:
 
 def _per_year(panel: Panel, given: float | None) -> float:
     number = panel.frequency.periods_per_year if given is None else given
-    if not 0.0 < number < math.inf:
+    if not isinstance(number, (int, float)) or not 0.0 < number < math.inf:
         raise ConfigError(
-            f"a volatility a year needs the number of rows a year; got {number} on the grid {panel.frequency.name}. "
+            f"a volatility a year needs the number of rows a year; got {number!r} on the grid {panel.frequency.name}. "
             "Give periods_per_year."
         )
     return float(number)

@@ -6,10 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import polars as pl
-
 from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel, Roles
+from tidewright.data.regrid import regrid
 from tidewright.errors import ColumnError, FrequencyError
 from tidewright.registry.manifest import Schema
 
@@ -22,7 +21,7 @@ def read_panel(table: Any, schema: Schema) -> Panel:
     panel = table if isinstance(table, Panel) else _read_table(table, schema)
     _check_roles(panel, schema.roles)
     _check_types(panel, schema)
-    return _on_grid(replace(panel, roles=schema.roles), schema)
+    return regrid(replace(panel, roles=schema.roles), schema.frequency)
 
 
 def _read_table(table: Any, schema: Schema) -> Panel:
@@ -81,24 +80,3 @@ def _check_types(panel: Panel, schema: Schema) -> None:
             f"{panel.time_dtype} now{' at local clock times' if panel.local else ''}. Bring them in the "
             "same form."
         )
-
-
-def _on_grid(panel: Panel, schema: Schema) -> Panel:
-    """The panel with its positions counted as in training."""
-    now, then = panel.frequency, schema.frequency
-    if (now.unit, now.count, now.calendar) != (then.unit, then.count, then.calendar):
-        raise FrequencyError(
-            f"the model learned from data of the frequency {then.name}; this panel has {now.name}. Bring "
-            "data of "
-            f"{then.name}, or train on {now.name}."
-        )
-    times = now.times(panel.positions)
-    positions, fits = then.locate(times)
-    if not fits.all():
-        row = int((~fits).argmax())
-        raise FrequencyError(
-            f"{panel.place(row)} does not lie on the grid that the model learned on: {then.name} through "
-            f"{pl.Series(then.times(positions[row : row + 1])).cast(pl.Datetime('us'))[0]}. Shift the times "
-            "to that grid."
-        )
-    return replace(panel, frequency=then, positions=positions)

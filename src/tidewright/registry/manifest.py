@@ -39,8 +39,8 @@ class Widths:
 class Schema:
     """The columns that a forecast needs: their roles and types, and the grid of their times.
 
-    `types` holds the polars type of each column; `local` is true for wall times of a zone. Positions, and
-    with them Fourier columns, count from the frequency's anchor.
+    `types` holds the polars type of each column; `local` is true for wall times of a zone. Positions count from the
+    frequency's anchor.
     """
 
     roles: Roles

@@ -101,6 +101,8 @@ def compose(members: Sequence[Fitted], chosen: Chosen, *, panel: Panel) -> Ensem
 
 def check_members(members: Sequence[Fitted], *, combine: Combine = "mean") -> None:
     """Raises `ConfigError` unless there are two, of one task, and none is an ensemble that can't be taken apart."""
+    if not isinstance(members, Sequence) or not all(hasattr(member, "predict") for member in members):
+        raise ConfigError(f"an ensemble is made of a sequence of fitted models; got {members!r:.80}. Fit them first.")
     if len(members) < 2:
         raise ConfigError(f"an ensemble is made of two models at least; got {len(members)}. Fit more.")
     if len({member.task for member in members}) > 1:

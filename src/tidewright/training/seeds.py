@@ -93,6 +93,8 @@ def read_seeds(seeds: int | Sequence[int], *, first: int) -> tuple[int, ...]:
     >>> read_seeds(3, first=7), read_seeds([1, 5], first=0)
     ((7, 8, 9), (1, 5))
     """
+    if not isinstance(seeds, (int, Sequence)) or isinstance(seeds, (bool, str)):
+        raise ConfigError(f"seeds are a whole number, or a sequence of them; got {seeds!r}.")
     found = tuple(range(first, first + seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not 1 <= len(found) <= MOST_MEMBERS or len(set(found)) < len(found):
         raise ConfigError(f"seeds are 1 to {MOST_MEMBERS}, each another number; got {seeds!r}.")
