@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewright.data.digest import digest_panel
@@ -190,6 +190,7 @@ def digest(data: Any, **roles: Any) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::tidewright.errors.RepairWarning")
+@settings(deadline=None)
 @given(st.permutations(range(12)))
 def test_the_digest_ignores_the_order_of_the_rows(order: list[int]) -> None:
     assert digest(table()[order]) == digest(table())
