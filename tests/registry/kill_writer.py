@@ -85,11 +85,13 @@ def kill_at_moments(versions: list[dict[str, bytes]], place: Path) -> list[str]:
             for files in versions:
                 write.write_folder(files, place, overwrite=True)
 
-    for _ in range(60):
+    for turn in range(600):
+        if turn >= 60 and len({*found} - {"nothing"}) == len(versions):
+            break
         number = os.fork()
         if number == 0:
             task()
-        time.sleep(draw.uniform(0.0, 0.05))  # the moment is the point here: nothing is waited for
+        time.sleep(draw.uniform(0.0, 0.05 + 0.001 * turn))  # the moment is the point here: nothing is waited for
         os.kill(number, signal.SIGKILL)
         os.waitpid(number, 0)
         found.append(whole(place))
