@@ -117,7 +117,7 @@ def test_weights_of_another_estimator_do_not_give_the_example(folders: dict[str,
 
 
 def test_an_estimator_is_not_opened_as_a_forecaster_nor_the_other_way(folders: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="format 'tidewright-estimator-1'"):
+    with pytest.raises(BundleError, match=r"estimator and forecasts nothing\. Open it with tidewright"):
         tw.open(folders["svr"])
     assert json.loads((folders["svr"] / "manifest.json").read_text())["target"] == "hurst"
 

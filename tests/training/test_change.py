@@ -14,7 +14,7 @@ import tidewright as tw
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, DataError
+from tidewright.errors import ConfigError, DataError, FrequencyError
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import make_windows
 from tidewright.models.fitted import Fitted
@@ -194,3 +194,16 @@ def test_what_can_t_be_compared_is_an_error_with_the_remedy(model: Fitted) -> No
     strangers = make_panel(TABLE.with_columns(shop=pl.col("shop") + "x"))
     with pytest.raises(DataError, match="no series in common"):
         explain_change(now, Vintage(model, strangers))
+
+
+def test_panels_of_two_grids_are_not_compared(model: Fitted) -> None:
+    every = PANEL.table.filter(pl.col("hour").dt.hour() % 2 == 0)
+    roles: dict[str, Any] = {"past": ["visits"], "known": ["price"], "static": ["area"]}
+    other = Panel.from_table(every, series="shop", time="hour", target="sold", **roles)
+    with pytest.raises(FrequencyError, match="frequency 1h; this panel has 2h"):
+        explain_change(Vintage(model, PANEL), Vintage(model, other))
+
+
+def test_a_table_is_no_panel(model: Fitted) -> None:
+    with pytest.raises(DataError, match="a forecast is made from a Panel; got DataFrame"):
+        tw.forecast(model, TABLE)  # type: ignore[arg-type]  # that is the point

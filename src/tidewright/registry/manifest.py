@@ -121,6 +121,8 @@ def from_plain(plain: Mapping[str, Any]) -> Manifest:
     """The manifest back from plain data. Raises `BundleError` naming the field that is wrong."""
     from pydantic import ValidationError
 
+    if "estimator" in plain:
+        raise BundleError("this bundle is an estimator and forecasts nothing. Open it with tidewright.load_estimator.")
     if plain.get("format") != FORMAT:
         raise BundleError(
             f"this bundle has the format {plain.get('format')!r}; this Tidewright reads {FORMAT}. Open it "

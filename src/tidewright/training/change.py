@@ -15,6 +15,7 @@ import polars as pl
 from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Frequency, Ints
 from tidewright.data.panel import Panel
+from tidewright.data.regrid import regrid
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.windows import Doubles, make_windows
 from tidewright.models.fitted import Fitted
@@ -118,7 +119,7 @@ class _Both:
         cutoff = self.cutoffs["new data" in done]
         mixed = self._mix(done, roles=self.panels["model" in done])
         rows = mixed.offsets[:-1] + (cutoff - mixed.positions[mixed.offsets[:-1]])
-        panel = keep_covariates(_regrid(mixed, self.grids["model" in done]), fitted.spec.takes)
+        panel = keep_covariates(regrid(mixed, self.grids["model" in done]), fitted.spec.takes)
         windows = make_windows(panel, fitted.view, horizon=fitted.task.horizon, rows=rows)
         column = fitted.task.quantiles.index(self.quantile)
         steps = slice(self.cutoffs[1] - cutoff, self.last - cutoff)
@@ -160,6 +161,7 @@ def _lay_over(before: Vintage, after: Vintage, *, quantile: float) -> _Both:
     first = old.span[1] if before.cutoff is None else before.cutoff
     second = new.span[1] if after.cutoff is None else after.cutoff
     grid = old.frequency
+    moved = regrid(new, grid)
     second = int(grid.positions(new.frequency.times(np.array([second])))[0])
     last = first + min(before.fitted.task.horizon, after.fitted.task.horizon)
     if not first <= second < last:
@@ -167,13 +169,8 @@ def _lay_over(before: Vintage, after: Vintage, *, quantile: float) -> _Both:
             f"the forecasts from {old.time_at(first)} and from {old.time_at(second)} have no time in common. Give the "
             "earlier one first, and two that are closer than the horizon."
         )
-    pair = _align(old, _regrid(new, grid), last=second + after.fitted.task.horizon, cutoff=first)
+    pair = _align(old, moved, last=second + after.fitted.task.horizon, cutoff=first)
     return _Both((before.fitted, after.fitted), pair, (grid, new.frequency), (first, second), last, quantile)
-
-
-def _regrid(panel: Panel, grid: Frequency) -> Panel:
-    """The panel with its positions counted on another grid; raises `FrequencyError` where its times are not on it."""
-    return replace(panel, frequency=grid, positions=grid.positions(panel.frequency.times(panel.positions)))
 
 
 def _align(old: Panel, new: Panel, *, last: int, cutoff: int) -> tuple[Panel, Panel]:

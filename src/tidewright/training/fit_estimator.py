@@ -62,7 +62,7 @@ def fit_estimator(
     True
     """
     spec: EstimatorSpec = ESTIMATORS.load(model)() if isinstance(model, str) else model
-    _check(folds, coverage)
+    _check(folds, coverage, seed)
     shape = shape or ShapeSpec()
     shape = replace(shape, season=panel.frequency.season if shape.season is None else shape.season)
     columns = _check_features(shape, features)
@@ -88,10 +88,12 @@ def fit_estimator(
     )
 
 
-def _check(folds: int, coverage: float) -> None:
+def _check(folds: int, coverage: float, seed: int) -> None:
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise ConfigError(f"folds is a whole number, 2 or more; got {folds!r}.")
-    if not 0.0 < coverage < 1.0:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"the seed is a whole number, 0 or more; got {seed!r}.")
+    if not isinstance(coverage, (int, float)) or not 0.0 < coverage < 1.0:
         raise ConfigError(f"coverage is the share of series inside the interval, between 0 and 1; got {coverage!r}.")
 
 
@@ -112,6 +114,9 @@ def _read_target(panel: Panel, target: Mapping[Any, float] | str) -> Doubles:
         if target not in panel.roles.static:
             raise ColumnError(explain_unknown("static column", target, panel.roles.static))
         return panel.values(target)[panel.offsets[:-1]]
+    numbers = (int, float, np.number, type(None))
+    if not isinstance(target, Mapping) or not all(isinstance(one, numbers) for one in target.values()):
+        raise ConfigError("the target is a static column's name, or a mapping from series to numbers; NaN is none.")
     strangers = set(target) - set(panel.series_ids)
     if strangers:
         raise ConfigError(f"the target names a series that the panel does not have: {min(map(repr, strangers))}.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidewright.data.build import keep_tail
 from tidewright.data.forecast import Forecast, tabulate
 from tidewright.data.panel import Panel
+from tidewright.errors import DataError
 from tidewright.features.future import check_known
 from tidewright.features.windows import newest_windows
 from tidewright.models.fitted import Fitted
@@ -24,3 +27,8 @@ def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     check_known(extended, windows, columns=seen.roles.known)
     values = fitted.predict(windows)
     return tabulate(extended, values, rows=windows.rows, levels=fitted.task.quantiles, model=fitted.spec.name)
+
+
+def _check_panel(given: Any) -> None:
+    if not isinstance(given, Panel):
+        raise DataError(f"a forecast is made from a Panel; got {type(given).__name__}. Make one with Panel.from_table.")
