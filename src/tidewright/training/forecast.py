@@ -20,6 +20,7 @@ def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     The future needs no rows of its own, but for known columns: these have their values in rows whose target is empty.
     Raises `DataError` where such a value is missing.
     """
+    _check_panel(panel)
     seen = keep_tail(keep_covariates(panel, fitted.spec.takes), rows=fitted.view.lookback)
     horizon = fitted.task.horizon
     windows = newest_windows(seen, fitted.view, horizon=horizon)
