@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,8 +83,8 @@ class Scored:
         """[N, H]: the column of level 0.5."""
         return np.asarray(self.forecast[:, :, int(np.argmin(np.abs(self.levels - 0.5)))])
 
-    def take(self, rows: NDArray[np.int64]) -> Scored:
-        """Only some of the windows."""
+    def take(self, rows: NDArray[Any]) -> Scored:
+        """Only some of the windows: their numbers, or a mask [N]."""
         optional = {name: getattr(self, name) for name in ("scale", "scale_squared", "series")}
         given = {name: None if values is None else values[rows] for name, values in optional.items()}
         return Scored(self.actual[rows], self.forecast[rows], levels=self.levels, **given)

@@ -122,7 +122,7 @@ class _Sample:
     def take(self, rows: npt.NDArray[Any]) -> _Sample:
         """Some windows of it."""
         return replace(
-            self, said=[one[rows] for one in self.said], scored=_rows_of(self.scored, rows), cutoffs=self.cutoffs[rows]
+            self, said=[one[rows] for one in self.said], scored=self.scored.take(rows), cutoffs=self.cutoffs[rows]
         )
 
     def steps(self, some: Ints) -> _Sample:
@@ -273,17 +273,3 @@ def _equal(count: int) -> Doubles:
 
 def _say(first: Evaluation, forecast: Doubles, *, model: str) -> Evaluation:
     return Evaluation(model, first.windows, forecast, replace(first.scored, forecast=forecast))
-
-
-def _rows_of(scored: Scored, rows: npt.NDArray[Any]) -> Scored:
-    def some(values: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
-        return None if values is None else values[rows]
-
-    return replace(
-        scored,
-        actual=scored.actual[rows],
-        forecast=scored.forecast[rows],
-        scale=some(scored.scale),
-        scale_squared=some(scored.scale_squared),
-        series=some(scored.series),
-    )
