@@ -50,7 +50,7 @@ class ProgressView:
         if isinstance(event, FitStarted) and event.epochs:
             self._bar.update(self._task, total=event.epochs, completed=0, loss="")
         elif isinstance(event, EpochEnded):
-            self._bar.update(self._task, completed=event.epoch + 1, loss=f"validation loss {event.validation_loss:.4g}")
+            self._bar.update(self._task, completed=event.epoch, loss=f"validation loss {event.validation_loss:.4g}")
         elif isinstance(event, TrialEnded):
             value = "none" if event.value is None else f"{event.value:.4g}"
             self._bar.update(self._task, loss=f"trial {event.number}: {event.state}, {value}")
