@@ -8,11 +8,14 @@ from typing import ClassVar
 import pytest
 
 from tests.worlds import small_panel
+from tidewright.data.simulate import signal_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError
 from tidewright.features.view import View
+from tidewright.models.spec import Ridge
 from tidewright.training.fit import fit, keep_covariates, usual_view
+from tidewright.training.update import update
 
 TASK = Task(horizon=2)
 
@@ -47,3 +50,13 @@ def test_a_panel_can_be_cut_down_to_what_a_model_takes() -> None:
     assert (roles.past, roles.known, roles.static) == ((), ("price",), ())
     view = usual_view(panel, split=split_holdout(panel, TASK), task=TASK, takes=())
     assert (view.calendar, view.static.columns) == ((), ())
+
+
+def test_a_split_for_a_shorter_horizon_is_refused_because_labels_would_be_shared():
+    panel = signal_panel(n_series=2, length=200, seed=0)
+    split = split_holdout(panel, Task(horizon=3))
+    with pytest.raises(ConfigError, match=r"3 steps apart, for a horizon of 3; the task's horizon is 8, so labels"):
+        fit(Ridge(), panel=panel, split=split, task=Task(horizon=8))
+    longer = fit(Ridge(), panel=panel, split=split_holdout(panel, Task(horizon=8)), task=Task(horizon=3))
+    with pytest.raises(ConfigError, match="2 steps apart"):
+        update(longer, panel=panel, split=split_holdout(panel, Task(horizon=2)))

@@ -62,19 +62,11 @@ def fit(
     """
     tell = tuple(callbacks) if leads() else ()
     train = train or TrainSpec()
-    if train.loss == "sharpe":
-        raise ConfigError(
-            "the loss sharpe learns positions and no forecast. Use fit_positions, or another loss such as quantile."
-        )
+    kind = kind_of(spec)
+    _check_request(spec, train, alone=devices == 1 and checkpoint is None)
+    check_horizon(task, split)
     view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
     check_covariates(spec, panel, view)
-    kind = kind_of(spec)
-    if kind == "ensemble":
-        raise ConfigError("an ensemble is made of models that have learned. Fit its members, then fit_ensemble.")
-    if kind != "torch" and (devices != 1 or checkpoint is not None):
-        raise ConfigError(
-            f"{spec.name} learns in one process and without a checkpoint. Leave these out, or fit a network."
-        )
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
@@ -104,6 +96,29 @@ def fit(
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     return fitted
+
+
+def _check_request(spec: ModelSpec, train: TrainSpec, *, alone: bool) -> None:
+    if train.loss == "sharpe":
+        raise ConfigError(
+            "the loss sharpe learns positions and no forecast. Use fit_positions, or another loss such as quantile."
+        )
+    kind = kind_of(spec)
+    if kind == "ensemble":
+        raise ConfigError("an ensemble is made of models that have learned. Fit its members, then fit_ensemble.")
+    if kind != "torch" and not alone:
+        raise ConfigError(
+            f"{spec.name} learns in one process and without a checkpoint. Leave these out, or fit a network."
+        )
+
+
+def check_horizon(task: Task, split: Split) -> None:
+    """Raises `ConfigError` where the labels of one part of a split would be labels of another."""
+    if task.horizon > split.purge + split.embargo:
+        raise ConfigError(
+            f"the split keeps its parts {split.purge + split.embargo} steps apart, for a horizon of {split.horizon}; "
+            f"the task's horizon is {task.horizon}, so labels would be shared. Split for this task."
+        )
 
 
 def view_of(

@@ -28,7 +28,7 @@ from tidewright.runtime import Choice, Runtime, apply_threads, detect_runtime, k
 from tidewright.training.checkpoint import Progress
 from tidewright.training.epoch import Course
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
-from tidewright.training.fit import check_covariates, fit, usual_view
+from tidewright.training.fit import check_covariates, check_horizon, fit, usual_view
 from tidewright.training.fit_torch import Lesson, fit_scalings, measure_spread, prepare
 from tidewright.training.gather import open_source
 from tidewright.training.losses import HEADS, check_labels
@@ -116,6 +116,7 @@ def fit_population(
     (3, 'batched')
     """
     specs = check_specs(spec, count=len(trains))
+    check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=specs[0].takes)
     check_covariates(specs[0], panel, view)
     runtime = runtime or detect_runtime()

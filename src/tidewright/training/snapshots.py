@@ -26,7 +26,7 @@ from tidewright.models.torch.network import ForecastNet
 from tidewright.runtime import Runtime, apply_threads, detect_runtime
 from tidewright.training.ensemble import compose, fit_ensemble
 from tidewright.training.events import Callback, EpochEnded, Event, FitEnded, FitStarted, emit
-from tidewright.training.fit import check_covariates, usual_view
+from tidewright.training.fit import check_covariates, check_horizon, usual_view
 from tidewright.training.fit_torch import Lesson, learn_lesson, measure_spread, prepare
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.seeds import left_out
@@ -63,6 +63,7 @@ def fit_snapshots(
     loop, and for `ema`, whose mean would be over all cycles.
     """
     train = _cycle(spec, train or TrainSpec(), cycles)
+    check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     check_covariates(spec, panel, view)
     runtime = runtime or detect_runtime()

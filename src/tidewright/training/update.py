@@ -18,7 +18,7 @@ from tidewright.models.trees import TreesFitted
 from tidewright.runtime import Runtime
 from tidewright.training.conformal import conformalise
 from tidewright.training.events import Callback
-from tidewright.training.fit import fit, keep_covariates
+from tidewright.training.fit import check_horizon, fit, keep_covariates
 from tidewright.training.fit_trees import fit_trees
 from tidewright.training.spec import TrainSpec
 
@@ -46,6 +46,7 @@ def update(
     panel that the model was fitted on, and may have other series; a level of a static column that training did not
     have stays unseen. Raises `ConfigError` and what `fit` raises.
     """
+    check_horizon(fitted.task, split)
     asked: dict[str, Any] = {"panel": panel, "split": split, "season": season}
     learning: dict[str, Any] = {"train": train, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
     if isinstance(fitted, Conformal):
