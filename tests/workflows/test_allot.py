@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tidewright.workflows.allot import HOPE, Arm, choose_next
@@ -41,3 +43,9 @@ def test_a_model_that_failed_is_not_tried_again_and_one_that_was_cut_goes_on() -
     cut = arm("b", 9.0, cut=True, seconds=2.0)
     assert cut.cost == 1.0
     assert choose_next([arm("a", 1.0, 1.1, 1.1, 1.1), cut], left_s=9.0).model == "b"
+
+
+def test_a_model_far_behind_is_tried_again_where_more_is_hoped_of_its_next_try() -> None:
+    ahead, behind = Arm("a", (1.0,), (1.0,), False), Arm("b", (1.1,), (1.0,), True)
+    assert choose_next([ahead, behind], left_s=9.0).model is None
+    assert choose_next([ahead, replace(behind, hoped=0.2)], left_s=9.0).model == "b"

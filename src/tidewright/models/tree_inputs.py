@@ -155,6 +155,12 @@ def plan_inputs(
     )
 
 
+def least_lookback(spec: Tabular, *, season: int) -> int:
+    """The shortest lookback [rows] that a spec's own options can be seen in; `season` is in rows."""
+    reach = SeasonInputs(season, 0, spec.ratios, spec.around).reach
+    return max(1, reach, season if spec.unit in SEASON_UNITS else 1, *spec.lags, *spec.rolling)
+
+
 def plan_groups(spec: Tabular, static: StaticEncoding | None) -> tuple[tuple[int, int], ...]:
     """The `groups` of static columns that a spec sees as one feature each."""
     found, first = [], 0

@@ -1,9 +1,10 @@
 """Which model gets the next seconds of a search: the one whose next try promises most for its time.
 
 The rule: of a model that was tried, the next try is hoped to lower its best error by as much as the last gain, or by a
-twentieth, halved for every try since that brought nothing. What counts is how far that would come below the best
-error of all, a second of its usual cost. A model that the time ended is hoped to come that twentieth below the best of
-all, for half as long again. Where nothing is hoped for any more, or nothing fits in the time, it ends.
+twentieth (a fifth where its first other features are to be tried), halved for every try since that brought nothing.
+What counts is how far that would come below the best error of all, a second of its usual cost. A model that the time
+ended is hoped to come that twentieth below the best of all, for half as long again. Where nothing is hoped for any
+more, or nothing fits in the time, it ends.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ LEAST_HOPE = 0.002  # of the best error of all, below which no try is worth its 
 @dataclass(frozen=True, slots=True)
 class Arm:
     """A model: the error (None: it failed) and the seconds of each of its tries, whether there is `more` to try, and
-    whether it was `cut` short and goes on where it was."""
+    whether it was `cut` short and goes on where it was. The next try is hoped to take the share `hoped` off its error.
+    """
 
     model: str
     errors: tuple[float | None, ...]
     seconds: tuple[float, ...]
     more: bool
     cut: bool = False
+    hoped: float = HOPE
 
     @property
     def best(self) -> float:
@@ -46,7 +49,7 @@ class Arm:
                 gain, best, idle = (0.0 if best == math.inf else best - error), error, 0
             else:
                 idle += 1
-        return max(gain, HOPE * abs(best)) * 0.5**idle if best < math.inf else 0.0
+        return max(gain, self.hoped * abs(best)) * 0.5**idle if best < math.inf else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,7 @@ def _list_arms(hunt: _Hunt) -> list[Arm]:
         more = not moves.over and (hunt.tries is None or len(told) < hunt.tries)
         if told:
             errors, seconds = tuple(one.score for one in told), tuple(one.seconds for one in told)
-            arms.append(Arm(name, errors, seconds, more, moves.cut))
+            arms.append(Arm(name, errors, seconds, more, moves.cut, moves.hope))
     return arms
 
 
