@@ -213,6 +213,7 @@ def test_the_gain_that_is_asked_for_ends_the_boosting():
         ({"row_share": float("nan")}, "row_share lies above 0"),
         ({"unit": "windw"}, "no lightgbm.unit is called 'windw'. Did you mean 'window'"),
         ({"strategy": "recursiv"}, "Did you mean 'recursive'"),
+        ({"strategy": "multi"}, "no leaves that hold a whole horizon. Take random_forest, extra_trees, catboost, or"),
         ({"strategy": "recursive"}, "a recursive model takes no past covariates.*got visits"),
         ({"categories": "nativ"}, "Did you mean 'native'"),
         ({"loss": "mse"}, "no lightgbm.loss is called 'mse'"),

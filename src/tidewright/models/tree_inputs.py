@@ -81,6 +81,11 @@ class TreeInputs:
         )
 
     @property
+    def shared(self) -> int:
+        """How many of the features are those of the window; they come first."""
+        return self.names.index("step") - len(self.cycles)
+
+    @property
     def before(self) -> SeasonInputs:
         """What is seen of the season before."""
         return SeasonInputs(self.season, self.lookback, self.ratios, self.around)

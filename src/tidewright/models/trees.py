@@ -17,6 +17,7 @@ from tidewright.data.task import Task
 from tidewright.errors import BundleError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
+from tidewright.models.abreast import abreast_from_tensors
 from tidewright.models.by_step import by_step_from_tensors
 from tidewright.models.formula import Formula, read_formula
 from tidewright.models.rollout import roll_out
@@ -120,6 +121,11 @@ def trees_from_tensors(
     if spec.strategy == "direct":
         place = inputs.names.index("step")
         formula: Formula = by_step_from_tensors(spec.name, tensors, horizon=task.horizon, place=place, **sizes)
+    elif spec.strategy == "multi":
+        n_features = sizes["n_features"]
+        formula = abreast_from_tensors(
+            spec.name, tensors, horizon=task.horizon, shared=inputs.shared, n_features=n_features
+        )
     else:
         formula = read_formula(spec.name, tensors, **sizes)
     return TreesFitted(
@@ -174,8 +180,8 @@ def _read_offsets(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, task: 
     if not spec.points or given is None or given.shape != shape or given.dtype != np.float64:
         raise BundleError(
             f"the trees' array 'offsets' should be float64 of the shape {shape} with the losses median and mean and "
-            f"the strategy recursive, and absent otherwise; they are {spec.loss} and {spec.strategy}. Train the model "
-            "anew."
+            f"the strategies recursive and multi, and absent otherwise; they are {spec.loss} and {spec.strategy}. "
+            "Train the model anew."
         )
     return given
 

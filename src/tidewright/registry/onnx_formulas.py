@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
+from tidewright.models.abreast import Abreast
 from tidewright.models.by_step import ByStep
 from tidewright.models.forest import Forest
 from tidewright.models.formula import Formula
@@ -150,4 +151,23 @@ def _add_by_step(graph: Nodes, formula: ByStep, rows: str, *, width: int) -> str
     return graph.add("Reshape", whole, graph.ints([-1, width]))
 
 
-ADDERS: dict[type, Adder] = {ByStep: _add_by_step, Forest: _add_forest, Machine: _add_machine, Line: _add_line}
+def _add_abreast(graph: Nodes, formula: Abreast, rows: str, *, width: int) -> str:
+    """Rows stand by window, and within a window by step."""
+    assert width == 1
+    first, step, end = (graph.ints([number]) for number in (0, formula.horizon, np.iinfo(np.int64).max))
+    shared, along = graph.ints([formula.shared]), graph.ints([1])
+    window = graph.add("Slice", graph.add("Slice", rows, first, end, first, step), first, shared, along)
+    own = graph.add("Slice", rows, shared, end, along)
+    size = graph.add("Concat", graph.add("Slice", graph.add("Shape", window), first, along), graph.ints([-1]), axis=0)
+    wide = graph.add("Concat", window, graph.add("Reshape", own, size), axis=1)
+    answer = add_formula(graph, formula.formula, wide, width=formula.horizon)
+    return graph.add("Reshape", answer, graph.ints([-1, 1]))
+
+
+ADDERS: dict[type, Adder] = {
+    Abreast: _add_abreast,
+    ByStep: _add_by_step,
+    Forest: _add_forest,
+    Machine: _add_machine,
+    Line: _add_line,
+}

@@ -49,7 +49,8 @@ FARTHEST = 1e6  # labels farther from where they are counted from than this many
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Cells:
-    """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1.
+    """Features [C, F], labels [C], weights [C] (None: all alike) and steps [C], which count from 1. With the strategy
+    "multi" a row is a window and labels are [C, H].
 
     `levels` are the places of features that hold the number of a level, and how many levels each has; NaN is none.
     `monotone` are the places of features that the answer rises (1) or falls (-1) with. `base` [C, goals] is what is
@@ -67,10 +68,11 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What one output is to be: a quantile of a level, or the mean."""
+    """What one output is to be: a quantile of a level, or the mean; of a step, where each is an output of its own."""
 
     kind: Literal["quantile", "mean"]
     level: float = 0.5
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,34 @@ def make_cells(
     answer = np.clip((labels[seen] - start) / scale, -FARTHEST, FARTHEST).astype(np.float32)
     return Cells(
         np.hstack([shared, own]), answer, _weigh(spec, panel, scale=scale, rows=rows[seen]), steps, inputs.levels
+    )
+
+
+def make_rows(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windows, most: int, seed: int) -> Cells:
+    """At most `most` windows whose labels are all there, spread evenly, as rows with labels [C, H]; see `Abreast`.
+
+    Raises `FitError` where there is none.
+    """
+    horizon, whole = windows.horizon, np.flatnonzero(~np.isnan(windows.labels()).any(axis=1))
+    if not whole.size:
+        raise FitError(
+            f"{spec.name}: none of {len(windows)} windows has a label at each of its {horizon} steps. Bring fewer "
+            "gaps, or ask for the strategy step."
+        )
+    chosen = windows.subset(whole[_spread(len(whole), most, seed)])
+    units = window_units(chosen, spec.unit)
+    index = np.repeat(np.arange(len(chosen)), horizon)
+    steps = np.tile(np.arange(1, horizon + 1), len(chosen))
+    own = step_features(inputs, chosen, units, index=index, steps=steps).reshape(len(chosen), -1)
+    start, scale = label_units(inputs, chosen, units, index=index, steps=steps)
+    answer = np.clip((chosen.labels().reshape(-1) - start) / scale, -FARTHEST, FARTHEST).astype(np.float32)
+    weights = _weigh(spec, panel, scale=scale, rows=chosen.rows[index] + steps)
+    return Cells(
+        np.hstack([window_features(inputs, chosen, units), own]),
+        answer.reshape(-1, horizon),
+        None if weights is None else weights.reshape(-1, horizon).mean(axis=1),
+        np.ones(len(chosen), dtype=np.int64),
+        inputs.levels,
     )
 
 

@@ -139,7 +139,7 @@ def _make_pool(catboost: Any, cells: Cells) -> Any:
 def _options(spec: CatBoost, goals: tuple[Goal, ...], *, learning: Learning) -> dict[str, Any]:
     levels = ",".join(str(goal.level) for goal in goals)
     losses = {
-        "mean": "RMSE",
+        "mean": "RMSE" if len(goals) == 1 else "MultiRMSE",
         "quantile": f"MultiQuantile:alpha={levels}" if len(goals) > 1 else f"Quantile:alpha={levels}",
     }
     return {

@@ -83,9 +83,13 @@ def _weighty(cells: Cells) -> Cells:
 
 def fill_leaves(tree: Any, cells: Cells, goals: Sequence[Goal]) -> Doubles:
     """What each node of a tree says of each goal [nodes, Q], by the cells that reach it; 0 where none does.
+    Where labels are a table, each column has its own goal.
 
     A quantile is taken between the middles of the cells' weights (Hazen), and is the end's label beyond them.
     """
+    if cells.labels.ndim == 2:
+        pairs = zip(cells.labels.T, goals, strict=True)
+        return np.hstack([fill_leaves(tree, replace(cells, labels=column), [goal]) for column, goal in pairs])
     leaf = tree.tree_.apply(cells.features)
     order = np.lexsort((cells.labels, leaf))
     leaf, labels = leaf[order], cells.labels[order].astype(np.float64)
@@ -115,7 +119,8 @@ def _interpolate(labels: Doubles, middles: Doubles, wanted: Doubles, *, first: I
 
 
 def _name(goal: Goal) -> dict[str, Any]:
-    return {"quantile": goal.level} if goal.kind == "quantile" else {"goal": goal.kind}
+    name = {"quantile": goal.level} if goal.kind == "quantile" else {"goal": goal.kind}
+    return name if goal.step is None else {**name, "step": goal.step}
 
 
 @dataclass(eq=False, slots=True)
@@ -137,7 +142,7 @@ class _Grown:
 
     def losses(self) -> list[float]:
         """The quantile loss, or the squared error, of each goal."""
-        errors = self.cells.labels[:, None] - self.total / self.count
+        errors = self.cells.labels.reshape(len(self.total), -1) - self.total / self.count
         found = []
         for place, goal in enumerate(self.goals):
             error = errors[:, place]

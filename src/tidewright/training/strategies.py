@@ -1,4 +1,4 @@
-"""How one model answers every step of the horizon: it is told the step, there is one a step, or one is fed itself.
+"""How every step is answered: a model is told the step, there is one a step, one is fed itself, or one says all.
 
 C cells, H horizon, Q quantiles.
 """
@@ -18,13 +18,14 @@ from tidewright.data.task import Task
 from tidewright.errors import ConfigError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
+from tidewright.models.abreast import Abreast
 from tidewright.models.by_step import ByStep
 from tidewright.models.forest import Forest, add_forests
 from tidewright.models.formula import Formula
 from tidewright.models.rollout import roll_out
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import TreeInputs, window_units
-from tidewright.training.cells import Cells, Learned, Learning, load_learner, make_cells, set_goals
+from tidewright.training.cells import Cells, Learned, Learning, load_learner, make_cells, make_rows, set_goals
 from tidewright.training.monotone import place_monotone
 
 JUDGED = 20_000  # validation cells that early stopping looks at, and residuals are taken from
@@ -115,10 +116,26 @@ def learn_recursive(lesson: Lesson, learning: Learning) -> Answer:
     return learned, measure_offsets(errors[seen], steps[seen], task=lesson.task)
 
 
+def learn_multi(lesson: Lesson, learning: Learning) -> Answer:
+    """One formula with an output a step."""
+    spec, inputs, horizon = lesson.spec, lesson.inputs, lesson.task.horizon
+    given: dict[str, Any] = {"panel": lesson.panel, "seed": lesson.seed}
+    learn = make_rows(spec, inputs, windows=lesson.training, most=spec.most_rows, **given)
+    judge = make_rows(spec, inputs, windows=lesson.judging, most=max(1, JUDGED // horizon), **given)
+    (goal,) = set_goals(spec, lesson.task.quantiles)
+    goals = tuple(replace(goal, step=step) for step in range(1, horizon + 1))
+    found = load_learner(spec.name)(spec, learn=learn, judge=judge, goals=goals, learning=learning)
+    errors = judge.labels - found.formula.predict(judge.features, width=horizon)
+    steps = np.tile(np.arange(1, horizon + 1), len(errors))
+    learned = replace(found, formula=Abreast(found.formula, inputs.shared, horizon))
+    return learned, measure_offsets(errors.reshape(-1), steps, task=lesson.task)
+
+
 STRATEGIES: dict[str, Callable[[Lesson, Learning], Answer]] = {
     "step": learn_with_step,
     "direct": learn_direct,
     "recursive": learn_recursive,
+    "multi": learn_multi,
 }
 
 

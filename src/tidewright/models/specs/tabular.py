@@ -16,12 +16,17 @@ Unit = Literal["window", "level", "season", "growth"]
 Loss = Literal["quantile", "median", "mean"]
 Weigh = Literal["window", "target"]
 Categories = Literal["one_hot", "native"]
-Strategy = Literal["step", "direct", "recursive"]
+Strategy = Literal["step", "direct", "recursive", "multi"]
 Rolled = Literal["mean", "std", "min", "max"]
 LEVEL_UNITS: tuple[Unit, ...] = ("level", "growth")
 SEASON_UNITS: tuple[Unit, ...] = ("season", "growth")
 ROLLED: tuple[Rolled, ...] = get_args(Rolled)
 LOSSES: tuple[Loss, ...] = get_args(Loss)
+MULTI: dict[str, tuple[Loss, ...]] = {  # models whose leaves can hold a horizon, and what these then learn
+    "random_forest": LOSSES,
+    "extra_trees": LOSSES,
+    "catboost": ("mean",),
+}
 WORDS: dict[str, tuple[str, ...]] = {
     "unit": get_args(Unit),
     "weigh": get_args(Weigh),
@@ -57,7 +62,10 @@ class Tabular:
     `strategy` is how one model answers every step: "step", it is told which step is asked for; "direct", there is a
     model a step; "recursive", a model of one step is fed its own point (the median, or the mean with that loss), and
     its residual quantiles on validation windows, a step at a time, in units of the window at the cutoff, make the
-    others. A recursive model takes no past covariates, for it has none after the cutoff.
+    others. A recursive model takes no past covariates, for it has none after the cutoff. "multi", a row is a window
+    (`most_rows` counts windows, whose labels are all there), with the features of each step side by side, and a leaf
+    holds the point of every step; residual quantiles by step make the others, and a window weighs as its steps do on
+    average. Only models of `MULTI` have such leaves.
 
     `monotone` holds the forecast to rise (1) or to fall (-1) with a column, as {"price": -1}, all else alike (boosted
     trees only; see training/monotone for names). It needs the loss "mean": for quantiles the libraries set leaves anew
@@ -83,7 +91,7 @@ class Tabular:
     @property
     def points(self) -> bool:
         """Whether only a point is learned, and residual quantiles make the others."""
-        return self.loss != "quantile" or self.strategy == "recursive"
+        return self.loss != "quantile" or self.strategy in ("recursive", "multi")
 
 
 def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, boosted: bool = False) -> None:
@@ -97,6 +105,7 @@ def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, boosted: 
         if getattr(spec, option) not in known:
             raise ConfigError(explain_unknown(f"{spec.name}.{option}", getattr(spec, option), known))
     _check_monotone(spec, boosted=boosted)
+    _check_multi(spec)
     for name in spec.statistics:
         if name not in ROLLED:
             raise ConfigError(explain_unknown(f"rolling statistic of {spec.name}", name, ROLLED))
@@ -115,6 +124,23 @@ def _check_monotone(spec: Tabular, *, boosted: bool) -> None:
             f"{spec.name}.monotone needs loss=mean: with {spec.loss} the libraries set leaves anew once a tree has "
             "grown, which breaks it. Ask for loss=mean, whose residuals make the quantiles."
         )
+
+
+def _check_multi(spec: Tabular) -> None:
+    if spec.strategy != "multi":
+        return
+    if spec.name not in MULTI:
+        raise ConfigError(
+            f"{spec.name} has no leaves that hold a whole horizon. Take {', '.join(MULTI)}, or the strategy step, "
+            "direct or recursive."
+        )
+    if spec.loss not in MULTI[spec.name]:
+        raise ConfigError(
+            f"{spec.name} learns a whole horizon with the loss {' or '.join(MULTI[spec.name])}; got {spec.loss}. Ask "
+            "for that, whose residuals make the quantiles."
+        )
+    if spec.monotone:
+        raise ConfigError(f"{spec.name}: monotone holds one step; with the strategy multi leave it out.")
 
 
 def refuse_below(spec: Tabular, **least: int) -> None:
