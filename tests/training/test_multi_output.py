@@ -150,6 +150,18 @@ def test_what_it_cannot_do_is_refused() -> None:
         learn("extra_trees", kept=2)
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_a_horizon_of_one_step_is_a_horizon_too(name: str) -> None:
+    task = Task(1)
+    parts = split_holdout(panel(), task, validation=100, test=60)
+    fitted = fit_trees(spec(name), panel=panel(), split=parts, task=task, view=VIEW, season=17, threads=1)
+    windows = replace(scored(), horizon=1)
+    answer = fitted.predict(windows)
+    assert np.nanmean(np.abs(answer[:, :, 1] - windows.labels())) < 2.0
+    again = trees_from_tensors(fitted.tensors(), spec=fitted.spec, task=task, view=VIEW)
+    assert again.predict(windows).tobytes() == answer.tobytes()
+
+
 def test_tensors_of_another_horizon_are_refused() -> None:
     fitted = learned("extra_trees")
     shorter = {**fitted.tensors(), "offsets": fitted.offsets[:5]}  # type: ignore[index]

@@ -30,13 +30,14 @@ def learn_forest(
     forest. More trees do no harm, so validation ends nothing, and `least_gain` has no say.
     """
     model, learn = _start(spec, learning), _weighty(learn)
+    labels = learn.labels[:, 0] if learn.labels.shape[1:] == (1,) else learn.labels  # scikit-learn has it so
     grown = [_Grown(cells, goals) for cells in (learn, judge)]
     values: list[Doubles] = []
     history: list[Mapping[str, Any]] = []
     late = False
     while len(values) < spec.trees and not late:
         model.set_params(n_estimators=min(len(values) + EVERY, spec.trees))
-        model.fit(learn.features, learn.labels, sample_weight=learn.weights)
+        model.fit(learn.features, labels, sample_weight=learn.weights)
         for tree in model.estimators_[len(values) :]:
             values.append(fill_leaves(tree, learn, goals))
             for side in grown:
