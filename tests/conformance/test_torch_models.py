@@ -18,7 +18,7 @@ from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, ConfigError, DataError
 from tidewright.features.view import View, fit_static
-from tidewright.features.windows import Windows, cut_windows, newest_windows
+from tidewright.features.windows import Windows, cut_windows, make_windows, newest_windows
 from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS, ModelSpec, Naive
 from tidewright.models.torch.fitted import TorchFitted, from_tensors
@@ -190,9 +190,8 @@ def test_asking_changes_nothing_and_repeats_to_the_bit(name: str) -> None:
 
 
 def test_nothing_after_the_cutoff_but_known_columns_is_seen(name: str) -> None:
-    fitted, windows = learned(name), newest_windows(make_panel(name), make_view(name), horizon=TASK.horizon)
-    cut = windows.subset(np.array([0, 1]))
-    cut = replace(cut, rows=cut.rows - 30)
+    fitted, panel = learned(name), make_panel(name)
+    cut = make_windows(panel, make_view(name), horizon=TASK.horizon, rows=panel.ends[:2] - 30)
     y, past = cut.y.copy(), cut.past.copy()
     for row, series in zip(cut.rows, cut.series, strict=True):
         y[row + 1 : cut.offsets[series + 1]] = -1e6

@@ -13,7 +13,6 @@ from tidewright.data.inspect import inspect
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.features.windows import newest_windows
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.portfolio import (
@@ -28,6 +27,7 @@ from tidewright.portfolio import (
 from tidewright.training.compare import Entrant, compare
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
+from tidewright.training.forecast import forecast
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.read_space import find_space
 from tidewright.tuning.study import Study, Trial, TrialState
@@ -115,7 +115,7 @@ def make_result(
         evaluations=parts["test"],
         fitted=fitted,
         serving=make_serving(folder),
-        forecast=_forecast(panel, winner),
+        forecast=forecast(winner, panel),
         decision=None,
         study=None,
         notes=(Note("fallback", "threads=8", "threads=2", "the machine has 2 cores & no more"),),
@@ -188,18 +188,4 @@ def make_study(fitted: Fitted, *, trials: int = 14) -> Study:
         trials=tuple(done),
         seconds=21.0,
         reason="all 14 trials were run",
-    )
-
-
-def _forecast(panel: Panel, fitted: Fitted) -> Any:
-    from tidewright.data.forecast import tabulate
-
-    windows = newest_windows(panel, fitted.view, horizon=fitted.task.horizon)
-    extended = panel.extend(fitted.task.horizon)
-    return tabulate(
-        extended,
-        fitted.predict(windows),
-        rows=windows.rows,
-        levels=fitted.task.quantiles,
-        model=fitted.spec.name,
     )
