@@ -48,12 +48,13 @@ def read_blocks(page: str) -> list[str]:
     sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.stem not in OWN and read_blocks(page.name)),
 )
 def test_the_blocks_of_a_page_run_one_after_the_other(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in read_blocks(page):
         exec(compile(block, f"docs/{page}", "exec"), names)
+    assert capsys.readouterr().out.strip()  # every page shows a result
 
 
 def test_the_blocks_of_the_training_page_run_one_after_the_other(

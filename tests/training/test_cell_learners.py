@@ -326,7 +326,11 @@ def test_predicting_needs_no_scikit_learn() -> None:
         "from tidewright.models.line import Line\n"
         "from tidewright.models.machine import Machine\n"
         "one = np.ones((1, 1))\n"
-        "Line(one, one[0], one[0], one[0]).predict(one.astype(np.float32), width=1)\n"
-        "Machine(one, one, one[0], one[0], one[0], one[0]).predict(one.astype(np.float32), width=1)\n"
+        "row = one.astype(np.float32)\n"
+        "print(*Line(one, one[0], one[0], one[0]).predict(row, width=1)[0])\n"
+        "print(*Machine(one, one, one[0], one[0], one[0], one[0]).predict(row, width=1)[0])\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    answers = [float(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 2
+    assert np.isfinite(answers).all()
