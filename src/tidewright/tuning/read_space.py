@@ -13,12 +13,13 @@ from typing import Any
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError, UnknownNameError
-from tidewright.features.view import View
-from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS
 from tidewright.training.spec import TrainSpec
+from tidewright.tuning.probe_space import coerce_range, probe_space
+from tidewright.tuning.read_rules import read_combinations, read_rule
 from tidewright.tuning.read_yaml import read_yaml
-from tidewright.tuning.records import RECORDS_OF_KIND, change_record
+from tidewright.tuning.records import RECORDS_OF_KIND
+from tidewright.tuning.rules import Rule
 from tidewright.tuning.space import Choice, FloatRange, IntRange, Range, SearchSpace
 
 _KEYS = {
@@ -70,7 +71,7 @@ def parse_space(data: Any, *, source: str = "the search space") -> SearchSpace:
     tidewright.errors.ConfigError: the search space: parameters/model.hiden: no option of lstm is called
     'hiden'. Did you mean 'hidden'? There are: ...
     """
-    _check_keys(data, ("model", "parameters"), noun="key of a space", place=source)
+    _check_keys(data, ("model", "parameters", "forbidden"), noun="key of a space", place=source)
     _need(data, ("model", "parameters"), place=source)
     model = data["model"]
     if model not in MODELS:
@@ -78,13 +79,53 @@ def parse_space(data: Any, *, source: str = "the search space") -> SearchSpace:
     parameters = data["parameters"]
     if not isinstance(parameters, Mapping) or not parameters:
         raise ConfigError(f"{source}: parameters: one option or more is needed; got {parameters!r}.")
-    ranges = {}
-    for address, described in parameters.items():
-        place = f"{source}: parameters/{address}"
-        _check_address(address, model=model, place=place)
-        ranges[address] = _read_range(described, place)
-        ranges[address] = _check_values(ranges[address], address=address, model=model, place=place)
-    return SearchSpace(model, ranges)
+    ranges, rules = _Parameters(parameters, model=model, source=source).read()
+    forbidden = read_combinations(data.get("forbidden", []), ranges, place=f"{source}: forbidden")
+    try:
+        space = SearchSpace(model, ranges, rules, forbidden)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    probe_space(space, source=source)
+    return space
+
+
+class _Parameters:
+    """The parameters of one model as they are read, those that others are bound by first."""
+
+    def __init__(self, parameters: Mapping[str, Any], *, model: str, source: str) -> None:
+        self._parameters, self._model, self._source = parameters, model, source
+        self._ranges: dict[str, Range] = {}
+        self._rules: dict[str, Rule] = {}
+        self._open: list[str] = []
+
+    def read(self) -> tuple[dict[str, Range], dict[str, Rule]]:
+        """The widest range of each option, and the rules."""
+        for address in self._parameters:
+            self._find(address, place=self._source)
+        return {address: self._ranges[address] for address in self._parameters}, self._rules
+
+    def _find(self, address: str, *, place: str) -> Range:
+        if address not in self._parameters:
+            raise ConfigError(f"{place}: {explain_unknown('option', address, self._parameters)}")
+        if address in self._ranges:
+            return self._ranges[address]
+        here = f"{self._source}: parameters/{address}"
+        if address in self._open:
+            raise ConfigError(f"{here}: {', '.join(self._open)} wait for each other. Take one of their rules out.")
+        self._open.append(address)
+        _check_address(address, model=self._model, place=here)
+        described, rule = self._split(self._parameters[address], place=here)
+        found = _read_range(described, here)
+        self._ranges[address] = coerce_range(found, address=address, model=self._model, place=here)
+        self._rules[address] = rule
+        self._open.remove(address)
+        return self._ranges[address]
+
+    def _split(self, described: Any, *, place: str) -> tuple[Any, Rule]:
+        """What the range alone is, its bounds as numbers, and its rule."""
+        if not isinstance(described, Mapping):
+            return described, Rule()
+        return read_rule(described, find=self._find, place=place)
 
 
 def _check_address(address: Any, *, model: str, place: str) -> None:
@@ -142,28 +183,6 @@ def _make_range(kind: str, described: Mapping[str, Any], *, place: str) -> Range
         return IntRange(numbers["low"], numbers["high"], log=log, step=numbers.get("step", 1))
     step = numbers.get("step")
     return FloatRange(float(numbers["low"]), float(numbers["high"]), log, None if step is None else float(step))
-
-
-def _check_values(one: Range, *, address: str, model: str, place: str) -> Range:
-    """The range, once its ends (and a value between them) or its choices are values that the option takes."""
-    if isinstance(one, Choice):
-        probes = {f"choices/{i}": choice for i, choice in enumerate(one.choices)}
-    else:
-        probes = {"low": one.low, "high": one.high}
-        if isinstance(one, FloatRange) and one.size > 2:
-            between = one.low + (one.high - one.low) * 0.381966
-            probes["type"] = between if one.step is None else one.low + one.step
-    taken = [_probe(value, address=address, model=model, place=f"{place}/{key}") for key, value in probes.items()]
-    return Choice(tuple(taken)) if isinstance(one, Choice) else one
-
-
-def _probe(value: Any, *, address: str, model: str, place: str) -> Any:
-    record, _, option = address.partition(".")
-    owner: Any = {"model": build_spec(model), "train": TrainSpec(), "view": View(1)}[record]
-    try:
-        return getattr(change_record(owner, {option: value}), option)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from error
 
 
 def _check_keys(data: Any, known: Iterable[str], *, noun: str, place: str) -> None:

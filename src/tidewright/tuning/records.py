@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar, get_type_hints
 
 from tidewright.errors import ConfigError
 from tidewright.features.view import View
@@ -55,6 +56,31 @@ class Candidate:
         )
 
 
+def coerce_option(record: Any, option: str, value: Any) -> Any:
+    """A value as an option of a record, given by its class, has it: 1 as 1.0, a list as a tuple. Raises `ConfigError`.
+
+    >>> coerce_option(TrainSpec, "clip", 1)
+    1.0
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(record, option).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (option, *first["loc"]))
+        raise ConfigError(f"{place}: {first['msg']}; got {first['input']!r}.") from error
+
+
+@lru_cache(maxsize=1024)
+def _adapter(record: Hashable, option: str = "") -> Any:
+    """What checks an option of a record's class, or the whole of it; to make one takes longer than to use it."""
+    from pydantic import TypeAdapter
+
+    what: Any = get_type_hints(record)[option] if option else record
+    return TypeAdapter(what)
+
+
 def change_record(record: Record, options: Mapping[str, Any]) -> Record:
     """A frozen record with some options set, each checked against its type. Raises `ConfigError`.
 
@@ -65,13 +91,14 @@ def change_record(record: Record, options: Mapping[str, Any]) -> Record:
         ...
     tidewright.errors.ConfigError: epochs: Input should be a valid integer, ...; got 2.5.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     if not options:
         return record
     values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+    kind: Any = type(record)
     try:
-        changed: Record = TypeAdapter(type(record)).validate_python({**values, **options})
+        changed: Record = _adapter(kind).validate_python({**values, **options})
     except ValidationError as error:
         first = error.errors()[0]
         own = first.get("ctx", {}).get("error")
