@@ -30,7 +30,8 @@ from tidewright.training.fit import fit
 from tidewright.training.forecast import forecast
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.read_space import find_space
-from tidewright.tuning.study import Study, Trial, TrialState
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import Trial, TrialState
 from tidewright.workflows.result import Decision, Note, RunResult, Serving, Strategy
 from tidewright.workflows.settings import RunSettings
 
@@ -174,7 +175,8 @@ def make_study(fitted: Fitted, *, trials: int = 14) -> Study:
         value = float(1.0 - 0.02 * number + 0.05 * draw.normal()) if state is TrialState.COMPLETE else None
         options = {} if number == 0 else {"model.hidden": 32 + number, "train.learning_rate": 1e-3 * number}
         error = "ValueError: <i>no</i>" if state is TrialState.FAILED else ""
-        done.append(Trial(number, state, value, options, f"{number:012x}", 1.5, 1.25, error=error))
+        values = () if value is None else (value,)
+        done.append(Trial(number, state, values, options, f"{number:012x}", 1.5, 1.25, error=error))
     best = min((t for t in done if t.value is not None), key=lambda t: t.value or 0.0)
     return Study(
         space=find_space("lstm"),

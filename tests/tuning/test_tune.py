@@ -21,7 +21,8 @@ from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted, 
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.space import Choice, FloatRange, IntRange, SearchSpace
-from tidewright.tuning.study import Study, TrialState
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import TrialState
 from tidewright.tuning.tune import tune
 
 DAMPED = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0), "model.recent": IntRange(2, 14)})

@@ -17,7 +17,8 @@ from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.read_space import find_space
 from tidewright.tuning.space import FloatRange, IntRange, SearchSpace
-from tidewright.tuning.study import Study, TrialState
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import TrialState
 from tidewright.tuning.tune import tune
 
 DAMPED = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0), "model.recent": IntRange(2, 14)})
@@ -60,7 +61,7 @@ def test_the_account_is_plain_data(world: Any) -> None:
     study = tune(DAMPED, model="damped", trials=3, **world.given)
     found = json.loads(json.dumps(study.to_dict()))
     assert found["best"] == study.best.number
-    assert [trial["value"] for trial in found["trials"]] == [trial.value for trial in study.trials]
+    assert [trial["values"] for trial in found["trials"]] == [list(trial.values) for trial in study.trials]
     assert found["trials"][1]["state"] == "complete"
 
 

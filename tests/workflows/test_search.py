@@ -282,7 +282,7 @@ def test_a_model_that_was_cut_short_goes_on_where_it_was(tmp_path: Path) -> None
     )
     moves = object.__new__(search.Moves)
     moves._ring, moves._name, moves._queue, moves._best = ring, "dlinear", [], None
-    moves._suggestions, moves._asked, moves._again, moves.over = None, None, None, False
+    moves._trials, moves._again, moves.over = [], None, False
     one = search.Try("dlinear", "as usual", search.build_spec("dlinear"), read_settings().train, None)
     told = search.Attempt("dlinear", "as usual", one.key, 1.0, 1.0, 1.0, 1.0, note="cut")
     moves.tell(one, told)

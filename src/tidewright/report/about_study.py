@@ -8,7 +8,8 @@ from tidewright.report.blocks import Cell, Column, Picture, Section, Table, Tone
 from tidewright.report.draw_models import draw_study
 from tidewright.report.metric_words import name_metric
 from tidewright.report.numbers import choose_decimals, write_count, write_number, write_percent
-from tidewright.tuning.study import Study, Trial, TrialState
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import Trial, TrialState
 from tidewright.workflows.result import RunResult
 
 MOST_TRIALS = 200

@@ -24,7 +24,8 @@ from tidewright.report.style import (
 )
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
-from tidewright.tuning.study import Study, TrialState
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import TrialState
 
 
 def draw_leaderboard(board: Leaderboard) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any
 
 from tidewright.features.view import View
@@ -12,43 +10,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.space import SearchSpace
-
-
-class TrialState(StrEnum):
-    """How a trial ended."""
-
-    COMPLETE = "complete"
-    PRUNED = "pruned"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One trial. Trial 0 is the default.
-
-    `value` is the validation score, to be made small, and None unless the trial is complete; `parameters`
-    are the values of the space's options by address; `losses` the validation loss of each epoch; `error` the
-    last line of a failed trial's traceback; `cut_short` says that the budget ended it before it was done
-    learning.
-    """
-
-    number: int
-    state: TrialState
-    value: float | None
-    parameters: Mapping[str, Any]
-    key: str
-    seconds: float
-    fit_seconds: float
-    losses: tuple[float, ...] = ()
-    scores: Mapping[str, float] = field(default_factory=dict)
-    error: str = ""
-    cut_short: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """The trial as plain data."""
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        plain = {"state": str(self.state), "parameters": dict(self.parameters), "scores": dict(self.scores)}
-        return {**found, **plain, "losses": list(self.losses)}
+from tidewright.tuning.trial import Trial, TrialState
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,8 @@ from tidewright.training.events import Callback
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.weigh import choose_weights
-from tidewright.tuning.study import Study, TrialState
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import TrialState
 from tidewright.workflows.field import ENSEMBLE, Field, choose_runtime
 from tidewright.workflows.search_record import Search
 from tidewright.workflows.settings import RunSettings

@@ -12,8 +12,10 @@ from tidewright.models.tree_inputs import least_lookback
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.read_space import find_space, spaces
 from tidewright.tuning.records import Candidate
-from tidewright.tuning.study import Trial, TrialState
-from tidewright.tuning.suggest import Asked, Suggestions
+from tidewright.tuning.searchers.searcher import History
+from tidewright.tuning.searchers.tpe import TPESearcher
+from tidewright.tuning.space import SearchSpace
+from tidewright.tuning.trial import Trial, TrialState
 from tidewright.workflows.allot import HOPE
 from tidewright.workflows.attempts import SHORTEST, Try
 from tidewright.workflows.feature_moves import Move, list_features, name_holidays
@@ -34,8 +36,9 @@ class Moves:
         self._queue = [*self._list_features(), *self._list_views()]
         self._again: Try | None = None  # one that was cut short
         self._best: tuple[float, Try] | None = None
-        self._suggestions: Suggestions | None = None
-        self._asked: Asked | None = None
+        self._space: SearchSpace | None = None
+        self._searcher = TPESearcher()
+        self._trials: list[Trial] = []
         self.over = False  # nothing is left to try
 
     @property
@@ -54,9 +57,8 @@ class Moves:
         self._again = replace(one, what=f"{one.what}{MORE_TIME}", turn=one.turn + 1) if more else None
         if told.score is not None and (self._best is None or told.score < self._best[0]):
             self._best = told.score, one
-        if self._suggestions is not None and self._asked is not None:
-            self._suggestions.tell(self._asked, _trial(self._asked, told.score))
-            self._asked = None
+        if self._trials and self._trials[-1].state is TrialState.RUNNING:
+            self._trials[-1] = _end(self._trials[-1], told.score)
 
     def next(self) -> Try | None:
         """The next try; None, from then on, where there is none."""
@@ -127,23 +129,22 @@ class Moves:
         if self._name not in spaces() or not self._ring.settings.tune.enabled or best.view is None:
             return None
         candidate = Candidate(best.spec, best.train, best.view)
-        if self._suggestions is None:
-            space = find_space(self._name)
+        if self._space is None:
+            self._space = find_space(self._name)
             self._base, self._first = candidate, best
-            first = {name: candidate.value(name) for name in space.names}
-            self._suggestions = Suggestions(space, default=first, seed=self._ring.settings.seed, warmup=1)
-            asked = self._suggestions.ask()
-            assert asked is not None
-            self._suggestions.tell(asked, _trial(asked, score))
-        self._asked = self._suggestions.ask()
-        if self._asked is None:
+            first = {name: candidate.value(name) for name in self._space.names}
+            self._trials = [_end(Trial(0, TrialState.RUNNING, parameters=first), score)]
+        number = len(self._trials)
+        found = self._searcher.suggest(History(self._space, tuple(self._trials), number, self._ring.settings.seed))
+        if found is None:
             return None
-        point = dict(self._asked.point)
+        self._trials.append(Trial(number, TrialState.RUNNING, parameters=found))
+        point = dict(found)
         if "view.lookback" in point:
             point["view.lookback"] = max(point["view.lookback"], SHORTEST)
-        found = self._base.change(point)
+        changed = self._base.change(point)
         options = {**self._first.options, **point}
-        return Try(self._name, _add(self._first, "tuned"), found.spec, found.train, found.view, options)
+        return Try(self._name, _add(self._first, "tuned"), changed.spec, changed.train, changed.view, options)
 
 
 def _add(base: Try, what: str) -> str:
@@ -152,6 +153,8 @@ def _add(base: Try, what: str) -> str:
     return what if said == USUAL else f"{said}; {what}"
 
 
-def _trial(asked: Asked, score: float | None) -> Trial:
-    state = TrialState.FAILED if score is None else TrialState.COMPLETE
-    return Trial(0, state, score, dict(asked.point), "", 0.0, 0.0)
+def _end(trial: Trial, score: float | None) -> Trial:
+    """A running trial with its score; a missing one is a failure."""
+    if score is None:
+        return replace(trial, state=TrialState.FAILED)
+    return replace(trial, state=TrialState.COMPLETE, values=(score,))

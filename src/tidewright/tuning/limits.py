@@ -1,0 +1,69 @@
+"""How long a search goes on: seconds, trials, and failures in a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tidewright.errors import ConfigError
+from tidewright.tuning.trial import Trial, TrialState
+
+FAILURES_IN_A_ROW = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The end of a search: `budget_s` seconds from `started` on `clock`, `trials` trials, whichever comes first.
+
+    Raises `ConfigError` where there is no end, or none that makes sense.
+    """
+
+    started: float
+    budget_s: float | None
+    trials: int | None
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        if self.budget_s is None and self.trials is None:
+            raise ConfigError("a search needs an end: give budget_s (seconds), trials, or both.")
+        if self.budget_s is not None and not (math.isfinite(self.budget_s) and self.budget_s > 0):
+            raise ConfigError(
+                f"budget_s is a number of seconds above 0; got {self.budget_s}. Leave the search out, or give it time."
+            )
+        if self.trials is not None and (
+            isinstance(self.trials, bool) or not isinstance(self.trials, int) or self.trials < 1
+        ):
+            raise ConfigError(f"trials is a whole number, 1 or more; got {self.trials!r}.")
+
+    def deadline(self, trials: Sequence[Trial]) -> float | None:
+        """When a trial must be done learning: time to judge it, the longest that it took so far, is left."""
+        if self.budget_s is None:
+            return None
+        return self.started + self.budget_s - max((t.seconds - t.fit_seconds for t in trials), default=0.0)
+
+    def why_stop(self, trials: Sequence[Trial]) -> str:
+        """Why no further trial is begun; empty when one is. The first one always is."""
+        if not trials:
+            return ""
+        return self._why_no_more(trials) or self._why_no_time([t for t in trials if t.state is not TrialState.RUNNING])
+
+    def _why_no_more(self, trials: Sequence[Trial]) -> str:
+        if self.trials is not None and len(trials) >= self.trials:
+            return f"all {self.trials} trials were run"
+        last = [t for t in trials if t.state is not TrialState.RUNNING][-FAILURES_IN_A_ROW:]
+        if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAILED for t in last):
+            return f"the last {FAILURES_IN_A_ROW} trials failed"
+        return ""
+
+    def _why_no_time(self, ended: Sequence[Trial]) -> str:
+        if self.budget_s is None:
+            return ""
+        left = self.started + self.budget_s - self.clock()
+        if left <= 0:
+            return f"the budget of {self.budget_s:g} s is spent"
+        whole = [t.seconds for t in ended if t.state is TrialState.COMPLETE] or [t.seconds for t in ended]
+        if whole and left < median(whole):
+            return f"{left:.1f} of {self.budget_s:g} s are left, and a trial takes {median(whole):.1f} s"
+        return ""

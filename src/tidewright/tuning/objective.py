@@ -1,0 +1,51 @@
+"""What a search makes small: a function from an assignment to an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class Pruned(Exception):  # noqa: N818  (no error: it ends a trial from inside a report)
+    """The trial is not worth going on with; the message says why."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Assignment:
+    """One trial to be made.
+
+    `seed` is the study's; `deadline` the time of the search's clock by which learning must be over, None without a
+    budget; `folder` the trial's own place on disk, for checkpoints, None where the study is kept in memory. Call
+    `report(step, value)` after each epoch or fold, with what is to be made small: it raises `Pruned`, which the
+    objective lets through, when the trial is hopeless.
+    """
+
+    number: int
+    point: Mapping[str, Any]
+    seed: int
+    deadline: float | None
+    folder: Path | None
+    report: Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcome:
+    """What a trial came to.
+
+    `values` are to be made small, one an objective, and finite; `scores` further metrics by name; `key` names the
+    records that were learned; `fit_seconds` is the part of the time that learning took, None where all of it did;
+    `learned` is what the best trial's caller gets (a `Fitted`).
+    """
+
+    values: tuple[float, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    key: str = ""
+    fit_seconds: float | None = None
+    cut_short: bool = False
+    notes: tuple[str, ...] = ()
+    learned: Any = None
+
+
+Objective = Callable[[Assignment], Outcome]

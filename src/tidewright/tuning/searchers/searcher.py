@@ -1,0 +1,35 @@
+"""`Searcher`: the next point of a space, as a function of what was tried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tidewright.tuning.space import SearchSpace
+from tidewright.tuning.trial import Trial
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class History:
+    """What a searcher may know: the space, every trial so far in the order of its number, running ones too, the
+    number of the trial that is asked for, and the study's seed."""
+
+    space: SearchSpace
+    trials: tuple[Trial, ...]
+    number: int
+    seed: int
+
+
+class Searcher(Protocol):
+    """Suggests points. The same history gives the same point, whatever else this object was asked before."""
+
+    def suggest(self, history: History) -> Mapping[str, Any] | None:
+        """A point that no trial of the history has; None where it finds none."""
+        ...
+
+
+def label_point(point: Mapping[str, Any]) -> str:
+    """A point as text, the same for equal points."""
+    return json.dumps(dict(point), sort_keys=True)
