@@ -14,6 +14,7 @@ from tidewright.portfolio import (
     SharpeSample,
     deflated_sharpe,
     expected_best_sharpe,
+    minimum_track_record,
     probabilistic_sharpe,
     sample_sharpe,
 )
@@ -84,7 +85,8 @@ def test_the_best_of_fifty_noise_strategies_is_seldom_called_skill() -> None:
     ("trials", "variance", "message"),
     [
         (0, 0.1, "trials is 0"),
-        (2.5, 0.1, "trials is 2.5"),
+        (0.5, 0.1, "trials is 0.5"),
+        (math.inf, 0.1, "trials is inf"),
         (True, 0.1, "trials is True"),
         (5, -0.1, "trial_variance is -0.1"),
         (5, math.nan, "trial_variance is nan"),
@@ -93,6 +95,36 @@ def test_the_best_of_fifty_noise_strategies_is_seldom_called_skill() -> None:
 def test_trials_that_can_not_be_are_refused(trials: Any, variance: float, message: str) -> None:
     with pytest.raises(AllocationError, match=message):
         expected_best_sharpe(trials, trial_variance=variance)
+
+
+def test_a_fraction_of_trials_lies_between_its_neighbours() -> None:
+    hurdles = [expected_best_sharpe(trials, trial_variance=1.0) for trials in (1, 1.5, 2, 2.5, 3, 99.5, 100)]
+    assert hurdles == sorted(hurdles)
+    assert len(set(hurdles)) == len(hurdles)
+
+
+@pytest.mark.parametrize(("benchmark", "years"), [(0.0, 0.68), (1.0, 2.73)])
+def test_the_track_records_of_the_paper_come_out(benchmark: float, years: float) -> None:
+    """A Sharpe ratio of 2 a year from normal daily returns: 2.73 years to be above 1 at 95 % (Bailey and Lopez de
+    Prado 2012); above 0, by hand: 1 + (1 + 0.5 x 0.016) (1.645 / 0.1265)^2 = 171.5 days."""
+    daily = SharpeSample(sharpe=2 / math.sqrt(250), periods=250, skew=0.0, kurtosis=3.0)
+    found = minimum_track_record(daily, benchmark=benchmark / math.sqrt(250)) / 250
+    assert found == pytest.approx(years, abs=0.01)
+
+
+def test_with_its_minimum_track_record_a_ratio_is_just_proven() -> None:
+    sample = SharpeSample(sharpe=0.1, periods=30, skew=-0.7, kurtosis=5.0)
+    for confidence in (0.9, 0.95, 0.99):
+        least = minimum_track_record(sample, benchmark=0.02, confidence=confidence)
+        grown = SharpeSample(0.1, round(least), -0.7, 5.0)
+        assert probabilistic_sharpe(grown, benchmark=0.02) == pytest.approx(confidence, abs=1e-3)
+
+
+def test_no_record_is_long_enough_for_a_ratio_below_its_benchmark() -> None:
+    assert minimum_track_record(SharpeSample(0.1, 30, 0.0, 3.0), benchmark=0.1) == math.inf
+    assert math.isnan(minimum_track_record(sample_sharpe([0.01] * 10)))
+    with pytest.raises(AllocationError, match="confidence is 95"):
+        minimum_track_record(SharpeSample(0.1, 30, 0.0, 3.0), confidence=95)
 
 
 def test_excess_kurtosis_is_refused_where_it_shows() -> None:

@@ -191,7 +191,7 @@ def _show_decision(console: Console, decision: Decision) -> None:
             "turnover a year": f"{s.summary['turnover']:.2f}",
             "deflated Sharpe": ""
             if s.deflated is None
-            else f"{s.deflated.probability:.3f} of {s.deflated.trials} trials",
+            else f"{s.deflated.probability:.3f} of {s.deflated.trials:g} trials",
         }
         for s in decision.strategies
     ]

@@ -10,6 +10,7 @@ from tidewright.portfolio.inference import (
     SharpeSample,
     deflated_sharpe,
     expected_best_sharpe,
+    minimum_track_record,
     probabilistic_sharpe,
     sample_sharpe,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "expected_best_sharpe",
     "hrp_weights",
     "inverse_variance_weights",
+    "minimum_track_record",
     "probabilistic_sharpe",
     "returns_from_prices",
     "sample_sharpe",

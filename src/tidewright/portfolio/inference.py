@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
+from tidewright.metrics.effective import expected_largest
 from tidewright.metrics.returns import sharpe
-
-_EULER = 0.5772156649015329
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +70,58 @@ def probabilistic_sharpe(sample: SharpeSample, *, benchmark: float = 0.0) -> flo
     >>> round(probabilistic_sharpe(SharpeSample(sharpe=0.1, periods=250, skew=0.0, kurtosis=3.0)), 4)
     0.9423
     """
-    ratio = sample.sharpe
-    if math.isnan(ratio):
-        return math.nan
-    variance = 1.0 - sample.skew * ratio + (sample.kurtosis - 1.0) / 4.0 * ratio**2
-    if variance <= 0.0:
+    ratio, variance = sample.sharpe, _spread(sample)
+    if math.isnan(ratio) or variance <= 0.0:
         return math.nan
     return NormalDist().cdf((ratio - benchmark) * math.sqrt(sample.periods - 1) / math.sqrt(variance))
 
 
-def expected_best_sharpe(trials: int, *, trial_variance: float) -> float:
+def minimum_track_record(sample: SharpeSample, *, benchmark: float = 0.0, confidence: float = 0.95) -> float:
+    """How many returns it takes to say, with `confidence`, that the true Sharpe ratio is above `benchmark` (per
+    period), if the ratio, skew and kurtosis stay as they are in the sample.
+
+    1 + (1 - skew SR + (kurtosis - 1) / 4 SR^2) (z / (SR - benchmark))^2. Infinite where the sample's ratio is not above
+    the benchmark, nan for a sample without one.
+    Source: Bailey and Lopez de Prado 2012, The Sharpe Ratio Efficient Frontier.
+
+    >>> daily = SharpeSample(sharpe=2 / 250**0.5, periods=250, skew=0.0, kurtosis=3.0)
+    >>> round(minimum_track_record(daily, benchmark=1 / 250**0.5) / 250, 2)  # years
+    2.73
+    """
+    if not 0.5 < confidence < 1.0:
+        raise AllocationError(f"confidence is {confidence}; it is a probability above 0.5 and below 1.")
+    if math.isnan(sample.sharpe):
+        return math.nan
+    if sample.sharpe <= benchmark:
+        return math.inf
+    score = NormalDist().inv_cdf(confidence) / (sample.sharpe - benchmark)
+    return 1.0 + _spread(sample) * score**2
+
+
+def _spread(sample: SharpeSample) -> float:
+    """The variance of the sample's Sharpe ratio, times its periods less one; never below 0."""
+    ratio = sample.sharpe
+    return max(1.0 - sample.skew * ratio + (sample.kurtosis - 1.0) / 4.0 * ratio**2, 0.0)
+
+
+def expected_best_sharpe(trials: float, *, trial_variance: float) -> float:
     """The Sharpe ratio per period that the best of `trials` strategies without skill is expected to show.
 
-    sqrt(V) ((1 - gamma) z(1 - 1/N) + gamma z(1 - 1/(N e))), z the normal quantile and gamma Euler's
-    constant; V is the variance of the trials' Sharpe ratios per period. N counts independent trials; one
-    trial gives 0. Source: Bailey and Lopez de Prado 2014, The Deflated Sharpe Ratio.
+    sqrt(V) times the expected largest of N normals; V is the variance of the trials' Sharpe ratios per period. N counts
+    independent trials and may be a fraction (`metrics.effective.effective_number`); one trial gives 0.
+    Source: Bailey and Lopez de Prado 2014, The Deflated Sharpe Ratio.
 
     >>> round(expected_best_sharpe(100, trial_variance=0.5 / 250), 4)
     0.1132
     """
-    if isinstance(trials, bool) or not isinstance(trials, int | np.integer) or trials < 1:
+    if isinstance(trials, bool) or not math.isfinite(trials) or trials < 1:
         raise AllocationError(f"trials is {trials!r}; it is the number of strategies tried, at least 1.")
     if not (math.isfinite(trial_variance) and trial_variance >= 0.0):
         raise AllocationError(
             f"trial_variance is {trial_variance}; it is the variance of the trials' Sharpe ratios per "
             "period, at least 0."
         )
-    if trials == 1:
-        return 0.0
-    quantile = NormalDist().inv_cdf
-    best = (1.0 - _EULER) * quantile(1.0 - 1.0 / trials) + _EULER * quantile(1.0 - 1.0 / (trials * math.e))
-    return math.sqrt(trial_variance) * best
+    return math.sqrt(trial_variance) * expected_largest(trials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +130,15 @@ class DeflatedSharpe:
 
     hurdle: float
     probability: float
-    trials: int
+    trials: float
     trial_variance: float
 
 
-def deflated_sharpe(sample: SharpeSample, *, trials: int, trial_variance: float) -> DeflatedSharpe:
+def deflated_sharpe(sample: SharpeSample, *, trials: float, trial_variance: float) -> DeflatedSharpe:
     """The probabilistic Sharpe ratio against the best that `trials` strategies without skill would show.
 
-    `trials` counts everything that was tried, not only what is shown. `trial_variance` is per period; where
+    `trials` counts everything that was tried, not only what is shown (trials that move together count for fewer:
+    `metrics.effective.effective_number`). `trial_variance` is per period; where
     only the winner's returns are left, 1 / (periods - 1) is its value for strategies without skill and with
     normal returns. Source: Bailey and Lopez de Prado 2014, The Deflated Sharpe Ratio.
 
@@ -129,6 +150,6 @@ def deflated_sharpe(sample: SharpeSample, *, trials: int, trial_variance: float)
     return DeflatedSharpe(
         hurdle=hurdle,
         probability=probabilistic_sharpe(sample, benchmark=hurdle),
-        trials=int(trials),
+        trials=float(trials),
         trial_variance=float(trial_variance),
     )
