@@ -12,8 +12,9 @@ from tests.worlds import small_panel
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, ShortSeriesError
+from tidewright.features.narrow import narrow_windows
 from tidewright.features.view import View, fit_static
-from tidewright.features.windows import cut_windows, make_windows, newest_windows
+from tidewright.features.windows import cut_windows, find_windows, make_windows, newest_windows
 
 
 def make_panel(lengths, *, starts=None, missing=0.0, seed=0, tail=0):
@@ -211,3 +212,42 @@ def test_too_short_a_series_is_an_error_that_says_how_long_it_must_be():
 def test_a_lookback_of_zero_is_an_error():
     with pytest.raises(ConfigError, match="lookback is a number of steps, 1 or more; got 0"):
         make_windows(make_panel([12]), View(0), horizon=1, rows=None)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.5])
+def test_windows_picked_out_of_many_are_those_of_the_whole_index(missing):
+    panel = make_panel([30, 3, 12], starts=[0, 9, 4], missing=missing)
+    asked = {"horizon": 2, "cutoffs": Cutoffs(1, 28, 3), "least": 2}
+    whole, cuts = (way(panel, View(4), **asked) for way in (cut_windows, find_windows))
+    index = np.array([4, 0, len(whole) - 1, 4])
+    picked, wanted = cuts.subset(index), whole.subset(index)
+    assert len(cuts) == len(whole)
+    assert (cuts.kept is not None) == (missing > 0)
+    for name in ("rows", "series", "cutoffs"):
+        np.testing.assert_array_equal(getattr(picked, name), getattr(wanted, name))
+    np.testing.assert_array_equal(picked.history(), wanted.history())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(2, 40), min_size=1, max_size=4),
+    lookback=st.integers(1, 6),
+    horizon=st.integers(1, 4),
+    seed=st.integers(0, 999),
+)
+def test_narrow_windows_hold_what_the_windows_hold(lengths, lookback, horizon, seed):
+    panel = small_static(make_panel(lengths, missing=0.2, seed=seed))
+    rows = np.random.default_rng(seed).integers(0, len(panel.table), 3)
+    windows = make_windows(panel, View(lookback, static=fit_static(panel)), horizon=horizon, rows=rows)
+    narrow = narrow_windows(windows)
+    assert narrow is windows or 2 * len(narrow.y) <= len(windows.y)
+    for name in ("target", "past", "known", "static"):
+        np.testing.assert_array_equal(getattr(narrow.batch(), name), getattr(windows.batch(), name))
+    np.testing.assert_array_equal(narrow.labels(), windows.labels())
+    np.testing.assert_array_equal(narrow.cutoffs, windows.cutoffs)
+
+
+def small_static(panel):
+    """The panel with a static number of each series."""
+    table = panel.table.with_columns(size=pl.Series(panel.codes.astype(np.float64)))
+    return Panel.from_table(table, series="id", time="t", target="y", past=["p"], known=["k"], static=["size"])

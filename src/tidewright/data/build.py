@@ -13,7 +13,7 @@ from tidewright.data.border import to_polars
 from tidewright.data.columns import check_roles, clean_ids, clean_number, clean_static
 from tidewright.data.grid import find_frequency
 from tidewright.data.panel import Panel, Repair, Roles
-from tidewright.data.repair import ID, drop_repeated, fill_gaps, sort_rows
+from tidewright.data.repair import ID, code_starts, drop_repeated, fill_gaps, run_starts, sort_rows
 from tidewright.data.times import Announce, read_times, write_times
 from tidewright.errors import ConfigError, DataError, RepairWarning
 
@@ -27,21 +27,27 @@ def build_panel(data: Any, *, roles: Roles, frequency: str | None, calendar: str
     times, dtype, local = read_times(given, roles=roles, announce=announce)
     steps = dtype.is_integer()
     clean = sort_rows(_clean(given, times, roles, announce), roles=roles, announce=announce)
+    del times  # what is not needed any more is let go: a panel may fill half of the memory
     clean = drop_repeated(clean, roles=roles, announce=announce, steps=steps)
-    codes = clean[ID].rle_id().to_numpy().astype(np.int32)
-    names = clean[ID].gather(np.flatnonzero(np.diff(codes, prepend=-1))).to_list()
-    grid = find_frequency(
+    starts = run_starts(clean[ID])
+    codes = np.repeat(np.arange(len(starts), dtype=np.int32), np.diff(np.append(starts, len(clean))))
+    names = clean[ID].gather(starts).to_list()
+    grid, places = find_frequency(
         clean[roles.time].to_numpy(), codes, asked=frequency, calendar=calendar, steps=steps, names=names
     )
-    full, positions, full_codes = fill_gaps(clean, roles=roles, grid=grid, codes=codes, announce=announce)
+    full, positions, full_codes = fill_gaps(
+        clean, roles=roles, grid=grid, positions=places, codes=codes, announce=announce
+    )
+    del clean, codes, places
+    full = full.drop(roles.time)
     if roles.series is not None:
         full = full.with_columns(full[ID].alias(roles.series))
     written = write_times(grid, positions, dtype=dtype, local=local).alias(roles.time)
     panel = Panel(
-        table=full.select(roles.columns).with_columns(written),
+        table=full.with_columns(written).select(roles.columns),
         roles=roles,
         frequency=grid,
-        offsets=np.append(np.flatnonzero(np.diff(full_codes, prepend=-1)), len(full)).astype(np.int64),
+        offsets=np.append(code_starts(full_codes), len(full)),
         positions=positions,
         repairs=tuple(repairs),
         unused=tuple(c for c in given.columns if c not in roles.columns),
@@ -63,21 +69,23 @@ def extend_panel(panel: Panel, *, steps: int) -> Panel:
     extra = np.maximum(panel.positions[panel.ends] + steps - last, 0)
     if not extra.any():
         return panel
-    codes = np.repeat(np.arange(panel.n_series), extra)
-    within = np.arange(len(codes)) - np.repeat(np.cumsum(extra) - extra, extra)
-    positions = last[codes] + 1 + within
-    fixed = [name for name in (panel.roles.series, *panel.roles.static) if name is not None]
-    new = pl.DataFrame([panel.moments(positions).alias(panel.roles.time)]).with_columns(
-        panel.table[name].gather(panel.offsets[1:] - 1).gather(codes) for name in fixed
-    )
-    table = pl.concat([panel.table, new], how="diagonal").select(panel.table.columns)
-    order = np.argsort(np.concatenate([panel.codes, codes]), kind="stable")
-    return replace(
-        panel,
-        table=table[order],
-        offsets=panel.offsets + np.concatenate([[0], np.cumsum(extra)]),
-        positions=np.concatenate([panel.positions, positions])[order],
-    )
+    given = np.diff(panel.offsets)
+    offsets = panel.offsets + np.concatenate([[0], np.cumsum(extra)])
+    places = np.arange(offsets[-1])
+    places -= np.repeat(offsets[:-1], given + extra)  # within each series
+    new = pl.Series(places >= np.repeat(given, given + extra))
+    positions = places + np.repeat(panel.positions[panel.offsets[:-1]], given + extra)  # a series has no gap
+    np.minimum(places, np.repeat(given - 1, given + extra), out=places)
+    places += np.repeat(panel.offsets[:-1], given + extra)
+    source = pl.Series(places)
+    fixed = (panel.roles.series, *panel.roles.static)
+    others = [name for name in panel.table.columns if name != panel.roles.time]
+    kept = source.set(new, None)
+    columns = {name: panel.table[name].gather(source if name in fixed else kept) for name in others}
+    del places, new, source, kept  # before the times are made
+    columns[panel.roles.time] = panel.moments(positions)
+    table = pl.DataFrame(columns).select(panel.table.columns)
+    return replace(panel, table=table, offsets=offsets, positions=positions)
 
 
 def keep_tail(panel: Panel, *, rows: int) -> Panel:
@@ -101,8 +109,8 @@ def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announ
 
 
 def _check_observed(panel: Panel) -> None:
-    observed = np.add.reduceat(~np.isnan(panel.target), panel.offsets[:-1], dtype=np.int64)
-    empty = np.flatnonzero(observed == 0)
+    missing = np.isnan(panel.target)
+    empty = np.flatnonzero(np.logical_and.reduceat(missing, panel.offsets[:-1]))
     if empty.size:
         raise DataError(
             f"series {panel.series_ids[int(empty[0])]!r} has no observed value of '{panel.roles.target}' "

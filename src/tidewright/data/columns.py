@@ -35,7 +35,8 @@ def clean_ids(table: pl.DataFrame, *, roles: Roles) -> pl.Series:
     if roles.series is None:
         return pl.Series([roles.target]).new_from_index(0, len(table))
     name = roles.series
-    ids = table[name].fill_nan(None) if table[name].dtype.is_float() else table[name]
+    ids = table[name].rechunk()
+    ids = ids.fill_nan(None) if ids.dtype.is_float() else ids
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
         ids = ids.cast(pl.String)
     empty = ids.is_null()
@@ -55,14 +56,15 @@ def clean_ids(table: pl.DataFrame, *, roles: Roles) -> pl.Series:
 
 def clean_number(table: pl.DataFrame, name: str, *, roles: Roles, announce: Announce) -> pl.Series:
     """One column as float64, null where it is missing; raises at text, infinity and beyond `LARGEST`."""
-    values = table[name]
+    values = table[name].rechunk()  # numpy sees a column in one piece without a copy
     if values.dtype == pl.String:
         values = _parse_numbers(table, name, roles, announce)
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise ColumnError(f"column '{name}' holds {values.dtype}; numbers are needed for its role.")
     numbers = values.cast(pl.Float64).fill_nan(None)
-    large = (numbers.abs() > LARGEST).fill_null(value=False)
-    if large.any():
+    low, high = numbers.min(), numbers.max()
+    if low is not None and (low < -LARGEST or high > LARGEST):  # type: ignore[operator]  # floats
+        large = (numbers.abs() > LARGEST).fill_null(value=False)
         row = int(large.arg_true()[0])
         infinite = bool(numbers.is_infinite().fill_null(value=False)[row])
         what = "infinite" if infinite else f"{numbers[row]:g}, beyond {LARGEST:g},"

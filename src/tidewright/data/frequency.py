@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int64]
 Unit = Literal["fixed", "month", "business", "session", "step"]
 
 SECOND = 1_000_000
+BLOCK = 1 << 20  # rows that are worked on at once where a panel is long: bounds memory
 DAY = 86_400 * SECOND
 _FIXED = {"us": 1, "ms": 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY, "w": 7 * DAY}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
@@ -102,8 +103,7 @@ class Frequency:
         """The nearest position at or before each time, and whether the time lies exactly on it."""
         times = np.asarray(times, dtype=np.int64)
         if self.unit in ("fixed", "step"):
-            position, rest = np.divmod(times - self.anchor, self.count)
-            return position, rest == 0
+            return _divide(times - self.anchor, self.count)
         if self.unit == "month":
             position = _months(times) - _months(np.array([self.anchor]))[0]
             position = position // self.count
@@ -122,7 +122,9 @@ class Frequency:
         """The time at each position [T], also beyond the data (the future)."""
         positions = np.asarray(positions, dtype=np.int64)
         if self.unit in ("fixed", "step"):
-            return self.anchor + positions * self.count
+            times = positions * self.count
+            times += self.anchor
+            return times
         if self.unit == "month":
             return self._month_times(positions)
         if self.unit == "business":
@@ -138,6 +140,18 @@ class Frequency:
         last = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
         day = last if self.day == 0 else np.minimum(self.day, last)
         return _micros(months.astype("datetime64[D]") + (day - 1)) + self.anchor % DAY
+
+
+def _divide(apart: Ints, count: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Whole steps of `count` in each distance, and whether nothing is left over; block by block, in place."""
+    whole = np.ones(len(apart), dtype=np.bool_)
+    if count == 1:
+        return apart, whole
+    for start in range(0, len(apart), BLOCK):
+        part = slice(start, start + BLOCK)
+        apart[part], rest = np.divmod(apart[part], count)
+        whole[part] = rest == 0
+    return apart, whole
 
 
 def parse_frequency(text: str) -> tuple[Unit, int]:

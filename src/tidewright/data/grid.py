@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tidewright.data.frequency import DAY, Frequency, Ints, format_time, parse_frequency
+from tidewright.data.frequency import BLOCK, DAY, Frequency, Ints, format_time, parse_frequency
 from tidewright.errors import FrequencyError
 
 Codes = npt.NDArray[np.int32]
@@ -34,8 +34,11 @@ _REMEDIES = {
 
 def find_frequency(
     times: Ints, codes: Codes, *, asked: str | None, calendar: str | None, steps: bool, names: Sequence[Any]
-) -> Frequency:
-    """The grid of sorted, distinct times [T] of series `codes` [T]; each lies on it, or `FrequencyError`."""
+) -> tuple[Frequency, Ints]:
+    """The grid of sorted, distinct times [T] of series `codes` [T], and their positions on it [T].
+
+    Raises `FrequencyError` where a time does not lie on it.
+    """
     if calendar is not None:
         frequency = _of_calendar(calendar, asked, times, steps)
     elif asked is not None:
@@ -48,7 +51,7 @@ def find_frequency(
     _check_spread(frequency, positions, times, codes, names)
     if calendar is not None or asked is not None:
         _check_not_finer(frequency, positions, times, codes)
-    return frequency
+    return frequency, positions
 
 
 def _of_calendar(calendar: str, asked: str | None, times: Ints, steps: bool) -> Frequency:
@@ -77,15 +80,14 @@ def _of_name(asked: str, times: Ints, steps: bool) -> Frequency:
 
 
 def _inferred(times: Ints, codes: Codes, steps: bool, names: Sequence[Any]) -> Frequency:
-    inside = np.diff(codes) == 0
-    gaps = np.diff(times)[inside]
+    gaps = _distinct_gaps(times, codes)
     if not gaps.size:
         raise FrequencyError(
             "the frequency can't be told: no series has two rows. Bring longer series, or give frequency=."
         )
-    if gaps.min() == gaps.max():  # one spacing throughout: one gap stands for all
-        gaps = gaps[:1].copy()
-    else:
+    if len(gaps) > 1:  # one spacing throughout: one gap stands for all
+        inside = codes[1:] == codes[:-1]
+        gaps = np.diff(times)[inside]
         _check_gaps(gaps, times[1:][inside], codes[1:][inside], names=names, steps=steps)
     kinds = gaps if steps else _kinds(gaps)
     step = _commonest(gaps[kinds == _commonest(kinds)])
@@ -100,6 +102,16 @@ def _inferred(times: Ints, codes: Codes, steps: bool, names: Sequence[Any]) -> F
         if monthly.locate(times)[1].all() or not (gaps % step == 0).all():
             return monthly
     return Frequency("fixed", step, anchor)
+
+
+def _distinct_gaps(times: Ints, codes: Codes) -> Ints:
+    """The least and the largest gap within a series: none, one where they are the same, or two; block by block."""
+    found: list[int] = []
+    for start in range(0, len(times) - 1, BLOCK):
+        part = slice(start, start + BLOCK + 1)
+        gaps = np.diff(times[part])[codes[part][1:] == codes[part][:-1]]
+        found += [int(gaps.min()), int(gaps.max())] if gaps.size else []
+    return np.array(sorted({min(found), max(found)}) if found else [], dtype=np.int64)
 
 
 def _check_gaps(gaps: Ints, times: Ints, codes: Codes, *, names: Sequence[Any], steps: bool) -> None:
@@ -198,7 +210,7 @@ def _check_fit(frequency: Frequency, times: Ints, codes: Codes, names: Sequence[
             f"grid {frequency.name} ({int((~fits).sum())} such rows{_seen(frequency, times, codes)}). "
             f"{_remedy(frequency, times, codes)}"
         )
-    doubled = (np.diff(positions) == 0) & (np.diff(codes) == 0)
+    doubled = (positions[1:] == positions[:-1]) & (codes[1:] == codes[:-1])
     if doubled.any():
         row = int(np.flatnonzero(doubled)[0])
         raise FrequencyError(
@@ -210,7 +222,7 @@ def _check_fit(frequency: Frequency, times: Ints, codes: Codes, names: Sequence[
 
 
 def _check_spread(frequency: Frequency, positions: Ints, times: Ints, codes: Codes, names: Sequence[Any]) -> None:
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
     given = np.diff(np.append(starts, len(codes)))
     rows = np.maximum.reduceat(positions, starts) - np.minimum.reduceat(positions, starts) + 1
     wide = np.flatnonzero(rows > MOST_GAPS * given + 1000)

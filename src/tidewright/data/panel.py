@@ -135,7 +135,10 @@ class Panel:
     @cached_property
     def ends(self) -> Ints:
         """The flat row [S] of the last observed target of each series: its newest cutoff."""
-        observed = np.flatnonzero(~np.isnan(self.target))
+        missing = np.isnan(self.target)
+        if not missing.any():
+            return self.offsets[1:] - 1
+        observed = np.flatnonzero(~missing)
         return observed[np.searchsorted(observed, self.offsets[1:], side="left") - 1].astype(np.int64)
 
     @property
@@ -149,7 +152,8 @@ class Panel:
         if column not in self.table.columns or not _is_number(self.table[column].dtype):
             numeric = [name for name in self.table.columns if _is_number(self.table[name].dtype)]
             raise ColumnError(explain_unknown("numeric column", column, numeric))
-        values = self.table[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        numbers = self.table[column].cast(pl.Float64)
+        values = (numbers.fill_null(float("nan")) if numbers.null_count() else numbers).to_numpy()  # whole: no copy
         values.flags.writeable = False
         return values
 

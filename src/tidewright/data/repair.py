@@ -31,18 +31,33 @@ def sort_rows(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> pl.Da
 
 def _in_order(table: pl.DataFrame, time: str) -> bool:
     """Whether the rows stand by series and time already: then nothing is copied."""
-    if not table[ID].is_sorted():
+    ids, times = table[ID], table[time].to_numpy()
+    if not is_ascending(ids):
         return False
-    times = table[time].to_numpy()
-    within = table[ID].rle_id().to_numpy()
-    return not bool(((times[1:] < times[:-1]) & (within[1:] == within[:-1])).any())
+    back = np.flatnonzero(times[1:] < times[:-1])  # mostly where the next series begins
+    return not bool((ids.gather(back) == ids.gather(back + 1)).any())
+
+
+def is_ascending(ids: pl.Series) -> bool:
+    """Whether ids stand in order; numbers are compared where they lie, without a copy."""
+    if not ids.dtype.is_integer():
+        return ids.is_sorted()
+    numbers = ids.to_numpy()
+    return not bool((numbers[1:] < numbers[:-1]).any())
+
+
+def run_starts(ids: pl.Series) -> Ints:
+    """The first row of each run of equal ids."""
+    changes = (ids.slice(1) != ids.slice(0, len(ids) - 1)).to_numpy()
+    return np.concatenate([[0], np.flatnonzero(changes) + 1]).astype(np.int64)
 
 
 def drop_repeated(table: pl.DataFrame, *, roles: Roles, announce: Announce, steps: bool) -> pl.DataFrame:
     """One row a series and time: equal rows are dropped and announced, rows that differ raise `DataError`."""
     keys = [ID, roles.time]
-    same = (table[ID] == table[ID].shift(1)) & (table[roles.time] == table[roles.time].shift(1))
-    if not same.any():
+    times = table[roles.time].to_numpy()
+    again = np.flatnonzero(times[1:] == times[:-1])
+    if not (table[ID].gather(again) == table[ID].gather(again + 1)).any():
         return table
     distinct = table.unique(maintain_order=True)
     conflict = distinct.filter(distinct.select(pl.struct(keys).is_duplicated()).to_series())
@@ -70,14 +85,14 @@ def _explain_conflict(conflict: pl.DataFrame, roles: Roles, steps: bool) -> str:
 
 
 def fill_gaps(
-    table: pl.DataFrame, *, roles: Roles, grid: Frequency, codes: Codes, announce: Announce
+    table: pl.DataFrame, *, roles: Roles, grid: Frequency, positions: Ints, codes: Codes, announce: Announce
 ) -> tuple[pl.DataFrame, Ints, Codes]:
     """A row for every grid position from each series' first row to its last, its position and its series.
 
-    A row that was missing holds null but for its series, its time and its static columns; they are announced.
+    `positions` are those of the rows that are there. A row that was missing holds null but for its series, its time and
+    its static columns; they are announced.
     """
-    positions = grid.positions(table[roles.time].to_numpy())
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    starts = code_starts(codes)
     first, last = positions[starts], positions[np.append(starts[1:], len(codes)) - 1]
     lengths = last - first + 1
     static = spread_static(table, roles=roles, codes=codes, announce=announce)
@@ -96,6 +111,11 @@ def fill_gaps(
     return table.with_columns(fixed), full.astype(np.int64), full_codes.astype(np.int32)
 
 
+def code_starts(codes: Codes) -> Ints:
+    """The first row of each series of ascending codes."""
+    return np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1]).astype(np.int64)
+
+
 def _tell_gaps(absent: npt.NDArray[np.bool_], full: Ints, ids: pl.Series, grid: Frequency) -> Repair:
     gap = int(np.flatnonzero(absent)[0])
     at = format_time(int(grid.times(full[gap : gap + 1])[0]), grid)
@@ -109,8 +129,7 @@ def _tell_gaps(absent: npt.NDArray[np.bool_], full: Ints, ids: pl.Series, grid: 
 
 def spread_static(table: pl.DataFrame, *, roles: Roles, codes: Any, announce: Announce) -> pl.DataFrame:
     """One row a series: its id and its static values. A static column that changes raises `DataError`."""
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    found = table.select(ID)[starts]
+    found = table.select(ID)[code_starts(codes)]
     if not roles.static:
         return found
     grouped = table.with_columns(pl.Series(_CODE, codes)).group_by(_CODE, maintain_order=True)

@@ -29,7 +29,7 @@ def read_times(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> tupl
     Wall times (the same clock time in every row, such as midnight) keep daily and longer grids whole over
     daylight saving; all other times of a zone are counted in UTC. Raises `DataError` or `ColumnError`.
     """
-    name, given = roles.time, table[roles.time]
+    name, given = roles.time, table[roles.time].rechunk()
     times = _whole(given) if given.dtype.is_float() else given
     _refuse_missing(times, table, roles)
     if times.dtype == pl.String:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tidewright.data.build import keep_tail
-from tidewright.data.frequency import Ints
+from tidewright.data.frequency import BLOCK, Ints
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, ShortSeriesError
@@ -98,6 +98,52 @@ class Windows:
         return self.rows[chosen], self.offsets[series], self.offsets[series + 1]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Cuts:
+    """The windows of a panel before any is indexed: how many each series has, and where its first one stands.
+
+    `first` [S] are flat rows, `ends` [S] how many windows there are up to each series' last. `kept` are the numbers of
+    those that count, where some don't. `flat` are the arrays behind them, with no window yet.
+    """
+
+    flat: Windows
+    positions: Ints
+    first: Ints
+    ends: Ints
+    stride: int
+    kept: npt.NDArray[np.int32 | np.int64] | None = None
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if self.kept is None else len(self.kept)
+
+    @property
+    def horizon(self) -> int:
+        """How many steps ahead a window is asked about (H)."""
+        return self.flat.horizon
+
+    def subset(self, index: Ints) -> Windows:
+        """The windows at `index`, in this order."""
+        return self._at(*self.place(np.asarray(index if self.kept is None else self.kept[index], dtype=np.int64)))
+
+    def all(self) -> Windows:
+        """Every window, by series and time."""
+        counts = np.diff(self.ends, prepend=0)
+        series = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        rows = np.arange(len(series), dtype=np.int64)
+        rows *= self.stride
+        rows += np.repeat(self.first - (self.ends - counts) * self.stride, counts)
+        return self._at(series, rows) if self.kept is None else self._at(series[self.kept], rows[self.kept])
+
+    def place(self, numbers: Ints) -> tuple[npt.NDArray[np.int32], Ints]:
+        """The series and the flat row of each number, which count what is not kept too."""
+        series = np.searchsorted(self.ends, numbers, side="right").astype(np.int32)
+        before = self.ends - np.diff(self.ends, prepend=0)
+        return series, self.first[series] + (numbers - before[series]) * self.stride
+
+    def _at(self, series: npt.NDArray[np.int32], rows: Ints) -> Windows:
+        return replace(self.flat, rows=rows, series=series, cutoffs=self.positions[rows])
+
+
 def cut_windows(
     panel: Panel,
     view: View,
@@ -115,16 +161,29 @@ def cut_windows(
     `panel.extend(horizon)` first if the calendar is to be known there. Raises `ShortSeriesError` when no
     window is left.
     """
+    return find_windows(panel, view, horizon=horizon, cutoffs=cutoffs, labelled=labelled, least=least).all()
+
+
+def find_windows(
+    panel: Panel,
+    view: View,
+    *,
+    horizon: int,
+    cutoffs: Cutoffs,
+    labelled: bool = True,
+    least: int | None = None,
+) -> Cuts:
+    """The windows of `cut_windows` before they are indexed: for models that learn from some of very many."""
     least = view.lookback if least is None else least
-    series, rows = _inside(panel, cutoffs, least=least)
-    keep = _observed(panel, rows, series, begin=-view.lookback, end=0)
-    if labelled:
-        keep &= _observed(panel, rows, series, begin=0, end=horizon)
-    if not keep.any():
-        raise ShortSeriesError(
-            _explain_none(panel, cutoffs, found=len(rows), lookback=view.lookback, need=least + horizon)
-        )
-    return make_windows(panel, view, horizon=horizon, rows=rows if keep.all() else rows[keep])
+    first, counts = _inside(panel, cutoffs, least=least, ahead=int(labelled))
+    flat = make_windows(panel, view, horizon=horizon, rows=np.empty(0, dtype=np.int64))
+    cuts = Cuts(flat, panel.positions, first, np.cumsum(counts), cutoffs.stride)
+    kept = _find_kept(cuts, labelled=labelled)
+    cuts = replace(cuts, kept=kept)
+    if not len(cuts):
+        found = int(_inside(panel, cutoffs, least=least, ahead=0)[1].sum())
+        raise ShortSeriesError(_explain_none(panel, cutoffs, found=found, lookback=view.lookback, need=least + horizon))
+    return cuts
 
 
 def newest_windows(panel: Panel, view: View, *, horizon: int) -> Windows:
@@ -140,6 +199,7 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     if view.lookback < 1:
         raise ConfigError(f"the lookback is a number of steps, 1 or more; got {view.lookback}.")
     rows = panel.ends if rows is None else np.asarray(rows, dtype=np.int64)
+    series = np.searchsorted(panel.offsets, rows, side="right") - 1
     return Windows(
         y=panel.target,
         past=panel.matrix(panel.roles.past).astype(np.float32),
@@ -147,25 +207,46 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
         static=view.static.encode(panel),
         offsets=panel.offsets,
         rows=rows,
-        series=panel.codes[rows],
+        series=series.astype(np.int32),
         cutoffs=panel.positions[rows],
         lookback=view.lookback,
         horizon=horizon,
     )
 
 
-def _inside(panel: Panel, cutoffs: Cutoffs, *, least: int) -> tuple[npt.NDArray[np.int32], Ints]:
-    """The series and the flat row of every cutoff that lies in a series with `least` rows up to it."""
+def _inside(panel: Panel, cutoffs: Cutoffs, *, least: int, ahead: int) -> tuple[Ints, Ints]:
+    """The flat row of each series' first cutoff with `least` rows up to it, and how many it has with `ahead` rows after
+    them: both [S].
+    """
     starts, ends = panel.positions[panel.offsets[:-1]], panel.positions[panel.offsets[1:] - 1]
     lowest = np.maximum(-((cutoffs.first - (starts + max(least, 1) - 1)) // cutoffs.stride), 0)
-    highest = np.minimum((ends - cutoffs.first) // cutoffs.stride, len(cutoffs) - 1)
-    counts = np.maximum(highest - lowest + 1, 0)
-    series = np.repeat(np.arange(panel.n_series, dtype=np.int32), counts)
-    rows = np.arange(len(series), dtype=np.int64)
-    rows *= cutoffs.stride
-    before = (np.cumsum(counts) - counts) * cutoffs.stride  # how far the count of all series before has come
-    rows += np.repeat(panel.offsets[:-1] + cutoffs.first - starts + lowest * cutoffs.stride - before, counts)
-    return series, rows
+    highest = np.minimum((ends - ahead - cutoffs.first) // cutoffs.stride, len(cutoffs) - 1)
+    return panel.offsets[:-1] + cutoffs.first - starts + lowest * cutoffs.stride, np.maximum(highest - lowest + 1, 0)
+
+
+def _find_kept(cuts: Cuts, *, labelled: bool) -> npt.NDArray[np.int32 | np.int64] | None:
+    """The numbers of windows with an observed value in the lookback and, if asked for, a label; None: of all."""
+    flat, missing = cuts.flat, np.isnan(cuts.flat.y)
+    if not len(cuts) or not missing.any():  # the common case, which needs no counts
+        return None
+    seen = np.concatenate([[0], np.cumsum(~missing, dtype=np.int64)])
+    parts, kind = [], np.int32 if len(cuts) < 2**31 else np.int64
+    for start in range(0, len(cuts), BLOCK):
+        numbers = np.arange(start, min(start + BLOCK, len(cuts)))
+        series, rows = cuts.place(numbers)
+        bounds = (flat.offsets[series], flat.offsets[series + 1])
+        keep = _observed(seen, rows - flat.lookback, rows, bounds=bounds)
+        if labelled:
+            keep &= _observed(seen, rows, rows + flat.horizon, bounds=bounds)
+        parts.append(numbers[keep].astype(kind))
+    kept = np.concatenate(parts)
+    return None if len(kept) == len(cuts) else kept
+
+
+def _observed(seen: Ints, after: Ints, last: Ints, *, bounds: tuple[Ints, Ints]) -> npt.NDArray[np.bool_]:
+    """Whether a value is observed in the rows (after, last] within `bounds`; `seen` counts those before each row."""
+    begin, end = (np.clip(row + 1, *bounds) for row in (after, last))
+    return np.asarray(seen[end] > seen[begin])
 
 
 def _explain_none(panel: Panel, cutoffs: Cutoffs, *, found: int, lookback: int, need: int) -> str:
@@ -182,20 +263,6 @@ def _explain_none(panel: Panel, cutoffs: Cutoffs, *, found: int, lookback: int, 
         "the longest "
         f"series has {longest}. Ask for a shorter lookback or horizon, or bring longer series."
     )
-
-
-def _observed(
-    panel: Panel, rows: Ints, series: npt.NDArray[np.int32], *, begin: int, end: int
-) -> npt.NDArray[np.bool_]:
-    """Whether any target is observed in rows (row + begin, row + end] of the series; the row is one of them, or the
-    last before them.
-    """
-    if not np.isnan(panel.target).any():  # the common case, which needs no counts
-        return np.ones(len(rows), dtype=np.bool_) if begin < 0 else rows + 1 < panel.offsets[1:][series]
-    count = np.concatenate([[0], np.cumsum(~np.isnan(panel.target))])
-    low = np.clip(rows + begin + 1, panel.offsets[series], panel.offsets[series + 1])
-    high = np.clip(rows + end + 1, panel.offsets[series], panel.offsets[series + 1])
-    return np.asarray(count[high] > count[low])
 
 
 def _take(flat: Array, *, first: Ints, width: int, low: Ints, high: Ints) -> Array:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tidewright.data.task import Task
 from tidewright.errors import BundleError
+from tidewright.features.narrow import narrow_windows
 from tidewright.features.view import View
 from tidewright.features.windows import Windows
 from tidewright.models.abreast import abreast_from_tensors
@@ -63,7 +64,7 @@ class TreesFitted:
         count = max(1, CELLS // horizon)
         for start in range(0, len(windows), count):
             chosen = np.arange(start, min(start + count, len(windows)))
-            out[chosen] = self._predict(windows.subset(chosen))
+            out[chosen] = self._predict(narrow_windows(windows.subset(chosen)))
         return out
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:

@@ -22,9 +22,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.data.frequency import BLOCK
 from tidewright.data.panel import Panel
 from tidewright.errors import ConfigError, FitError
-from tidewright.features.windows import Windows
+from tidewright.features.narrow import narrow_windows
+from tidewright.features.windows import Cuts, Windows
 from tidewright.models.formula import Formula
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import TreeInputs, label_units, step_features, window_features, window_units
@@ -134,7 +136,7 @@ def make_cells(
     inputs: TreeInputs,
     *,
     panel: Panel,
-    windows: Windows,
+    windows: Windows | Cuts,
     most: int,
     seed: int,
     step: int | None = None,
@@ -147,16 +149,16 @@ def make_cells(
         place = _spread(len(windows) * windows.horizon, most, seed)
     else:
         place = _spread(len(windows), most, seed) * windows.horizon + step - 1
-    steps = place % windows.horizon + 1
-    rows = _label_rows(windows, place // windows.horizon, steps)
-    labels = np.where(rows >= 0, windows.y[np.maximum(rows, 0)], np.nan)
+    used, index = np.unique(place // windows.horizon, return_inverse=True)
+    chosen, steps = windows.subset(used), place % windows.horizon + 1
+    rows = _label_rows(chosen, index, steps)
+    labels = np.where(rows >= 0, chosen.y[np.maximum(rows, 0)], np.nan)
     seen = ~np.isnan(labels)
     if not seen.any():
         raise FitError(
             f"{spec.name}: none of {len(place)} sampled cells has a label. Raise most_rows, or bring fewer gaps."
         )
-    used, index = np.unique(place[seen] // windows.horizon, return_inverse=True)
-    chosen, steps = windows.subset(used), steps[seen]
+    chosen, index, steps = narrow_windows(chosen), index[seen], steps[seen]
     units = window_units(chosen, spec.unit)
     shared = window_features(inputs, chosen, units)[index]
     own = step_features(inputs, chosen, units, index=index, steps=steps)
@@ -167,25 +169,28 @@ def make_cells(
     )
 
 
-def make_rows(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windows, most: int, seed: int) -> Cells:
+def make_rows(
+    spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windows | Cuts, most: int, seed: int
+) -> Cells:
     """At most `most` windows whose labels are all there, spread evenly, as rows with labels [C, H]; see `Abreast`.
 
     Raises `FitError` where there is none.
     """
-    horizon, whole = windows.horizon, np.flatnonzero(~np.isnan(windows.labels()).any(axis=1))
+    horizon, whole = windows.horizon, _find_whole(windows)
     if not whole.size:
         raise FitError(
             f"{spec.name}: none of {len(windows)} windows has a label at each of its {horizon} steps. Bring fewer "
             "gaps, or ask for the strategy step."
         )
-    chosen = windows.subset(whole[_spread(len(whole), most, seed)])
+    picked = windows.subset(whole[_spread(len(whole), most, seed)])
+    index = np.repeat(np.arange(len(picked)), horizon)
+    steps = np.tile(np.arange(1, horizon + 1), len(picked))
+    chosen = narrow_windows(picked)
     units = window_units(chosen, spec.unit)
-    index = np.repeat(np.arange(len(chosen)), horizon)
-    steps = np.tile(np.arange(1, horizon + 1), len(chosen))
     own = step_features(inputs, chosen, units, index=index, steps=steps).reshape(len(chosen), -1)
     start, scale = label_units(inputs, chosen, units, index=index, steps=steps)
     answer = np.clip((chosen.labels().reshape(-1) - start) / scale, -FARTHEST, FARTHEST).astype(np.float32)
-    weights = _weigh(spec, panel, scale=scale, rows=chosen.rows[index] + steps)
+    weights = _weigh(spec, panel, scale=scale, rows=picked.rows[index] + steps)
     return Cells(
         np.hstack([window_features(inputs, chosen, units), own]),
         answer.reshape(-1, horizon),
@@ -193,6 +198,15 @@ def make_rows(spec: Tabular, inputs: TreeInputs, *, panel: Panel, windows: Windo
         np.ones(len(chosen), dtype=np.int64),
         inputs.levels,
     )
+
+
+def _find_whole(windows: Windows | Cuts) -> Ints:
+    """The numbers of windows whose labels are all there; block by block, for labels of all would fill the memory."""
+    parts, count = [], max(1, BLOCK // windows.horizon)
+    for start in range(0, len(windows), count):
+        numbers = np.arange(start, min(start + count, len(windows)))
+        parts.append(numbers[~np.isnan(windows.subset(numbers).labels()).any(axis=1)])
+    return np.concatenate(parts)
 
 
 def _spread(total: int, most: int, seed: int) -> Ints:

@@ -18,7 +18,7 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError
 from tidewright.features.view import View, drifting_columns
-from tidewright.features.windows import Windows, cut_windows
+from tidewright.features.windows import Windows, find_windows
 from tidewright.models.spec import spec_key
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import Relative, plan_inputs
@@ -58,12 +58,13 @@ def fit_trees(
     train = train or TrainSpec()
     season = panel.frequency.season if season is None else season
     least = min(view.lookback, max(2, season))
-    windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.train, least=least)
-    judged = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
-    relative = _relative(windows, view, rows=panel.positions <= split.train.last)
-    inputs = start.inputs if start else plan_inputs(spec, windows, season=season, relative=relative, static=view.static)
+    cuts = find_windows(panel, view, horizon=task.horizon, cutoffs=split.train, least=least)
+    judged = find_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
+    flat = cuts.flat
+    relative = _relative(flat, view, rows=panel.positions <= split.train.last)
+    inputs = start.inputs if start else plan_inputs(spec, flat, season=season, relative=relative, static=view.static)
     known = start.formula if start else None
-    lesson = Lesson(spec, task, panel, view, inputs, training=windows, judging=judged, seed=train.seed, start=known)
+    lesson = Lesson(spec, task, panel, view, inputs, training=cuts, judging=judged, seed=train.seed, start=known)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
     learning = Learning(train.seed, threads, train.least_gain, deadline=deadline, tell=tell.tell, runtime=runtime)
     learned, offsets = STRATEGIES[spec.strategy](lesson, learning)

@@ -17,7 +17,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError
 from tidewright.features.view import View
-from tidewright.features.windows import Windows
+from tidewright.features.windows import Cuts
 from tidewright.models.abreast import Abreast
 from tidewright.models.by_step import ByStep
 from tidewright.models.forest import Forest, add_forests
@@ -44,8 +44,8 @@ class Lesson:
     panel: Panel
     view: View
     inputs: TreeInputs
-    training: Windows
-    judging: Windows
+    training: Cuts
+    judging: Cuts
     seed: int
     start: Formula | None = None  # what is learned already, to which the learner adds
 
@@ -64,7 +64,7 @@ class Lesson:
         assert isinstance(found.formula, Forest)
         return replace(found, formula=add_forests(start, found.formula))
 
-    def cells(self, windows: Windows, *, most: int, step: int | None = None) -> Cells:
+    def cells(self, windows: Cuts, *, most: int, step: int | None = None) -> Cells:
         """See `make_cells`."""
         given: dict[str, Any] = {"panel": self.panel, "windows": windows, "seed": self.seed}
         return make_cells(self.spec, self.inputs, **given, most=most, step=step)
@@ -105,10 +105,9 @@ def learn_recursive(lesson: Lesson, learning: Learning) -> Answer:
             f"{', '.join(lesson.panel.roles.past)}. Leave them out, or ask for the strategy step or direct."
         )
     learned = lesson.teach(learning, step=1)
-    horizon, windows = lesson.task.horizon, lesson.judging
-    count = max(1, JUDGED // horizon)
-    if len(windows) > count:
-        windows = windows.subset(np.linspace(0, len(windows) - 1, count).astype(np.int64))
+    horizon, judging = lesson.task.horizon, lesson.judging
+    count = min(len(judging), max(1, JUDGED // horizon))
+    windows = judging.subset(np.linspace(0, len(judging) - 1, count).astype(np.int64))
     points = roll_out(lesson.inputs, learned.formula, windows)
     errors = (windows.labels() - points) / window_units(windows, lesson.spec.unit)[1][:, None]
     steps = np.broadcast_to(np.arange(1, horizon + 1), errors.shape)
