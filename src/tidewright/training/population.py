@@ -101,9 +101,10 @@ def fit_population(
     epoch of all members is begun that would probably end after `deadline`. There are no checkpoints: a population that
     is killed begins anew.
 
-    `way` "auto" takes "batched" where every layer has a batched form (it costs less in all such networks: see
-    benchmarks/README.md) and else "one_by_one"; `Population.way` says which and why. Raises `ConfigError` for options
-    that a population doesn't do or members don't share, and for "batched" where a layer has no batched form.
+    `way` "auto" takes "batched" where every layer has a batched form (it costs less in all such networks but the
+    transformers, where it costs about as much: see benchmarks/README.md) and else "one_by_one"; `Population.way` says
+    which and why. Raises `ConfigError` for options that a population doesn't do or members don't share, and for
+    "batched" where a layer has no batched form.
 
     >>> from tidewright.data.simulate import noise_panel
     >>> from tidewright.data.splits import split_holdout
@@ -144,7 +145,7 @@ def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way, runtime: Runtime
         return Choice(way, way, "asked for")
     if obstacle:
         return Choice(way, "one_by_one", obstacle, (f"batched: {obstacle}",))
-    return Choice(way, "batched", "one product moves all members", ("one_by_one: costs more",))
+    return Choice(way, "batched", "one product moves all members", ("one_by_one: hardly ever costs less",))
 
 
 def _learn_each(plan: _Plan) -> tuple[TorchFitted | FitError, ...]:
