@@ -8,10 +8,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tidewright.data.calendars import list_sessions
 from tidewright.data.panel import Panel
-from tidewright.data.splits import MOST_CUTOFFS, Cutoffs, split_holdout, split_rolling, without_test
+from tidewright.data.splits import MOST_CUTOFFS, Cutoffs, check_grid, split_holdout, split_rolling, thin, without_test
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, ShortSeriesError
+from tidewright.errors import ConfigError, FrequencyError, ShortSeriesError
 
 
 def make_panel(length):
@@ -199,3 +200,46 @@ def test_folds_that_leave_no_training_part_are_refused():
 def test_cutoffs_stop_at_the_last_that_fits():
     assert Cutoffs(2, 9, 3).positions.tolist() == [2, 5, 8]
     assert (len(Cutoffs(2, 9, 3)), len(Cutoffs(5, 4))) == (3, 0)
+
+
+def make_days(first, count, *, step="1d", **options):
+    days = pl.date_range(first, pl.date(2030, 12, 31), step, eager=True)[:count]
+    return Panel.from_table(
+        pl.DataFrame({"day": days, "y": np.arange(float(count))}), time="day", target="y", **options
+    )
+
+
+@pytest.mark.parametrize(("step", "more"), [("1d", 31), ("1mo", 1)])
+def test_a_split_is_of_dates_and_no_other_panel_takes_it_for_others(step, more):
+    panel, longer = make_days(pl.date(2024, 2, 1), 60, step=step), make_days(pl.date(2024, 1, 1), 60 + more, step=step)
+    split = split_holdout(panel, Task(horizon=3))
+    for part in (split.train, split.validation, split.test, thin(split, most=1).test, without_test(split).train):
+        check_grid(part, panel)
+        check_grid(part, panel.until(40))
+        with pytest.raises(FrequencyError, match=f"{step} from 2024-02-01, and this one counts {step} from 2024-01-01"):
+            check_grid(part, longer)
+    with pytest.raises(FrequencyError, match="its positions are other dates here"):
+        split.explain(longer)
+    moved = split.on(longer)
+    assert moved.explain(longer) == split.explain(panel)
+    assert moved.train.first == split.train.first + more
+    assert moved.on(panel) == split
+    assert without_test(split).on(longer).test is None
+
+
+def test_a_split_of_another_frequency_can_t_be_carried_over():
+    split = split_holdout(make_days(pl.date(2024, 2, 1), 60), Task(horizon=3))
+    with pytest.raises(FrequencyError, match="the cutoffs count 1d, and this panel has 1w"):
+        split.on(make_days(pl.date(2024, 1, 1), 60, step="1w"))
+    with pytest.raises(FrequencyError, match="positions of no panel's dates"):
+        Cutoffs(2, 9).on(make_panel(20))
+
+
+def test_sessions_of_an_exchange_have_the_same_positions_in_every_panel():
+    sessions = list_sessions("XNYS")
+    days = sessions[sessions > np.datetime64("2024-01-01")][:80]
+    table = pl.DataFrame({"day": days, "y": np.arange(80.0)})
+    whole, late = (Panel.from_table(part, time="day", target="y", calendar="XNYS") for part in (table, table[20:]))
+    split = split_holdout(late, Task(horizon=3))
+    check_grid(split.validation, whole)
+    assert split.on(whole).explain(whole) == split.explain(late)

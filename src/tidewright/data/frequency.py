@@ -6,7 +6,7 @@ Times are int64 microseconds since 1970-01-01 UTC, or plain integers for step da
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -87,6 +87,10 @@ class Frequency:
         if self.count in usual:
             return usual[self.count]
         return DAY // self.count if self.count < DAY and DAY % self.count == 0 else 1
+
+    def counts_as(self, other: Frequency) -> bool:
+        """Whether each position is the same time on both grids; sessions are counted by their calendar alone."""
+        return self == (replace(other, anchor=self.anchor) if self.unit == "session" else other)
 
     def positions(self, times: Ints) -> Ints:
         """The grid position of each time [T]; a time off the grid raises `FrequencyError`."""

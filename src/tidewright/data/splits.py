@@ -6,15 +6,15 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from tidewright.data.frequency import Ints
+from tidewright.data.frequency import Frequency, Ints, format_time
 from tidewright.data.panel import Panel
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, ShortSeriesError
+from tidewright.errors import ConfigError, FrequencyError, ShortSeriesError
 
 MOST_CUTOFFS, FEWEST_CUTOFFS = 250, 24  # scored unless a stride is given
 MOST_WINDOWS = 20_000  # scored by cutoffs of all series, unless that leaves fewer cutoffs than the fewest
@@ -22,11 +22,16 @@ MOST_WINDOWS = 20_000  # scored by cutoffs of all series, unless that leaves few
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """The positions first, first + stride, ... up to last at most."""
+    """The positions first, first + stride, ... up to last at most.
+
+    `grid` is the one that they count on, so that they mean the same dates everywhere: `check_grid` refuses them for a
+    panel that counts from another date. Without it they are positions of whatever panel they are used with.
+    """
 
     first: int
     last: int
     stride: int = 1
+    grid: Frequency | None = field(default=None, repr=False)
 
     @property
     def positions(self) -> Ints:
@@ -35,6 +40,16 @@ class Cutoffs:
 
     def __len__(self) -> int:
         return max(0, (self.last - self.first) // self.stride + 1)
+
+    def on(self, panel: Panel) -> Cutoffs:
+        """The same dates as positions of another panel of their frequency. Raises `FrequencyError`."""
+        grid, own = self.grid, panel.frequency
+        if grid is None:
+            raise FrequencyError("these cutoffs are positions of no panel's dates. Make them with a split of a panel.")
+        if (grid.unit, grid.count, grid.calendar) != (own.unit, own.count, own.calendar):
+            raise FrequencyError(f"the cutoffs count {grid.name}, and this panel has {own.name}. Split this panel.")
+        first, last = own.positions(grid.times(np.array([self.first, self.last]))).tolist()
+        return replace(self, first=first, last=last, grid=own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +68,20 @@ class Split:
     purge: int
     embargo: int
 
+    def on(self, panel: Panel) -> Split:
+        """The same dates for another panel of the same frequency: one with a longer history, say.
+
+        Raises `FrequencyError`.
+        """
+        test = None if self.test is None else self.test.on(panel)
+        return replace(self, train=self.train.on(panel), validation=self.validation.on(panel), test=test)
+
     def explain(self, panel: Panel) -> str:
         """The split in words, with dates.
 
-        The dates of a part are those of its labels.
+        The dates of a part are those of its labels. Raises `FrequencyError` for a panel that counts from another date.
         """
+        check_grid(self.train, panel)
         parts = [("train", self.train), ("validation", self.validation)]
         if self.test is not None:
             parts.append(("test", self.test))
@@ -113,9 +137,9 @@ def split_holdout(
             f"need {need}. Ask for a {'shorter horizon' if usually else 'smaller part'}, or bring longer series."
         )
     return Split(
-        train=Cutoffs(first, train_to),
-        validation=_scored(valid_from, valid_to - horizon, stride=stride, series=panel.n_series),
-        test=_scored(test_from, last - horizon, stride=stride, series=panel.n_series),
+        train=Cutoffs(first, train_to, grid=panel.frequency),
+        validation=_scored(valid_from, valid_to - horizon, stride=stride, panel=panel),
+        test=_scored(test_from, last - horizon, stride=stride, panel=panel),
         horizon=horizon,
         purge=purge,
         embargo=embargo,
@@ -161,8 +185,8 @@ def split_rolling(
     size = ends[0] - first
     return tuple(
         Split(
-            train=Cutoffs(first if window == "expanding" else end - size, end),
-            validation=_scored(start, start + validation - task.horizon, stride=None, series=panel.n_series),
+            train=Cutoffs(first if window == "expanding" else end - size, end, grid=panel.frequency),
+            validation=_scored(start, start + validation - task.horizon, stride=None, panel=panel),
             test=None,
             horizon=task.horizon,
             purge=purge,
@@ -178,7 +202,7 @@ def thin(split: Split, *, most: int) -> Split:
     """
 
     def few(part: Cutoffs) -> Cutoffs:
-        return Cutoffs(part.first, part.last, part.stride * -(-len(part) // most))
+        return replace(part, stride=part.stride * -(-len(part) // most))
 
     return replace(split, validation=few(split.validation), test=None if split.test is None else few(split.test))
 
@@ -186,6 +210,18 @@ def thin(split: Split, *, most: int) -> Split:
 def without_test(split: Split) -> Split:
     """The same split with no test part: what a search may see."""
     return replace(split, test=None)
+
+
+def check_grid(cutoffs: Cutoffs, panel: Panel) -> None:
+    """Raises `FrequencyError` where positions that were made for one panel are other dates of this one."""
+    grid, own = cutoffs.grid, panel.frequency
+    if grid is None or grid.counts_as(own):
+        return
+    raise FrequencyError(
+        f"the split was made of a panel that counts {grid.name} from {format_time(grid.anchor, grid)}, and this one "
+        f"counts {own.name} from {format_time(own.anchor, own)}: its positions are other dates here. Split this panel, "
+        "or take split.on(panel)."
+    )
 
 
 def _check_purge(purge: int | None, horizon: int, embargo: int) -> int:
@@ -199,8 +235,8 @@ def _check_purge(purge: int | None, horizon: int, embargo: int) -> int:
     return purge
 
 
-def _scored(first: int, last: int, *, stride: int | None, series: int) -> Cutoffs:
+def _scored(first: int, last: int, *, stride: int | None, panel: Panel) -> Cutoffs:
     if stride is None:
-        most = min(MOST_CUTOFFS, max(FEWEST_CUTOFFS, MOST_WINDOWS // series))
+        most = min(MOST_CUTOFFS, max(FEWEST_CUTOFFS, MOST_WINDOWS // panel.n_series))
         stride = max(1, -(-(last - first + 1) // most))
-    return Cutoffs(first, last, stride)
+    return Cutoffs(first, last, stride, panel.frequency)
