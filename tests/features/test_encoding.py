@@ -154,8 +154,23 @@ def test_what_can_t_be_encoded_is_named() -> None:
         fit_target_encoding(panel, split_of(panel), columns=["kind"], smoothing=0.0)
     encoding = fit_target_encoding(panel, split_of(panel), columns=["promo"])
     bare = Panel.from_table(panel.table.select("shop", "day", "sold"), series="shop", time="day", target="sold")
-    with pytest.raises(ColumnError, match="no column to encode is called 'promo'"):
+    with pytest.raises(ColumnError, match="the known column 'promo' of training is not in this panel"):
         encoding.apply(bare)
+
+
+def test_an_encoding_of_another_target_role_or_type_is_refused() -> None:
+    panel = make_panel()
+    encoding = fit_target_encoding(panel, split_of(panel), columns=["promo", "shop"])
+    roles = {"past": ["visits"], "known": ["promo"], "static": ["kind"]}
+    renamed = panel.table.rename({"sold": "sales"})
+    with pytest.raises(ColumnError, match="the target column 'sold' of training is not in this panel"):
+        encoding.apply(Panel.from_table(renamed, series="shop", time="day", target="sales", **roles))
+    late = Panel.from_table(panel.table, series="shop", time="day", target="sold", past=["visits", "promo"])
+    with pytest.raises(ColumnError, match="column 'promo' was known in training, and is past in this panel"):
+        encoding.apply(late)
+    numbered = panel.table.with_columns(shop=pl.col("shop").rank("dense").cast(pl.Int64))
+    with pytest.raises(ColumnError, match="the series in 'shop' were String in training and are Int64 now"):
+        encoding.apply(Panel.from_table(numbered, series="shop", time="day", target="sold", **roles))
 
 
 def test_a_panel_that_begins_later_is_encoded_alike() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tidewright.data.forecast import tabulate
 from tidewright.data.panel import Panel
-from tidewright.errors import ConfigError, DataError, ShortSeriesError
+from tidewright.errors import ColumnError, ConfigError, DataError, FrequencyError, ShortSeriesError
 from tidewright.features.scaling import MinMax, Standard, fit_windows
 from tidewright.features.transforms import Chain, Difference, Log, fit_transform_spec, invert_forecast
 
@@ -113,6 +113,24 @@ def test_a_forecast_of_another_panel_is_refused():
     table = tabulate(other, np.ones((1, 2, 1)), rows=np.array([2]), levels=(0.5,), model="m")
     with pytest.raises(DataError, match=r"the panel has no row \('z', 2\), at which a forecast was made"):
         invert_forecast(fit_transform_spec(Standard(), panel), table, panel=panel)
+
+
+@pytest.mark.parametrize("spec", [Standard(), MinMax(), Log(), Difference(), Chain(steps=(Log(), Standard()))])
+def test_a_panel_of_another_target_or_frequency_is_refused_both_ways(spec):
+    days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 2, 29), eager=True)
+    table = pl.DataFrame({"t": days, "y": np.arange(60.0)})
+    panel = Panel.from_table(table, time="t", target="y")
+    transform = fit_transform_spec(spec, panel)
+    other = Panel.from_table(table.rename({"y": "z"}), time="t", target="z")
+    weekly = Panel.from_table(table[::7], time="t", target="y")
+    for given, error, message in (
+        (other, ColumnError, "target column 'y'"),
+        (weekly, FrequencyError, "1d; this .* 1w"),
+    ):
+        with pytest.raises(error, match=message):
+            transform.apply(given)
+        with pytest.raises(error, match=message):
+            transform.invert(np.ones((1, 2, 1)), panel=given, rows=np.array([5]))
 
 
 def test_a_forecast_of_a_single_series_comes_back():

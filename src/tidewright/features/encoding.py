@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ import numpy.typing as npt
 import polars as pl
 
 from tidewright.catalog import explain_unknown
-from tidewright.data.frequency import Frequency, Ints
+from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.data.regrid import regrid
-from tidewright.data.splits import Split
+from tidewright.data.schema import Schema, align, describe_panel
+from tidewright.data.splits import Split, check_grid
 from tidewright.errors import ColumnError, ConfigError
 from tidewright.features.columns import add_columns
 
@@ -55,7 +56,7 @@ class TargetEncoding:
 
     columns: Mapping[str, int]
     smoothing: float
-    frequency: Frequency
+    schema: Schema
     first: int
     last: int
     levels: Mapping[str, Mapping[Any, int]]
@@ -67,17 +68,25 @@ class TargetEncoding:
 
         (sum + smoothing * mean of all) / (count + smoothing), over earlier training rows of the level. A level without
         any, also one that training never saw, is the mean of all; NaN where nothing was observed before. Raises
-        `FrequencyError` for a panel on another grid.
+        `FrequencyError` for a panel on another grid, `ColumnError` for one with another target, or where a column is
+        missing, or is of another role or type.
         """
-        positions = regrid(panel, self.frequency).positions
+        positions = regrid(align(panel, self.schema), self.schema.frequency).positions
+        self._check_ids(panel)
+        known = panel.roles.known
         for name in self.columns:
-            past, known = (name in group for group in (_past(panel), panel.roles.known))
-            if not (past or known):
-                raise ColumnError(explain_unknown("column to encode", name, [*_past(panel), *panel.roles.known]))
-            panel = add_columns(
-                panel, {f"{name}_encoded": self._encode(panel, name, positions)}, role="known" if known else "past"
-            )
+            made = {f"{name}_encoded": self._encode(panel, name, positions)}
+            panel = add_columns(panel, made, role="known" if name in known else "past")
         return panel
+
+    def _check_ids(self, panel: Panel) -> None:
+        """Raises `ColumnError` where series were learned by numbers and are called by text, or the other way round."""
+        name = panel.roles.series
+        if name is None or name not in self.columns:
+            return
+        now, then = str(panel.table[name].dtype), self.schema.types[name]
+        if (now == "String") != (then == "String"):
+            raise ColumnError(f"the series in '{name}' were {then} in training and are {now} now. Convert them.")
 
     def _encode(self, panel: Panel, name: str, positions: Ints) -> Doubles:
         span = self.last - self.first + 1
@@ -112,6 +121,7 @@ def fit_target_encoding(
         raise ConfigError(f"smoothing is a number of rows, above 0; got {smoothing!r}. The usual is 20.")
     if isinstance(columns, str):
         raise ConfigError(f"columns are a sequence of names; got the text {columns!r}. Write [{columns!r}].")
+    check_grid(split.train, panel)
     first, last = panel.span[0], split.train.last + split.horizon
     allowed = [*_past(panel), *panel.roles.known]
     for name in columns:
@@ -125,13 +135,20 @@ def fit_target_encoding(
     return TargetEncoding(
         columns={name: split.horizon if name in panel.roles.known else 1 for name in columns},
         smoothing=float(smoothing),
-        frequency=panel.frequency,
+        schema=_describe(panel, columns),
         first=first,
         last=last,
         levels=levels,
         tables={name: _accumulate(numbers[name], places, target, span) for name in columns},
         overall=_accumulate(np.zeros(len(learned), dtype=np.int64), places, target, span),
     )
+
+
+def _describe(panel: Panel, columns: Sequence[str]) -> Schema:
+    """The schema of the columns to encode."""
+    roles = panel.roles
+    past, known, static = (tuple(n for n in kind if n in columns) for kind in (roles.past, roles.known, roles.static))
+    return describe_panel(panel, replace(roles, past=past, known=known, static=static))
 
 
 def _past(panel: Panel) -> tuple[str, ...]:

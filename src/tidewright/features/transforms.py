@@ -16,6 +16,7 @@ from tidewright.catalog import Catalog, Entry
 from tidewright.data.forecast import CUTOFF, Forecast, level_names
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
+from tidewright.data.schema import Schema, align, describe_panel
 from tidewright.errors import ConfigError, DataError, ShortSeriesError
 from tidewright.features.scaling import Doubles, MinMax, Standard, fit_scaling, replace_target
 
@@ -86,7 +87,8 @@ class Transform(Protocol):
 def fit_transform_spec(spec: TransformSpec, panel: Panel) -> Transform:
     """The transform fitted on a training panel: give it `panel.until(...)`, no row of validation or test.
 
-    Series that training did not have are scaled by the numbers of the whole training panel.
+    Series that training did not have are scaled by the numbers of the whole training panel. A panel of another
+    target or frequency is refused, when it is transformed and when a forecast of it is brought back.
 
     >>> days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 6), eager=True)
     >>> table = pl.DataFrame({"day": days, "sold": [1.0, 3.0, 1.0, 3.0, 9.0, 7.0]})
@@ -97,12 +99,17 @@ def fit_transform_spec(spec: TransformSpec, panel: Panel) -> Transform:
     >>> transform.invert(np.array([[[1.0], [3.0]]]), panel=panel, rows=np.array([3])).round(6).tolist()
     [[[3.0], [7.0]]]
     """
+    roles = replace(panel.roles, past=(), known=(), static=())
+    return Bound(_fit(spec, panel), describe_panel(panel, roles))
+
+
+def _fit(spec: TransformSpec, panel: Panel) -> Transform:
     if isinstance(spec, (Standard, MinMax)):
         return fit_scaling(spec, panel)
     if isinstance(spec, Chain):
         steps: list[Transform] = []
         for step in spec.steps:
-            steps.append(fit_transform_spec(step, panel))
+            steps.append(_fit(step, panel))
             panel = steps[-1].apply(panel)
         return Chained(spec, tuple(steps))
     fitted = Logarithm(spec) if isinstance(spec, Log) else Differenced(spec)
@@ -145,6 +152,29 @@ def invert_forecast(transform: Transform, forecast: Forecast, *, panel: Panel) -
     back = transform.invert(cube, panel=panel, rows=rows[starts]).reshape(-1, len(names))
     columns = [pl.Series(name, back[:, q]) for q, name in enumerate(names)]
     return replace(forecast, table=forecast.table.with_columns(columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A fitted transform, and the target and the grid that it was fitted on: it takes no panel of others."""
+
+    transform: Transform
+    schema: Schema
+
+    @property
+    def spec(self) -> TransformSpec:
+        """See `Transform.spec`."""
+        return self.transform.spec
+
+    def apply(self, panel: Panel) -> Panel:
+        """See `Transform.apply`. Raises `ColumnError` and `FrequencyError` as `align` does."""
+        align(panel, self.schema)
+        return self.transform.apply(panel)
+
+    def invert(self, values: Doubles, *, panel: Panel, rows: Ints) -> Doubles:
+        """See `Transform.invert`. Raises as `apply` does."""
+        align(panel, self.schema)
+        return self.transform.invert(values, panel=panel, rows=rows)
 
 
 @dataclass(frozen=True, eq=False)
