@@ -148,19 +148,19 @@ def describe_network() -> Any:
     """Its manifest."""
     from tidewright.data.frequency import Frequency
     from tidewright.data.panel import Roles
+    from tidewright.data.schema import Schema
     from tidewright.data.task import Task
     from tidewright.features.view import View
     from tidewright.models.spec import FeedForward
-    from tidewright.registry.manifest import Manifest, Parity, Schema, Trained, Widths
+    from tidewright.registry.manifest import Manifest, Parity, Trained, Widths
 
     return Manifest(
         name="mlp",
         spec=FeedForward(hidden=SIZES[1:-1]),
         task=Task(1, (0.5,)),
-        view=View(SIZES[0]),
+        view=View(SIZES[0], schema=Schema(Roles("t", "y"), {"t": "Int64", "y": "Float64"}, Frequency("step", 1, 0))),
         season=1,
         widths=Widths(),
-        schema=Schema(Roles("t", "y"), {"t": "Int64", "y": "Float64"}, Frequency("step", 1, 0)),
         parity=Parity(0.0, 1e-5, 4, "none"),
         data=Trained(0, 0, "", ""),
         versions={},

@@ -263,7 +263,7 @@ def test_a_panel_of_another_frequency_or_role_is_refused(trees):
     wrong = Panel.from_table(
         small_table(), series="shop", time="hour", target="sold", past=["visits", "price"], static=["area", "kind"]
     )
-    with pytest.raises(ColumnError, match="column 'price' was known in training, and has another role"):
+    with pytest.raises(ColumnError, match="column 'price' was known in training, and is past in this panel"):
         session.forecast(wrong)
 
 

@@ -4,7 +4,8 @@ numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tidewright.data.panel import Panel
+from tidewright.data.schema import Schema, align, describe_panel
 from tidewright.features.calendar import calendar_columns
 
 MOST_LEVELS = 128
@@ -64,17 +66,39 @@ class View:
     of a growing park, or whose level says less than how they stand to the days before. Networks then see these instead
     of covariates in units of their training rows, trees see them and what they are above the seasons before besides.
     Columns of at most 8 values in training (flags, classes) and calendar columns stay as they are.
+
+    The view of a fitted model has the `schema` of what it learned from, and reads every panel by it. It is no part of
+    what is asked for: two views that differ in nothing else are equal, and a `fit` writes its own.
     """
 
     lookback: int
     calendar: tuple[str, ...] = ()
     static: StaticEncoding = field(default_factory=StaticEncoding)
     relative: bool = False
+    schema: Schema | None = field(default=None, compare=False, repr=False)
 
     @property
     def waves(self) -> int:
         """How many known features, the last ones, are made from the times."""
         return 2 * len(self.calendar)
+
+    def read(self, panel: Panel) -> Panel:
+        """The panel as the model learned to see it, with columns by name; raises as `align` does."""
+        return panel if self.schema is None else align(panel, self.schema)
+
+
+def keep_schema(view: View, panel: Panel, *, takes: Container[str]) -> View:
+    """The view with the schema of what is learned from: the panel's grid, and its columns of the kinds `takes`."""
+    roles = panel.roles
+    used = replace(
+        roles,
+        past=roles.past if "past" in takes else (),
+        known=roles.known if "known" in takes else (),
+        static=tuple(name for name, _ in view.static.columns) if "static" in takes else (),
+    )
+    whole = [kind for kind in ("past", "known") if kind in takes]
+    whole += ["static"] if used.static and set(used.static) == set(roles.static) else []
+    return replace(view, schema=describe_panel(panel, used, kinds=tuple(whole)))
 
 
 def drifting_columns(table: npt.NDArray[np.float32], *, keep: int = 0) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tidewright.data.build import keep_tail
 from tidewright.data.frequency import BLOCK, Ints
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Cutoffs
+from tidewright.data.splits import Cutoffs, check_grid
 from tidewright.errors import ConfigError, ShortSeriesError
 from tidewright.features.view import View, known_matrix
 
@@ -159,7 +159,7 @@ def cut_windows(
     among them are fine), at least one observed in the lookback, and, when `labelled`, one observed label.
     Rows before a series' start are NaN, and so are labels and known covariates after its last row;
     `panel.extend(horizon)` first if the calendar is to be known there. Raises `ShortSeriesError` when no
-    window is left.
+    window is left, `FrequencyError` for cutoffs of another panel's dates, and what `View.read` raises.
     """
     return find_windows(panel, view, horizon=horizon, cutoffs=cutoffs, labelled=labelled, least=least).all()
 
@@ -174,6 +174,8 @@ def find_windows(
     least: int | None = None,
 ) -> Cuts:
     """The windows of `cut_windows` before they are indexed: for models that learn from some of very many."""
+    panel = view.read(panel)
+    check_grid(cutoffs, panel)
     least = view.lookback if least is None else least
     first, counts = _inside(panel, cutoffs, least=least, ahead=int(labelled))
     flat = make_windows(panel, view, horizon=horizon, rows=np.empty(0, dtype=np.int64))
@@ -198,6 +200,7 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     """The windows whose cutoffs are the flat rows `rows` (default: the last observed row of each series)."""
     if view.lookback < 1:
         raise ConfigError(f"the lookback is a number of steps, 1 or more; got {view.lookback}.")
+    panel = view.read(panel)
     rows = panel.ends if rows is None else np.asarray(rows, dtype=np.int64)
     series = np.searchsorted(panel.offsets, rows, side="right") - 1
     return Windows(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tidewright.data.forecast import Forecast, tabulate
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Cutoffs
+from tidewright.data.splits import Cutoffs, check_grid
 from tidewright.errors import DataError
 from tidewright.features.future import check_known
 from tidewright.features.windows import Singles, Windows, cut_windows, make_windows
@@ -59,11 +59,12 @@ def forecast_panel(
 
 
 def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:
-    """The same cutoffs, counted from the anchor of the model's grid."""
+    """The same cutoffs, counted from the anchor of the model's grid. Raises `FrequencyError` as `check_grid` does."""
     if not isinstance(given, Panel):
         raise DataError("cutoffs are positions of a Panel. Make one with session.read(table) and give that.")
+    check_grid(cutoffs, given)
     shift = int(panel.positions[0] - given.positions[0])
-    return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift)
+    return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift, grid=panel.frequency)
 
 
 def _answer(session: Answers, windows: Windows, *, names: tuple[str, ...], numbers: int) -> Singles:

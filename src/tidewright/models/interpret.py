@@ -99,12 +99,17 @@ def interpret(fitted: Fitted, windows: Windows, *, roles: Roles) -> Interpretati
     check_windows(windows, fitted.shape, spec=fitted.spec, task=fitted.task)
     if not len(windows):
         raise DataError("there is no window to interpret; got 0. Give one or more.")
+    schema = fitted.view.schema
+    learned = roles if schema is None else schema.roles
     names = name_variables(roles, fitted.view)
     shape = fitted.shape
     found = {part: len(names[part]) for part in ("past", "known", "static")}
     wanted = {"past": shape.past, "known": shape.known, "static": shape.static}
     if found != wanted:
         raise DataError(f"the model learned from columns {wanted}; the roles name {found}. Give its panel's roles.")
+    if any(set(getattr(roles, kind)) != set(getattr(learned, kind)) for kind in ("past", "known")):
+        raise DataError(f"the model learned from {learned}; got {roles}. Give its panel's roles.")
+    roles, names = learned, name_variables(learned, fitted.view)
     means = read_windows(fitted, windows, chunk=CHUNK)
     back, ahead = np.arange(1 - shape.lookback, 1), np.arange(1, shape.horizon + 1)
     target = (roles.target, f"{roles.target} observed")

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.data.panel import Panel, Roles
+from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.errors import BundleError, ConfigError, ParityError
+from tidewright.features.view import keep_schema
 from tidewright.features.windows import Batch, Doubles
 from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
@@ -30,7 +31,7 @@ from tidewright.models.floors import Floor
 from tidewright.models.statistical import Statistical
 from tidewright.optional import require
 from tidewright.registry.card import write_card
-from tidewright.registry.manifest import Manifest, Parity, Schema, Trained, Widths, from_plain, to_plain
+from tidewright.registry.manifest import Manifest, Parity, Trained, Widths, from_plain, to_plain
 from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, read_verified, seal
 from tidewright.registry.write import write_folder
 
@@ -128,6 +129,7 @@ def save_bundle(
     from tidewright.registry.export import explain_no_graph
     from tidewright.registry.trial_windows import real_windows
 
+    view = fitted.view if fitted.view.schema else keep_schema(fitted.view, panel, takes=fitted.spec.takes)
     real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
     no_graph, inner = explain_no_graph(fitted), innermost(fitted)
     graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real)
@@ -135,10 +137,9 @@ def save_bundle(
         name=name,
         spec=fitted.spec,
         task=fitted.task,
-        view=fitted.view,
+        view=view,
         season=inner.season if isinstance(inner, (Floor, Statistical)) else season or panel.frequency.season,
         widths=widths,
-        schema=_schema(panel, widths, fitted=fitted),
         parity=parity,
         data=_trained(panel, split),
         versions=written_with(),
@@ -224,23 +225,6 @@ def _check_name(name: str) -> str:
             f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
         )
     return name
-
-
-def _schema(panel: Panel, widths: Widths, *, fitted: Fitted) -> Schema:
-    """The columns that the model needs of the panel's."""
-    roles = panel.roles
-    calendar_only = widths.known == 2 * len(fitted.view.calendar)
-    used = Roles(
-        time=roles.time,
-        target=roles.target,
-        series=roles.series,
-        past=roles.past if widths.past else (),
-        known=() if calendar_only else roles.known,
-        static=tuple(name for name, _ in fitted.view.static.columns) if widths.static else (),
-    )
-    types = {column: str(panel.table[column].dtype) for column in used.columns}
-    types[used.time] = str(panel.time_dtype)
-    return Schema(used, types, panel.frequency, panel.local)
 
 
 def _trained(panel: Panel, split: Split | None) -> Trained:

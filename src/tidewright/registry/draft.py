@@ -18,7 +18,7 @@ from tidewright.errors import BundleError
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import read_tensors, write_tensors
-from tidewright.registry.manifest import Manifest, Parity, Schema, Trained, Widths, from_plain, to_plain
+from tidewright.registry.manifest import Manifest, Parity, Trained, Widths, from_plain, to_plain
 from tidewright.registry.rebuild import rebuild
 from tidewright.registry.write import MARK, write_folder
 from tidewright.training.ensemble import compose
@@ -40,7 +40,6 @@ def save_draft(fitted: Fitted, *, said: npt.NDArray[np.float64], panel: Panel, f
         view=alone.view,
         season=panel.frequency.season,
         widths=Widths(**widths),
-        schema=Schema(panel.roles, {}, panel.frequency, panel.local),
         parity=Parity(0.0, 0.0, 0, "no graph was made"),
         data=Trained(0, 0, "", ""),
         versions={},

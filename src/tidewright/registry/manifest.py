@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
-from tidewright.data.frequency import Frequency
-from tidewright.data.panel import Roles
+from tidewright.data.schema import Schema
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, TidewrightError
 from tidewright.features.view import View
@@ -36,20 +35,6 @@ class Widths:
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
-    """The columns that a forecast needs: their roles and types, and the grid of their times.
-
-    `types` holds the polars type of each column; `local` is true for wall times of a zone. Positions count from the
-    frequency's anchor.
-    """
-
-    roles: Roles
-    types: Mapping[str, str]
-    frequency: Frequency
-    local: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Parity:
     """The largest relative difference (see registry/parity) of the graph from the eager model when it was
     exported, what was allowed, on how many windows, and on which kind of window it was largest.
@@ -73,8 +58,9 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a bundle says of itself. `season` is the seasonal lag of its scale, `metrics` scores by model and
-    name, `run` a Run's id. `no_graph` is why there is no ONNX graph (empty where there is one); then `parity` is None.
+    """What a bundle says of itself; its view has a schema. `season` is the seasonal lag of its scale, `metrics` scores
+    by model and name, `run` a Run's id. `no_graph` is why there is no ONNX graph (empty where there is one); then
+    `parity` is None.
     """
 
     name: str
@@ -83,13 +69,18 @@ class Manifest:
     view: View
     season: int
     widths: Widths
-    schema: Schema
     parity: Parity | None
     data: Trained
     versions: Mapping[str, str]
     metrics: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
     no_graph: str = ""
+
+    @property
+    def schema(self) -> Schema:
+        """The columns that a forecast needs, and their grid."""
+        assert self.view.schema is not None
+        return self.view.schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +104,8 @@ class _Stored:
 def to_plain(manifest: Manifest) -> dict[str, Any]:
     """The manifest as plain data, ready for JSON."""
     plain = asdict(manifest)
-    spec = plain.pop("spec")
-    return {**plain, "format": FORMAT, "model": {"name": spec.pop("name"), "options": spec}}
+    schema, spec = plain["view"].pop("schema"), plain.pop("spec")
+    return {**plain, "schema": schema, "format": FORMAT, "model": {"name": spec.pop("name"), "options": spec}}
 
 
 def from_plain(plain: Mapping[str, Any]) -> Manifest:
@@ -142,7 +133,8 @@ def from_plain(plain: Mapping[str, Any]) -> Manifest:
     except TidewrightError as error:
         raise BundleError(f"the manifest does not describe a model of this version: {error}") from error
     _check_sane(stored)
-    return Manifest(spec=spec, **{name: getattr(stored, name) for name in _names()})
+    stored = replace(stored, view=replace(stored.view, schema=stored.schema))
+    return Manifest(spec=spec, **{name: getattr(stored, name) for name in _names() if name != "schema"})
 
 
 @lru_cache(maxsize=1)

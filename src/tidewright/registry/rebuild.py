@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.data.schema import Schema
 from tidewright.errors import BundleError
 from tidewright.models.build import build_spec
 from tidewright.models.conformal import Conformal, read_mark
@@ -144,4 +145,16 @@ def _manifest_of(part: Member, manifest: Manifest) -> Manifest:
         )
     own = Widths(**{name: len(places) for name, places in asked.items()})
     spec = build_spec(part.model, part.options)
-    return replace(manifest, spec=spec, view=part.view, season=part.season, widths=own)
+    view = replace(part.view, schema=_schema_of(part, manifest.schema, takes=spec.takes))
+    return replace(manifest, spec=spec, view=view, season=part.season, widths=own)
+
+
+def _schema_of(part: Member, whole: Schema, *, takes: tuple[str, ...]) -> Schema:
+    """What a member learned from, by the places of its columns among the ensemble's."""
+    past, known = (
+        tuple(names[place] for place in places if place < len(names))  # the calendar's stand behind the known ones
+        for names, places in ((whole.roles.past, part.past), (whole.roles.known, part.known))
+    )
+    static = tuple(name for name, _ in part.view.static.columns) if part.static else ()
+    roles = replace(whole.roles, past=past, known=known, static=static)
+    return replace(whole, roles=roles, kinds=tuple(kind for kind in whole.kinds if kind in takes))

@@ -14,7 +14,7 @@ from tidewright.report.draw_interpretation import (
     draw_weights_by_step,
 )
 from tidewright.report.numbers import write_count, write_percent
-from tidewright.training.fit import keep_covariates
+from tidewright.training.fit import read_panel
 from tidewright.workflows.result import RunResult
 
 SPEAKS = "tft"  # the model that says what it used
@@ -41,7 +41,7 @@ def tell_interpretation(result: RunResult) -> Section | None:
 
 def _interpret(result: RunResult, winner: Fitted) -> Interpretation:
     assert result.split.test is not None
-    panel = keep_covariates(result.panel, winner.spec.takes)
+    panel = read_panel(winner, result.panel)
     windows = cut_windows(panel, winner.view, horizon=result.task.horizon, cutoffs=result.split.test, least=1)
     return interpret(winner, windows, roles=panel.roles)
 

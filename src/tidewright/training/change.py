@@ -19,7 +19,7 @@ from tidewright.data.regrid import regrid
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.windows import Doubles, make_windows
 from tidewright.models.fitted import Fitted
-from tidewright.training.fit import keep_covariates
+from tidewright.training.fit import read_panel
 
 Cause = Literal["revised data", "known covariates", "new data", "model"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
@@ -119,7 +119,7 @@ class _Both:
         cutoff = self.cutoffs["new data" in done]
         mixed = self._mix(done, roles=self.panels["model" in done])
         rows = mixed.offsets[:-1] + (cutoff - mixed.positions[mixed.offsets[:-1]])
-        panel = keep_covariates(regrid(mixed, self.grids["model" in done]), fitted.spec.takes)
+        panel = read_panel(fitted, regrid(mixed, self.grids["model" in done]))
         windows = make_windows(panel, fitted.view, horizon=fitted.task.horizon, rows=rows)
         column = fitted.task.quantiles.index(self.quantile)
         steps = slice(self.cutoffs[1] - cutoff, self.last - cutoff)

@@ -6,7 +6,7 @@ K models, H horizon.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.errors import ConfigError
-from tidewright.features.view import StaticEncoding, View
+from tidewright.features.view import StaticEncoding, View, keep_schema
 from tidewright.features.windows import Doubles
 from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
@@ -24,7 +24,7 @@ from tidewright.models.spec import kind_of
 from tidewright.models.specs.ensemble import MOST_MEMBERS, Combine, Ensemble, Member
 from tidewright.models.statistical import Statistical
 from tidewright.training.evaluate import evaluate
-from tidewright.training.fit import keep_covariates
+from tidewright.training.fit import read_panel
 from tidewright.training.weigh import RULES, Chosen, Rule, choose_weights, weigh_alike
 
 Weight = Doubles | float  # of a member: by step [H], or one for all steps
@@ -53,7 +53,8 @@ def fit_ensemble(
     of networks, which stopped early by it.
 
     Members answer the same task; `panel` has the covariates of all of them. One that is a weighted ensemble itself, as
-    `fit_seeds` makes, joins with its members. Raises `ConfigError`.
+    `fit_seeds` makes, joins with its members. Raises `ConfigError`, and `ColumnError` or `FrequencyError` for a member
+    that learned from another panel.
     """
     if rule not in RULES:
         raise ConfigError(explain_unknown("rule", rule, RULES))
@@ -64,7 +65,7 @@ def fit_ensemble(
     judged = [
         evaluate(
             member,
-            panel=keep_covariates(panel, member.spec.takes),
+            panel=read_panel(member, panel),
             split=split,
             cutoffs=split.validation if cutoffs is None else cutoffs,
             season=season,
@@ -88,11 +89,15 @@ def compose(members: Sequence[Fitted], chosen: Chosen, *, panel: Panel) -> Ensem
             "the members of an ensemble encode static columns alike; these don't. Fit them on the same panel and split."
         )
     static = encodings.pop() if encodings else StaticEncoding()
-    view = View(max(member.view.lookback for member, _ in parts), calendar, static)
+    for member, _ in parts:
+        read_panel(member, panel)  # raises for one of another panel
+    takes = {kind for member, _ in parts for kind in member.spec.takes}
+    view = keep_schema(View(max(member.view.lookback for member, _ in parts), calendar, static), panel, takes=takes)
+    seen = view.read(panel)
     by_step = any(isinstance(weight, np.ndarray) for _, weight in parts)
     horizon = parts[0][0].task.horizon
     told = tuple(
-        _describe(member, np.broadcast_to(weight, horizon) if by_step else weight, view=view, panel=panel)
+        _describe(member, np.broadcast_to(weight, horizon) if by_step else weight, view=view, panel=seen)
         for member, weight in parts
     )
     fitted = tuple(member for member, _ in parts)
@@ -128,18 +133,18 @@ def _open(member: Fitted, weight: Weight) -> Iterator[tuple[Fitted, Weight]]:
 
 def _describe(member: Fitted, weight: Weight, *, view: View, panel: Panel) -> Member:
     """A member's record: where its columns stand among those that the ensemble sees."""
-    takes, own = member.spec.takes, len(panel.roles.known)
+    own, seen = len(panel.roles.known), read_panel(member, panel).roles
     waves = [own + 2 * view.calendar.index(name) + wave for name in member.view.calendar for wave in (0, 1)]
     options = asdict(member.spec)  # type: ignore[call-overload]  # every spec is a dataclass
     inner = innermost(member)
     return Member(
         model=options.pop("name"),
         options=options,
-        view=member.view,
+        view=replace(member.view, schema=None),  # that of the ensemble, at the places below
         weight=float(np.mean(weight)),
         season=inner.season if isinstance(inner, (Floor, Statistical)) else panel.frequency.season,
-        past=tuple(range(len(panel.roles.past))) if "past" in takes else (),
-        known=tuple([*range(own), *waves]) if "known" in takes else (),
+        past=tuple(panel.roles.past.index(name) for name in seen.past),
+        known=(*(panel.roles.known.index(name) for name in seen.known), *waves),
         static=tuple(range(view.static.encode(panel).shape[1])) if member.view.static.columns else (),
         steps=tuple(weight.tolist()) if isinstance(weight, np.ndarray) else (),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Cutoffs, Split
+from tidewright.data.splits import Cutoffs, Split, check_grid
 from tidewright.errors import FitError
 from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows, make_windows
@@ -52,8 +52,11 @@ def evaluate(
 
     A series shorter than the lookback is padded with missing values. So that models with different lookbacks are
     scored on the very same windows, give the `shortest` of them: only windows that it can see are scored. What it
-    `said` [N, H, Q], where that was kept, is not asked for again.
+    `said` [N, H, Q], where that was kept, is not asked for again. Columns are taken by name, as the model learned them:
+    a panel unlike that one raises `ColumnError` or `FrequencyError`, and so does a split of another panel's dates.
     """
+    check_grid(split.train, panel)
+    panel = fitted.view.read(panel)
     horizon, lookback = fitted.task.horizon, fitted.view.lookback
     seen = View(min(shortest or lookback, lookback))
     rows = cut_windows(panel, seen, horizon=horizon, cutoffs=cutoffs, least=1).rows

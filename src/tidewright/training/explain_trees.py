@@ -23,7 +23,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.forest import Forest
 from tidewright.models.shapley import shapley
 from tidewright.models.trees import TreesFitted
-from tidewright.training.fit import keep_covariates
+from tidewright.training.fit import read_panel
 from tidewright.training.importance import list_features
 
 By = Literal["column", "feature"]
@@ -90,7 +90,7 @@ def explain_trees(
         raise ConfigError(explain_unknown(f"quantile of {fitted.spec.name}", quantile, has))
     if by not in get_args(By):
         raise ConfigError(explain_unknown("way to count players", by, get_args(By)))
-    seen = keep_covariates(panel, fitted.spec.takes)
+    seen = read_panel(fitted, panel)
     asked: dict[str, Any] = {"horizon": trees.task.horizon, "least": 1}
     windows = cut_windows(seen, trees.view, cutoffs=cutoffs or split.validation, **asked)
     windows = windows.subset(_evenly(len(windows), most))

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Split
+from tidewright.data.splits import Split, check_grid
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError
 from tidewright.features.calendar import holiday_columns, usual_calendar
-from tidewright.features.view import StaticEncoding, View, fit_static
+from tidewright.features.view import StaticEncoding, View, fit_static, keep_schema
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.models.specs.foundation import USUAL_CONTEXT
@@ -65,14 +65,15 @@ def fit(
     kind = kind_of(spec)
     _check_request(spec, train, alone=devices == 1 and checkpoint is None)
     check_horizon(task, split)
-    view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
+    check_grid(split.train, panel)
+    view = replace(view or view_of(spec, panel=panel, split=split, task=task, season=season), schema=None)
     check_covariates(spec, panel, view)
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
     asked: dict[str, Any] = {"panel": panel, "split": split, "task": task}
     learning: dict[str, Any] = {"view": view, "train": train, "callbacks": tell, "deadline": deadline}
-    fitted: Fitted
+    fitted: Any
     if kind == "floor":
         from tidewright.models.fit_floors import fit_floor
 
@@ -95,7 +96,8 @@ def fit(
         fitted = fit_network(spec, **asked, **learning, **computing, checkpoint=checkpoint)
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
-    return fitted
+    learned: Fitted = replace(fitted, view=keep_schema(fitted.view, panel, takes=spec.takes))
+    return learned
 
 
 def _check_request(spec: ModelSpec, train: TrainSpec, *, alone: bool) -> None:
@@ -176,6 +178,15 @@ def keep_covariates(panel: Panel, takes: Container[str]) -> Panel:
     """The same panel with only the kinds of covariates that a model takes: past, known, static."""
     kept: dict[str, Any] = {kind: getattr(panel.roles, kind) if kind in takes else () for kind in COVARIATES}
     return replace(panel, roles=replace(panel.roles, **kept))
+
+
+def read_panel(fitted: Fitted, panel: Panel) -> Panel:
+    """The panel as a fitted model learned to see it: the covariates that it takes, by name, in the order it knows.
+
+    Raises `ColumnError` and `FrequencyError` as `align` does.
+    """
+    made_here = fitted.view.schema is not None
+    return fitted.view.read(panel if made_here else keep_covariates(panel, fitted.spec.takes))
 
 
 def check_covariates(spec: ModelSpec, panel: Panel, view: View) -> None:

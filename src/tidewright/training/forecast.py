@@ -11,17 +11,18 @@ from tidewright.errors import DataError
 from tidewright.features.future import check_known
 from tidewright.features.windows import newest_windows
 from tidewright.models.fitted import Fitted
-from tidewright.training.fit import keep_covariates
+from tidewright.training.fit import read_panel
 
 
 def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     """The forecast of the steps after each series' last observed value, also of series that the model never saw.
 
     The future needs no rows of its own, but for known columns: these have their values in rows whose target is empty.
-    Raises `DataError` where such a value is missing.
+    Raises `DataError` where such a value is missing. Columns are taken by name, as the model learned them: one that is
+    missing, renamed, additional or of another type raises `ColumnError`, another frequency `FrequencyError`.
     """
     _check_panel(panel)
-    seen = keep_tail(keep_covariates(panel, fitted.spec.takes), rows=fitted.view.lookback)
+    seen = keep_tail(read_panel(fitted, panel), rows=fitted.view.lookback)
     horizon = fitted.task.horizon
     windows = newest_windows(seen, fitted.view, horizon=horizon)
     extended = seen.extend(horizon)

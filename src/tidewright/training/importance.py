@@ -23,7 +23,7 @@ from tidewright.features.windows import Batch, Doubles, Windows
 from tidewright.metrics.accuracy import Scored, find_metric, score
 from tidewright.models.fitted import Fitted
 from tidewright.training.evaluate import Evaluation, evaluate
-from tidewright.training.fit import keep_covariates
+from tidewright.training.fit import read_panel
 
 Part = Literal["target", "past", "known", "static"]
 CELLS = 1 << 21  # numbers of the windows that are moved at once: bounds memory
@@ -100,7 +100,7 @@ def permutation_importance(
     where there is no other time.
     """
     _check(repeats=repeats, most=most, block=1 if block is None else block)
-    seen = keep_covariates(panel, fitted.spec.takes)
+    seen = read_panel(fitted, panel)
     cutoffs = split.validation if cutoffs is None else cutoffs
     judged = evaluate(fitted, panel=seen, split=split, cutoffs=cutoffs, season=season)
     chosen = _choose(list_features(seen, fitted.view), features)

@@ -17,7 +17,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
-from tidewright.features.view import View
+from tidewright.features.view import View, keep_schema
 from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.grouped import find_obstacle
@@ -120,6 +120,7 @@ def fit_population(
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=specs[0].takes)
     check_covariates(specs[0], panel, view)
+    view = keep_schema(view, panel, takes=specs[0].takes)
     runtime = runtime or detect_runtime()
     tell = tuple(callbacks)
     plan = _Plan(specs, tuple(trains), panel, split, task, view, season, tell, deadline, runtime)

@@ -18,7 +18,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, ConfigError, DataError
-from tidewright.features.view import View
+from tidewright.features.view import View, keep_schema
 from tidewright.features.windows import Doubles, Windows, cut_windows
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.models.torch.fitted import ask_network, check_windows, network_from_tensors
@@ -92,6 +92,7 @@ def fit_positions(
     view = view or usual_view(panel, split=split, task=TASK, takes=spec.takes)
     _check_request(spec, split=split, train=train, sides=sides)
     check_covariates(spec, panel, view)
+    view = keep_schema(view, panel, takes=spec.takes)
     tell, key = tuple(callbacks), spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Split, split_rolling
+from tidewright.data.splits import Split, check_grid, split_rolling
 from tidewright.data.task import Task
 from tidewright.errors import ColumnError, ConfigError
 from tidewright.features.columns import add_columns
@@ -116,6 +116,7 @@ def select_features(
             f"correlation and stable lie above 0 and are at most 1, and blocks are two or more; got {correlation}, "
             f"{stable}, {blocks}."
         )
+    check_grid(split.train, panel)
     seen = panel.until(split.train.last + split.horizon)
     names = [name for kind in COVARIATES for name in getattr(seen.roles, kind)]
     if not names:

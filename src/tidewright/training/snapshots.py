@@ -15,7 +15,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
-from tidewright.features.view import View
+from tidewright.features.view import View, keep_schema
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.models.specs.ensemble import MOST_MEMBERS
@@ -66,6 +66,7 @@ def fit_snapshots(
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     check_covariates(spec, panel, view)
+    view = keep_schema(view, panel, takes=spec.takes)
     runtime = runtime or detect_runtime()
     lesson = prepare(panel, split, task=task, view=view, train=train)
     check_labels(train.loss, lesson.training.y[lesson.rows])

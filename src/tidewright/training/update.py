@@ -18,7 +18,7 @@ from tidewright.models.trees import TreesFitted
 from tidewright.runtime import Runtime
 from tidewright.training.conformal import conformalise
 from tidewright.training.events import Callback
-from tidewright.training.fit import check_horizon, fit, keep_covariates
+from tidewright.training.fit import check_horizon, fit, read_panel
 from tidewright.training.fit_trees import fit_trees
 from tidewright.training.spec import TrainSpec
 
@@ -44,19 +44,19 @@ def update(
     Floors, lear and the others are learned anew with the choices that they had made. An ensemble's members are
     updated one by one and keep their weights. A conformal model is calibrated anew. `panel` has the columns of the
     panel that the model was fitted on, and may have other series; a level of a static column that training did not
-    have stays unseen. Raises `ConfigError` and what `fit` raises.
+    have stays unseen. Raises `ConfigError`, what `fit` raises, and `ColumnError` or `FrequencyError` for a panel with
+    other columns or another frequency.
     """
     check_horizon(fitted.task, split)
+    panel = read_panel(fitted, panel)
     asked: dict[str, Any] = {"panel": panel, "split": split, "season": season}
     learning: dict[str, Any] = {"train": train, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
     if isinstance(fitted, Conformal):
         inner = update(fitted.inner, **asked, **learning)
-        own = keep_covariates(panel, inner.spec.takes)
-        return conformalise(inner, panel=own, split=split, method=fitted.method, unit=fitted.unit)
+        return conformalise(inner, panel=panel, split=split, method=fitted.method, unit=fitted.unit)
     if isinstance(fitted, EnsembleFitted):
         members = tuple(
-            update(member, **{**asked, "panel": keep_covariates(panel, member.spec.takes)}, **learning)
-            for member in fitted.members
+            update(member, **{**asked, "panel": read_panel(member, panel)}, **learning) for member in fitted.members
         )
         return replace(fitted, members=members, history=({"updated": len(members)}, *fitted.history))
     if kind_of(fitted.spec) == "torch" and not isinstance(fitted.spec, Lear):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Split, without_test
+from tidewright.data.splits import Split, check_grid, without_test
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View
@@ -67,6 +67,7 @@ def tune(
         raise ConfigError(f"the space is one of {space.model}, but the model is {spec.name}. Bring its own space.")
     limits = Limits(clock(), budget_s, trials, clock)
     split = without_test(split)
+    check_grid(split.train, panel)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
     view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
     default = Candidate(spec, train or TrainSpec(), view)
