@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
     from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
     from tidewright.workflows.forecasters import TransformerForecaster as TransformerForecaster
+    from tidewright.workflows.hyperparameter_space import HyperparameterSpace as HyperparameterSpace
+    from tidewright.workflows.hyperparameter_space import OptimizerType as OptimizerType
     from tidewright.workflows.run import run as run
 
 __version__ = "0.1.0"
@@ -70,7 +72,9 @@ _HOMES = {
     "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
+    "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
+    "OptimizerType": "tidewright.workflows.hyperparameter_space:OptimizerType",
     "Panel": "tidewright.data.panel:Panel",
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
     "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
