@@ -19,7 +19,7 @@ import tidewright as tw
 from tests.conformance.test_torch_models import SMALL as NETWORKS
 from tests.conformance.test_trees_models import SMALL as CELLS
 from tests.worlds import quick_options
-from tidewright.errors import ColumnError, FrequencyError
+from tidewright.errors import ColumnError, DataError, FrequencyError
 from tidewright.features.view import View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, MODELS, spec_key
@@ -85,6 +85,11 @@ def in_another_role() -> tw.Panel:
 
 def of_another_target() -> tw.Panel:
     return read(make_table().rename({"sold": "sales"}), target="sales")
+
+
+def with_a_longer_history() -> tw.Panel:
+    early = make_table(rows=5).with_columns(pl.col("day").dt.offset_by("-5d"), sold=pl.lit(7.0))
+    return read(pl.concat([early, make_table()]).sort("shop", "day"))
 
 
 PANEL = read(make_table())
@@ -290,6 +295,25 @@ def test_a_direction_is_calibrated_by_names() -> None:
     assert ours.calibration == theirs.calibration
     with pytest.raises(ColumnError, match="the target column 'sold' of training"):
         fit_direction(learn("lightgbm"), panel=of_another_target(), cutoffs=SPLIT.train)
+
+
+def test_a_table_is_no_panel_and_a_split_of_other_dates_is_refused() -> None:
+    fitted, longer = learn("naive"), with_a_longer_history()
+    learn_again = partial(tw.fit, fitted.spec, split=SPLIT, task=TASK)
+    judge = partial(tw.evaluate, fitted, split=SPLIT, cutoffs=SPLIT.test)
+    ways: list[Any] = [learn_again, judge, partial(update, fitted, split=SPLIT)]
+    ways += [partial(tw.fit_ensemble, [fitted, fitted], split=SPLIT, rule="greedy")]
+    for way in ways:
+        with pytest.raises(FrequencyError, match="1d from 2024-01-01, and this one counts 1d from 2023-12-27"):
+            way(panel=longer)
+    for way in (learn_again, judge):
+        with pytest.raises(DataError, match="is made from a Panel; got DataFrame"):
+            way(panel=PANEL.table)
+    moved = SPLIT.on(longer)
+    again = tw.fit(fitted.spec, panel=longer, split=moved, task=TASK)
+    ours, theirs = judge(panel=PANEL), tw.evaluate(again, panel=longer, split=moved, cutoffs=moved.test)
+    assert np.array_equal(ours.windows.labels(), theirs.windows.labels())
+    assert np.array_equal(ours.scored.point, theirs.scored.point)
 
 
 def test_a_view_of_a_fitted_model_can_be_learned_with_on_another_panel() -> None:

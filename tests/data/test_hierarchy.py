@@ -105,6 +105,10 @@ def test_bad_levels_are_answered_in_words():
         build_hierarchy(panel, levels=["state", ("state",)])
     with pytest.raises(DataError, match="other series"):
         aggregate(panel.select(["a"]), build_hierarchy(panel, levels=["state"]))
+    with pytest.raises(ConfigError, match="a hierarchy is what build_hierarchy makes of a panel; got None"):
+        aggregate(panel, None)
+    with pytest.raises(DataError, match="a hierarchy is made from a Panel; got DataFrame"):
+        build_hierarchy(panel.table, levels=["state"])
     clash = make_panel({"total": [1, 2, 3, 4], "b": [1, 2, 3, 4]}, {"total": "x", "b": "y"})
     with pytest.raises(DataError, match="two nodes of the hierarchy would be called 'total'"):
         build_hierarchy(clash, levels=["state"])

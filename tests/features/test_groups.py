@@ -98,6 +98,21 @@ def test_a_model_learns_from_known_columns_of_groups():
     assert model.view.lookback > 0
 
 
+def test_known_columns_of_groups_are_refused_over_a_longer_horizon(tmp_path):
+    panel, spec, longer = small_panel(rows=80), tw.build_spec("lightgbm", {"rounds": 2}), tw.Task(horizon=4)
+    recipe = tw.build_recipe(("groups", {"horizon": 3}), ("lags", {"column": "sold_all_sum_lag3", "lags": [1]}))
+    store = tw.FeatureStore(tmp_path)
+    for made in (recipe.apply(panel), store.get(panel, recipe), store.get(panel, recipe)):
+        assert made.reach == dict.fromkeys(made.roles.known[1:], 3)
+        fitted = tw.fit(spec, panel=made, split=tw.split_holdout(made, tw.Task(3)), task=tw.Task(3), view=tw.View(5))
+        assert "sold_all_sum_lag3" in fitted.view.schema.roles.known
+        with pytest.raises(ConfigError, match="'sold_all_sum_lag3' is known 3 steps ahead, and the horizon is 4"):
+            tw.fit(spec, panel=made, split=tw.split_holdout(made, longer), task=longer, view=tw.View(5))
+    assert add_groups(panel, column="price", horizon=3).reach == {}
+    again = add_groups(recipe.apply(panel), column="sold_all_sum_lag3", horizon=3, statistics=["sum"])
+    assert again.reach["sold_all_sum_lag3_all_sum_lag3"] == 6
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tidewright as tw
+from tests.worlds import small_panel
 from tidewright.data.panel import Panel
 from tidewright.errors import ColumnError, ConfigError, UnknownNameError
 from tidewright.features.lags import add_lags, lag_columns, rolling_columns
@@ -210,6 +212,15 @@ def test_of_equal_values_nothing_varies_to_the_last_bit():
     made = rolling_columns(flat, [0, 500], [7, 100], ["std", "var", "slope", "skew", "kurtosis"])[1:]
     assert (made[:, [0, 1, 2, 5, 6, 7]] == 0.0).all()
     assert np.isnan(made[:, [3, 4, 8, 9]]).all()
+
+
+def test_a_window_that_never_holds_the_least_number_of_values_is_refused():
+    panel = small_panel(rows=30)
+    for call in (lambda: add_lags(panel, rolling=[7, 2], least=3), lambda: tw.add_seasonal(panel, counts=[2], least=3)):
+        with pytest.raises(ConfigError, match="a window of 2 rows never holds 3 observed values"):
+            call()
+    made = add_lags(panel, rolling=[2], statistics=["count"], least=3)
+    assert np.isfinite(made.values("sold_count2")).all()
 
 
 def test_no_asked_for_column_gives_an_empty_table():

@@ -17,7 +17,7 @@ from statsmodels.tsa.stattools import acf, pacf  # type: ignore[import-untyped]
 
 from tidewright.data.panel import Panel
 from tidewright.data.simulate import fractional_panel, noise_panel, signal_panel
-from tidewright.errors import ColumnError, ConfigError
+from tidewright.errors import ColumnError, ConfigError, DataError
 from tidewright.features import shape
 from tidewright.features.shape import ShapeSpec, measure_shapes, shape_table
 
@@ -288,6 +288,15 @@ def test_every_option_of_the_spec_changes_the_table(option: str) -> None:
 def test_what_is_no_shape_is_refused_with_a_remedy(call, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+@pytest.mark.parametrize("until", ["2024-01-01", True, 2.5])
+def test_until_is_a_position(until: object) -> None:
+    panel = Panel.from_table(pl.DataFrame({"t": range(9), "y": [1.0] * 9}), time="t", target="y")
+    with pytest.raises(ConfigError, match="until is a position on the panel's grid, a whole number; got"):
+        shape_table(panel, until=until)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(DataError, match="a table of shapes is made from a Panel; got DataFrame"):
+        shape_table(panel.table)  # type: ignore[arg-type]  # likewise
 
 
 def test_a_column_of_ids_with_a_features_name_is_refused() -> None:

@@ -183,6 +183,8 @@ def test_a_cutoff_in_the_past_of_one_panel_can_be_compared_too(model: Fitted) ->
 
 def test_what_can_t_be_compared_is_an_error_with_the_remedy(model: Fitted) -> None:
     now = Vintage(model, PANEL)
+    with pytest.raises(ConfigError, match=r"a change is between two Vintage\(fitted, panel\); got TreesFitted"):
+        explain_change(now, model)  # type: ignore[arg-type]  # that is the point
     with pytest.raises(ConfigError, match="the order names each cause once"):
         explain_change(now, now, order=("model",))
     with pytest.raises(ConfigError, match=r"no quantile of lightgbm is called '0\.3'"):

@@ -13,7 +13,7 @@ import pytest
 from tidewright import optional
 from tidewright.data.panel import Panel
 from tidewright.data.simulate import fractional_panel
-from tidewright.errors import ColumnError, ConfigError, FitError, MissingExtraError, UnknownNameError
+from tidewright.errors import ColumnError, ConfigError, DataError, FitError, MissingExtraError, UnknownNameError
 from tidewright.features.shape import ShapeSpec
 from tidewright.models.estimator import Estimator
 from tidewright.models.specs.estimators import ESTIMATORS, BoostingEstimator, ForestEstimator, VectorEstimator
@@ -135,6 +135,12 @@ def test_what_can_not_be_measured_is_not_estimated(name: str) -> None:
     assert made["estimate"].to_list() == [None, None]
     assert made["lower"].to_list() == [None, None]
     assert made["measured"].to_list()[1] == 4  # count, share missing, mean, deviation
+
+
+def test_a_table_is_not_estimated() -> None:
+    table = world(30, seed=1).table
+    with pytest.raises(DataError, match="an estimate is made from a Panel; got DataFrame"):
+        fitted("svr").estimate(table)  # type: ignore[arg-type]  # that is the point
 
 
 def test_a_column_of_ids_with_a_name_of_the_answer_is_refused() -> None:

@@ -16,7 +16,7 @@ import polars as pl
 
 from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Ints
-from tidewright.data.panel import Panel
+from tidewright.data.panel import Panel, check_panel
 from tidewright.errors import ColumnError, ConfigError, DataError
 
 TOTAL, LEVEL = "total", "level"
@@ -70,6 +70,7 @@ def build_hierarchy(panel: Panel, *, levels: Levels) -> Hierarchy:
     >>> aggregate(panel, tree).select(["total"]).target
     array([3., 5., 7.])
     """
+    check_panel(panel, "a hierarchy")
     if panel.roles.series is None:
         raise DataError("a table of one series has no totals. Bring a table with a series column.")
     if (
@@ -103,6 +104,9 @@ def aggregate(panel: Panel, hierarchy: Hierarchy) -> Panel:
     the mean over the series; static columns stay for the nodes that have one value of them. The static column "level"
     is new. Raises `DataError` for a panel of other series.
     """
+    check_panel(panel, "a panel of totals")
+    if not isinstance(hierarchy, Hierarchy):
+        raise ConfigError(f"a hierarchy is what build_hierarchy makes of a panel; got {hierarchy!r:.80}.")
     if tuple(panel.series_ids) != hierarchy.bottom:
         raise DataError("the panel has other series than the hierarchy. Build the hierarchy from this panel.")
     if LEVEL in panel.table.columns:

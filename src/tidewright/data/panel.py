@@ -6,7 +6,7 @@ order, with no gap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -79,6 +79,7 @@ class Panel:
     native: Native = "polars"
     time_dtype: Any = field(default=pl.Date)
     local: bool = False  # the grid counts wall times of the zone (daily data at local midnight), not UTC
+    reach: Mapping[str, int] = field(default_factory=dict)  # how many steps ahead a column made of the past is known
 
     @classmethod
     def from_table(
@@ -239,6 +240,12 @@ class Panel:
             f"Panel({self.n_series} series, {len(self.table)} rows, {self.frequency.name}, "
             f"{self.time_at(first)} to {self.time_at(last)}, target {self.roles.target!r})"
         )
+
+
+def check_panel(given: Any, what: str) -> None:
+    """Raises `DataError` where something else is given than the Panel that `what` is made from."""
+    if not isinstance(given, Panel):
+        raise DataError(f"{what} is made from a Panel; got {type(given).__name__}. Make one with Panel.from_table.")
 
 
 def _is_number(dtype: pl.DataType) -> bool:

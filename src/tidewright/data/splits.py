@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from tidewright.data.frequency import Frequency, Ints, format_time
-from tidewright.data.panel import Panel
+from tidewright.data.panel import Panel, check_panel
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FrequencyError, ShortSeriesError
 
@@ -214,6 +214,7 @@ def without_test(split: Split) -> Split:
 
 def check_grid(cutoffs: Cutoffs, panel: Panel) -> None:
     """Raises `FrequencyError` where positions that were made for one panel are other dates of this one."""
+    check_panel(panel, "a model or a score")
     grid, own = cutoffs.grid, panel.frequency
     if grid is None or grid.counts_as(own):
         return

@@ -16,10 +16,13 @@ from tidewright.errors import ColumnError
 Doubles = npt.NDArray[np.float64]
 
 
-def add_columns(panel: Panel, columns: Mapping[str, Doubles], *, role: Literal["past", "known"]) -> Panel:
+def add_columns(
+    panel: Panel, columns: Mapping[str, Doubles], *, role: Literal["past", "known"], reach: int | None = None
+) -> Panel:
     """The panel with further columns, each a value a row [T], NaN where it is missing.
 
-    Raises `ColumnError` where the panel has a column of such a name.
+    Known columns that are made of the past are so for `reach` steps only (default: for any number). Raises
+    `ColumnError` where the panel has a column of such a name.
     """
     for name in columns:
         if name in panel.table.columns:
@@ -30,7 +33,8 @@ def add_columns(panel: Panel, columns: Mapping[str, Doubles], *, role: Literal["
         roles = replace(roles, past=(*roles.past, *columns))
     else:
         roles = replace(roles, known=(*roles.known, *columns))
-    return replace(panel, table=panel.table.with_columns(made), roles=roles)
+    reaches = panel.reach if reach is None else {**panel.reach, **dict.fromkeys(columns, reach)}
+    return replace(panel, table=panel.table.with_columns(made), roles=roles, reach=reaches)
 
 
 def pair_columns(names: Sequence[str], columns: Iterable[Doubles]) -> dict[str, Doubles]:

@@ -75,8 +75,9 @@ class TargetEncoding:
         self._check_ids(panel)
         known = panel.roles.known
         for name in self.columns:
+            kept: dict[str, Any] = {"role": "known", "reach": self.columns[name]} if name in known else {"role": "past"}
             made = {f"{name}_encoded": self._encode(panel, name, positions)}
-            panel = add_columns(panel, made, role="known" if name in known else "past")
+            panel = add_columns(panel, made, **kept)
         return panel
 
     def _check_ids(self, panel: Panel) -> None:

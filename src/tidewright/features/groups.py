@@ -38,8 +38,8 @@ def add_groups(
 
     They are `past` columns, or `known` ones where the column itself is known. With a `horizon` of H rows they are as
     they were H rows before (sales_store_sum_lag28) and so `known` over a horizon of H: nothing that a forecast has yet
-    to find is in them. Give the task's own horizon; over a longer one they would show what is asked for. Raises
-    `ColumnError` for a column in `by` that isn't static.
+    to find is in them. Give the task's own horizon: over a longer one they would show what is asked for, so every fit
+    and forecast refuses them there. Raises `ColumnError` for a column in `by` that isn't static.
 
     >>> import polars as pl
     >>> table = pl.DataFrame({"shop": ["a", "a", "b", "b"], "t": [0, 1, 0, 1], "sold": [1.0, 5.0, 3.0, 5.0]})
@@ -60,10 +60,13 @@ def add_groups(
     made = [_summarise(values, cells, wanted) for wanted in statistics]
     names = [f"{name}_{'_'.join(by) or 'all'}_{wanted}" for wanted in statistics]
     if horizon is None:
-        return add_columns(panel, pair_columns(names, made), role=role_of(panel, name))
+        return add_columns(panel, pair_columns(names, made), role=role_of(panel, name), reach=panel.reach.get(name))
     whole_numbers("a horizon", [horizon], least=1)
     late = [lag_columns(column, panel.offsets, [horizon])[:, 0] for column in made]
-    return add_columns(panel, pair_columns([f"{name}_lag{horizon}" for name in names], late), role="known")
+    own = panel.reach.get(name, None if name in panel.roles.known else 0)
+    late_names = [f"{name}_lag{horizon}" for name in names]
+    reach = None if own is None else own + horizon
+    return add_columns(panel, pair_columns(late_names, late), role="known", reach=reach)
 
 
 def group_codes(panel: Panel, by: Sequence[str]) -> tuple[Ints, list[tuple[object, ...]]]:

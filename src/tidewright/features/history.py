@@ -17,7 +17,7 @@ from tidewright.data.panel import Panel
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.features.columns import add_columns, pair_columns, role_of
 from tidewright.features.flat import Doubles, first_rows, read_flat, whole_numbers
-from tidewright.features.lags import Window, check_windows, rolling_columns
+from tidewright.features.lags import Window, check_least, check_windows, rolling_columns
 from tidewright.features.statistics import name_window
 
 _WEIGHTED = ("mean", "std")
@@ -131,7 +131,7 @@ def add_weighted(
     )
     ages = [*(f"half{half:g}" for half in half_lives), *(f"span{span:g}" for span in spans)]
     names = [f"{name}_{age}_{statistic}" for age in ages for statistic in statistics]
-    return add_columns(panel, pair_columns(names, made.T), role=role_of(panel, name))
+    return add_columns(panel, pair_columns(names, made.T), role=role_of(panel, name), reach=panel.reach.get(name))
 
 
 def add_seasonal(
@@ -151,9 +151,10 @@ def add_seasonal(
     name = panel.roles.target if column is None else column
     length = panel.frequency.season if season is None else season
     check_windows(counts)
+    check_least(counts, statistics, least)
     made = seasonal_columns(panel.values(name), panel.offsets, counts, statistics, season=length, least=least)
     names = [f"{name}_season{length}_{name_window(statistic, count)}" for count in counts for statistic in statistics]
-    return add_columns(panel, pair_columns(names, made.T), role=role_of(panel, name))
+    return add_columns(panel, pair_columns(names, made.T), role=role_of(panel, name), reach=panel.reach.get(name))
 
 
 def add_since(panel: Panel, *, column: str | None = None, value: float | None = None) -> Panel:
@@ -166,7 +167,7 @@ def add_since(panel: Panel, *, column: str | None = None, value: float | None = 
         raise ConfigError(f"the value of an event is a number; got {value!r}. Leave it out: any that is not 0 is one.")
     made = since_column(panel.values(name), panel.offsets, value=value)
     new = f"{name}_since" if value is None else f"{name}_since{value:g}"
-    return add_columns(panel, {new: made}, role=role_of(panel, name))
+    return add_columns(panel, {new: made}, role=role_of(panel, name), reach=panel.reach.get(name))
 
 
 def _check_weighted(statistics: Sequence[str]) -> Sequence[str]:

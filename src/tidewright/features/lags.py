@@ -106,13 +106,14 @@ def add_lags(
     values = panel.values(name)
     whole_numbers("a lag", lags, least=1)
     check_windows(rolling)
+    check_least(rolling, statistics, least)
     names = [f"{name}_lag{lag}" for lag in lags]
     names += [f"{name}_{name_window(statistic, window)}" for window in rolling for statistic in statistics]
     made = [
         *lag_columns(values, panel.offsets, lags).T,
         *rolling_columns(values, panel.offsets, rolling, statistics, least=least).T,
     ]
-    return add_columns(panel, pair_columns(names, made), role=role_of(panel, name))
+    return add_columns(panel, pair_columns(names, made), role=role_of(panel, name), reach=panel.reach.get(name))
 
 
 def _lag_all(values: Doubles, bounds: Ints, back: Ints) -> Doubles:
@@ -158,6 +159,16 @@ def check_windows(windows: Sequence[Window]) -> None:
     for window in windows:
         if isinstance(window, str) and window != "all":
             raise ConfigError(f"a rolling window is a number of rows or 'all'; got {window!r}.")
+
+
+def check_least(windows: Sequence[Window], statistics: Sequence[str], least: int) -> None:
+    """Raises `ConfigError` for a window that never holds the `least` number of values that is asked for."""
+    short = [window for window in windows if isinstance(window, int) and isinstance(least, int) and window < least]
+    if short and set(statistics) != {"count"}:
+        raise ConfigError(
+            f"a window of {short[0]} rows never holds {least} observed values, so its column would be empty. Ask for "
+            "fewer with least, or for longer windows."
+        )
 
 
 def _lengths(windows: Sequence[Window], bounds: Ints) -> Ints:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tidewright.data.frequency import Ints
-from tidewright.data.panel import Floats, Panel
+from tidewright.data.panel import Floats, Panel, check_panel
 from tidewright.errors import ColumnError, ConfigError
 
 BLOCK = 1 << 20  # rows that are worked on at once: bounds memory
@@ -74,6 +74,9 @@ def shape_table(
     >>> table.select("series", "count", pl.col("season_strength").round(1)).row(0)
     ('s0', 400.0, 0.9)
     """
+    check_panel(panel, "a table of shapes")
+    if until is not None and (isinstance(until, bool) or not isinstance(until, (int, np.integer))):
+        raise ConfigError(f"until is a position on the panel's grid, a whole number; got {until!r}.")
     spec = spec or ShapeSpec()
     name = panel.roles.target if panel.roles.series is None else panel.roles.series
     if name in spec.names:

@@ -29,7 +29,7 @@ from tidewright.data.panel import Panel, Repair, Roles
 from tidewright.errors import ConfigError, DataError, FallbackWarning
 from tidewright.features.recipe import Recipe
 
-ROLES = b"tidewright.roles"
+ROLES, REACH = b"tidewright.roles", b"tidewright.reach"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +190,7 @@ def _to_bytes(made: Panel) -> bytes:
     extra = [pl.Series(f"{longest} code", made.codes), pl.Series(f"{longest} position", made.positions)]
     table = made.table.with_columns(extra).to_arrow()
     known = {**(table.schema.metadata or {}), ROLES: json.dumps(asdict(made.roles)).encode()}
+    known[REACH] = json.dumps(dict(made.reach)).encode()
     buffer = BytesIO()
     texts = [name for name, kind in made.table.schema.items() if kind == pl.String]  # no dictionary of numbers
     parquet.write_table(table.replace_schema_metadata(known), buffer, compression="lz4", use_dictionary=texts)
@@ -206,7 +207,14 @@ def _from_bytes(content: bytes, panel: Panel) -> Panel:
     codes = rows[code].to_numpy()
     offsets = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
     positions = rows[position].to_numpy().astype(np.int64)
-    return replace(panel, table=rows.drop(code, position), roles=Roles(**roles), offsets=offsets, positions=positions)
+    return replace(
+        panel,
+        table=rows.drop(code, position),
+        roles=Roles(**roles),
+        offsets=offsets,
+        positions=positions,
+        reach=json.loads(table.schema.metadata[REACH]),
+    )
 
 
 def _sum(content: bytes) -> str:

@@ -201,6 +201,7 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
     if view.lookback < 1:
         raise ConfigError(f"the lookback is a number of steps, 1 or more; got {view.lookback}.")
     panel = view.read(panel)
+    _check_reach(panel, horizon)
     rows = panel.ends if rows is None else np.asarray(rows, dtype=np.int64)
     series = np.searchsorted(panel.offsets, rows, side="right") - 1
     return Windows(
@@ -215,6 +216,17 @@ def make_windows(panel: Panel, view: View, *, horizon: int, rows: Ints | None) -
         lookback=view.lookback,
         horizon=horizon,
     )
+
+
+def _check_reach(panel: Panel, horizon: int) -> None:
+    """Raises `ConfigError` where a known column shows what lies beyond the cutoff, over so long a horizon."""
+    for name in panel.roles.known:
+        reach = panel.reach.get(name, horizon)
+        if reach < horizon:
+            raise ConfigError(
+                f"the column '{name}' is known {reach} steps ahead, and the horizon is {horizon}: over these it would "
+                f"show what is to be forecast. Make it with horizon={horizon}, or leave it out."
+            )
 
 
 def _inside(panel: Panel, cutoffs: Cutoffs, *, least: int, ahead: int) -> tuple[Ints, Ints]:

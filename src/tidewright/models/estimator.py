@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tidewright.data.panel import Panel
+from tidewright.data.panel import Panel, check_panel
 from tidewright.errors import ColumnError, ConfigError
 from tidewright.features.shape import ShapeSpec, shape_table
 from tidewright.models.forest import forest_from_tensors
@@ -81,6 +81,7 @@ class Estimator:
         At the rows up to the grid position `until`, where one is given. Null where less than half of the features can
         be measured: too short a series, or one that does not move.
         """
+        check_panel(panel, "an estimate")
         table = shape_table(panel, spec=self.shape, until=until)
         if table.columns[0] in COLUMNS:
             raise ColumnError(

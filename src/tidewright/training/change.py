@@ -82,6 +82,9 @@ def explain_change(
     order that is not of all four causes, or a quantile that a model has not; `DataError` where there is nothing to
     compare.
     """
+    for one in (before, after):
+        if not isinstance(one, Vintage):
+            raise ConfigError(f"a change is between two Vintage(fitted, panel); got {type(one).__name__}.")
     if sorted(order) != sorted(CAUSES):
         raise ConfigError(f"the order names each cause once, of {', '.join(CAUSES)}; got {', '.join(order)}.")
     both = _lay_over(before, after, quantile=quantile)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tidewright.data.build import keep_tail
 from tidewright.data.forecast import Forecast, tabulate
-from tidewright.data.panel import Panel
-from tidewright.errors import DataError
+from tidewright.data.panel import Panel, check_panel
 from tidewright.features.future import check_known
 from tidewright.features.windows import newest_windows
 from tidewright.models.fitted import Fitted
@@ -21,7 +18,7 @@ def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     Raises `DataError` where such a value is missing. Columns are taken by name, as the model learned them: one that is
     missing, renamed, additional or of another type raises `ColumnError`, another frequency `FrequencyError`.
     """
-    _check_panel(panel)
+    check_panel(panel, "a forecast")
     seen = keep_tail(read_panel(fitted, panel), rows=fitted.view.lookback)
     horizon = fitted.task.horizon
     windows = newest_windows(seen, fitted.view, horizon=horizon)
@@ -29,8 +26,3 @@ def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     check_known(extended, windows, columns=seen.roles.known)
     values = fitted.predict(windows)
     return tabulate(extended, values, rows=windows.rows, levels=fitted.task.quantiles, model=fitted.spec.name)
-
-
-def _check_panel(given: Any) -> None:
-    if not isinstance(given, Panel):
-        raise DataError(f"a forecast is made from a Panel; got {type(given).__name__}. Make one with Panel.from_table.")
