@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("NIXTLA_NUMBA_CACHE", "1")  # statsforecast's compiled loops stay on disk: 25 s once, then 2
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_ledger_of_ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trials of tests are kept away from those of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tidewright.tuning.ledger.FOLDER", tmp_path_factory.mktemp("ledger"))
+        yield

@@ -106,6 +106,21 @@ def test_in_worlds_of_noise_the_best_score_is_optimistic_and_the_corrected_one_i
     assert abs(corrected) < 0.15 * abs(raw)
 
 
+@pytest.mark.parametrize(("count", "lags"), [(16, 6), (30, 13)])
+def test_where_horizons_overlap_nearly_all_of_a_short_time_it_is_unbiased_too(count, lags):
+    """Few ways are left then, and what they hold out lies at the ends, which may be harder than the middle."""
+    draw, errors = np.random.default_rng(8), []
+    for _ in range(300):
+        noise = draw.normal(size=(count + lags, 20)) + draw.normal(size=(count + lags, 1))
+        noise = sum(noise[k : k + count] for k in range(lags + 1)) / np.sqrt(lags + 1)
+        harder = 5.0 * np.abs(np.linspace(-1, 1, count))[:, None]
+        found = correct_selection(sums_of_losses(noise + harder), lags=lags)
+        errors.append((found.score - harder.mean(), found.corrected - harder.mean()))
+    raw, corrected = np.mean(errors, axis=0)
+    assert raw < -0.8
+    assert abs(corrected) < 0.15 * abs(raw)
+
+
 def test_where_trials_really_differ_the_corrected_score_is_nearer_the_truth_too():
     raw, corrected = measure_bias(spread=0.2)
     assert raw < -0.4

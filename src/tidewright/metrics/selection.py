@@ -18,6 +18,7 @@ from tidewright.metrics.score_sums import Floats, ScoreSums
 Mask = NDArray[np.bool_]
 BLOCKS = 16  # of the symmetric cross-validation, as in its paper: 12,870 ways
 FOLDS, HELD = 8, 2  # 28 ways to hold out a quarter: the least bias of those tried, see benchmarks/honest_account.py
+LEAST_LEFT = 0.25  # of the positions, to choose from
 FEWEST = 4  # positions that can be parted at all
 
 
@@ -93,8 +94,10 @@ def correct_selection(sums: ScoreSums, *, lags: int = 0, folds: int = FOLDS, hel
 
     Time is cut into `folds`; in each way to hold out `held` of them, the best trial on the rest is scored on what was
     held out, and all that was held out is scored together. `lags` positions beside a held one are left out of the
-    choice: as many as a score depends on (ceil(horizon / stride) - 1 for forecasts). In simulated worlds the corrected
-    score is nearly unbiased, and a little too cautious where trials differ, since it chooses from less.
+    choice: as many as a score depends on (ceil(horizon / stride) - 1 for forecasts). A way that leaves less than a
+    quarter to choose from is not taken, and the score is then moved by what all trials together score better elsewhere.
+    In simulated worlds the corrected score is nearly unbiased, and a little too cautious where trials differ, since it
+    chooses from less.
     Source: nested cross-validation (Varma and Simon 2006), over combinations of blocks in time with a purge (Lopez de
     Prado 2018, Advances in Financial Machine Learning, chapter 12).
 
@@ -109,17 +112,40 @@ def correct_selection(sums: ScoreSums, *, lags: int = 0, folds: int = FOLDS, hel
     scores = _rank(sums.scores())
     best = int(scores.argmin())
     raw = float(scores[best]) if np.isfinite(scores[best]) else float("nan")
-    reason = _find_obstacle(sums)
+    reason, apart = _find_obstacle(sums), np.zeros((0, sums.positions), dtype=np.bool_)
     if not reason:
-        apart = _part(sums, blocks=min(folds, sums.positions), held=held)
-        kept = ~_widen(apart, lags)
-        if not kept.any(axis=1).all():
-            reason = f"{sums.positions} cutoffs whose scores depend on {lags} before can't be parted in {folds}"
+        apart, kept = _hold_out(sums, folds=folds, held=held, lags=lags)
+        if not len(apart):
+            reason = f"{sums.positions} cutoffs whose scores depend on {lags} before can't be parted"
     if reason:
         return Selection(best, raw, float("nan"), sums.trials, sums.positions, reason)
     chosen = _rank(sums.finish(sums.over(kept))).argmin(axis=1)
-    outside = sums.over(apart)[:, np.arange(len(chosen)), chosen].sum(axis=1)
-    return Selection(best, raw, float(sums.finish(outside[:, None])[0]), sums.trials, sums.positions)
+    held_out = sums.over(apart)
+    outside = held_out[:, np.arange(len(chosen)), chosen].sum(axis=1)
+    corrected = float(sums.finish(outside[:, None])[0]) - _compare_levels(sums, held_out)
+    return Selection(best, raw, corrected, sums.trials, sums.positions)
+
+
+def _hold_out(sums: ScoreSums, *, folds: int, held: int, lags: int) -> tuple[Mask, Mask]:
+    """What is held out and what is chosen from [M, C], in the ways that leave enough to choose from; one fold at a time
+    where no way to hold out more does."""
+    apart = kept = np.zeros((0, sums.positions), dtype=np.bool_)
+    for size in dict.fromkeys((held, 1)):
+        apart = _part(sums, blocks=min(folds, sums.positions), held=size)
+        kept = ~_widen(apart, lags)
+        enough = kept.sum(axis=1) >= max(1.0, LEAST_LEFT * sums.positions)
+        apart, kept = apart[enough], kept[enough]
+        if len(apart):
+            break
+    return apart, kept
+
+
+def _compare_levels(sums: ScoreSums, held_out: Floats) -> float:
+    """How much higher all trials score on what was held out [K, M, N] than over all the time: 0 where each position was
+    held out as often."""
+    apart = sums.finish(held_out.sum(axis=1)) - sums.scores()
+    known = apart[np.isfinite(apart)]
+    return float(known.mean()) if known.size else 0.0
 
 
 def _find_obstacle(sums: ScoreSums) -> str:

@@ -15,27 +15,32 @@ from tidewright.portfolio.inference import (
     sample_sharpe,
 )
 from tidewright.portfolio.ledger import Ledger
-from tidewright.portfolio.positions import Earnings, earn_positions
+from tidewright.portfolio.positions import Earnings, earn_positions, hold_positions
+from tidewright.portfolio.rules import POSITION_RULES, PositionRule, choose_positions
 from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.walk import Targets, View, returns_from_prices, walk_weights
 from tidewright.portfolio.weights import Weights
 
 __all__ = [
+    "POSITION_RULES",
     "RULES",
     "Costs",
     "DeflatedSharpe",
     "Earnings",
     "Ledger",
+    "PositionRule",
     "Rule",
     "SharpeSample",
     "Targets",
     "View",
     "Weights",
     "backtest_weights",
+    "choose_positions",
     "deflated_sharpe",
     "earn_positions",
     "equal_weights",
     "expected_best_sharpe",
+    "hold_positions",
     "hrp_weights",
     "inverse_variance_weights",
     "minimum_track_record",

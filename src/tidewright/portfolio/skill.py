@@ -37,14 +37,18 @@ def _spearman(forecast: FloatArray, outcome: FloatArray) -> float:
     both = np.isfinite(forecast) & np.isfinite(outcome)
     if both.sum() < 3:
         return float("nan")
-    left, right = _ranks(forecast[both]), _ranks(outcome[both])
+    left, right = average_ranks(forecast[both]), average_ranks(outcome[both])
     if left.std() == 0 or right.std() == 0:
         return float("nan")
     return float(np.corrcoef(left, right)[0, 1])
 
 
-def _ranks(values: FloatArray) -> FloatArray:
-    """Average ranks: equal values share one."""
+def average_ranks(values: FloatArray) -> FloatArray:
+    """The ranks of values [A], from 1; equal ones share their mean.
+
+    >>> average_ranks(np.array([0.3, 0.1, 0.1]))
+    array([3. , 1.5, 1.5])
+    """
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray((ends - (counts - 1) / 2.0)[inverse])

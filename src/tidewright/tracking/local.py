@@ -13,6 +13,7 @@ from tidewright.tracking.plain import dump
 from tidewright.tracking.run import Run
 
 FOLDER = Path("tidewright-runs")
+NO_RUNS = ("artifacts", "ledger")  # of MLflow, and of all trials
 RECORD, EVENTS = "run.json", "events.jsonl"
 
 
@@ -61,7 +62,7 @@ def list_runs(folder: Path | str = FOLDER) -> Listed:
     runs, notes = [], []
     place = Path(folder)
     for path in sorted(place.iterdir() if place.is_dir() else (), reverse=True):
-        if not path.is_dir() or path.name == "artifacts":
+        if not path.is_dir() or path.name in NO_RUNS:
             continue
         try:
             runs.append(read_run(path))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +27,17 @@ from tidewright.models.torch.network import ForecastNet
 from tidewright.models.torch.shape import Shape
 from tidewright.portfolio import Costs, Targets
 from tidewright.portfolio.positions import Earnings, earn_positions
+from tidewright.portfolio.rules import Sides
 from tidewright.runtime import Runtime
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.fit import check_covariates, usual_view
 from tidewright.training.fit_torch import Lesson, learn_lesson, training_windows
-from tidewright.training.runs import SETTLED, earned_returns, open_runs
+from tidewright.training.runs import earned_returns, open_runs
 from tidewright.training.spec import TrainSpec
+from tidewright.training.trade import SETTLED, check_returns
 
-Sides = Literal["both", "long"]
 HEADS: Mapping[Sides, str] = {"both": "position", "long": "long position"}
 TASK = Task(1, (0.5,))  # one decision a window
-FEW = 20  # returns of a series that say whether it ever falls
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def _spread(windows: Windows, values: Doubles) -> Doubles:
 
 def _prepare(panel: Panel, split: Split, *, view: View, train: TrainSpec) -> Lesson:
     rows = panel.positions <= split.train.last
-    _check_returns(panel, split)
+    check_returns(panel, until=split.validation.last + SETTLED)
     training = training_windows(panel, view, horizon=1, cutoffs=split.train)
     every = replace(split.validation, stride=1)  # a portfolio has none
     judging = cut_windows(panel, view, horizon=1, cutoffs=every, labelled=False, least=1)
@@ -174,23 +174,3 @@ def _check_request(spec: ModelSpec, *, split: Split, train: TrainSpec, sides: st
         )
     if sides not in HEADS:
         raise ConfigError(f"sides is both or long; got {sides!r}.")
-
-
-def _check_returns(panel: Panel, split: Split) -> None:
-    """Raises `DataError` where what is learned from is no simple return of something that can be held."""
-    seen = np.isfinite(panel.target) & (panel.positions <= split.validation.last + SETTLED)
-    lost = np.flatnonzero(seen & (panel.target < -1.0))
-    if lost.size:
-        raise DataError(
-            f"the target at {panel.place(int(lost[0]))} is {panel.target[lost[0]]:g}: no simple return is below -1. "
-            "Give simple returns as fractions: divide percent by 100, or make them of prices (returns_from_prices)."
-        )
-    counts = np.bincount(panel.codes[seen], minlength=panel.n_series)
-    falls = np.bincount(panel.codes[seen & (panel.target <= 0.0)], minlength=panel.n_series)
-    never = np.flatnonzero((counts >= FEW) & (falls == 0))
-    if never.size:
-        values = panel.target[seen & (panel.codes == never[0])]
-        raise DataError(
-            f"none of the {len(values)} values of {panel.series_ids[int(never[0])]!r} is 0 or below (their mean is "
-            f"{values.mean():g}): these look like prices. Give simple returns (returns_from_prices makes them)."
-        )

@@ -14,8 +14,8 @@ from torch import Tensor
 from tidewright.features.windows import Doubles, Windows
 from tidewright.training.gather import Inputs, Source, open_source
 from tidewright.training.spec import TrainSpec
+from tidewright.training.trade import SETTLED
 
-SETTLED = 2  # steps after a cutoff: decided at its close, filled at the next, the step after that is earned
 PURGED = SETTLED - 1  # cutoffs between two runs, so that no step after a cutoff of one is one of the other's
 
 

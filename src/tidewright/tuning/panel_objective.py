@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import FitError
-from tidewright.metrics.accuracy import find_metric
 from tidewright.models.fitted import Fitted
 from tidewright.training.evaluate import evaluate
 from tidewright.training.events import Callback, EpochEnded, Event, FitStarted, emit
-from tidewright.tuning.objective import Assignment, Outcome
+from tidewright.training.fit import fit
+from tidewright.training.trade import Trading
+from tidewright.tuning.goals import Judged, find_goal, judge, judge_positions
+from tidewright.tuning.ledger import StudyLedger
+from tidewright.tuning.objective import Assignment, Outcome, Pruned
 from tidewright.tuning.records import Candidate
+from tidewright.tuning.trial import TrialState
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +29,8 @@ class PanelObjective:
     validation label.
 
     `learn` is `training.fit.fit` or anything that is called like it; `clock` gives seconds, as `learn`'s deadline is.
+    Training by the Sharpe ratio learns positions (`fit_positions`). For a metric of returns forecasts are traded as
+    `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`.
     """
 
     panel: Panel
@@ -35,42 +42,64 @@ class PanelObjective:
     callbacks: tuple[Callback, ...]
     learn: Callable[..., Fitted]
     clock: Callable[[], float]
+    trading: Trading = field(default_factory=Trading)
+    ledger: StudyLedger | None = None
 
     def __call__(self, assignment: Assignment) -> Outcome:
         """See `Objective`."""
         watch = _Watch(self, assignment)
         try:
             return self._judge(assignment, watch)
+        except Pruned:
+            self._keep(assignment, TrialState.PRUNED, self.default.change(assignment.point).key, None)
+            raise
         finally:
             watch.announce()
 
     def _judge(self, assignment: Assignment, watch: _Watch) -> Outcome:
         candidate = self.default.change(assignment.point)
         started = self.clock()
-        fitted = self.learn(
-            candidate.spec,
-            panel=self.panel,
-            split=self.split,
-            task=self.task,
-            view=candidate.view,
-            train=candidate.train,
-            season=self.season,
-            callbacks=(watch,),
-            deadline=assignment.deadline,
-        )
+        fitted = self._learn(candidate, assignment, watch)
         ended = self.clock()
-        judged = evaluate(fitted, panel=self.panel, split=self.split, cutoffs=self.split.validation, season=self.season)
-        value = find_metric(self.metric).badness(judged.scores[self.metric], scored=judged.scored)
-        if not math.isfinite(value):
-            raise FitError(f"{self.metric} on validation is {value}, no score. Take another metric, such as mae.")
+        judged = self._score(fitted)
+        if not math.isfinite(judged.value):
+            raise FitError(
+                f"{self.metric} on validation is {judged.value}, no score (a strategy without positions has none). "
+                "Take another metric, such as mae."
+            )
+        self._keep(assignment, TrialState.COMPLETE, candidate.key, judged)
         return Outcome(
-            values=(float(value),),
+            values=(judged.value,),
             scores=judged.scores,
             key=candidate.key,
             fit_seconds=ended - started,
             cut_short=assignment.deadline is not None and ended >= assignment.deadline,
             learned=fitted,
         )
+
+    def _learn(self, candidate: Candidate, assignment: Assignment, watch: _Watch) -> Any:
+        asked: dict[str, Any] = {"panel": self.panel, "split": self.split, "view": candidate.view}
+        asked |= {"train": candidate.train, "callbacks": (watch,), "deadline": assignment.deadline}
+        if not candidate.positions:
+            return self.learn(candidate.spec, task=self.task, season=self.season, **asked)
+        from tidewright.training.positions import fit_positions
+
+        learn = fit_positions if self.learn is fit else self.learn
+        return learn(candidate.spec, sides=self.trading.sides, **asked)
+
+    def _score(self, fitted: Any) -> Judged:
+        goal, panel, split = find_goal(self.metric), self.panel, self.split
+        if not hasattr(fitted, "predict"):
+            return judge_positions(fitted, goal=goal, panel=panel, split=split, trading=self.trading)
+        judged = evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
+        return judge(judged, goal=goal, panel=panel, trading=self.trading)
+
+    def _keep(self, assignment: Assignment, state: TrialState, key: str, judged: Judged | None) -> None:
+        if self.ledger is None:
+            return
+        told = {} if judged is None else {"positions": judged.positions, "parts": judged.parts}
+        score = None if judged is None else judged.value
+        self.ledger.add(assignment.number, assignment.point, state=str(state), key=key, score=score, **told)
 
 
 class _Watch:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from tidewright.errors import ConfigError
 from tidewright.features.view import View
-from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.training.spec import TrainSpec
 
 Record = TypeVar("Record")
@@ -36,6 +36,11 @@ class Candidate:
     def key(self) -> str:
         """The twelve digits that name the three records."""
         return spec_key(self.spec, self.train, self.view)
+
+    @property
+    def positions(self) -> bool:
+        """Whether it learns positions, which is what training by the Sharpe ratio does, and no forecast."""
+        return self.train.loss == "sharpe" and kind_of(self.spec) == "torch"
 
     def value(self, address: str) -> Any:
         """The value of one option, by its address (`model.hidden`)."""

@@ -9,6 +9,8 @@ from tidewright.features.view import View
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
 from tidewright.training.spec import TrainSpec
+from tidewright.tuning.account import Account
+from tidewright.tuning.goals import Goal, find_goal
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
 
@@ -17,8 +19,10 @@ from tidewright.tuning.trial import Trial, TrialState
 class Study:
     """The best records that a search found on train and validation, and its whole account.
 
-    `spec`, `train` and `view` are the best trial's, `fitted` the model that it learned. `metric` is what was
-    made small; `reason` says why the search stopped, `notes` what was done differently from what was asked.
+    `spec`, `train` and `view` are the best trial's, `fitted` the model that it learned (a `PositionFitted` where
+    positions were). `metric` is what was made as good as could be; trials have it to be made small, `goal.show` turns
+    it back. `reason` says why the search stopped, `notes` what was done differently from what was asked. `account` says
+    what the best score is worth after all that was tried on the same data.
     """
 
     space: SearchSpace
@@ -33,12 +37,25 @@ class Study:
     seconds: float
     reason: str
     notes: tuple[str, ...] = ()
+    account: Account | None = None
+
+    @property
+    def goal(self) -> Goal:
+        """The metric, with its direction and unit."""
+        return find_goal(self.metric)
+
+    @property
+    def score(self) -> float:
+        """The best trial's validation score, in the metric's own direction."""
+        assert self.best.value is not None, "the best trial is complete"
+        return self.goal.show(self.best.value)
 
     @property
     def gain(self) -> float | None:
-        """The share of the default's score that the best trial saves; None where that is missing or 0."""
+        """The share of the default's score that the best trial saves; None where that is missing or 0, or the metric is
+        no error."""
         default = self.trials[0].value
-        if default is None or default == 0.0 or self.best.value is None:
+        if default is None or default == 0.0 or self.best.value is None or not self.goal.ratios:
             return None
         return 1.0 - self.best.value / default
 
@@ -57,6 +74,7 @@ class Study:
             "seconds": self.seconds,
             "reason": self.reason,
             "notes": list(self.notes),
+            "account": None if self.account is None else self.account.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -64,8 +82,9 @@ class Study:
         lines = [
             f"{self.space.model}: {len(self.trials)} trials ({counts}) in {self.seconds:.1f} s",
             f"stopped because {self.reason}",
-            f"best {self.metric} {self.best.value:.4g} (trial {self.best.number})",
+            f"best {self.metric} {self.score:.4g} (trial {self.best.number})",
             *(f"  {name} = {value}" for name, value in self.best.parameters.items()),
+            *([] if self.account is None else self.account.lines()),
             *self.notes,
         ]
         return "\n".join(lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from tidewright.data.splits import Split, check_grid, without_test
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View
-from tidewright.metrics.accuracy import find_metric, seasonal_scale
+from tidewright.metrics.accuracy import METRICS, seasonal_scale
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
@@ -20,6 +22,10 @@ from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, view_of
 from tidewright.training.spec import TrainSpec
+from tidewright.training.trade import Trading
+from tidewright.tuning.account import Account, settle
+from tidewright.tuning.goals import find_goal
+from tidewright.tuning.ledger import StudyLedger, open_ledger, subject_of
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import MedianPruner, NoPruner
@@ -48,6 +54,8 @@ def tune(
     season: int | None = None,
     seed: int = 42,
     metric: str = "mase",
+    trading: Trading | None = None,
+    ledger: Path | str | bool = True,
     callbacks: Sequence[Callback] = (),
     learn: Callable[..., Fitted] = fit,
     clock: Callable[[], float] = time.monotonic,
@@ -60,6 +68,12 @@ def tune(
     Learning ends at the budget's end and no trial begins that would probably not be done by then. The test
     part is taken off the split and off the panel first. The same seed and number of trials give the same
     study. Raises `ConfigError` and, when every trial failed, `FitError`.
+
+    `metric` is any metric of forecasts or figure of returns (`find_goal`), made small or large as it should be. For one
+    of returns ("sharpe", "sortino") the target is simple returns, and forecasts are traded as `trading` says, decided
+    at a cutoff, filled a step later, after costs; with `TrainSpec(loss="sharpe")` the trials learn positions. Every
+    trial that was judged joins the `ledger` of all trials on the same data (True: in `tidewright-runs`; a folder;
+    False: none is kept), from which the study's `account` comes.
     """
     refuse_group("a search")
     spec = build_spec(model) if isinstance(model, str) else model
@@ -72,7 +86,11 @@ def tune(
     view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
     default = Candidate(spec, train or TrainSpec(), view)
     metric, notes = _usable_metric(metric, panel=panel, split=split, season=season)
-    work = PanelObjective(panel, split, task, season, default, metric, tuple(callbacks), learn, clock)
+    kept = open_ledger(ledger, subject=subject_of(panel, task=task, metric=metric))
+    work = PanelObjective(
+        panel, split, task, season, default, metric, tuple(callbacks), learn, clock,
+        trading=trading or Trading(), ledger=StudyLedger(kept, study=uuid4().hex[:12], model=spec.name),
+    )  # fmt: skip
     plan = _plan(space, default=default, limits=limits, seed=seed, callbacks=tuple(callbacks))
     return _conclude(space, work=work, plan=plan, notes=notes)
 
@@ -96,8 +114,18 @@ def _conclude(space: SearchSpace, *, work: PanelObjective, plan: Plan, notes: tu
         trials=found.trials,
         seconds=plan.limits.clock() - plan.limits.started,
         reason=found.reason,
-        notes=notes,
+        notes=(*notes, *(() if work.ledger is None else work.ledger.notes)),
+        account=_settle(work, best.number),
     )
+
+
+def _settle(work: PanelObjective, number: int) -> Account | None:
+    """The account of the best trial, from all that the ledger holds."""
+    if work.ledger is None:
+        return None
+    ledger, per_year = work.ledger.ledger, work.panel.frequency.periods_per_year
+    goal, study = find_goal(work.metric), work.ledger.study
+    return settle(ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year)
 
 
 def _plan(
@@ -117,7 +145,7 @@ def _plan(
 
 def _usable_metric(metric: str, *, panel: Panel, split: Split, season: int | None) -> tuple[str, tuple[str, ...]]:
     """The metric, or mae with a note when no series moves over a season of the training part."""
-    if "scale" not in "".join(find_metric(metric).needs):
+    if find_goal(metric).of == "returns" or "scale" not in "".join(METRICS[metric].needs):
         return metric, ()
     season = panel.frequency.season if season is None else season
     past = np.where(panel.positions <= split.train.last + split.horizon, panel.target, np.nan)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, without_test
@@ -29,6 +30,7 @@ from tidewright.workflows.search_record import Search
 from tidewright.workflows.settings import RunSettings
 
 Tell = Callable[[str], None]
+LEDGER = "ledger"  # of all trials, in the folder of runs
 JUDGING_SHARE = 0.4  # of the budget at most, for scoring on validation and test
 
 
@@ -182,6 +184,7 @@ def _tune_best(
         season=ring.season,
         seed=ring.settings.seed,
         metric=ring.settings.metric,
+        ledger=Path(ring.settings.folder) / LEDGER,
         callbacks=ring.callbacks,
         learn=partial(fit, runtime=ring.runtime),
     )

@@ -1,0 +1,183 @@
+"""`Account`: what the best of all trials on the same data is worth, after all that was tried. Nothing is asked of the
+user: it is a function of the trial ledger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tidewright.metrics.effective import effective_number
+from tidewright.metrics.score_sums import ScoreSums
+from tidewright.metrics.selection import Overfitting, Selection, correct_selection, probability_of_overfitting
+from tidewright.portfolio.inference import (
+    DeflatedSharpe,
+    SharpeSample,
+    deflated_sharpe,
+    minimum_track_record,
+    sample_sharpe,
+)
+from tidewright.tuning.goals import Doubles, Goal, sum_parts
+from tidewright.tuning.ledger import Bet, Ints, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """What luck leaves of a strategy's Sharpe ratio: the ratio a period, the probability that it is above the best that
+    as many effective trials without skill would show, and how many periods it takes to say at 95 % that it is above 0
+    (infinite for a ratio of 0 or less)."""
+
+    sharpe: float
+    periods: int
+    deflated: DeflatedSharpe
+    track_record: float
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a study's best trial scored on validation, and what choosing it was worth.
+
+    `trials` counts all that were judged, pruned ones too, in all `studies` of the same data, horizon, quantiles and
+    metric; `effective` as how many independent ones they count (NaN where that can't be had). `score` and `corrected`
+    are in the metric's own unit and direction (of direction "nearest": distances from where it should be); `corrected`
+    is NaN where it can't be had, and `reason` says why. `compared` trials were judged at all `positions` of the best
+    one: what is known of correlations comes from these. `skill` is of strategies alone.
+    """
+
+    metric: str
+    studies: int
+    trials: int
+    effective: float
+    compared: int
+    positions: int
+    score: float
+    corrected: float
+    overfitting: Overfitting
+    skill: Skill | None = None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The account as plain data."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The account in words, a line a finding."""
+        known = "" if math.isnan(self.effective) else f", worth {self.effective:.1f} independent ones"
+        studies = f" in {self.studies} studies" if self.studies > 1 else ""
+        found = [f"{self.trials} trials on this data{studies}{known}"]
+        if math.isnan(self.corrected):
+            found.append(f"{self.metric} {self.score:.4g} on validation; not corrected for the choice: {self.reason}")
+        else:
+            found.append(f"{self.metric} {self.score:.4g} on validation, {self.corrected:.4g} corrected for the choice")
+        if not math.isnan(self.overfitting.probability):
+            found.append(f"probability of overfitting {self.overfitting.probability:.0%}")
+        return found + ([] if self.skill is None else _tell_skill(self.skill))
+
+
+def settle(
+    bets: Sequence[Bet],
+    *,
+    study: str,
+    number: int,
+    goal: Goal,
+    subject: Subject,
+    per_year: float = 1.0,
+) -> Account | None:
+    """The account of trial `number` of a study, from all bets on its subject; None where it is no bet of theirs.
+
+    The score is corrected as the best of all bets that are compared, of whatever study, or, where another study has a
+    better one, as the best of its own study's.
+    """
+    winner = next((bet for bet in bets if (bet.study, bet.number) == (study, number)), None)
+    if winner is None or winner.score is None or not winner.parts.size:
+        return None
+    compared, table = _align(bets, winner)
+    coverage = subject.quantiles[-1] - subject.quantiles[0]
+    sums = sum_parts(table, goal=goal, coverage=coverage, per_year=per_year)
+    lags = _count_lags(winner.positions, horizon=subject.horizon) if goal.of == "forecasts" else 0
+    chosen, reason = _correct(sums, compared, winner, lags=lags)
+    effective = _count_effective(_losses(table, goal), trials=len(bets), compared=len(compared))
+    return Account(
+        metric=goal.name,
+        studies=len({bet.study for bet in bets}),
+        trials=len(bets),
+        effective=effective,
+        compared=len(compared),
+        positions=len(winner.positions),
+        score=goal.show(winner.score),
+        corrected=math.nan if chosen is None else goal.show(winner.score + chosen.optimism),
+        overfitting=_overfit(sums, len(compared)),
+        skill=_judge_skill(winner.parts[0], effective) if goal.of == "returns" else None,
+        reason=reason,
+    )
+
+
+def _align(bets: Sequence[Bet], winner: Bet) -> tuple[list[Bet], Doubles]:
+    """The bets that were judged wherever the winner was, and their parts there [K, C, N]."""
+    compared, columns = [], []
+    for bet in bets:
+        if len(bet.parts) != len(winner.parts):
+            continue
+        rows = np.searchsorted(bet.positions, winner.positions)
+        if (rows < len(bet.positions)).all() and np.array_equal(bet.positions[rows], winner.positions):
+            compared.append(bet)
+            columns.append(bet.parts[:, rows])
+    return compared, np.stack(columns, axis=-1)
+
+
+def _correct(
+    sums: ScoreSums | None, compared: Sequence[Bet], winner: Bet, *, lags: int
+) -> tuple[Selection | None, str]:
+    """How much of the winner's score is that it was chosen, and why that can't be said."""
+    if sums is None:
+        return None, "it depends on the order of returns, so no part of the time has a score of its own"
+    place = compared.index(winner)
+    scores = sums.scores()
+    if not scores[place] <= np.nanmin(scores):  # another study has a better one
+        own = [n for n, bet in enumerate(compared) if bet.study == winner.study]
+        sums = ScoreSums(sums.parts[:, :, own], sums.finish)
+    found = correct_selection(sums, lags=lags)
+    return (None if math.isnan(found.corrected) else found), found.reason
+
+
+def _overfit(sums: ScoreSums | None, trials: int) -> Overfitting:
+    if sums is None:
+        return Overfitting(math.nan, 0, 0, trials, reason="it depends on the order of returns")
+    return probability_of_overfitting(sums)
+
+
+def _losses(table: Doubles, goal: Goal) -> Doubles:
+    """What each trial lost or earned at each position [C, N], at positions where all have something."""
+    if goal.of == "returns":
+        return np.asarray(table[0])
+    known = (table[1] > 0).all(axis=1)
+    return np.asarray(table[0][known] / table[1][known])
+
+
+def _count_effective(losses: Doubles, *, trials: int, compared: int) -> float:
+    """The effective number of those that are compared; the others count for as much, each, as these do."""
+    return min(effective_number(losses) * trials / compared, float(trials))
+
+
+def _count_lags(positions: Ints, *, horizon: int) -> int:
+    """The cutoffs before one whose horizons overlap its own."""
+    return 0 if len(positions) < 2 else -(-horizon // int(np.diff(positions).min())) - 1
+
+
+def _judge_skill(returns: Doubles, effective: float) -> Skill | None:
+    sample: SharpeSample = sample_sharpe(returns)
+    if math.isnan(sample.sharpe):
+        return None
+    trials = 1.0 if math.isnan(effective) else effective
+    deflated = deflated_sharpe(sample, trials=trials, trial_variance=1.0 / (sample.periods - 1))
+    return Skill(sample.sharpe, sample.periods, deflated, minimum_track_record(sample))
+
+
+def _tell_skill(skill: Skill) -> list[str]:
+    record = "no track record is long enough"
+    if math.isfinite(skill.track_record):
+        record = f"a track record of {math.ceil(skill.track_record):,} periods proves it above 0"
+    return [f"deflated Sharpe ratio {skill.deflated.probability:.3f}; {record}, there are {skill.periods:,}"]

@@ -1,0 +1,125 @@
+"""What a study may be asked to make as good as can be: any metric of forecasts, or any figure of what they earn.
+
+C positions in time: the cutoffs of validation, or the bars over which forecasts were traded. K sums a score is made of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.catalog import explain_unknown
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split
+from tidewright.errors import ConfigError, UnknownNameError
+from tidewright.metrics.accuracy import METRICS, sum_by_group
+from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.metrics.score_sums import ScoreSums, is_summed, sums_of_metric, sums_of_returns
+from tidewright.training.evaluate import Evaluation
+from tidewright.training.trade import Earned, Trading, trade_forecasts
+
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Number = TypeVar("Number", float, Doubles)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A metric that a study can be asked for: `of` says whether it is of forecasts or of net strategy returns, which
+    way is better, and its unit. Inside a study all is made small; `show` turns it back."""
+
+    name: str
+    of: Literal["forecasts", "returns"]
+    direction: Literal["lower", "higher", "nearest"]
+    unit: str
+
+    def show(self, value: Number) -> Number:
+        """What is made small, as the metric's own value (of direction "nearest": its distance from where it should
+        be)."""
+        return -value if self.direction == "higher" else value
+
+    @property
+    def ratios(self) -> bool:
+        """Whether one value can be a share of another: an error can, a Sharpe ratio can't."""
+        return self.direction != "higher"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Judged:
+    """What a trial came to: `value` is to be made small, `scores` are all metrics by name, `parts` [K, C] what each of
+    the `positions` [C] adds to the value."""
+
+    value: float
+    scores: Mapping[str, float]
+    positions: Ints
+    parts: Doubles
+
+
+def find_goal(name: str) -> Goal:
+    """The goal of that name; an unknown one is an error that says which is near.
+
+    >>> find_goal("sharpe").direction, find_goal("sharpe").show(-1.5), find_goal("mase").of
+    ('higher', 1.5, 'forecasts')
+    """
+    if name in METRICS:
+        return Goal(name, "forecasts", METRICS[name].direction, METRICS[name].unit)
+    if name in RETURN_METRICS:
+        return Goal(name, "returns", RETURN_METRICS[name].direction, RETURN_METRICS[name].unit)
+    raise UnknownNameError(explain_unknown("metric", name, [*METRICS, *RETURN_METRICS]))
+
+
+def judge(evaluation: Evaluation, *, goal: Goal, panel: Panel, trading: Trading) -> Judged:
+    """A model's forecasts of validation by a goal. For one of returns they are traded (`trade_forecasts`)."""
+    if goal.of == "returns":
+        earned = trade_forecasts(evaluation, panel=panel, trading=trading)
+        return judge_returns(earned, goal=goal, panel=panel, scores=evaluation.scores)
+    metric, scored = METRICS[goal.name], evaluation.scored
+    value = metric.badness(evaluation.scores.get(goal.name, math.nan), scored=scored)
+    positions, parts = per_cutoff(evaluation, goal=goal)
+    return Judged(float(value), evaluation.scores, positions, parts)
+
+
+def judge_positions(fitted: Any, *, goal: Goal, panel: Panel, split: Split, trading: Trading) -> Judged:
+    """Learned positions (`fit_positions`) by a goal of returns, decided at every step of validation."""
+    from tidewright.training.positions import earn_fitted
+    from tidewright.training.trade import SETTLED
+
+    if goal.of != "returns":
+        raise ConfigError(
+            f"learned positions forecast nothing, so they have no {goal.name}. Ask for one of "
+            f"{', '.join(RETURN_METRICS)}."
+        )
+    account = earn_fitted(fitted, panel=panel, cutoffs=split.validation, costs=trading.costs)
+    first = split.validation.first + SETTLED
+    positions = np.arange(first, first + len(account.returns), dtype=np.int64)
+    return judge_returns(Earned(account.returns, positions, account.turnover), goal=goal, panel=panel, scores={})
+
+
+def judge_returns(earned: Earned, *, goal: Goal, panel: Panel, scores: Mapping[str, float]) -> Judged:
+    """Net returns by a goal, annualised by the panel's calendar; every figure of returns joins the scores."""
+    per_year = panel.frequency.periods_per_year
+    figures = {name: one.compute(earned.returns, per_year, 0.0) for name, one in RETURN_METRICS.items()}
+    figures["turnover"] = float(earned.turnover.sum()) / 2.0 * per_year / len(earned.returns)
+    value = figures[goal.name]
+    worse = -value if goal.direction == "higher" else value
+    return Judged(float(worse), {**scores, **figures}, earned.positions, earned.returns[None])
+
+
+def per_cutoff(evaluation: Evaluation, *, goal: Goal) -> tuple[Ints, Doubles]:
+    """The cutoffs [C] of an evaluation and the two sums [2, C] of a metric of forecasts at each."""
+    sums = sum_by_group(evaluation.scored, goal.name, group=evaluation.windows.cutoffs)
+    return np.asarray(sums.groups, dtype=np.int64), np.stack([sums.numerator, sums.denominator])
+
+
+def sum_parts(parts: Doubles, *, goal: Goal, coverage: float = 0.0, per_year: float = 1.0) -> ScoreSums | None:
+    """The parts of several trials [K, C, N] as sums that any part of the time has a score from; None for a figure that
+    depends on the order of returns. `coverage` is what the quantiles promise."""
+    if goal.of == "forecasts":
+        aim = coverage if goal.name == "coverage" else 0.0
+        return sums_of_metric(parts[0], parts[1], metric=METRICS[goal.name], aim=aim)
+    return sums_of_returns(parts[0], metric=goal.name, periods_per_year=per_year) if is_summed(goal.name) else None
