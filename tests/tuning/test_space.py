@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS
-from tidewright.tuning.read_space import find_space, parse_space, read_space, spaces
+from tidewright.tuning.read_space import UNTUNED, find_space, parse_space, read_space, spaces, usual_space
 from tidewright.tuning.read_yaml import MOST_BYTES, read_yaml
 from tidewright.tuning.space import Choice, FloatRange, IntRange, SearchSpace
 
@@ -135,13 +135,13 @@ def test_a_space_of_the_package_survives_a_round_trip_and_prints_each_option(nam
     assert space.model in name
 
 
-# Fitted on each window by a criterion of their own, or taken as they are: there is nothing to search.
-SELF_CHOSEN = {"auto_arima", "auto_ets", "auto_ces", "mstl", "adida", "imapa", "chronos", "timesfm"}
-
-
-def test_every_trainable_model_has_a_space() -> None:
-    trainable = {name for name, entry in MODELS.items() if entry.kind != "floor"} - SELF_CHOSEN
-    assert {find_space(name).model for name in spaces()} == trainable
+def test_every_model_has_a_space_or_a_reason_to_have_none() -> None:
+    searched = {find_space(name).model for name in spaces()}
+    assert searched | set(UNTUNED) == set(MODELS)
+    assert not searched & set(UNTUNED)
+    with pytest.raises(UnknownNameError, match=r"auto_ets has no search space: it chooses its form on each window"):
+        find_space("auto_ets")
+    assert all((usual_space(name) is None) == (name in UNTUNED) for name in MODELS)
 
 
 def test_an_unknown_space_names_the_near_miss() -> None:
@@ -149,8 +149,8 @@ def test_an_unknown_space_names_the_near_miss() -> None:
         find_space("lightgmb")
 
 
-def test_the_wide_space_of_the_lstm_holds_the_documented_ranges() -> None:
-    ranges = find_space("lstm_wide").ranges
+def test_the_space_of_the_lstm_holds_the_documented_ranges() -> None:
+    ranges = find_space("lstm").ranges
     assert ranges["model.hidden"] == IntRange(64, 512)
     assert ranges["model.layers"] == IntRange(1, 4)
     assert ranges["model.bidirectional"] == Choice((False, True))
@@ -159,13 +159,16 @@ def test_the_wide_space_of_the_lstm_holds_the_documented_ranges() -> None:
     assert ranges["train.epochs"] == IntRange(50, 200)
     assert ranges["train.batch_size"] == IntRange(16, 128)
     assert ranges["view.lookback"] == IntRange(7, 30)
+    assert ranges["task.horizon"] == IntRange(1, 14)
+    assert len(ranges) == 9
 
 
-def test_the_wide_space_of_the_transformer_holds_the_documented_ranges_and_each_of_its_networks_can_be_built() -> None:
-    ranges = find_space("transformer_wide").ranges
+def test_the_space_of_the_transformer_holds_the_documented_ranges_and_each_of_its_networks_can_be_built() -> None:
+    space = find_space("transformer")
+    ranges = space.ranges
     assert dict(ranges) == {
-        "model.d_model": IntRange(64, 256, step=8),
-        "model.nhead": Choice((4, 8)),  # of 4 to 8 those that divide every width: others are no attention
+        "model.nhead": IntRange(4, 8),
+        "model.d_model": IntRange(64, 256),
         "model.num_encoder_layers": IntRange(1, 4),
         "model.num_decoder_layers": IntRange(1, 4),
         "model.dim_feedforward": IntRange(256, 1024),
@@ -174,10 +177,17 @@ def test_the_wide_space_of_the_transformer_holds_the_documented_ranges_and_each_
         "train.epochs": IntRange(50, 200),
         "train.batch_size": IntRange(16, 64),
         "view.lookback": IntRange(7, 30),
+        "task.horizon": IntRange(1, 14),
     }
-    for width in range(64, 257, 8):
-        for heads in (4, 8):
+    pairs = set()
+    for heads in range(4, 9):
+        widths = space.free("model.d_model", {"model.nhead": heads})
+        assert isinstance(widths, IntRange)
+        pairs |= {(heads, width) for width in widths.values()}
+        for width in widths.values():
             build_spec("transformer", {"d_model": width, "nhead": heads})
+    even = {(heads, width) for heads in range(4, 9) for width in range(64, 257, 2) if width % heads == 0}
+    assert pairs == even  # every width that attention can have, and no other
 
 
 def test_choices_become_what_the_model_takes() -> None:
@@ -270,7 +280,7 @@ def test_reading_a_space_leaves_its_data_alone() -> None:
 
 
 def test_a_printed_space_says_scale_step_and_choices() -> None:
-    text = re.sub(" +", " ", str(find_space("lstm")))
+    text = re.sub(" +", " ", str(find_space("lstm_small")))
     assert "model.hidden 16 to 128, whole, step 16" in text
     assert "train.learning_rate 0.0001 to 0.01, log scale" in text
     assert "train.batch_size one of 64, 128, 256, 512" in text

@@ -104,11 +104,11 @@ def test_a_network_is_really_tuned_over_all_three_records(world: Any) -> None:
 
 
 def test_every_option_of_the_packaged_spaces_reaches_the_learner(world: Any) -> None:
-    for name in ("feedforward", "lstm", "lstm_wide", "lightgbm"):
+    for name in ("feedforward", "lstm_small", "lstm", "lightgbm"):
         space, calls = find_space(name), []
 
         def learn(spec: Any, *, calls: list = calls, **given: Any) -> Any:
-            calls.append({"model": spec, "train": given["train"], "view": given["view"]})
+            calls.append({"model": spec, "train": given["train"], "view": given["view"], "task": given["task"]})
             return fit(SeasonalNaive(period=7), **given)
 
         study = tune(space, model=space.model, trials=12, learn=learn, **world.given)

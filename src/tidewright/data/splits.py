@@ -207,6 +207,22 @@ def thin(split: Split, *, most: int) -> Split:
     return replace(split, validation=few(split.validation), test=None if split.test is None else few(split.test))
 
 
+def widen_purge(split: Split, horizon: int) -> Split:
+    """The same split for a horizon that may be longer: training ends so much earlier that no label is one of
+    validation. Validation and test stay as they are. Raises `ShortSeriesError` where nothing would train.
+    """
+    more = horizon - split.purge - split.embargo
+    if more <= 0:
+        return split
+    train = replace(split.train, last=split.train.last - more)
+    if len(train) < 1:
+        raise ShortSeriesError(
+            f"a horizon of {horizon} leaves no training part: the split has {len(split.train)} cutoffs to learn from, "
+            f"and {more} more steps would be purged. Ask for a shorter horizon."
+        )
+    return replace(split, train=train, purge=split.purge + more)
+
+
 def without_test(split: Split) -> Split:
     """The same split with no test part: what a search may see."""
     return replace(split, test=None)

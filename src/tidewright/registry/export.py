@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from tidewright.errors import BundleError
+from tidewright.models.blockwise import Blockwise
 from tidewright.models.conformal import Conformal
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
@@ -50,6 +51,11 @@ def to_onnx(fitted: Fitted) -> Any:
         from tidewright.registry.onnx_ensemble import merge_members
 
         return merge_members(fitted, to_onnx)
+    if isinstance(fitted, Blockwise):
+        raise BundleError(
+            f"{fitted.spec.name} learned {fitted.inner.task.horizon} steps and answers {fitted.task.horizon}, which "
+            "has no graph. Seal its inner model, which answers what it learned, or learn again with the task's horizon."
+        )
     kind = kind_of(fitted.spec)
     if kind not in EXPORTERS:
         raise BundleError(f"models of the kind '{kind}' have no ONNX form. There are: {', '.join(EXPORTERS)}.")

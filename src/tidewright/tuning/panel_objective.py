@@ -14,9 +14,10 @@ from tidewright.errors import FitError
 from tidewright.models.fitted import Fitted
 from tidewright.training.evaluate import evaluate
 from tidewright.training.events import Callback, EpochEnded, Event, FitStarted, emit
-from tidewright.training.fit import fit
+from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.trade import Trading
 from tidewright.tuning.goals import Judged, find_goal, judge, judge_positions
+from tidewright.tuning.horizons import learn_candidate
 from tidewright.tuning.ledger import StudyLedger
 from tidewright.tuning.objective import Assignment, Outcome, Pruned
 from tidewright.tuning.records import Candidate
@@ -78,19 +79,21 @@ class PanelObjective:
         )
 
     def _learn(self, candidate: Candidate, assignment: Assignment, watch: _Watch) -> Any:
-        asked: dict[str, Any] = {"panel": self.panel, "split": self.split, "view": candidate.view}
-        asked |= {"train": candidate.train, "callbacks": (watch,), "deadline": assignment.deadline}
+        asked: dict[str, Any] = {"panel": self.panel, "split": self.split}
+        asked |= {"callbacks": (watch,), "deadline": assignment.deadline}
         if not candidate.positions:
-            return self.learn(candidate.spec, task=self.task, season=self.season, **asked)
+            return learn_candidate(candidate, learn=self.learn, task=self.task, season=self.season, **asked)
         from tidewright.training.positions import fit_positions
 
         learn = fit_positions if self.learn is fit else self.learn
+        asked |= {"view": candidate.view, "train": candidate.train}
         return learn(candidate.spec, sides=self.trading.sides, **asked)
 
     def _score(self, fitted: Any) -> Judged:
         goal, panel, split = find_goal(self.metric), self.panel, self.split
         if not hasattr(fitted, "predict"):
             return judge_positions(fitted, goal=goal, panel=panel, split=split, trading=self.trading)
+        panel = keep_covariates(panel, fitted.spec.takes)
         judged = evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
         return judge(judged, goal=goal, panel=panel, trading=self.trading)
 

@@ -11,7 +11,7 @@ from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.ranges import Choice, FloatRange, Range
-from tidewright.tuning.records import change_record, coerce_option
+from tidewright.tuning.records import change_record, coerce_option, split_address
 from tidewright.tuning.rules import Rule
 from tidewright.tuning.space import NO_RULE, SearchSpace
 
@@ -28,10 +28,12 @@ def coerce_range(one: Range, *, address: str, model: str, place: str) -> Range:
     return Choice(tuple(taken)) if isinstance(one, Choice) else one
 
 
-def probe_space(space: SearchSpace, *, source: str) -> None:
-    """Raises `ConfigError` for a value that a record of the space's model refuses at a point where it can be had."""
-    owners = _owners(space.model)
+def probe_space(space: SearchSpace, *, model: str, source: str) -> None:
+    """Raises `ConfigError` for a value that a record of the model refuses at a point where it can be had."""
+    owners = _owners(model)
     for address in space.names:
+        if address == "model":
+            continue
         for key, value in _probes(space.ranges[address]):
             point = _point_with(space, address, value, owners)
             if point is None:
@@ -58,12 +60,12 @@ def _probes(one: Range) -> Iterator[tuple[str, Any]]:
 
 def _point_with(space: SearchSpace, address: str, value: Any, owners: Mapping[str, Any]) -> dict[str, Any] | None:
     """A legal point with that value, the rest being as usual where it may; None where none was found."""
-    wanted = {**_reach(space, address), address: value}
+    wanted = {**_reach(space, address), address: value, "model": owners["model"].name}
 
     def draw(name: str, free: Range) -> Any:
         if name in wanted and free.holds(wanted[name]):
             return wanted[name]
-        record, _, option = name.partition(".")
+        record, option = split_address(name, model=owners["model"].name)
         usual = getattr(owners[record], option)
         if isinstance(free, Choice):
             return usual if free.holds(usual) else free.choices[0]
@@ -93,7 +95,8 @@ def _reach(space: SearchSpace, address: str) -> dict[str, Any]:
 def _change(owners: Mapping[str, Any], point: Mapping[str, Any]) -> None:
     changes: dict[str, dict[str, Any]] = {}
     for address, value in point.items():
-        record, _, option = address.partition(".")
-        changes.setdefault(record, {})[option] = value
+        if address != "model":
+            record, option = split_address(address, model=owners["model"].name)
+            changes.setdefault(record, {})[option] = value
     for record, options in changes.items():
         change_record(owners[record], options)

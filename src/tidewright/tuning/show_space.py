@@ -25,9 +25,14 @@ def show_option(space: SearchSpace, name: str) -> str:
         notes.append(f"at most {rule.high}")
     if rule.multiple_of:
         notes.append("a multiple of " + " and ".join(map(str, rule.multiple_of)))
-    if rule.when:
-        notes.append(f"only while {_show_conditions(rule.when)}")
+    said = {other: values for other, values in rule.when.items() if not (other == "model" and _own(space, name))}
+    if said:  # lstm.model.hidden needs not say that it is there only while the model is lstm
+        notes.append(f"only while {_show_conditions(said)}")
     return ", ".join([str(one), *notes])
+
+
+def _own(space: SearchSpace, name: str) -> bool:
+    return name.partition(".")[0] in space.models
 
 
 def diff_spaces(space: SearchSpace, other: SearchSpace) -> tuple[str, ...]:

@@ -56,6 +56,29 @@ class SearchSpace:
         self._check_rules()
         self._check_forbidden()
 
+    @classmethod
+    def of_models(
+        cls,
+        spaces: Sequence[SearchSpace],
+        *,
+        shared: Mapping[str, Range] | None = None,
+        rules: Mapping[str, Rule] | None = None,
+        forbidden: Sequence[Combination] = (),
+    ) -> SearchSpace:
+        """The space in which the model is an option too, `model`; those of each are there only with it.
+
+        They are addressed by its name first (`lstm.model.hidden`); options that several models share keep their
+        address, and `rules` and `forbidden` are of these. Raises `ConfigError`.
+
+        >>> lstm = SearchSpace("lstm", {"model.hidden": IntRange(16, 64, step=16)})
+        >>> both = SearchSpace.of_models([lstm, SearchSpace("theta", {"model.form": Choice(("auto", "standard"))})])
+        >>> both.names, both.size
+        (('model', 'lstm.model.hidden', 'theta.model.form'), 6)
+        """
+        from tidewright.tuning.join_spaces import join_spaces
+
+        return join_spaces(spaces, shared=shared or {}, rules=rules or {}, forbidden=forbidden)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The addresses of the options, in the order of the file but for those that others wait for."""
@@ -139,6 +162,12 @@ class SearchSpace:
             if range_ is not None:
                 seen[name] = point[name]
         return True
+
+    def diff(self, other: SearchSpace) -> tuple[str, ...]:
+        """What changes from this space to another one, a line an option; see `diff_spaces`."""
+        from tidewright.tuning.show_space import diff_spaces
+
+        return diff_spaces(self, other)
 
     def to_dict(self) -> dict[str, Any]:
         """The space as it is written in YAML."""

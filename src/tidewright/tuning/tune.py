@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, check_grid, without_test
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, FitError
+from tidewright.errors import FitError
 from tidewright.features.view import View
 from tidewright.metrics.accuracy import METRICS, seasonal_scale
 from tidewright.models.build import build_spec
@@ -20,11 +21,13 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
 from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
-from tidewright.training.fit import fit, view_of
+from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading
 from tidewright.tuning.account import Account, settle
 from tidewright.tuning.goals import find_goal
+from tidewright.tuning.horizons import explain_horizons
+from tidewright.tuning.kin import among_kin
 from tidewright.tuning.ledger import StudyLedger, open_ledger, subject_of
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.panel_objective import PanelObjective
@@ -33,6 +36,7 @@ from tidewright.tuning.records import Candidate
 from tidewright.tuning.search import Plan, search
 from tidewright.tuning.searchers.tpe import TPESearcher
 from tidewright.tuning.space import IntRange, SearchSpace
+from tidewright.tuning.start import start_candidate
 from tidewright.tuning.store import TrialStore
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import best_trial
@@ -67,7 +71,9 @@ def tune(
     validation loss stays above the median of the earlier ones is pruned, unless the loss itself is searched.
     Learning ends at the budget's end and no trial begins that would probably not be done by then. The test
     part is taken off the split and off the panel first. The same seed and number of trials give the same
-    study. Raises `ConfigError` and, when every trial failed, `FitError`.
+    study. Where the model is an option of the space, `model` is the first one tried, and each sees the covariates that
+    it takes; where the horizon is, a model learns so many steps at once and is judged on the task's (see `Blockwise`).
+    Raises `ConfigError` and, when every trial failed, `FitError`.
 
     `metric` is any metric of forecasts or figure of returns (`find_goal`), made small or large as it should be. For one
     of returns ("sharpe", "sortino") the target is simple returns, and forecasts are traded as `trading` says, decided
@@ -77,22 +83,21 @@ def tune(
     """
     refuse_group("a search")
     spec = build_spec(model) if isinstance(model, str) else model
-    if spec.name != space.model:
-        raise ConfigError(f"the space is one of {space.model}, but the model is {spec.name}. Bring its own space.")
     limits = Limits(clock(), budget_s, trials, clock)
     split = without_test(split)
     check_grid(split.train, panel)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
-    view = view or view_of(spec, panel=panel, split=split, task=task, season=season)
-    default = Candidate(spec, train or TrainSpec(), view)
-    metric, notes = _usable_metric(metric, panel=panel, split=split, season=season)
+    given: dict[str, Any] = {"panel": panel, "split": split, "task": task, "season": season}
+    default = start_candidate(space, spec, **given, train=train or TrainSpec(), view=view)
+    notes = explain_horizons(space, panel=panel, task=task)
+    metric, more = _usable_metric(metric, panel=panel, split=split, season=season)
     kept = open_ledger(ledger, subject=subject_of(panel, task=task, metric=metric))
     work = PanelObjective(
         panel, split, task, season, default, metric, tuple(callbacks), learn, clock,
         trading=trading or Trading(), ledger=StudyLedger(kept, study=uuid4().hex[:12], model=spec.name),
     )  # fmt: skip
     plan = _plan(space, default=default, limits=limits, seed=seed, callbacks=tuple(callbacks))
-    return _conclude(space, work=work, plan=plan, notes=notes)
+    return _conclude(space, work=work, plan=plan, notes=(*notes, *more))
 
 
 def _conclude(space: SearchSpace, *, work: PanelObjective, plan: Plan, notes: tuple[str, ...]) -> Study:
@@ -137,8 +142,8 @@ def _plan(
         searcher=TPESearcher(),
         limits=limits,
         seed=seed,
-        pruner=MedianPruner(_warmup(space, default.train)) if losses_alike else NoPruner(),
-        first=({name: default.value(name) for name in space.names},),
+        pruner=among_kin(MedianPruner(_warmup(space, default.train)), space) if losses_alike else NoPruner(),
+        first=(default.point(space),),
         callbacks=callbacks,
     )
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tidewright.tuning.join_spaces import part_space
 from tidewright.tuning.ranges import Choice, IntRange, Range
 from tidewright.tuning.rules import Of, Rule, widest_bound
 from tidewright.tuning.space import Combination, SearchSpace
@@ -17,13 +18,25 @@ _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}  # what Y
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:
     """The space as `parse_space` reads it."""
-    found: dict[str, Any] = {
-        "model": space.model,
-        "parameters": {name: describe_option(space, name) for name in space.ranges},
-    }
-    if space.forbidden:
-        found["forbidden"] = [describe_conditions(one) for one in space.forbidden]
+    found: dict[str, Any] = {}
+    kept, forbidden = list(space.ranges), list(space.forbidden)
+    if "model" in space.ranges:
+        parts = {model: part_space(space, model) for model in space.models}
+        found["models"] = {model: _without_model(describe_space(part)) for model, part in parts.items()}
+        own = [{f"{model}.{name}" for name in part.ranges} for model, part in parts.items()]
+        kept = [name for name in kept if name != "model" and not any(name in names for names in own)]
+        forbidden = [one for one in forbidden if not any(names >= one.keys() for names in own)]
+    else:
+        found["model"] = space.model
+    if kept:
+        found["parameters"] = {name: describe_option(space, name) for name in kept}
+    if forbidden:
+        found["forbidden"] = [describe_conditions(one) for one in forbidden]
     return found
+
+
+def _without_model(described: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in described.items() if key != "model"}
 
 
 def describe_option(space: SearchSpace, name: str) -> dict[str, Any]:
@@ -61,7 +74,7 @@ def write_space(space: SearchSpace) -> str:
 def _write(data: Mapping[str, Any], *, depth: int) -> list[str]:
     lines, indent = [], "  " * depth
     for key, value in data.items():
-        if isinstance(value, Mapping) and "type" not in value:
+        if isinstance(value, Mapping) and value and "type" not in value:
             lines += [f"{indent}{_word(key)}:", *_write(value, depth=depth + 1)]
         elif key == "forbidden":
             lines += [f"{indent}{key}:", *(f"{indent}  - {_flow(one)}" for one in value)]

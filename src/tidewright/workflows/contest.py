@@ -14,7 +14,7 @@ from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
-from tidewright.models.spec import FLOORS
+from tidewright.models.spec import FLOORS, MODELS
 from tidewright.runtime import Runtime
 from tidewright.training.compare import Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.ensemble import compose
@@ -157,10 +157,10 @@ def _tune_best(
     ring: Field, validations: dict[str, Evaluation], train: TrainSpec, until: float, tell: Tell
 ) -> Study | None:
     """Tunes the model that is best so far, when there is a space for it and time for two more fits like its first."""
-    from tidewright.tuning.read_space import find_space, spaces
+    from tidewright.tuning.read_space import UNTUNED, usual_space
     from tidewright.tuning.tune import tune
 
-    models = [name for name in ring.fitted if name not in FLOORS and name in spaces()]
+    models = [name for name in ring.fitted if name not in FLOORS and name in MODELS and name not in UNTUNED]
     if not models:
         return None
     metric, _ = usable_metric(ring.settings.metric, [validations[name] for name in models])
@@ -171,8 +171,10 @@ def _tune_best(
         return None
     tell(f"tuning {best} for {left:.0f} s")
     started, cpu = time.monotonic(), time.process_time()
+    space = usual_space(best)
+    assert space is not None
     study = tune(
-        find_space(best),
+        space,
         panel=ring.panels[best],
         split=without_test(ring.split),
         task=ring.task,

@@ -10,7 +10,7 @@ from tidewright.models.spec import ModelSpec
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import least_lookback
 from tidewright.training.spec import TrainSpec
-from tidewright.tuning.read_space import find_space, spaces
+from tidewright.tuning.read_space import UNTUNED, usual_space
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.searchers.searcher import History
 from tidewright.tuning.searchers.tpe import TPESearcher
@@ -126,13 +126,14 @@ class Moves:
 
     def _ask(self, score: float, best: Try) -> Try | None:
         """A point of the space, the best try so far being its first."""
-        if self._name not in spaces() or not self._ring.settings.tune.enabled or best.view is None:
+        if self._name in UNTUNED or not self._ring.settings.tune.enabled or best.view is None:
             return None
         candidate = Candidate(best.spec, best.train, best.view)
         if self._space is None:
-            self._space = find_space(self._name)
+            self._space = usual_space(self._name)
+            assert self._space is not None
             self._base, self._first = candidate, best
-            first = {name: candidate.value(name) for name in self._space.names}
+            first = candidate.point(self._space)
             self._trials = [_end(Trial(0, TrialState.RUNNING, parameters=first), score)]
         number = len(self._trials)
         found = self._searcher.suggest(History(self._space, tuple(self._trials), number, self._ring.settings.seed))

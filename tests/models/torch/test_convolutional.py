@@ -121,6 +121,7 @@ def test_the_space_of_the_tcn_holds_the_documented_ranges_and_each_of_its_networ
     assert ranges["train.epochs"] == IntRange(50, 200)
     assert ranges["train.batch_size"] == IntRange(16, 128)
     assert ranges["view.lookback"] == IntRange(7, 30)
+    assert ranges["task.horizon"] == IntRange(1, 14)
     channels = ranges["model.num_channels"]
     assert isinstance(channels, Choice)
     assert {(32, 64, 128), (32, 64, 128, 256)} <= set(channels.choices)

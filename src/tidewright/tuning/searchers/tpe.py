@@ -59,7 +59,8 @@ class Mirror:
             if trial.number not in mirror._told:
                 mirror._tell(trial)
         held = [trial.parameters for trial in history.trials if history.space.holds(trial.parameters)]
-        mirror.tried |= {label_point({name: point[name] for name in history.space.names}) for point in held}
+        names = history.space.names
+        mirror.tried |= {label_point({name: point[name] for name in names if name in point}) for point in held}
         return mirror
 
     def sample(self, sampler: Any) -> dict[str, Any]:
@@ -68,7 +69,8 @@ class Mirror:
             self._study.sampler = sampler
             handle = self._study.ask(self._ranges)
             self._study.tell(handle, state=self._optuna.trial.TrialState.FAIL)
-        return {name: decode(self.space.ranges[name], value) for name, value in handle.params.items()}
+        drawn = {name: decode(self.space.ranges[name], value) for name, value in handle.params.items()}
+        return self.space.settle(drawn)
 
     def _is_of(self, space: SearchSpace, ended: list[Trial]) -> bool:
         by_number = {trial.number: trial for trial in ended}
@@ -84,13 +86,13 @@ class Mirror:
             TrialState.PRUNED: states.PRUNED,
             TrialState.FAILED: states.FAIL,
         }[trial.state]
-        ranges = self.space.ranges
+        there = {name: one for name, one in self.space.ranges.items() if name in trial.parameters}
         with quiet(self._optuna):
             told = self._optuna.trial.create_trial(
                 state=state,
                 values=list(trial.values[:1]) or None,
-                params={name: encode(ranges[name], trial.parameters[name]) for name in ranges},
-                distributions=self._ranges,
+                params={name: encode(one, trial.parameters[name]) for name, one in there.items()},
+                distributions={name: self._ranges[name] for name in there},
                 intermediate_values=trial.finite_steps,
             )
             self._study.add_trial(told)
