@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from tidewright.training.snapshots import fit_snapshots as fit_snapshots
     from tidewright.training.spec import TrainSpec as TrainSpec
     from tidewright.training.update import update as update
+    from tidewright.tuning.change_space import change_space as change_space
+    from tidewright.tuning.read_space import find_space as find_space
+    from tidewright.tuning.read_space import read_space as read_space
+    from tidewright.tuning.space import SearchSpace as SearchSpace
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
     from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
@@ -78,6 +82,10 @@ _HOMES = {
     "Panel": "tidewright.data.panel:Panel",
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
     "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
+    "SearchSpace": "tidewright.tuning.space:SearchSpace",
+    "find_space": "tidewright.tuning.read_space:find_space",
+    "read_space": "tidewright.tuning.read_space:read_space",
+    "change_space": "tidewright.tuning.change_space:change_space",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",

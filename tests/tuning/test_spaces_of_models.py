@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from tidewright.data.task import Task
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.features.view import StaticEncoding, View
 from tidewright.models.build import build_spec
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.change_space import change_space
 from tidewright.tuning.ranges import Choice, FloatRange, IntRange, Range
-from tidewright.tuning.read_space import find_space, parse_space, read_space
+from tidewright.tuning.read_space import find_space, parse_space, read_space, spaces
 from tidewright.tuning.read_yaml import read_yaml
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.space import SearchSpace
@@ -212,3 +213,14 @@ def test_a_mistake_in_a_change_is_named(case: str) -> None:
     changes, message = BAD_CHANGES[case]
     with pytest.raises(ConfigError, match=message):
         change_space(find_space("lstm"), changes)
+
+
+@pytest.mark.parametrize("name", spaces())
+def test_the_records_take_any_point_of_a_space_of_the_package(name: str) -> None:
+    space, draw = find_space(name), random.Random(name)
+    start = Candidate(build_spec(space.model), TrainSpec(), View(28), Task(horizon=7))
+    for _ in range(20):
+        point = space.walk(lambda _, one: pick(draw, one))
+        found = start.change(point)
+        assert {address: found.value(address) for address in point} == point
+        assert found.point(space) == point

@@ -93,7 +93,8 @@ class PanelObjective:
         goal, panel, split = find_goal(self.metric), self.panel, self.split
         if not hasattr(fitted, "predict"):
             return judge_positions(fitted, goal=goal, panel=panel, split=split, trading=self.trading)
-        panel = keep_covariates(panel, fitted.spec.takes)
+        if self.default.others:  # models that take other covariates are searched together
+            panel = keep_covariates(panel, fitted.spec.takes)
         judged = evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
         return judge(judged, goal=goal, panel=panel, trading=self.trading)
 
