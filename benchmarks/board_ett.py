@@ -212,7 +212,7 @@ def chosen_for(name: str, horizon: int) -> dict[str, Any]:
     trials = [row for row in read_trials() if row["model"] == ALIKE.get(name, name)]
     near = [row for row in trials if row["horizon"] == asked] or trials  # tide was chosen at 96 alone
     if not near:
-        sys.exit(f"choices.jsonl has no trial of {name} on ETTh1: run boards.py --choose ett96 --models {name} first")
+        sys.exit(f"choices.jsonl has no trial of {name} on ETTh1: run boards.py --choose {asked} --models {name} first")
     best: dict[str, Any] = min(near, key=lambda row: float(row["criterion"]))["own"]
     return best
 
