@@ -10,7 +10,7 @@ The seconds are those of all steps but the first `WARM`, by the difference of tw
 count. One JSON line a comparison and a line for the errors; ratio is ours / theirs, lower is better. The peer lives in
 `.venv-peers`, see training_step.py.
 
-    python benchmarks/training.py [--models dlinear,nhits] [--seeds 1] [--steps 450] [--batch 256] [--keep]
+    python benchmarks/training.py [--models dlinear,nhits] [--seeds 3] [--steps 450] [--batch 256] [--keep]
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def main() -> None:
     """Prints the lines, and keeps them when asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(PAIRS))
-    parser.add_argument("--seeds", type=int, default=1, help="fits whose test errors are averaged")
+    parser.add_argument("--seeds", type=int, default=3, help="fits whose test errors are averaged")
     parser.add_argument("--steps", type=int, help="instead of those of the pair")
     parser.add_argument("--batch", type=int, help="windows a step, instead of the papers'; no errors are taken")
     parser.add_argument("--keep", action="store_true", help=f"put the lines into {RESULTS.name}, over those so named")
