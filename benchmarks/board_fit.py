@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 LEVELS = (0.1, 0.5, 0.9)
 
-# by model ("": of all), "lookback", "calendar" (whether it sees one, or its columns), "relative" (see View), options of
-# the "model" and of its "train"ing
+# by model ("": of all), "lookback", "calendar" (whether it sees one, or its columns), "relative" and "log" (see View),
+# options of the "model" and of its "train"ing
 Settings = dict[str, dict[str, Any]]
 
 
@@ -36,7 +36,7 @@ def learn(name: str, *, settings: Settings, panel: Panel, split: Split, task: Ta
     view = usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     calendar = () if "known" not in spec.takes else _calendar(own.get("calendar"), usual=view.calendar)
     relative = bool(own.get("relative")) and bool(spec.takes)
-    view = View(int(own["lookback"]), calendar, view.static, relative)
+    view = View(int(own["lookback"]), calendar, view.static, relative, own.get("log"))
     return fit(spec, panel=panel, split=split, task=task, view=view, train=train, season=season)
 
 

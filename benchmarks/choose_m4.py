@@ -20,14 +20,20 @@ TAUGHT: Own = {"loss": "mae", "steps": 100, "epochs": 20, "patience": 4}
 SLOWLY: Own = {**TAUGHT, "learning_rate": 5e-4, "epochs": 25, "patience": 5}
 LAGS = (*range(1, 25), 48, 72, 96, 120, 144, 167, 168, 169, 192, 336)
 TREES: Own = {"rounds": 1000, "most_rows": 150_000, "leaves": 63, "lags": LAGS}
+BEFORE: Own = {**TREES, "loss": "median", "around": (-1, 0, 1)}
 CANDIDATES: dict[str, list[Own]] = {
     "nlinear": [
         {"lookback": 336, "train": TAUGHT},
         {"lookback": 504, "train": TAUGHT},
+        {"lookback": 504, "log": 0.0, "train": TAUGHT},
     ],
     "nhits": [
         {"lookback": 336, "train": TAUGHT},
         {"lookback": 336, "train": SLOWLY},
+        {"lookback": 336, "log": 0.0, "train": SLOWLY},
+    ],
+    "tide": [
+        {"lookback": 336, "log": 0.0, "train": SLOWLY},
     ],
     "lear": [
         {"lookback": 336, "model": {"lags": tuple(range(1, 15))}},
@@ -37,12 +43,18 @@ CANDIDATES: dict[str, list[Own]] = {
         {"lookback": 336, "model": {}},
         {"lookback": 336, "model": TREES},
         {"lookback": 504, "model": {**TREES, "lags": (*LAGS, 504), "leaves": 127, "min_leaf": 20}},
+        {"lookback": 336, "model": {**BEFORE, "unit": "growth"}},
+        {"lookback": 336, "log": 0.0, "model": {**BEFORE, "unit": "season"}},
     ],
     "ensemble": [
         {"members": ["lightgbm", "nhits", "nlinear"], "rule": "greedy"},
         {"members": ["lightgbm", "nhits", "nlinear"], "rule": "mean"},
         {"members": ["lightgbm", "nhits"], "rule": "mean"},
         {"members": ["lightgbm", "nhits", "nlinear", "lear"], "rule": "mean"},
+        {"members": ["lightgbm", "nhits", "nlinear", "tide"], "rule": "mean"},
+        {"members": ["lightgbm", "nhits", "nlinear", "tide"], "rule": "median"},
+        {"members": ["lightgbm", "nhits", "nlinear", "tide"], "rule": "greedy"},
+        {"members": ["lightgbm", "nhits", "tide"], "rule": "mean"},
     ],
 }
 

@@ -66,6 +66,7 @@ ELSEWHERE = {
     "devices",
     "strategy",
     "relative",
+    "log",
     "hierarchy",  # test_cohere.py: levels, method, nonnegative
 }  # tests below, and their own files
 
@@ -116,6 +117,12 @@ def test_covariates_in_units_of_the_window_give_another_result(tmp_path: Path) -
     few, more = do(tmp_path, past=("visits",)), do(tmp_path, "relative=true", past=("visits",))
     assert more.fitted["lightgbm"].view.relative
     assert outcome(few) != outcome(more)
+
+
+def test_models_of_logarithms_give_another_result(tmp_path: Path) -> None:
+    plain, logs = do(tmp_path), do(tmp_path, "log=1")
+    assert logs.fitted["lightgbm"].view.log == 1.0
+    assert outcome(plain) != outcome(logs)
 
 
 @pytest.mark.parametrize("rule", ["median", "inverse", "stacking"])

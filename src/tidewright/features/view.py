@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import polars as pl
 
 from tidewright.data.panel import Panel
 from tidewright.data.schema import Schema, align, describe_panel
+from tidewright.errors import ConfigError
 from tidewright.features.calendar import calendar_columns
 
 MOST_LEVELS = 128
@@ -67,6 +69,10 @@ class View:
     of covariates in units of their training rows, trees see them and what they are above the seasons before besides.
     Columns of at most 8 values in training (flags, classes) and calendar columns stay as they are.
 
+    `log` has the model see and learn log(y + log) of the target in place of y: 0 for what is above 0, 1 where there are
+    zeros. That is for what grows by shares, and where an error counts by its share. Windows and forecasts stay in the
+    target's own unit (see models/logged).
+
     The view of a fitted model has the `schema` of what it learned from, and reads every panel by it. It is no part of
     what is asked for: two views that differ in nothing else are equal, and a `fit` writes its own.
     """
@@ -75,7 +81,12 @@ class View:
     calendar: tuple[str, ...] = ()
     static: StaticEncoding = field(default_factory=StaticEncoding)
     relative: bool = False
+    log: float | None = None
     schema: Schema | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.log is not None and not (isfinite(self.log) and self.log >= 0.0):
+            raise ConfigError(f"view.log is added to the target before its logarithm, 0 or more; got {self.log!r}.")
 
     @property
     def waves(self) -> int:

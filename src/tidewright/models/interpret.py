@@ -16,6 +16,7 @@ from tidewright.features.calendar import calendar_labels
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
 from tidewright.models.fitted import Fitted
+from tidewright.models.logged import Logged
 
 CHUNK = 256  # windows read at once: bounds the memory of what a network remembers of them
 Steps = npt.NDArray[np.int64]
@@ -94,6 +95,8 @@ def interpret(fitted: Fitted, windows: Windows, *, roles: Roles) -> Interpretati
     from tidewright.models.torch.explain import read_windows
     from tidewright.models.torch.fitted import TorchFitted, check_windows
 
+    if isinstance(fitted, Logged):
+        return interpret(fitted.inner, fitted.log_windows(windows), roles=roles)
     if not isinstance(fitted, TorchFitted) or fitted.spec.name != "tft":
         raise ConfigError(f"{fitted.spec.name} does not say which variables and times it uses. Fit a tft.")
     check_windows(windows, fitted.shape, spec=fitted.spec, task=fitted.task)

@@ -28,6 +28,7 @@ from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor
+from tidewright.models.logged import plain
 from tidewright.models.statistical import Statistical
 from tidewright.optional import require
 from tidewright.registry.card import write_card
@@ -131,7 +132,7 @@ def save_bundle(
 
     view = fitted.view if fitted.view.schema else keep_schema(fitted.view, panel, takes=fitted.spec.takes)
     real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
-    no_graph, inner = explain_no_graph(fitted), innermost(fitted)
+    no_graph, inner = explain_no_graph(fitted), plain(innermost(fitted))
     graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real)
     manifest = Manifest(
         name=name,
@@ -183,7 +184,7 @@ def load_bundle(folder: str | Path) -> Bundle:
 
 def count_widths(fitted: Fitted) -> Widths:
     """How many features of each kind a model without a graph is given: those that a member of an ensemble reads."""
-    inner = innermost(fitted)
+    inner = plain(innermost(fitted))
     if not isinstance(inner, EnsembleFitted):
         return Widths()
     kinds = {kind: [getattr(part, kind) for part in inner.spec.members] for kind in ("past", "known", "static")}

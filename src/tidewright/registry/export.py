@@ -12,6 +12,7 @@ from tidewright.models.blockwise import Blockwise
 from tidewright.models.conformal import Conformal
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
+from tidewright.models.logged import Logged
 from tidewright.models.spec import kind_of
 
 EXPORTERS = {
@@ -28,7 +29,7 @@ NO_GRAPH = {
 
 def explain_no_graph(fitted: Fitted) -> str:
     """Why a model has no ONNX graph: its kind's reason, or that of a member of an ensemble; empty where it has one."""
-    if isinstance(fitted, Conformal):
+    if isinstance(fitted, (Conformal, Logged)):
         return explain_no_graph(fitted.inner)
     if isinstance(fitted, EnsembleFitted):
         return next((reason for member in fitted.members if (reason := explain_no_graph(member))), "")
@@ -47,6 +48,10 @@ def to_onnx(fitted: Fitted) -> Any:
         from tidewright.registry.onnx_conformal import add_offsets
 
         return add_offsets(fitted, to_onnx(fitted.inner))
+    if isinstance(fitted, Logged):
+        from tidewright.registry.onnx_logged import add_logs
+
+        return add_logs(fitted, to_onnx(fitted.inner))
     if isinstance(fitted, EnsembleFitted):
         from tidewright.registry.onnx_ensemble import merge_members
 

@@ -11,8 +11,10 @@ import onnxruntime as ort
 from tidewright.errors import ParityError
 from tidewright.features.separate import to_windows
 from tidewright.features.windows import Batch, Singles
+from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
+from tidewright.models.logged import Logged
 from tidewright.models.spec import kind_of
 from tidewright.registry.difference import relative_difference
 from tidewright.registry.graph_names import INPUTS, OUTPUT
@@ -20,6 +22,7 @@ from tidewright.registry.manifest import Parity
 from tidewright.registry.trial_windows import hard_windows
 
 LIMITS = {"floor": 1e-5, "torch": 1e-5, "trees": 1e-5}
+LOGARITHM = 10.0  # the size of a usual logarithm
 # a mixture's quantile moves by a weight's rounding over the density, that of counts by the level times a score's
 HEAD_LIMITS = {"mixture": 1e-3, "negative_binomial": 1e-3}
 
@@ -28,11 +31,12 @@ def check_parity(fitted: Fitted, graph: bytes, *, real: Batch) -> Parity:
     """The parity of a graph with its model on real windows and hard ones. Raises `ParityError` beyond the
     limit.
     """
-    session = open_graph(graph)
+    session, moved = open_graph(graph), find_offset(fitted)
     limit, worst, where, count = find_limit(fitted), 0.0, "real windows", 0
     for name, batch in (("real windows", real), *hard_windows(real)):
         eager = fitted.predict(to_windows(batch, horizon=fitted.task.horizon))
-        figure = relative_difference(run_graph(session, batch), eager, target=batch.target)
+        ours, target = run_graph(session, batch) + np.float32(moved), batch.target + np.float32(moved)
+        figure = relative_difference(ours, eager + moved, target=target)
         count += len(batch.target)
         if figure > worst:
             worst, where = figure, name
@@ -47,7 +51,13 @@ def check_parity(fitted: Fitted, graph: bytes, *, real: Batch) -> Parity:
 
 
 def find_limit(fitted: Fitted) -> float:
-    """The largest relative difference that is allowed of a model's graph."""
+    """The largest relative difference that is allowed of a model's graph.
+
+    An error in a logarithm, relative to it, is so many times as large in what it is the logarithm of.
+    """
+    fitted = innermost(fitted)
+    if isinstance(fitted, Logged):
+        return LOGARITHM * find_limit(fitted.inner)
     if isinstance(fitted, EnsembleFitted):
         return max(find_limit(member) for member in fitted.members)
     kind = kind_of(fitted.spec)
@@ -57,6 +67,14 @@ def find_limit(fitted: Fitted) -> float:
         head, _ = head_of(fitted.tensors())
         return HEAD_LIMITS.get(head, LIMITS[kind])
     return LIMITS[kind]
+
+
+def find_offset(fitted: Fitted) -> float:
+    """What is added before a logarithm, the most of all members: answers are as exact as they are large with that."""
+    fitted = innermost(fitted)
+    if isinstance(fitted, EnsembleFitted):
+        return max(find_offset(member) for member in fitted.members)
+    return fitted.offset if isinstance(fitted, Logged) else 0.0
 
 
 def open_graph(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:

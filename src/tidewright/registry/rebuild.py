@@ -18,6 +18,7 @@ from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor, FloorSpec
 from tidewright.models.foundation import DIGEST, Foundation
+from tidewright.models.logged import Logged
 from tidewright.models.pretrained import find_again
 from tidewright.models.spec import COMPOSED, Ridge, kind_of
 from tidewright.models.specs.ensemble import Ensemble, Member
@@ -39,6 +40,9 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
         name, method, unit = mark
         inner = rebuild(manifest, {key: value for key, value in tensors.items() if key != name})
         return Conformal(inner, tensors[name], method, unit)
+    if manifest.view.log is not None:
+        inner = rebuild(replace(manifest, view=replace(manifest.view, log=None)), tensors)
+        return Logged(inner, manifest.view.log)
     if isinstance(manifest.spec, Ensemble):
         return _ensemble(manifest, manifest.spec, tensors=tensors)
     makers = {

@@ -20,6 +20,7 @@ from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor
+from tidewright.models.logged import plain
 from tidewright.models.spec import kind_of
 from tidewright.models.specs.ensemble import MOST_MEMBERS, Combine, Ensemble, Member
 from tidewright.models.statistical import Statistical
@@ -136,7 +137,7 @@ def _describe(member: Fitted, weight: Weight, *, view: View, panel: Panel) -> Me
     own, seen = len(panel.roles.known), read_panel(member, panel).roles
     waves = [own + 2 * view.calendar.index(name) + wave for name in member.view.calendar for wave in (0, 1)]
     options = asdict(member.spec)  # type: ignore[call-overload]  # every spec is a dataclass
-    inner = innermost(member)
+    inner = plain(innermost(member))
     return Member(
         model=options.pop("name"),
         options=options,

@@ -21,6 +21,7 @@ from tidewright.features.windows import Doubles, Windows, cut_windows
 from tidewright.models.conformal import innermost
 from tidewright.models.fitted import Fitted
 from tidewright.models.forest import Forest
+from tidewright.models.logged import Logged
 from tidewright.models.shapley import shapley
 from tidewright.models.trees import TreesFitted
 from tidewright.training.fit import read_panel
@@ -81,6 +82,11 @@ def explain_trees(
     for a model without trees, or a quantile that it does not have.
     """
     trees = innermost(fitted)
+    if isinstance(trees, Logged):
+        raise ConfigError(
+            f"this {fitted.spec.name} answers a logarithm, whose parts do not add up to the answer. Explain trees "
+            "without the view's log, or take permutation_importance."
+        )
     if not isinstance(trees, TreesFitted) or not isinstance(trees.formula, Forest):
         raise ConfigError(f"{fitted.spec.name} has no trees to explain. permutation_importance takes every model.")
     if trees.spec.strategy == "recursive":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from tidewright.errors import ConfigError
 from tidewright.features.calendar import holiday_columns, usual_calendar
 from tidewright.features.view import StaticEncoding, View, fit_static, keep_schema
 from tidewright.models.fitted import Fitted
+from tidewright.models.logged import Logged
 from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.models.specs.foundation import USUAL_CONTEXT
 from tidewright.models.specs.statistical import usual_history
 from tidewright.runtime import Runtime
 from tidewright.training.distributed import Strategy, fit_network, leads
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
+from tidewright.training.logs import log_panel
 from tidewright.training.spec import TrainSpec
 
 COVARIATES = ("past", "known", "static")
@@ -57,8 +59,8 @@ def fit(
     weights ("ddp") or its part of them ("fsdp"). A checkpoint goes on with any of these. Batch normalisation is taken
     over all processes on GPUs, and is an error on the CPU. A process that fails is a `FitError` that names it.
 
-    Floors choose their own lookback, take neither view nor train, and look at the target alone. Raises `ConfigError`
-    for covariates that the model does not take (`keep_covariates` leaves them out).
+    Floors choose their own lookback, take neither train nor anything of the view but its `log`, and look at the target
+    alone. Raises `ConfigError` for covariates that the model does not take (`keep_covariates` leaves them out).
     """
     tell = tuple(callbacks) if leads() else ()
     train = train or TrainSpec()
@@ -68,10 +70,20 @@ def fit(
     check_grid(split.train, panel)
     view = replace(view or view_of(spec, panel=panel, split=split, task=task, season=season), schema=None)
     check_covariates(spec, panel, view)
+    if view.log is not None:
+        asked: dict[str, Any] = {
+            "task": task,
+            "train": train,
+            "season": season,
+            "callbacks": callbacks,
+            "deadline": deadline,
+        }
+        asked |= {"checkpoint": checkpoint, "runtime": runtime, "devices": devices, "strategy": strategy}
+        return _fit_logs(spec, panel, split=split, view=view, options=asked)
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
-    asked: dict[str, Any] = {"panel": panel, "split": split, "task": task}
+    asked = {"panel": panel, "split": split, "task": task}
     learning: dict[str, Any] = {"view": view, "train": train, "callbacks": tell, "deadline": deadline}
     fitted: Any
     if kind == "floor":
@@ -98,6 +110,13 @@ def fit(
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     learned: Fitted = replace(fitted, view=keep_schema(fitted.view, panel, takes=spec.takes))
     return learned
+
+
+def _fit_logs(spec: ModelSpec, panel: Panel, *, split: Split, view: View, options: Mapping[str, Any]) -> Fitted:
+    """The model of the logarithms that a view asks for, on the original scale."""
+    logs, own = log_panel(panel, view, split=split)
+    assert view.log is not None
+    return Logged(fit(spec, panel=logs, split=split, view=own, **options), view.log)
 
 
 def _check_request(spec: ModelSpec, train: TrainSpec, *, alone: bool) -> None:

@@ -18,6 +18,7 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View, keep_schema
+from tidewright.models.logged import Logged
 from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.grouped import find_obstacle
@@ -31,6 +32,7 @@ from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.fit import check_covariates, check_horizon, fit, usual_view
 from tidewright.training.fit_torch import Lesson, fit_scalings, measure_spread, prepare
 from tidewright.training.gather import open_source
+from tidewright.training.logs import log_panel
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.population_form import check_specs, check_trains, refuse_runtime
 from tidewright.training.population_loop import Ending, train_population
@@ -47,13 +49,13 @@ class Population:
     `way` says whether they learned "batched" or "one_by_one", and why.
     """
 
-    members: tuple[TorchFitted | FitError, ...]
+    members: tuple[TorchFitted | Logged | FitError, ...]
     way: Choice
 
     @property
-    def fitted(self) -> tuple[TorchFitted, ...]:
+    def fitted(self) -> tuple[TorchFitted | Logged, ...]:
         """Those that learned, as `fit_ensemble` takes them."""
-        return tuple(member for member in self.members if isinstance(member, TorchFitted))
+        return tuple(member for member in self.members if not isinstance(member, FitError))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,6 +122,12 @@ def fit_population(
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=specs[0].takes)
     check_covariates(specs[0], panel, view)
+    if view.log is not None:
+        logs, own = log_panel(panel, view, split=split)
+        given: dict[str, Any] = {"season": season, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
+        found = fit_population(specs, trains=trains, panel=logs, split=split, task=task, view=own, way=way, **given)
+        members = (one if isinstance(one, FitError) else Logged(one, view.log) for one in found.members)
+        return replace(found, members=tuple(members))
     view = keep_schema(view, panel, takes=specs[0].takes)
     runtime = runtime or detect_runtime()
     tell = tuple(callbacks)

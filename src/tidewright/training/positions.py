@@ -92,6 +92,8 @@ def fit_positions(
     view = view or usual_view(panel, split=split, task=TASK, takes=spec.takes)
     _check_request(spec, split=split, train=train, sides=sides)
     check_covariates(spec, panel, view)
+    if view.log is not None:
+        raise ConfigError("positions are learned from returns, which have no logarithm. Leave the view's log out.")
     view = keep_schema(view, panel, takes=spec.takes)
     tell, key = tuple(callbacks), spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]

@@ -66,6 +66,10 @@ def fit_snapshots(
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     check_covariates(spec, panel, view)
+    if view.log is not None:
+        raise ConfigError(
+            "snapshots are of a network that sees the target itself. Leave the view's log out, or take fit_seeds."
+        )
     view = keep_schema(view, panel, takes=spec.takes)
     runtime = runtime or detect_runtime()
     lesson = prepare(panel, split, task=task, view=view, train=train)

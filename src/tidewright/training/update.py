@@ -12,6 +12,7 @@ from tidewright.errors import ConfigError
 from tidewright.models.conformal import Conformal
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
+from tidewright.models.logged import Logged
 from tidewright.models.spec import kind_of
 from tidewright.models.specs.lear import Lear
 from tidewright.models.trees import TreesFitted
@@ -20,6 +21,7 @@ from tidewright.training.conformal import conformalise
 from tidewright.training.events import Callback
 from tidewright.training.fit import check_horizon, fit, read_panel
 from tidewright.training.fit_trees import fit_trees
+from tidewright.training.logs import log_panel
 from tidewright.training.spec import TrainSpec
 
 GENTLE = TrainSpec(learning_rate=2e-4, epochs=10, patience=3)  # a fifth of the usual rate: what is known is not lost
@@ -51,14 +53,8 @@ def update(
     panel = read_panel(fitted, panel)
     asked: dict[str, Any] = {"panel": panel, "split": split, "season": season}
     learning: dict[str, Any] = {"train": train, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
-    if isinstance(fitted, Conformal):
-        inner = update(fitted.inner, **asked, **learning)
-        return conformalise(inner, panel=panel, split=split, method=fitted.method, unit=fitted.unit)
-    if isinstance(fitted, EnsembleFitted):
-        members = tuple(
-            update(member, **{**asked, "panel": read_panel(member, panel)}, **learning) for member in fitted.members
-        )
-        return replace(fitted, members=members, history=({"updated": len(members)}, *fitted.history))
+    if isinstance(fitted, Conformal | Logged | EnsembleFitted):
+        return _update_within(fitted, asked, learning)
     if kind_of(fitted.spec) == "torch" and not isinstance(fitted.spec, Lear):
         return _go_on(fitted, panel=panel, split=split, **learning)
     if isinstance(fitted, TreesFitted) and fitted.spec.name == "lightgbm":
@@ -71,6 +67,23 @@ def update(
     return fit(
         fitted.spec, **asked, task=fitted.task, view=fitted.view, train=train, callbacks=callbacks, deadline=deadline
     )
+
+
+def _update_within(
+    fitted: Conformal | Logged | EnsembleFitted, asked: Mapping[str, Any], learning: Mapping[str, Any]
+) -> Fitted:
+    """A model made of others, after these."""
+    panel, split = asked["panel"], asked["split"]
+    if isinstance(fitted, Conformal):
+        inner = update(fitted.inner, **asked, **learning)
+        return conformalise(inner, panel=panel, split=split, method=fitted.method, unit=fitted.unit)
+    if isinstance(fitted, Logged):
+        logs, _ = log_panel(panel, fitted.view, split=split)
+        return replace(fitted, inner=update(fitted.inner, **{**asked, "panel": logs}, **learning))
+    members = tuple(
+        update(member, **{**asked, "panel": read_panel(member, panel)}, **learning) for member in fitted.members
+    )
+    return replace(fitted, members=members, history=({"updated": len(members)}, *fitted.history))
 
 
 def _go_on(

@@ -54,10 +54,11 @@ class Field:
     mixture: tuple[tuple[str, ...], Chosen] | None = None  # the models that were weighed, and how
 
     def view(self, spec: ModelSpec) -> View:
-        """What a model sees: as usual, but for a lookback that the user set, and covariates relative to the window."""
+        """What a model sees: as usual, but for what the user set: a lookback, units of the window, logarithms."""
         holidays = self.settings.holidays
         view = view_of(spec, panel=self.panel, split=self.split, task=self.task, season=self.season, holidays=holidays)
-        view = replace(view, relative=self.settings.relative and {"past", "known"} <= set(spec.takes))
+        relative = self.settings.relative and {"past", "known"} <= set(spec.takes)
+        view = replace(view, relative=relative, log=self.settings.log)
         return view if self.settings.lookback is None else replace(view, lookback=self.settings.lookback)
 
     def kept_panel(self, spec: ModelSpec) -> Panel:

@@ -115,6 +115,7 @@ class RunSettings(Frozen):
     season: int | None = Field(default=None, ge=1)
     lookback: int | None = Field(default=None, ge=1)
     relative: bool = False  # past and known covariates in units of the window: see features/view.View
+    log: float | None = Field(default=None, ge=0.0)  # models see the logarithm of the target plus this: likewise
     holidays: tuple[str, ...] = ()  # codes of countries, parts or exchanges: US, DE-BY, XNYS; US:end for weeks
     metric: str = "mase"
     budget_s: float = Field(default=75.0, gt=0.0)

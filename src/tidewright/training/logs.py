@@ -1,0 +1,31 @@
+"""A view that asks for logarithms, put into practice: the panel of logarithms, and the view without the wish."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split
+from tidewright.errors import DataError
+from tidewright.features.scaling import replace_target
+from tidewright.features.view import View
+from tidewright.models.logged import take_logs
+
+
+def log_panel(panel: Panel, view: View, *, split: Split) -> tuple[Panel, View]:
+    """The panel whose target is log(y + view.log), and the view of it.
+
+    Raises `DataError` where the training or the validation part has a value that has no logarithm.
+    """
+    assert view.log is not None
+    known = panel.positions <= split.validation.last + split.horizon
+    least = float(np.nanmin(panel.target[known], initial=np.inf))
+    if not least + view.log > 0.0:
+        place = int(np.nanargmin(np.where(known, panel.target, np.nan)))
+        raise DataError(
+            f"the view takes log(y + {view.log:g}), and series {panel.series_ids[int(panel.codes[place])]!r} has the "
+            f"value {least:g}. Ask for a view with a larger log (1 takes zeros), or without one."
+        )
+    return replace_target(panel, take_logs(panel.target, view.log)), replace(view, log=None)
