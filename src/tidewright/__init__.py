@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tidewright.features.holidays import add_holidays as add_holidays
     from tidewright.features.lags import add_lags as add_lags
     from tidewright.features.recipe import build_recipe as build_recipe
+    from tidewright.features.season_shift import add_season_shift as add_season_shift
     from tidewright.features.shape import ShapeSpec as ShapeSpec
     from tidewright.features.shape import shape_table as shape_table
     from tidewright.features.store import FeatureStore as FeatureStore
@@ -95,6 +96,7 @@ _HOMES = {
     "add_events": "tidewright.features.events:add_events",
     "add_groups": "tidewright.features.groups:add_groups",
     "add_holidays": "tidewright.features.holidays:add_holidays",
+    "add_season_shift": "tidewright.features.season_shift:add_season_shift",
     "add_lags": "tidewright.features.lags:add_lags",
     "add_seasonal": "tidewright.features.history:add_seasonal",
     "add_since": "tidewright.features.history:add_since",

@@ -19,7 +19,14 @@ from tidewright.features.view import View
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.models.forest import Forest, Tree, add_forests, forest_from_tensors, join_trees, round_down
 from tidewright.models.spec import LightGBM
-from tidewright.models.tree_inputs import plan_inputs, step_features, window_features, window_units
+from tidewright.models.tree_inputs import (
+    label_units,
+    plan_inputs,
+    season_values,
+    step_features,
+    window_features,
+    window_units,
+)
 from tidewright.models.trees import TreesFitted, trees_from_tensors
 from tidewright.training.fit import usual_view
 from tidewright.training.fit_trees import fit_trees
@@ -241,6 +248,74 @@ def test_ratios_and_what_is_around_the_season_before_have_their_names_and_values
         np.testing.assert_allclose(column[f"{prefix}around+0"], values[:, -24 + 21] / size, rtol=1e-6)
         assert np.isnan(column[f"{prefix}around+3"]).all()  # it would lie after the cutoff
     np.testing.assert_array_equal(column["known0_before"], base.batch().known[:, inputs.lookback - 24 + 21, 0])
+
+
+MOVED = [(2.0, (2, 3), (1, 0)), (0.25, (0, 1), (0.75, 0.25)), (-1.5, (-2, -1), (0.5, 0.5))]
+
+
+@pytest.mark.parametrize(("shift", "places", "shares"), MOVED)
+def test_the_season_before_is_read_where_the_column_says_that_it_lay(shift, places, shares):
+    base = replace(windows(), horizon=30)
+    base = replace(base, y=np.where(np.isnan(base.y), 1.0, base.y), known=np.full_like(base.known, shift))
+    inputs = plan_inputs(LightGBM(unit="growth", around=(-2, 0)), base, season=24, align=0)
+    units, index, steps = window_units(base, "growth"), np.arange(len(base)), np.full(len(base), 7)
+    names = inputs.names[inputs.shared :]
+    column = dict(zip(names, step_features(inputs, base, units, index=index, steps=steps).T, strict=True))
+    past = base.batch().target.astype(np.float64)
+    size = np.abs(past).mean(axis=1)
+    value = {n: sum(w * past[:, 24 + 6 + n - p] for p, w in zip(places, shares, strict=True)) for n in (-2, 0)}
+    for offset in (-2, 0):
+        np.testing.assert_allclose(column[f"around{offset:+d}"], value[offset] / size, rtol=1e-6)
+    np.testing.assert_allclose(column["season1"], value[0] / size, rtol=1e-6)
+    np.testing.assert_allclose(column["season2"], past[:, 6] / size, rtol=1e-6)  # two seasons before is as it was
+    start, _ = label_units(inputs, base, units, index=index, steps=steps)
+    np.testing.assert_allclose(start, value[0])
+
+
+def test_a_season_that_has_not_moved_or_that_nothing_is_known_of_is_read_as_without_the_column():
+    base = replace(windows(), horizon=30)
+    plain = plan_inputs(LightGBM(around=(-20, 0, 5)), base, season=24)
+    index, steps = np.repeat(np.arange(len(base)), 30), np.tile(np.arange(1, 31), len(base))
+    seen = []
+    for value, inputs in ((0.0, plain), (0.0, replace(plain, align=0)), (np.nan, replace(plain, align=0))):
+        known = base.known.copy()
+        known[:, 0] = value
+        given = replace(base, known=known)
+        found = step_features(inputs, given, window_units(given), index=index, steps=steps)
+        names = inputs.names[inputs.shared :]
+        seen.append(found[:, [not name.startswith("known0") for name in names]])
+    np.testing.assert_array_equal(seen[1], seen[0])
+    np.testing.assert_array_equal(seen[2], seen[0])
+
+
+def test_of_two_rows_that_share_a_season_the_observed_one_stands_for_both():
+    base = replace(windows().subset(np.array([0])), horizon=30)
+    y = np.arange(len(base.y), dtype=np.float64)
+    known = np.full_like(base.known, 0.25)
+    inputs = plan_inputs(LightGBM(), base, season=24, align=0)
+    index, steps = np.arange(len(base)), np.full(len(base), 3)
+    place = base.rows - 24 + 3
+    holes = y.copy()
+    holes[place] = np.nan
+    found = season_values(inputs, replace(base, y=holes, known=known), index=index, steps=steps)[:, 0]
+    np.testing.assert_array_equal(found, (place - 1).astype(np.float32))
+    holes[place - 1] = np.nan
+    assert np.isnan(season_values(inputs, replace(base, y=holes, known=known), index=index, steps=steps)[:, 0]).all()
+
+
+def test_where_the_column_stands_is_kept_and_an_array_that_does_not_fit_is_refused():
+    split, view = split_holdout(panel(), TASK), View(48)
+    given = {"panel": panel(), "split": split, "task": TASK, "view": view}
+    model = fit_trees(LightGBM(rounds=5, min_leaf=5, align="price"), **given, threads=1)
+    records = {"spec": model.spec, "task": TASK, "view": model.view}
+    assert trees_from_tensors(model.tensors(), **records).inputs == model.inputs
+    for wrong in (np.array([7]), np.array([0, 1])):
+        with pytest.raises(BundleError, match="array 'align' is missing, or does not fit their spec"):
+            trees_from_tensors({**model.tensors(), "align": wrong}, **records)
+    with pytest.raises(BundleError, match="array 'align'"):
+        trees_from_tensors(model.tensors(), **{**records, "spec": replace(model.spec, align="")})
+    with pytest.raises(ConfigError, match="align moves the season before, which a lookback of 12 does not hold"):
+        fit_trees(LightGBM(align="price"), **{**given, "view": View(12)}, threads=1)
 
 
 def test_a_ratio_is_missing_where_nothing_was_before():

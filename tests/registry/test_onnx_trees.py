@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import polars as pl
 import pytest
 
 from tests.worlds import drifting_panel, small_panel
@@ -30,11 +31,13 @@ TASKS = {
     "season": Task(horizon=30),
     "level": Task(horizon=5),
     "before": Task(horizon=30),
+    "align": Task(horizon=30),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "season": {"unit": "season", "loss": "median", "statistics": ("max", "std")},
     "level": {"unit": "level", "loss": "mean", "weigh": "target"},
     "before": {"unit": "growth", "loss": "median", "ratios": (1, 5, 24), "around": (-20, 0, 3)},
+    "align": {"unit": "growth", "loss": "median", "around": (-20, 0, 3), "align": "price"},
 }
 
 
@@ -42,7 +45,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def panel(kind: str) -> Panel:
     if kind == "relative":
         return drifting_panel(rows=1300)
-    return small_panel(rows=400, covariates=kind in ("full", "level", "before"))
+    found = small_panel(rows=400, covariates=kind in ("full", "level", "before", "align"))
+    if kind != "align":
+        return found
+    shift = np.random.default_rng(0).choice([0.0, 0.0, 1 / 7, -2.5, 1.0, 60.0, np.nan], len(found.target))
+    return replace(found, table=found.table.with_columns(pl.Series("price", shift, nan_to_null=True)))
 
 
 @cache
@@ -133,7 +140,7 @@ def test_one_window_gets_the_answer_that_it_gets_among_many():
 def test_the_graph_takes_only_what_the_model_sees(kind):
     names = [value.name for value in session(kind).get_inputs()]
     every = ["target", "past", "known", "static"]
-    wanted = {"full": every, "level": every[:3], "relative": every[:3], "before": every[:3]}
+    wanted = {"full": every, "level": every[:3], "relative": every[:3], "before": every[:3], "align": every[:3]}
     assert names == wanted.get(kind, ["target"])
     shapes = {value.name: value.shape for value in session(kind).get_inputs()}
     assert shapes["target"] == ["N", fitted(kind).view.lookback]

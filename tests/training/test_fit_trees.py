@@ -175,6 +175,7 @@ CHANGES = {
     "statistics": ("mean", "max"),
     "ratios": (3,),
     "around": (0, 1),
+    "align": "price",
     "unit": "level",
     "loss": "median",
     "weigh": "target",
@@ -223,6 +224,7 @@ def test_the_gain_that_is_asked_for_ends_the_boosting():
         ({"ratios": (0,)}, r"ratios are different whole numbers from 1, .* got \(0,\) and \(\)"),
         ({"around": (1, 1)}, "around different whole numbers below a season"),
         ({"around": (24,)}, r"below a season \(24 rows\)"),
+        ({"align": "pric"}, "no known column for lightgbm.align is called 'pric'. Did you mean 'price'"),
         ({"ratios": (25,)}, "look 49 rows back, and the lookback is 48. Ask for a longer lookback or for less"),
     ],
 )

@@ -57,7 +57,7 @@ def add_holidays(
     if isinstance(names, str):
         raise ConfigError(f"names are a sequence of holidays; got the text {names!r}. Write [{names!r}].")
     extended = panel.extend(ahead)
-    codes = _codes(extended, country, by)
+    codes = series_codes(extended, country, by)
     dating = find_dating(extended.frequency, dated)
     wanted = list(dict.fromkeys(names if not each else _all_names(extended, codes, observed)))
     labels = [prefix, f"{prefix}_next", f"{prefix}_last", *(f"{prefix}_{_slug(name)}" for name in wanted)]
@@ -120,7 +120,7 @@ def _open(code: str, first: int, last: int, observed: bool) -> Any:
     return make(country, **asked, years=range(first, last + 1), language=language)
 
 
-def _codes(panel: Panel, country: str | None, by: str | None) -> list[str]:
+def series_codes(panel: Panel, country: str | None, by: str | None) -> list[str]:
     """The code of each series."""
     if (country is None) == (by is None):
         raise ColumnError("give either a country, such as country='US', or the static column `by` that holds it.")

@@ -55,11 +55,21 @@ def find_dating(frequency: Frequency, dated: str | None = None) -> Dated:
 def place_days(panel: Panel, days: Days, *, dated: Dated) -> tuple[Ints, Ints]:
     """The first and the last grid position [D] whose periods share a moment with each day of the panel's own clock."""
     grid, later = panel.frequency, np.int64(dated == "end")
-    begin, end = (_instants(panel, moment) for moment in (days, days + np.timedelta64(1, "D")))
+    begin, end = (start_days(panel, moment) for moment in (days, days + np.timedelta64(1, "D")))
     if grid.unit == "fixed" and grid.count < DAY:
         return grid.locate(begin)[0] + later, grid.locate(end - 1)[0] + later
     place = grid.locate(begin - 1)[0] + 1 if dated == "end" else grid.locate(end - 1)[0]
     return place, place
+
+
+def start_days(panel: Panel, days: Days) -> Ints:
+    """The midnights at which days begin, as the panel's grid counts time: microseconds of UTC, or of the wall clock."""
+    wall = days.astype("datetime64[us]").astype(np.int64)
+    zone = getattr(panel.time_dtype, "time_zone", None)
+    if zone is None or panel.local:
+        return wall
+    moments = place_wall(pl.Series(wall).cast(pl.Datetime("us")), zone)
+    return moments.dt.timestamp("us").to_numpy().astype(np.int64)
 
 
 def count_steps(positions: Ints, first: Ints, last: Ints) -> tuple[Doubles, Doubles]:
@@ -91,13 +101,3 @@ def years_of(panel: Panel) -> tuple[int, int]:
     ends = np.array([panel.positions.min(), panel.positions.max()])
     years = panel.frequency.times(ends).astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
     return int(years[0]), int(years[1])
-
-
-def _instants(panel: Panel, days: Days) -> Ints:
-    """The midnights at which days begin, as the panel's grid counts time: microseconds of UTC, or of the wall clock."""
-    wall = days.astype("datetime64[us]").astype(np.int64)
-    zone = getattr(panel.time_dtype, "time_zone", None)
-    if zone is None or panel.local:
-        return wall
-    moments = place_wall(pl.Series(wall).cast(pl.Datetime("us")), zone)
-    return moments.dt.timestamp("us").to_numpy().astype(np.int64)

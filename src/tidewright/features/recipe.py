@@ -33,6 +33,7 @@ FEATURES = Catalog(
         Entry("groups", "tidewright.features.groups:add_groups", "totals, shares and ranks of groups of series"),
         Entry("technical", "tidewright.features.technical:add_technical", "technical indicators of prices"),
         Entry("holidays", "tidewright.features.holidays:add_holidays", "public holidays"),
+        Entry("season_shift", "tidewright.features.season_shift:add_season_shift", "how far holidays move the season"),
         Entry("events", "tidewright.features.events:add_events", "promotions and other events"),
     ],
 )

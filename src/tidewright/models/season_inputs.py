@@ -1,4 +1,4 @@
-"""How windows stand to the season before them: what models of cells see by the options `ratios` and `around`.
+"""How windows stand to the season before them: what models of cells see by `ratios`, `around` and `align`.
 
 C cells, N windows, P past and K known covariates. Columns are the target, then every past covariate. Everything is
 reduced in float64 from float32 values and rounded to float32 at the end, as in tree_inputs.
@@ -23,12 +23,16 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class SeasonInputs:
-    """The lengths of `ratios` and the offsets `around` a step's season, with the season's length and the lookback."""
+    """The lengths of `ratios` and the offsets `around` a step's season, with the season's length and the lookback.
+
+    `align` is the place of the known covariate that says how far the step's place in the season before has moved.
+    """
 
     season: int
     lookback: int
     ratios: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
+    align: int | None = None
 
     def window_names(self, past: int) -> list[str]:
         """The names of `ratio_features`."""
@@ -98,17 +102,52 @@ def around_features(inputs: SeasonInputs, windows: Windows, *, index: Ints, step
         return np.empty((len(index), 0), dtype=np.float32)
     rows, starts = windows.rows[index], windows.offsets[windows.series[index]]
     first = rows - (inputs.lookback - 1)
-    back = np.column_stack([first + inputs.places(steps, offset) for offset in inputs.around])
-    seen = (back >= starts[:, None]) & (back <= rows[:, None])
-    back = np.where(seen, back, 0)
     parts = []
     for flat in _columns(windows):
         size = column_size(flat, windows)[index, None]
-        parts.append((np.where(seen, flat[back], np.nan) / size).astype(np.float32))
+        before = [read_season(inputs, windows, flat, index=index, steps=steps, offset=one) for one in inputs.around]
+        parts.append((np.column_stack(before) / size).astype(np.float32))
     same = first + inputs.places(steps)
     there = same >= starts
     parts.append(np.where(there[:, None], windows.known[np.where(there, same, 0)], np.float32(np.nan)))
     return np.hstack(parts)
+
+
+def read_season(
+    inputs: SeasonInputs, windows: Windows, flat: Doubles, *, index: Ints, steps: Ints, offset: int = 0
+) -> Doubles:
+    """A column's value [C] in the season before each step, moved by an offset; NaN where the lookback has none.
+
+    With `align` the value of the row that is like the step's: between two rows where it has moved by a part of one, of
+    these the observed one where the other is missing, and as if it had not moved where both are.
+    """
+    place = inputs.places(steps, offset)
+    plain = _read(inputs, windows, flat, index=index, place=place)
+    if inputs.align is None:
+        return plain
+    shift = _shifts(inputs, windows, index=index, steps=steps)
+    whole = np.floor(shift)
+    total, weight = np.zeros(len(plain)), np.zeros(len(plain))
+    for back, share in ((whole, 1.0 - (shift - whole)), (whole + 1.0, shift - whole)):
+        value = _read(inputs, windows, flat, index=index, place=place - back.astype(np.int64))
+        seen = ~np.isnan(value) & (share > 0.0)
+        total, weight = total + np.where(seen, share * value, 0.0), weight + np.where(seen, share, 0.0)
+    return np.where(weight > 0.0, total / np.where(weight > 0.0, weight, 1.0), plain)
+
+
+def _shifts(inputs: SeasonInputs, windows: Windows, *, index: Ints, steps: Ints) -> Doubles:
+    """How far each step's place has moved [C], a season at most; 0 where nothing says so."""
+    ahead = windows.rows[index] + steps
+    inside = ahead < windows.offsets[windows.series[index] + 1]
+    given = np.where(inside, windows.known[np.where(inside, ahead, 0), inputs.align], np.float32(np.nan))
+    return np.clip(np.where(np.isnan(given), 0.0, given.astype(np.float64)), -inputs.season, inputs.season)
+
+
+def _read(inputs: SeasonInputs, windows: Windows, flat: Doubles, *, index: Ints, place: Ints) -> Doubles:
+    """A column's values [C] at places in the lookback; NaN outside it and before the series' start."""
+    rows = windows.rows[index] - (inputs.lookback - 1) + place
+    there = (place >= 0) & (place < inputs.lookback) & (rows >= windows.offsets[windows.series[index]])
+    return np.where(there, flat[np.where(there, rows, 0)], np.nan)
 
 
 def column_size(flat: Doubles, windows: Windows) -> Doubles:

@@ -18,7 +18,7 @@ from tidewright.errors import ConfigError, DataError
 from tidewright.features.lags import lag_columns, rolling_columns
 from tidewright.features.view import StaticEncoding
 from tidewright.features.windows import Windows
-from tidewright.models.season_inputs import SeasonInputs, around_features, check_season, ratio_features
+from tidewright.models.season_inputs import SeasonInputs, around_features, check_season, ratio_features, read_season
 from tidewright.models.specs.tabular import LEVEL_UNITS, ROLLED, SEASON_UNITS, Rolled, Tabular, Unit
 
 Singles = npt.NDArray[np.float32]
@@ -38,7 +38,7 @@ class TreeInputs:
     covariates. `groups` are the first place and the number of the static columns that are the levels of one text
     column, where these are one feature. `relative_past` and `relative_known` are the places of covariates that are seen
     in units of the window too.
-    `ratios` and `around` are those of the spec (see season_inputs).
+    `ratios` and `around` are those of the spec, and `align` is the place of its known covariate (see season_inputs).
     """
 
     lookback: int
@@ -53,6 +53,7 @@ class TreeInputs:
     relative_known: tuple[int, ...] = ()
     ratios: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
+    align: int | None = None
     groups: tuple[tuple[int, int], ...] = ()
     statistics: tuple[Rolled, ...] = ROLLED
     unit: Unit = "window"
@@ -88,7 +89,7 @@ class TreeInputs:
     @property
     def before(self) -> SeasonInputs:
         """What is seen of the season before."""
-        return SeasonInputs(self.season, self.lookback, self.ratios, self.around)
+        return SeasonInputs(self.season, self.lookback, self.ratios, self.around, self.align)
 
     @property
     def static_places(self) -> tuple[int, ...]:
@@ -115,10 +116,12 @@ def plan_inputs(
     season: int,
     relative: Relative = ((), ()),
     static: StaticEncoding | None = None,
+    align: int | None = None,
 ) -> TreeInputs:
     """The features of a spec over such windows; empty `lags` and `rolling` mean the usual ones.
 
-    `relative` are the places of the past and the known covariates that are seen in units of the window too.
+    `relative` are the places of the past and the known covariates that are seen in units of the window too, `align` is
+    that of the known one that says how far a step's season has moved.
 
     The usual lags are the last season (8 to 24 rows); the usual lengths one, two and seven seasons and the
     whole lookback, as far as it reaches. Raises `ConfigError` for a lag or a length beyond the lookback.
@@ -135,6 +138,11 @@ def plan_inputs(
                 f"got {numbers}. Ask for shorter ones or a longer lookback."
             )
     cycles = tuple(k for k in CYCLES if season > 1 and k * season <= lookback)
+    if align is not None and not cycles:
+        raise ConfigError(
+            f"{spec.name}: align moves the season before, which a lookback of {lookback} does not hold (season: "
+            f"{season} rows). Ask for a longer lookback, or leave align out."
+        )
     if spec.unit in SEASON_UNITS and not cycles:
         raise ConfigError(
             f"{spec.name}: the unit {spec.unit} counts from the season before, which a lookback of {lookback} does not "
@@ -154,6 +162,7 @@ def plan_inputs(
         relative_known=relative[1],
         ratios=spec.ratios,
         around=spec.around,
+        align=align,
         groups=plan_groups(spec, static),
         statistics=spec.statistics,
         unit=spec.unit,
@@ -263,9 +272,15 @@ def step_features(
 
 
 def season_values(inputs: TreeInputs, windows: Windows, *, index: Ints, steps: Ints) -> Doubles:
-    """The target where the steps' season was before [C, cycles], the newest first; NaN before the series' start."""
-    back = _season_rows(inputs, windows, index=index, steps=steps)
-    return np.where(back >= 0, _single(windows)[np.maximum(back, 0)], np.nan)
+    """The target where the steps' season was before [C, cycles], the newest first; NaN before the series' start.
+
+    With `align` the newest is that of the row that is like the step's.
+    """
+    back, flat = _season_rows(inputs, windows, index=index, steps=steps), _single(windows)
+    found = np.where(back >= 0, flat[np.maximum(back, 0)], np.nan)
+    if inputs.align is not None:
+        found[:, 0] = read_season(inputs.before, windows, flat, index=index, steps=steps)
+    return found
 
 
 def _season_rows(inputs: TreeInputs, windows: Windows, *, index: Ints, steps: Ints) -> Ints:

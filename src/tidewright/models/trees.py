@@ -76,6 +76,7 @@ class TreesFitted:
             name: np.array(columns, dtype=np.int64) for name, columns in places.items() if self.view.relative
         }
         found |= {} if self.offsets is None else {"offsets": self.offsets}
+        found |= {} if given.align is None else {"align": np.array([given.align], dtype=np.int64)}
         return {**self.formula.tensors(), "counts": counts, "cycles": np.array(given.cycles, dtype=np.int64), **found}
 
     def cells(self, windows: Windows) -> tuple[Singles, tuple[Doubles, Doubles]]:
@@ -166,6 +167,7 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: V
         relative_known=_read_places(tensors, "relative_known", width=known, wanted=view.relative),
         ratios=spec.ratios,
         around=spec.around,
+        align=_read_align(tensors, spec, known=known),
         groups=plan_groups(spec, view.static),
         statistics=spec.statistics,
         unit=spec.unit,
@@ -185,6 +187,16 @@ def _read_offsets(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, task: 
             "Train the model anew."
         )
     return given
+
+
+def _read_align(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, *, known: int) -> int | None:
+    """The place of the known covariate that the spec is aligned by; None where it is aligned by none."""
+    given = tensors.get("align")
+    if not spec.align and given is None:
+        return None
+    if not spec.align or given is None or given.shape != (1,) or not 0 <= int(given[0]) < known:
+        raise BundleError("the trees' array 'align' is missing, or does not fit their spec. Train the model anew.")
+    return int(given[0])
 
 
 def _read_places(tensors: Mapping[str, npt.NDArray[Any]], name: str, *, width: int, wanted: bool) -> tuple[int, ...]:

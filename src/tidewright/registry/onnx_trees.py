@@ -21,7 +21,7 @@ from tidewright.models.trees import TreesFitted
 from tidewright.registry.graph import IR_VERSION, OPSET
 from tidewright.registry.nodes import Nodes
 from tidewright.registry.onnx_formulas import add_formula
-from tidewright.registry.onnx_seasons import add_around, add_ratios
+from tidewright.registry.onnx_seasons import add_around, add_ratios, add_season, add_shares
 
 ML_OPSET = 3
 
@@ -78,11 +78,19 @@ def _add_start(graph: Nodes, inputs: TreeInputs, *, values: str, mean: str, hori
     if inputs.unit not in SEASON_UNITS:
         return graph.add("Unsqueeze", mean, graph.ints([2]))
     start = mean
-    places = inputs.season_places(np.arange(1, horizon + 1))
-    for cycle in range(places.shape[1] - 1, -1, -1):
-        found = graph.add("Gather", values, graph.constant(places[:, cycle]), axis=1)
+    for found in reversed(_add_seasons(graph, inputs, values=values, horizon=horizon)):
         start = graph.add("Where", graph.add("IsNaN", found), start, found)
     return graph.add("Unsqueeze", start, graph.ints([2]))
+
+
+def _add_seasons(graph: Nodes, inputs: TreeInputs, *, values: str, horizon: int) -> list[str]:
+    """See `season_values`: each cycle [N, H], the newest first."""
+    places = inputs.season_places(np.arange(1, horizon + 1))
+    cycles = [graph.add("Gather", values, graph.constant(column), axis=1) for column in places.T]
+    if inputs.align is not None:
+        shares = add_shares(graph, inputs.before, horizon=horizon)
+        cycles[0] = add_season(graph, inputs.before, shares, column=values, horizon=horizon)
+    return cycles
 
 
 def _add_units(graph: Nodes, values: str, seen: str) -> tuple[str, str]:
@@ -168,7 +176,8 @@ def _step_parts(graph: Nodes, inputs: TreeInputs, *, values: str, units: tuple[s
     steps = np.arange(1, horizon + 1)
     if inputs.cycles:
         mean, scale = (graph.add("Unsqueeze", unit, graph.ints([2])) for unit in units)
-        picked = graph.add("Gather", values, graph.constant(inputs.season_places(steps)), axis=1)
+        cycles = _add_seasons(graph, inputs, values=values, horizon=horizon)
+        picked = graph.add("Concat", *(graph.add("Unsqueeze", one, graph.ints([2])) for one in cycles), axis=2)
         parts.append(graph.add("Cast", _standardise(graph, picked, (mean, scale)), to=TensorProto.FLOAT))
     count = graph.add("Slice", graph.add("Shape", "target"), *(graph.ints([i]) for i in (0, 1, 0)))
     every = graph.add("Concat", count, graph.ints([1, 1]), axis=0)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
@@ -62,7 +63,8 @@ def fit_trees(
     judged = find_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     flat = cuts.flat
     relative = _relative(flat, view, rows=panel.positions <= split.train.last)
-    inputs = start.inputs if start else plan_inputs(spec, flat, season=season, relative=relative, static=view.static)
+    seen: dict[str, Any] = {"relative": relative, "static": view.static, "align": _place_align(spec, panel)}
+    inputs = start.inputs if start else plan_inputs(spec, flat, season=season, **seen)
     known = start.formula if start else None
     lesson = Lesson(spec, task, panel, view, inputs, training=cuts, judging=judged, seed=train.seed, start=known)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
@@ -86,6 +88,15 @@ def _relative(windows: Windows, view: View, *, rows: npt.NDArray[np.bool_]) -> R
     past = drifting_columns(windows.past[rows])
     known = drifting_columns(windows.known[rows], keep=view.waves)
     return tuple(np.flatnonzero(past).tolist()), tuple(np.flatnonzero(known).tolist())
+
+
+def _place_align(spec: Tabular, panel: Panel) -> int | None:
+    """The place of the column that the spec is aligned by among the known covariates."""
+    if not spec.align:
+        return None
+    if spec.align not in panel.roles.known:
+        raise ConfigError(explain_unknown(f"known column for {spec.name}.align", spec.align, panel.roles.known))
+    return panel.roles.known.index(spec.align)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,10 @@ class Tabular:
     Both look at the target and at every past covariate, such as totals of a group; with `around` the known covariates
     of the season before are seen too, so that events that move can be told from those that stay.
 
+    `align` names a known column that says by how many rows more than a season a row lies after its like of the season
+    before (see `add_season_shift`): the season before is then read there, by the unit, by `around` and by the feature
+    of the newest season.
+
     `loss` is what is learned: "quantile", every quantile; "median" or "mean", that alone, and its residual quantiles on
     validation cells make the others. `weigh` "window" lets windows weigh alike, "target" by their size, as in scores in
     units of the target. `weight` names a numeric column whose values at the labels' rows are further weights.
@@ -78,6 +82,7 @@ class Tabular:
     statistics: tuple[Rolled, ...] = ROLLED
     ratios: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
+    align: str = ""
     unit: Unit = "window"
     loss: Loss = "quantile"
     weigh: Weigh = "window"
