@@ -39,9 +39,11 @@ CANDIDATES: dict[str, list[Own]] = {
         {**USUAL, "model": {**TREES, "unit": "season"}},
         {**USUAL, "model": {**TREES, "leaves": 15}},
         {**USUAL, "model": {**TREES, "ratios": (), "around": ()}},
+        {**USUAL, "model": {**TREES, "align": "season_shift"}},
     ],
     "lightgbm_target": [
         {**USUAL, "model": BY_SALES},
+        {**USUAL, "model": {**BY_SALES, "align": "season_shift"}},
     ],
     "ensemble": [
         {"members": ["lightgbm", "lightgbm_target"], "seeds": 1},
