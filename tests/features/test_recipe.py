@@ -39,6 +39,7 @@ def test_every_feature_of_the_catalog_takes_a_panel_and_gives_one() -> None:
         "technical": {"indicators": ["rsi:14"], "close": "area"},
         "holidays": {"country": "US"},
         "events": {"events": EVENTS, "time": "when"},
+        "season_shift": {"country": "US", "season": 8736},
     }
     for name in FEATURES:
         made = build_recipe((name, options.get(name, {}))).apply(small_panel())

@@ -78,6 +78,21 @@ def test_days_move_by_whole_rows() -> None:
     assert found == {date(2022, 12, 25): 1.0, date(2023, 12, 25): 1.0} | left
 
 
+def test_all_hours_of_all_days_of_a_holiday_move_with_it() -> None:
+    """The Sacrifice Feast of Turkey began on 2022-07-09, for four days, and on 2023-06-28: ten days short of 364."""
+    hours = pl.datetime_range(pl.datetime(2022, 1, 1), pl.datetime(2023, 12, 31, 23), interval="1h", eager=True)
+    panel = Panel.from_table(pl.DataFrame({"t": hours, "y": range(len(hours))}), time="t", target="y")
+    made = add_season_shift(panel, country="TR", names=["Eid al-Adha"], season=8736, before=0, after=0)
+    late = panel.table.select("t", shift=made.values("season_shift")).filter(pl.col("t").dt.year() == 2023)
+    moved = late.filter(pl.col("shift") < 0)
+    assert (moved["t"][0].isoformat(), len(moved), moved["shift"].unique().to_list()) == (
+        "2023-06-28T00:00:00",
+        96,
+        [-240.0],
+    )
+    assert late.filter(pl.col("shift") > 0)["shift"].unique().to_list() == [240.0]
+
+
 def test_in_months_christmas_does_not_move_and_easter_does() -> None:
     months = [date(2019 + m // 12, m % 12 + 1, 1) for m in range(36)]
     panel = Panel.from_table(pl.DataFrame({"t": months, "y": range(36)}), time="t", target="y")

@@ -39,7 +39,7 @@ def add_season_shift(
     """The panel with a `known` column: by how many rows more than a season a row lies after its like of the year
     before.
 
-    0 almost everywhere. In the row of a holiday, `before` rows before it and `after` rows after it, it is what the
+    0 almost everywhere. In the rows of a holiday, `before` rows before it and `after` rows after it, it is what the
     holiday moved by from one year to the next, less the `season` [rows; default: the grid's]; a part of a row counts:
     1/7 for a day in weeks. Of several holidays the nearest rules. Where one moved by a row or more, the rows that it
     left take the place of those that it went to. The value of a year before that is like row t is then that of row
@@ -101,11 +101,12 @@ def _shift(
         for days in _pick(list(list_holidays(code, first - 2, last + 1, observed=False)), code, names, strict=strict)
         for move in _moves(panel, days, season=season, dated=dated)
     ]
-    for place, moved in moves:
-        block = np.arange(place - reach[0], place + reach[1] + 1)
-        _set(positions, shift, distance, rows=block, values=np.full(len(block), moved), far=np.abs(block - place))
-    for place, moved in moves:
-        left, taken = _swap(place, round(moved), reach)
+    for first_row, last_row, moved in moves:
+        block = np.arange(first_row - reach[0], last_row + reach[1] + 1)
+        far = np.maximum(np.maximum(first_row - block, block - last_row), 0)
+        _set(positions, shift, distance, rows=block, values=np.full(len(block), moved), far=far)
+    for first_row, last_row, moved in moves:
+        left, taken = _swap(np.arange(first_row - reach[0], last_row + reach[1] + 1), round(moved))
         _set(positions, shift, distance, rows=left, values=(left - taken).astype(float), far=np.full(len(left), 1e9))
     return shift
 
@@ -127,15 +128,19 @@ def _pick(found: list[tuple[str, Days]], code: str, names: Sequence[str], *, str
     return [days for title, days in found if not names or title in names]
 
 
-def _moves(panel: Panel, days: Days, *, season: int, dated: Dated) -> Iterator[tuple[int, float]]:
-    """The position of each return of a holiday, and by how many rows more than a season it came after the last."""
-    begins = days[np.diff(days, prepend=days[0] - 9) > np.timedelta64(1, "D")]  # of several days in a row the first
+def _moves(panel: Panel, days: Days, *, season: int, dated: Dated) -> Iterator[tuple[int, int, float]]:
+    """The first and the last position of each return of a holiday, which may be of several days in a row, and by how
+    many rows more than a season it came after the last.
+    """
+    gaps = np.diff(days) > np.timedelta64(1, "D")
+    begins, ends = days[np.append(True, gaps)], days[np.append(gaps, True)]
+    last = place_days(panel, ends, dated=dated)[1]
     place, exact = _places(panel, begins, dated=dated)
-    for own, moment in zip(place.tolist(), exact.tolist(), strict=True):
+    for own, end, moment in zip(place.tolist(), last.tolist(), exact.tolist(), strict=True):
         moved = moment - season - exact
         nearest = int(np.argmin(np.abs(moved)))
         if abs(moved[nearest]) <= season / 2:
-            yield own, round(float(moved[nearest]), DIGITS) + 0.0  # no -0
+            yield own, end, round(float(moved[nearest]), DIGITS) + 0.0  # no -0
 
 
 def _places(panel: Panel, days: Days, *, dated: Dated) -> tuple[Ints, Doubles]:
@@ -150,8 +155,7 @@ def _places(panel: Panel, days: Days, *, dated: Dated) -> tuple[Ints, Doubles]:
     return place, place + np.clip(part, 0.0, 1.0)
 
 
-def _swap(place: int, moved: int, reach: tuple[int, int]) -> tuple[Ints, Ints]:
-    """The rows that a holiday left, and those that it went to, in order."""
-    new = np.arange(place - reach[0], place + reach[1] + 1)
+def _swap(new: Ints, moved: int) -> tuple[Ints, Ints]:
+    """The rows that a holiday left, and those of its rows that it went to, in order."""
     old = new - moved
     return np.setdiff1d(old, new), np.setdiff1d(new, old)
