@@ -21,6 +21,7 @@ EXTRAS = {
     "forests": ("scikit-learn",),
     "boosters": ("xgboost-cpu", "catboost"),
     "tuning": ("optuna",),
+    "search": ("cmaes", "hyperopt", "scikit-optimize", "numpyro"),
     "tracking": ("mlflow",),
     "holidays": ("holidays",),
     "market": ("skfolio", "exchange_calendars"),

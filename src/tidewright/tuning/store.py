@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.optional import require
-from tidewright.tuning.searchers.tpe import quiet
+from tidewright.tuning.searchers.optuna_study import quiet
 from tidewright.tuning.trial import Trial, TrialState, read_point
 
 POINT, TOLD = "point", "told"  # attributes of a trial in the storage: its parameters, and what came of it

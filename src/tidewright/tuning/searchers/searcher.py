@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tidewright.errors import ConfigError
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial
 
@@ -30,6 +30,8 @@ class Searcher(Protocol):
         ...
 
 
-def label_point(point: Mapping[str, Any]) -> str:
-    """A point as text, the same for equal points."""
-    return json.dumps(dict(point), sort_keys=True)
+def need_one_objective(history: History, name: str) -> None:
+    """Raises `ConfigError` where the trials have several objectives."""
+    several = next((len(trial.values) for trial in history.trials if len(trial.values) > 1), 0)
+    if several:
+        raise ConfigError(f"{name} makes one objective small; the trials have {several}. Take nsga2, tpe or gp.")
