@@ -18,8 +18,10 @@ import pytest
 import tidewright as tw
 from tests.conformance.test_torch_models import SMALL as NETWORKS
 from tests.conformance.test_trees_models import SMALL as CELLS
-from tests.worlds import quick_options
+from tests.worlds import answers_slowly, quick_options
+from tidewright.data.splits import Split, thin
 from tidewright.errors import ColumnError, DataError, FrequencyError
+from tidewright.features.scaling import replace_target
 from tidewright.features.view import View, fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, MODELS, spec_key
@@ -30,6 +32,7 @@ from tidewright.training.direction import fit_direction
 from tidewright.training.fit import keep_covariates
 from tidewright.training.importance import permutation_importance
 from tidewright.training.population import fit_population
+from tidewright.training.positions import weigh_positions
 from tidewright.training.seeds import fit_seeds
 from tidewright.training.snapshots import fit_snapshots
 from tidewright.training.update import update
@@ -136,7 +139,12 @@ def learn(name: str) -> Fitted:
     spec = tw.build_spec(name, {**NETWORKS, **CELLS}.get(name, quick_options(name) or small(name)))
     view = View(8, (), fit_static(PANEL) if "static" in spec.takes else View(8).static)
     panel = PANEL if name in FLOORS else keep_covariates(PANEL, spec.takes)
-    return tw.fit(spec, panel=panel, split=SPLIT, task=TASK, view=view, train=TRAIN, season=2)
+    return tw.fit(spec, panel=panel, split=split_for(name), task=TASK, view=view, train=TRAIN, season=2)
+
+
+def split_for(name: str) -> Split:
+    """A cutoff a part for models that fit each window."""
+    return thin(SPLIT, most=1) if answers_slowly(name) else SPLIT
 
 
 def small(name: str) -> dict[str, Any]:
@@ -148,7 +156,9 @@ def ask(fitted: Fitted, panel: tw.Panel) -> np.ndarray:
 
 
 def evaluate(fitted: Fitted, panel: tw.Panel) -> np.ndarray:
-    return tw.evaluate(fitted, panel=panel, split=SPLIT, cutoffs=SPLIT.test).forecast
+    cutoffs = split_for(fitted.spec.name).test
+    assert cutoffs is not None
+    return tw.evaluate(fitted, panel=panel, split=SPLIT, cutoffs=cutoffs).forecast
 
 
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -170,7 +180,7 @@ def test_what_is_unlike_training_is_an_error_and_what_is_not_looked_at_changes_n
             for way in (ask, evaluate):
                 with pytest.raises(ColumnError, match=message):
                     way(fitted, panel)
-        else:
+        elif not answers_slowly(name) or kind == "static":
             assert np.array_equal(ask(fitted, panel), said)
     with pytest.raises(FrequencyError, match="of the frequency 1d; this panel has 1h"):
         ask(fitted, HOURLY)
@@ -295,6 +305,17 @@ def test_a_direction_is_calibrated_by_names() -> None:
     assert ours.calibration == theirs.calibration
     with pytest.raises(ColumnError, match="the target column 'sold' of training"):
         fit_direction(learn("lightgbm"), panel=of_another_target(), cutoffs=SPLIT.train)
+
+
+def test_positions_are_decided_by_names() -> None:
+    spec, train = tw.build_spec("feedforward", {"hidden": (4,)}), replace(TRAIN, loss="sharpe")
+    ours, theirs = (replace_target(panel, 0.01 * (panel.target - 21.0)) for panel in (PANEL, in_another_order()))
+    view = View(8, (), fit_static(PANEL))
+    fitted = tw.fit_positions(spec, panel=ours, split=SPLIT, view=view, train=train)
+    here, there = (weigh_positions(fitted, panel=panel, cutoffs=SPLIT.train).values for panel in (ours, theirs))
+    assert np.array_equal(here, there)
+    with pytest.raises(ColumnError, match="the target column 'sold' of training"):
+        weigh_positions(fitted, panel=of_another_target(), cutoffs=SPLIT.train)
 
 
 def test_a_table_is_no_panel_and_a_split_of_other_dates_is_refused() -> None:
