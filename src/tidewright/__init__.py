@@ -59,9 +59,13 @@ if TYPE_CHECKING:
     from tidewright.training.spec import TrainSpec as TrainSpec
     from tidewright.training.update import update as update
     from tidewright.tuning.change_space import change_space as change_space
+    from tidewright.tuning.pruners import PRUNERS as PRUNERS
     from tidewright.tuning.read_space import find_space as find_space
     from tidewright.tuning.read_space import read_space as read_space
+    from tidewright.tuning.searchers.catalog import SEARCHERS as SEARCHERS
     from tidewright.tuning.space import SearchSpace as SearchSpace
+    from tidewright.tuning.stops import Convergence as Convergence
+    from tidewright.tuning.stops import RegretBound as RegretBound
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
     from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
@@ -84,6 +88,10 @@ _HOMES = {
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
     "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
     "SearchSpace": "tidewright.tuning.space:SearchSpace",
+    "SEARCHERS": "tidewright.tuning.searchers.catalog:SEARCHERS",
+    "PRUNERS": "tidewright.tuning.pruners:PRUNERS",
+    "Convergence": "tidewright.tuning.stops:Convergence",
+    "RegretBound": "tidewright.tuning.stops:RegretBound",
     "find_space": "tidewright.tuning.read_space:find_space",
     "read_space": "tidewright.tuning.read_space:read_space",
     "change_space": "tidewright.tuning.change_space:change_space",

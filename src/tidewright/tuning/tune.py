@@ -25,23 +25,20 @@ from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading
 from tidewright.tuning.account import Account, settle
+from tidewright.tuning.choose import choose_pruner, choose_searcher
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.horizons import explain_horizons
 from tidewright.tuning.kin import among_kin
 from tidewright.tuning.ledger import StudyLedger, open_ledger, subject_of
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.panel_objective import PanelObjective
-from tidewright.tuning.pruners import MedianPruner, NoPruner
-from tidewright.tuning.records import Candidate
-from tidewright.tuning.search import Plan, search
-from tidewright.tuning.searchers.tpe import TPESearcher
-from tidewright.tuning.space import IntRange, SearchSpace
+from tidewright.tuning.pruners import NoPruner, Pruner
+from tidewright.tuning.search import Plan, StopRule, search
+from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
 from tidewright.tuning.store import TrialStore
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import best_trial
-
-WARMUP_EPOCHS = 10  # of a trial that may take 50 epochs or more; a fifth of a shorter one
 
 
 def tune(
@@ -58,6 +55,9 @@ def tune(
     season: int | None = None,
     seed: int = 42,
     metric: str = "mase",
+    searcher: str = "auto",
+    pruner: str = "median",
+    stops: Sequence[StopRule] = (),
     trading: Trading | None = None,
     ledger: Path | str | bool = True,
     callbacks: Sequence[Callback] = (),
@@ -67,8 +67,10 @@ def tune(
     """The best of the trials that fit into `budget_s` seconds, or of `trials` trials, whichever ends first.
 
     Trial 0 is the default: `model`, `train` and `view` as they are given. The others change only what the
-    space names (TPE, multivariate; Bergstra et al. 2011); from the sixth complete one on, a trial whose
-    validation loss stays above the median of the earlier ones is pruned, unless the loss itself is searched.
+    space names, at points of a `searcher` of `SEARCHERS`; what "auto" takes, and why, stands in the notes. A trial
+    whose validation losses the `pruner` of `PRUNERS` finds hopeless is ended early ("median": from the sixth complete
+    one on, what stays above the median of the earlier ones), unless the loss itself is searched. `stops` are further
+    reasons to end, such as `Convergence`.
     Learning ends at the budget's end and no trial begins that would probably not be done by then. The test
     part is taken off the split and off the panel first. The same seed and number of trials give the same
     study. Where the model is an option of the space, `model` is the first one tried, and each sees the covariates that
@@ -96,8 +98,13 @@ def tune(
         panel, split, task, season, default, metric, tuple(callbacks), learn, clock,
         trading=trading or Trading(), ledger=StudyLedger(kept, study=uuid4().hex[:12], model=spec.name),
     )  # fmt: skip
-    plan = _plan(space, default=default, limits=limits, seed=seed, callbacks=tuple(callbacks))
-    return _conclude(space, work=work, plan=plan, notes=(*notes, *more))
+    points, said = choose_searcher(searcher, space=space, trials=trials)
+    plan = Plan(
+        space, points, limits, seed,
+        pruner=_choose_pruner(pruner, space=space, train=default.train),
+        first=(default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks),
+    )  # fmt: skip
+    return _conclude(space, work=work, plan=plan, notes=(*notes, *more, *said))
 
 
 def _conclude(space: SearchSpace, *, work: PanelObjective, plan: Plan, notes: tuple[str, ...]) -> Study:
@@ -133,19 +140,10 @@ def _settle(work: PanelObjective, number: int) -> Account | None:
     return settle(ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year)
 
 
-def _plan(
-    space: SearchSpace, *, default: Candidate, limits: Limits, seed: int, callbacks: tuple[Callback, ...]
-) -> Plan:
-    losses_alike = "train.loss" not in space.names
-    return Plan(
-        space=space,
-        searcher=TPESearcher(),
-        limits=limits,
-        seed=seed,
-        pruner=among_kin(MedianPruner(_warmup(space, default.train)), space) if losses_alike else NoPruner(),
-        first=(default.point(space),),
-        callbacks=callbacks,
-    )
+def _choose_pruner(name: str, *, space: SearchSpace, train: TrainSpec) -> Pruner:
+    """The pruner among trials whose losses can be compared; none where the loss itself is searched."""
+    pruner = choose_pruner(name, space=space, epochs=train.epochs)
+    return NoPruner() if "train.loss" in space.names else among_kin(pruner, space)
 
 
 def _usable_metric(metric: str, *, panel: Panel, split: Split, season: int | None) -> tuple[str, tuple[str, ...]]:
@@ -158,10 +156,3 @@ def _usable_metric(metric: str, *, panel: Panel, split: Split, season: int | Non
     if np.any(scale > 0):
         return metric, ()
     return "mae", (f"no series moves over a season ({season} rows) of training, so mae replaced {metric}.",)
-
-
-def _warmup(space: SearchSpace, train: TrainSpec) -> int:
-    """Epochs before a trial may be pruned."""
-    searched = space.ranges.get("train.epochs")
-    most = searched.high if isinstance(searched, IntRange) else train.epochs
-    return min(WARMUP_EPOCHS, max(1, most // 5))
