@@ -71,6 +71,13 @@ class Checkpoint:
         return read_progress(head["progress"]), tensors
 
 
+def saved_history(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """One record an epoch of the run that a checkpoint keeps, without its tensors."""
+    safetensors = require("safetensors", extra="nets", purpose="a checkpoint")
+    with safetensors.safe_open(path, framework="pt") as file:
+        return read_progress((file.metadata() or {})["progress"]).history
+
+
 @contextmanager
 def hold_checkpoint(path: Path | None, key: str) -> Iterator[Checkpoint | None]:
     """The checkpoint at a path, held by this process alone. Raises `ConfigError` when another holds it."""

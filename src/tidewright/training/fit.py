@@ -49,7 +49,8 @@ def fit(
     `view` says what it sees (default: `view_of`), `train` how a network learns, `season` the seasonal lag (default:
     the frequency's). `deadline` is a `time.monotonic()`: no epoch that would probably end after it, and no boosting
     round after it, is begun, but for the first; the history says when that happened. A network replaces the file
-    `checkpoint` after every epoch, goes on from it where there is one, and computes as `runtime` says (default:
+    `checkpoint` after every epoch, goes on from it where there is one (no further, with a deadline of minus infinity),
+    and computes as `runtime` says (default:
     `detect_runtime`).
 
     `devices` processes teach a network together; `fit` starts them (a script makes the call under

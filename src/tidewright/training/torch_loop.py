@@ -55,6 +55,9 @@ def train_network(
         progress, tensors = saved
         resume(means, progress.history, network=learner.network)
         best = restore_learner(learner, tensors, device=device)
+        if course.deadline == -math.inf:
+            end = progress.stopped or "deadline"
+            progress = note(replace(progress, stopped=end), {"stopped": end})
     course, notes = settle_batch(learner, course, measure=learn, history=progress.history)
     if learned and not saved:
         known = judge_in_memory(learner, course, measure=judge)

@@ -37,6 +37,16 @@ class Limits:
         ):
             raise ConfigError(f"trials is a whole number, 1 or more; got {self.trials!r}.")
 
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return self.clock() - self.started
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget is spent."""
+        return self.budget_s is not None and self.spent >= self.budget_s
+
     def deadline(self, trials: Sequence[Trial]) -> float | None:
         """When a trial must be done learning: time to judge it, the longest that it took so far, is left."""
         if self.budget_s is None:

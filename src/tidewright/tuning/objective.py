@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tidewright.training.events import Event
+
 
 class Pruned(Exception):  # noqa: N818  (no error: it ends a trial from inside a report)
     """The trial is not worth going on with; the message says why."""
+
+
+def no_one(event: Event) -> None:
+    """Hears an event that nobody listens to."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,7 +25,8 @@ class Assignment:
     `seed` is the study's; `deadline` the time of the search's clock by which learning must be over, None without a
     budget; `folder` the trial's own place on disk, for checkpoints, None where the study is kept in memory. Call
     `report(step, value)` after each epoch or fold, with what is to be made small: it raises `Pruned`, which the
-    objective lets through, when the trial is hopeless.
+    objective lets through, when the trial is hopeless. After a trial's worker died the objective is called again, and
+    what it reports again is kept once. `tell` hands events to the search's callbacks.
     """
 
     number: int
@@ -28,6 +35,7 @@ class Assignment:
     deadline: float | None
     folder: Path | None
     report: Callable[[int, float], None]
+    tell: Callable[[Event], None] = no_one
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tidewright.data.panel import Panel
@@ -12,8 +13,9 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.models.fitted import Fitted
+from tidewright.models.spec import kind_of
 from tidewright.training.evaluate import evaluate
-from tidewright.training.events import Callback, EpochEnded, Event, FitStarted, emit
+from tidewright.training.events import Callback, EpochEnded, Event, FitStarted
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.trade import Trading
 from tidewright.tuning.goals import Judged, find_goal, judge, judge_positions
@@ -21,7 +23,9 @@ from tidewright.tuning.horizons import learn_candidate
 from tidewright.tuning.ledger import StudyLedger
 from tidewright.tuning.objective import Assignment, Outcome, Pruned
 from tidewright.tuning.records import Candidate
-from tidewright.tuning.trial import TrialState
+from tidewright.tuning.trial import Trial, TrialState
+
+CHECKPOINT = "checkpoint.safetensors"  # of a network, in its trial's folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,8 @@ class PanelObjective:
 
     `learn` is `training.fit.fit` or anything that is called like it; `clock` gives seconds, as `learn`'s deadline is.
     Training by the Sharpe ratio learns positions (`fit_positions`). For a metric of returns forecasts are traded as
-    `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`.
+    `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`. A network in a trial with a
+    folder keeps a checkpoint there, and goes on from it.
     """
 
     panel: Panel
@@ -40,7 +45,6 @@ class PanelObjective:
     season: int | None
     default: Candidate
     metric: str
-    callbacks: tuple[Callback, ...]
     learn: Callable[..., Fitted]
     clock: Callable[[], float]
     trading: Trading = field(default_factory=Trading)
@@ -57,10 +61,28 @@ class PanelObjective:
         finally:
             watch.announce()
 
+    def learn_again(self, trial: Trial, *, folder: Path | None) -> tuple[Any, str]:
+        """The model of a complete trial that was made elsewhere or before, from its checkpoint where there is one, and
+        what is to be said where its score isn't the trial's; empty where it is."""
+        candidate = self.default.change(trial.parameters)
+        checkpoint = self._checkpoint(candidate, folder)
+        here = checkpoint is not None and checkpoint.exists()
+        deadline = -math.inf if trial.cut_short and here else None  # as far as it came, and no further
+        fitted = self._learn(candidate, callbacks=(), deadline=deadline, folder=folder)
+        value = self._score(fitted).value
+        if trial.value is not None and math.isclose(value, trial.value, rel_tol=1e-9, abs_tol=1e-12):
+            return fitted, ""
+        return fitted, (
+            f"the model of trial {trial.number} was learned again here, and its {self.metric} on validation is "
+            f"{value:.6g}, not {trial.value:.6g}."
+        )
+
     def _judge(self, assignment: Assignment, watch: _Watch) -> Outcome:
         candidate = self.default.change(assignment.point)
+        self._replay(candidate, assignment)
         started = self.clock()
-        fitted = self._learn(candidate, assignment, watch)
+        limits: dict[str, Any] = {"deadline": assignment.deadline, "folder": assignment.folder}
+        fitted = self._learn(candidate, callbacks=(watch,), **limits)
         ended = self.clock()
         judged = self._score(fitted)
         if not math.isfinite(judged.value):
@@ -75,12 +97,17 @@ class PanelObjective:
             key=candidate.key,
             fit_seconds=ended - started,
             cut_short=assignment.deadline is not None and ended >= assignment.deadline,
+            notes=tuple(str(record["fallback"]) for record in fitted.history if record.get("fallback")),
             learned=fitted,
         )
 
-    def _learn(self, candidate: Candidate, assignment: Assignment, watch: _Watch) -> Any:
+    def _learn(
+        self, candidate: Candidate, *, callbacks: tuple[Callback, ...], deadline: float | None, folder: Path | None
+    ) -> Any:
         asked: dict[str, Any] = {"panel": self.panel, "split": self.split}
-        asked |= {"callbacks": (watch,), "deadline": assignment.deadline}
+        asked |= {"callbacks": callbacks, "deadline": deadline}
+        if (checkpoint := self._checkpoint(candidate, folder)) is not None:
+            asked["checkpoint"] = checkpoint
         if not candidate.positions:
             return learn_candidate(candidate, learn=self.learn, task=self.task, season=self.season, **asked)
         from tidewright.training.positions import fit_positions
@@ -88,6 +115,20 @@ class PanelObjective:
         learn = fit_positions if self.learn is fit else self.learn
         asked |= {"view": candidate.view, "train": candidate.train}
         return learn(candidate.spec, sides=self.trading.sides, **asked)
+
+    def _replay(self, candidate: Candidate, assignment: Assignment) -> None:
+        """Reports the epochs of a run that goes on: the last one may be saved and not reported."""
+        checkpoint = self._checkpoint(candidate, assignment.folder)
+        if checkpoint is None or not checkpoint.exists():
+            return
+        from tidewright.training.checkpoint import saved_history
+
+        for record in saved_history(checkpoint):
+            assignment.report(record["epoch"], record["validation_loss"])
+
+    def _checkpoint(self, candidate: Candidate, folder: Path | None) -> Path | None:
+        """Where a network keeps how far it came; None where there is no place, or no network."""
+        return folder / CHECKPOINT if folder is not None and kind_of(candidate.spec) == "torch" else None
 
     def _score(self, fitted: Any) -> Judged:
         goal, panel, split = find_goal(self.metric), self.panel, self.split
@@ -110,11 +151,10 @@ class _Watch:
     """Passes a fit's events on and reports its validation losses."""
 
     def __init__(self, objective: PanelObjective, assignment: Assignment) -> None:
-        self._callbacks, self._assignment = objective.callbacks, assignment
-        self._model, self._started = objective.default.spec.name, False
+        self._assignment, self._model, self._started = assignment, objective.default.spec.name, False
 
     def __call__(self, event: Event) -> None:
-        emit(self._callbacks, event)
+        self._assignment.tell(event)
         self._started |= isinstance(event, FitStarted)
         if isinstance(event, EpochEnded):
             self._assignment.report(event.epoch, event.validation_loss)
@@ -122,4 +162,4 @@ class _Watch:
     def announce(self) -> None:
         """Says that a fit began, where it failed before it could say so."""
         if not self._started:
-            emit(self._callbacks, FitStarted(self._model, "", dict(self._assignment.point)))
+            self._assignment.tell(FitStarted(self._model, "", dict(self._assignment.point)))

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tidewright.training.events import Callback, TrialEnded, emit
-from tidewright.tuning.attempt import attempt
+from tidewright.tuning.crew import Alone, Crew, Died, Ended, Hearing
+from tidewright.tuning.keep_best import remove_ended, trial_folder
 from tidewright.tuning.limits import Limits
-from tidewright.tuning.objective import Assignment, Objective, Pruned
+from tidewright.tuning.objective import Objective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.searchers.searcher import History, Searcher
 from tidewright.tuning.space import SearchSpace
-from tidewright.tuning.store import Point, Reporter, Stop, TrialStore
-from tidewright.tuning.trial import Trial
+from tidewright.tuning.store import Point, Stop, TrialStore
+from tidewright.tuning.task import Orders, Task, others_of
+from tidewright.tuning.trial import Trial, best_trial
 
 StopRule = Callable[[Sequence[Trial]], str]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Found:
-    """Every trial, what the best of this process's trials learned (None where another process made it), and why there
-    is no further trial."""
+    """Every trial, why there is no further one, and what the best of them `learned`: None where it did so in another
+    call or on another machine."""
 
     trials: tuple[Trial, ...]
     learned: Any
@@ -34,7 +37,7 @@ class Plan:
     """How a study goes: where points come from, which trials are ended early, and when it is over.
 
     `first` are the points of the first trials, wherever they lie; `stops` further rules, each the reason to stop or
-    an empty text.
+    an empty text. The `keep` best of the ended trials keep their files.
     """
 
     space: SearchSpace
@@ -45,6 +48,7 @@ class Plan:
     first: tuple[Point, ...] = ()
     stops: tuple[StopRule, ...] = ()
     callbacks: tuple[Callback, ...] = ()
+    keep: int = 1
 
     def choose(self, trials: tuple[Trial, ...]) -> Point | Stop:
         """The next point, or why there is none."""
@@ -58,38 +62,67 @@ class Plan:
         return Stop("every point of the space that the sampler finds was tried") if point is None else point
 
 
-def search(objective: Objective, plan: Plan, *, store: TrialStore) -> Found:
-    """Makes trials until the plan stops. Failed trials are kept as such; an interrupt is raised."""
-    best: tuple[float, Any] | None = None
-    while not isinstance(claimed := store.claim(plan.choose), Stop):
-        trial, learned = _make(objective, plan, store=store, claimed=claimed)
-        if trial.value is not None and (best is None or trial.value < best[0]):
-            best = trial.value, learned
+def search(objective: Objective, plan: Plan, *, store: TrialStore, crew: Crew | None = None) -> Found:
+    """Makes trials until the plan stops, first those whose worker died. Failed trials are kept as such; an interrupt is
+    raised, and what ran is taken up by the next search. Without a crew the trials are made here, one after another."""
+    crew = crew or Alone(orders_of(objective, plan))
+    best: tuple[tuple[float, int], Any] | None = None
+    running: dict[int, Trial] = {}
+    hear = Hearing(partial(_keep, store, plan), partial(emit, plan.callbacks))
+    try:
+        while True:
+            stop = _hand_out(plan, store, crew, running)
+            if not crew.busy:
+                break
+            over = crew.wait(hear)
+            trial = _conclude(plan, store, over, running)
+            if trial is not None and trial.value is not None and isinstance(over, Ended):
+                rank = trial.value, trial.number
+                best = (rank, over.learned) if best is None or rank < best[0] else best
+    finally:
+        for number in running:
+            store.let_go(number, died=False)
     trials = store.trials()
-    return Found(trials, None if best is None else best[1], claimed.reason)
+    first = best_trial(trials)
+    own = best is not None and first is not None and best[0][1] == first.number
+    return Found(trials, best[1] if own and best else None, stop.reason)
 
 
-def _make(objective: Objective, plan: Plan, *, store: TrialStore, claimed: Trial) -> tuple[Trial, Any]:
-    """One trial, kept and told of."""
-    others = [trial for trial in store.trials() if trial.number != claimed.number]
-    tell = Reporter(store, claimed, hopeless=lambda trial: plan.pruner.hopeless(trial, others))
+def orders_of(objective: Objective, plan: Plan) -> Orders:
+    """What each worker of a plan knows."""
+    return Orders(objective, plan.pruner, plan.seed, plan.limits.clock)
 
-    def report(step: int, value: float) -> None:
-        if reason := tell(step, value):
-            raise Pruned(reason)
 
-    assignment = Assignment(
-        number=claimed.number,
-        point=claimed.parameters,
-        seed=plan.seed,
-        deadline=plan.limits.deadline(others),
-        folder=None if store.folder is None else store.folder / f"{claimed.number:05d}",
-        report=report,
-    )
-    ended, learned = attempt(objective, assignment, clock=plan.limits.clock)
-    trial = store.finish(ended)
+def _hand_out(plan: Plan, store: TrialStore, crew: Crew, running: dict[int, Trial]) -> Stop:
+    """Begins trials as long as somebody is free for them; why there is no more, where that is so."""
+    while crew.free:
+        limits = plan.limits
+        claimed = store.claim(plan.choose, spent=limits.spent, late=limits.is_over)
+        if isinstance(claimed, Stop):
+            return claimed
+        running[claimed.number] = claimed
+        others = others_of(claimed, store.trials())
+        folder = None if store.folder is None else trial_folder(store.folder, claimed.number)
+        crew.begin(Task(claimed, others, limits.deadline(others), folder))
+    return Stop("")
+
+
+def _conclude(plan: Plan, store: TrialStore, over: Ended | Died, running: dict[int, Trial]) -> Trial | None:
+    """The trial as it is kept and told of; None where its worker died or it is another's by now."""
+    number = over.number if isinstance(over, Died) else over.trial.number
+    del running[number]
+    if isinstance(over, Died) or not store.owns(number):
+        store.let_go(number, died=True)
+        return None
+    trial = store.finish(over.trial, spent=plan.limits.spent)
+    remove_ended(store.folder, store.trials(), keep=plan.keep)
     emit(plan.callbacks, _event(plan, trial))
-    return trial, learned
+    return trial
+
+
+def _keep(store: TrialStore, plan: Plan, number: int, step: int, value: float) -> None:
+    if store.owns(number):
+        store.report(number, step=step, value=value, spent=plan.limits.spent)
 
 
 def _event(plan: Plan, trial: Trial) -> TrialEnded:

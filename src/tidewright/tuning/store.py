@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from tidewright.errors import ConfigError
 from tidewright.optional import require
+from tidewright.tuning.alive import Holds, OwnHolds
 from tidewright.tuning.searchers.optuna_study import quiet
 from tidewright.tuning.trial import Trial, TrialState, read_point
 
-POINT, TOLD = "point", "told"  # attributes of a trial in the storage: its parameters, and what came of it
+POINT, TOLD, SPENT, DEATHS = "point", "told", "spent", "deaths"  # attributes of a trial in the storage
+IDENTITY, KEY = "identity", "key"  # attributes of the study
+RETRIES = 3  # times in a row that a trial is taken up again without a new step
 
 Point = Mapping[str, Any]
 
@@ -30,8 +34,9 @@ class Stop:
 class TrialStore:
     """The trials of one study. Several threads or processes may hold stores on the same storage.
 
-    `claiming` is held while a point is chosen, so that no two workers choose from the same history; `folder` is where
-    trials keep files of their own, None in memory.
+    `claiming` is held while a point is chosen, so that no two workers choose from the same history; `holds` know whose
+    workers are alive; `folder` is where trials keep files of their own, None in memory. A trial whose worker died is
+    taken up again, at most `retries` times in a row without a new step; then it has failed.
     """
 
     def __init__(
@@ -41,18 +46,21 @@ class TrialStore:
         name: str,
         objectives: int = 1,
         claiming: AbstractContextManager[Any] | None = None,
+        holds: Holds | None = None,
         folder: Path | None = None,
+        retries: int = RETRIES,
     ) -> None:
         self._optuna = require("optuna", extra="tuning", purpose="tuning")
-        self._storage, self._claiming, self.folder = storage, claiming or threading.Lock(), folder
+        self._storage, self._claiming = storage, claiming or threading.Lock()
+        self._holds, self.folder, self.name, self._retries = holds or OwnHolds(), folder, name, retries
         self._ended: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}
         minimise = self._optuna.study.StudyDirection.MINIMIZE
-        with quiet(self._optuna):
+        with quiet(self._optuna), self._claiming:
             try:
-                self._study = storage.create_new_study([minimise] * objectives, name)
-            except self._optuna.exceptions.DuplicatedStudyError:
                 self._study = storage.get_study_id_from_name(name)
+            except KeyError:
+                self._study = storage.create_new_study([minimise] * objectives, name)
 
     @classmethod
     def in_memory(cls, *, objectives: int = 1) -> TrialStore:
@@ -60,36 +68,125 @@ class TrialStore:
         optuna = require("optuna", extra="tuning", purpose="tuning")
         return cls(optuna.storages.InMemoryStorage(), name="study", objectives=objectives)
 
+    def identify(self, facts: Mapping[str, str]) -> None:
+        """Says what is searched; the first one to say so is the one who is right. Raises `ConfigError`."""
+        with self._claiming:
+            known = self._storage.get_study_user_attrs(self._study).get(IDENTITY)
+            if known is None:
+                self._storage.set_study_user_attr(self._study, IDENTITY, dict(facts))
+                return
+        names = [name for name in {**known, **facts} if known.get(name) != facts.get(name)]
+        if names:
+            others = "; ".join(f"its {name} is {known.get(name)}, not {facts.get(name)}" for name in names)
+            raise ConfigError(
+                f"the study '{self.name}' that is kept there is another one: {others}. Ask for the same, or give "
+                "another name or folder."
+            )
+
+    @property
+    def key(self) -> str:
+        """Twelve digits that name this study and no other one."""
+        with self._claiming:
+            known = self._storage.get_study_user_attrs(self._study).get(KEY)
+            if known is None:
+                known = uuid4().hex[:12]
+                self._storage.set_study_user_attr(self._study, KEY, known)
+        return str(known)
+
     def trials(self) -> tuple[Trial, ...]:
         """Every trial so far, in the order of its number."""
         return tuple(self._read(frozen) for frozen in self._storage.get_all_trials(self._study, deepcopy=False))
 
-    def claim(self, choose: Callable[[tuple[Trial, ...]], Point | Stop]) -> Trial | Stop:
-        """A new running trial at the point that `choose` takes, given every trial so far; or why there is none."""
+    def spent(self) -> float:
+        """The seconds that the study took until the last sign of life of any of its trials."""
+        return max(map(self._when, self._storage.get_all_trials(self._study, deepcopy=False)), default=0.0)
+
+    def claim(
+        self, choose: Callable[[tuple[Trial, ...]], Point | Stop], *, spent: float = 0.0, late: bool = False
+    ) -> Trial | Stop:
+        """A running trial that is this worker's until it ends it or lets it go, or why there is none: one whose worker
+        died, with what it had reported, but not where it is too `late`; else a new one at the point that `choose`
+        takes, given every trial so far. `spent` are the seconds that the study took up to now.
+        """
         with self._claiming:
+            if not late and (again := self._take_up()) is not None:
+                return again
             chosen = choose(self.trials())
             if isinstance(chosen, Stop):
                 return chosen
             frozen = self._optuna.trial.create_trial(
-                state=self._optuna.trial.TrialState.RUNNING, user_attrs={POINT: json.dumps(dict(chosen))}
+                state=self._optuna.trial.TrialState.RUNNING,
+                user_attrs={POINT: json.dumps(dict(chosen)), SPENT: spent},
             )
             made = self._storage.create_new_trial(self._study, template_trial=frozen)
             number = self._storage.get_trial_number_from_id(made)
             self._ids[number] = made
+            self._holds.take(number)
         return Trial(number, TrialState.RUNNING, parameters=dict(chosen))
 
-    def report(self, number: int, *, step: int, value: float) -> None:
+    def report(self, number: int, *, step: int, value: float, spent: float = 0.0) -> None:
         """Keeps what a running trial reported."""
         self._storage.set_trial_intermediate_value(self._id(number), step, value)
+        self._holds.note(number, spent)
 
-    def finish(self, trial: Trial) -> Trial:
+    def owns(self, number: int) -> bool:
+        """Whether the trial is still this worker's."""
+        return self._holds.owns(number)
+
+    def finish(self, trial: Trial, *, spent: float = 0.0) -> Trial:
         """Keeps how a trial ended; gives it back with the steps that it reported."""
         one = self._id(trial.number)
-        self._storage.set_trial_user_attr(one, TOLD, json.dumps(replace(trial, steps=()).to_dict()))
+        died = self._storage.get_trial_user_attrs(one).get(DEATHS, {}).get("all", 0)
+        notes = (f"taken up again {died} times after its worker died",) if died else ()
+        told = replace(trial, steps=(), notes=(*trial.notes, *notes)).to_dict()
+        self._storage.set_trial_user_attr(one, TOLD, json.dumps({"trial": told, SPENT: spent}))
+        self._end(one, trial)
+        self._holds.drop(trial.number, ended=True)
+        return self._read(self._storage.get_trial(one))
+
+    def let_go(self, number: int, *, died: bool) -> None:
+        """Gives up a running trial, which another may take up; that its worker `died` counts against it."""
+        if not died:
+            one = self._id(number)
+            deaths = self._storage.get_trial_user_attrs(one).get(DEATHS, {"all": 0})
+            steps = len(self._storage.get_trial(one).intermediate_values)
+            self._storage.set_trial_user_attr(one, DEATHS, {"row": -1, "all": deaths["all"] - 1, "steps": steps})
+        self._holds.drop(number, ended=False)
+
+    def _take_up(self) -> Trial | None:
+        """The first running trial that nobody holds and that may be tried again; this worker's from now on."""
+        for trial in self.trials():
+            if trial.state is TrialState.RUNNING and self._holds.take(trial.number) and self._is_open(trial):
+                return trial
+        return None
+
+    def _is_open(self, trial: Trial) -> bool:
+        """Whether a trial whose worker died is to be done; else it is ended here."""
+        one = self._id(trial.number)
+        now = self._storage.get_trial(one)
+        if now.state.is_finished():  # since it was read
+            self._holds.drop(trial.number, ended=True)
+            return False
+        known = now.user_attrs
+        if TOLD in known:  # it died between saying how it ended and ending it
+            self._end(one, Trial.from_dict(json.loads(known[TOLD])["trial"]))
+            self._holds.drop(trial.number, ended=True)
+            return False
+        before = known.get(DEATHS, {"row": 0, "all": 0, "steps": -1})
+        row = before["row"] + 1 if before["steps"] in (len(trial.steps), -1) else 1
+        if row > self._retries:
+            error = f"its worker died {row} times in a row, the last time after {len(trial.steps)} steps"
+            failed = Trial(trial.number, TrialState.FAILED, parameters=trial.parameters, error=error)
+            self.finish(failed, spent=self._holds.last(trial.number))
+            return False
+        deaths = {"row": row, "all": before["all"] + 1, "steps": len(trial.steps)}
+        self._storage.set_trial_user_attr(one, DEATHS, deaths)
+        return True
+
+    def _end(self, one: int, trial: Trial) -> None:
         states = self._optuna.trial.TrialState
         state = {TrialState.COMPLETE: states.COMPLETE, TrialState.PRUNED: states.PRUNED, TrialState.FAILED: states.FAIL}
         self._storage.set_trial_state_values(one, state[trial.state], list(trial.values) or None)
-        return self._read(self._storage.get_trial(one))
 
     def _id(self, number: int) -> int:
         if number not in self._ids:
@@ -103,21 +200,13 @@ class TrialStore:
         if not frozen.state.is_finished():
             point = read_point(json.loads(frozen.user_attrs[POINT]))
             return Trial(frozen.number, TrialState.RUNNING, parameters=point, steps=steps)
-        told = Trial.from_dict(json.loads(frozen.user_attrs[TOLD]))
+        told = Trial.from_dict(json.loads(frozen.user_attrs[TOLD])["trial"])
         self._ended[frozen.number] = replace(told, steps=steps)
         return self._ended[frozen.number]
 
-
-class Reporter:
-    """What a trial reports, kept in the store; the same step is kept once."""
-
-    def __init__(self, store: TrialStore, trial: Trial, *, hopeless: Callable[[Trial], str]) -> None:
-        self._store, self._trial, self._hopeless = store, trial, hopeless
-
-    def __call__(self, step: int, value: float) -> str:
-        """Why the trial is hopeless, empty where it is not."""
-        if step in dict(self._trial.steps):
-            return ""
-        self._store.report(self._trial.number, step=step, value=value)
-        self._trial = replace(self._trial, steps=(*self._trial.steps, (step, value)))
-        return self._hopeless(self._trial) if math.isfinite(value) else ""
+    def _when(self, frozen: Any) -> float:
+        """The seconds that the study took until the last sign of life of a trial."""
+        attributes = frozen.user_attrs
+        if TOLD in attributes:
+            return float(json.loads(attributes[TOLD])[SPENT])
+        return max(float(attributes[SPENT]), self._holds.last(frozen.number))

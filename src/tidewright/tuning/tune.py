@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -28,9 +28,12 @@ from tidewright.tuning.account import Account, settle
 from tidewright.tuning.choose import choose_pruner, choose_searcher
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.horizons import explain_horizons
+from tidewright.tuning.identity import describe_study
+from tidewright.tuning.keep_best import trial_folder
 from tidewright.tuning.kin import among_kin
 from tidewright.tuning.ledger import StudyLedger, open_ledger, subject_of
 from tidewright.tuning.limits import Limits
+from tidewright.tuning.open_store import open_store
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.search import Plan, StopRule, search
@@ -61,6 +64,10 @@ def tune(
     trading: Trading | None = None,
     ledger: Path | str | bool = True,
     callbacks: Sequence[Callback] = (),
+    storage: str | Path | None = None,
+    name: str | None = None,
+    folder: str | Path | None = None,
+    keep: int = 1,
     learn: Callable[..., Fitted] = fit,
     clock: Callable[[], float] = time.monotonic,
 ) -> Study:
@@ -82,6 +89,11 @@ def tune(
     at a cutoff, filled a step later, after costs; with `TrainSpec(loss="sharpe")` the trials learn positions. Every
     trial that was judged joins the `ledger` of all trials on the same data (True: in `tidewright-runs`; a folder;
     False: none is kept), from which the study's `account` comes.
+
+    `storage` is where the study is kept under its `name` (default: the model's), see `open_store`: the same call goes
+    on with it after any interruption, and comes to what it would have without one. Seconds that were spent until the
+    last epoch or trial of earlier calls count. A network that was interrupted goes on from its last epoch; the `keep`
+    best trials keep their checkpoints.
     """
     refuse_group("a search")
     spec = build_spec(model) if isinstance(model, str) else model
@@ -94,39 +106,47 @@ def tune(
     notes = explain_horizons(space, panel=panel, task=task)
     metric, more = _usable_metric(metric, panel=panel, split=split, season=season)
     kept = open_ledger(ledger, subject=subject_of(panel, task=task, metric=metric))
+    store = open_store(storage, name=name or space.model, folder=folder)
     work = PanelObjective(
-        panel, split, task, season, default, metric, tuple(callbacks), learn, clock,
-        trading=trading or Trading(), ledger=StudyLedger(kept, study=uuid4().hex[:12], model=spec.name),
+        panel, split, task, season, default, metric, learn, clock,
+        trading=trading or Trading(), ledger=StudyLedger(kept, study=store.key, model=spec.name),
     )  # fmt: skip
     points, said = choose_searcher(searcher, space=space, trials=trials)
     plan = Plan(
         space, points, limits, seed,
         pruner=_choose_pruner(pruner, space=space, train=default.train),
-        first=(default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks),
+        first=(default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks), keep=keep,
     )  # fmt: skip
-    return _conclude(space, work=work, plan=plan, notes=(*notes, *more, *said))
+    if storage is not None:
+        store.identify(describe_study(work, plan))
+    limits = replace(limits, started=limits.started - store.spent())
+    return _conclude(work, replace(plan, limits=limits), store=store, notes=(*notes, *more, *said))
 
 
-def _conclude(space: SearchSpace, *, work: PanelObjective, plan: Plan, notes: tuple[str, ...]) -> Study:
-    found = search(work, plan, store=TrialStore.in_memory())
+def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, notes: tuple[str, ...]) -> Study:
+    found = search(work, plan, store=store)
     best = best_trial(found.trials)
     if best is None:
-        last = found.trials[-1].error
-        raise FitError(f"none of {len(found.trials)} trials of {space.model} could be completed; the last: {last}")
+        last = next((trial.error for trial in reversed(found.trials) if trial.error), "none has ended")
+        raise FitError(f"none of {len(found.trials)} trials of {plan.space.model} could be completed; the last: {last}")
+    fitted, note = found.learned, ""
+    if fitted is None:
+        place = None if store.folder is None else trial_folder(store.folder, best.number)
+        fitted, note = work.learn_again(best, folder=place)
     changed = work.default.change(best.parameters)
     return Study(
-        space=space,
+        space=plan.space,
         metric=work.metric,
         seed=plan.seed,
         spec=changed.spec,
         train=changed.train,
         view=changed.view,
-        fitted=found.learned,
+        fitted=fitted,
         best=best,
         trials=found.trials,
-        seconds=plan.limits.clock() - plan.limits.started,
+        seconds=plan.limits.spent,
         reason=found.reason,
-        notes=(*notes, *(() if work.ledger is None else work.ledger.notes)),
+        notes=(*notes, *filter(None, [note]), *(() if work.ledger is None else work.ledger.notes)),
         account=_settle(work, best.number),
     )
 
