@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,12 +23,15 @@ from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.write_space import write_space
 
 NAMES = ("a", "b", "c", "d")
+TRAIN = ("train.steps", "train.patience", "train.judged", "train.epochs")  # options that take any whole number
+FINITE = ("int", "choice", "steps")
+KINDS = (*FINITE, "float", "log")
 quick = settings(deadline=None, max_examples=40)
 
 
 @st.composite
-def ranges(draw: st.DrawFn, *, finite: bool) -> Range:
-    kind = draw(st.sampled_from(["int", "choice", "steps", *([] if finite else ["float", "log"])]))
+def ranges(draw: st.DrawFn, *, kinds: Sequence[str]) -> Range:
+    kind = draw(st.sampled_from(kinds))
     low = draw(st.integers(1, 5))
     if kind == "int":
         step = draw(st.integers(1, 2))
@@ -49,7 +53,9 @@ def rules(draw: st.DrawFn, name: str, earlier: dict[str, Range]) -> Rule:
         values = list(one.values()) if math.isfinite(one.size) else []
         if values and draw(st.booleans()):
             when[other] = Choice(tuple(draw(st.lists(st.sampled_from(values), unique=True, min_size=1))))
-        elif not isinstance(one, Choice):
+        elif isinstance(one, IntRange):
+            when[other] = IntRange(one.low, (one.low + one.high) // 2)
+        elif isinstance(one, FloatRange):
             when[other] = FloatRange(one.low, one.low + (one.high - one.low) * 0.5)
     other = draw(st.sampled_from(sorted(earlier)))
     bound = Of(other, draw(st.sampled_from([0.5, 1.0, 2.0])), draw(st.sampled_from([0.0, 1.0, 4.0])))
@@ -59,27 +65,29 @@ def rules(draw: st.DrawFn, name: str, earlier: dict[str, Range]) -> Rule:
 
 
 @st.composite
-def spaces(draw: st.DrawFn, *, finite: bool = False) -> SearchSpace:
-    found: dict[str, Range] = {name: draw(ranges(finite=finite)) for name in NAMES}
+def spaces(draw: st.DrawFn, *, kinds: Sequence[str] = KINDS, names: Sequence[str] = NAMES) -> SearchSpace:
+    found: dict[str, Range] = {name: draw(ranges(kinds=kinds)) for name in names}
     kept: dict[str, Rule] = {}
-    for place, name in enumerate(NAMES[1:], start=1):
-        rule = draw(rules(name, {other: found[other] for other in NAMES[:place]}))
+    for place, name in enumerate(names[1:], start=1):
+        rule = draw(rules(name, {other: found[other] for other in names[:place]}))
         if draw(st.booleans()):
             try:
-                SearchSpace("x", found, {**kept, name: rule})
+                SearchSpace("lstm", found, {**kept, name: rule})
             except ConfigError:
                 continue
             kept[name] = rule
-    order = draw(st.permutations(NAMES))
+    order = draw(st.permutations(names))
     forbidden = []
-    last = SearchSpace("x", {name: found[name] for name in order}, kept).names
+    last = SearchSpace("lstm", {name: found[name] for name in order}, kept).names
     choices = [name for name in last[1:] if isinstance(found[name], Choice) and found[name].size > 1]
     if choices and draw(st.booleans()):
         end = draw(st.sampled_from(choices))
         first = draw(st.sampled_from(last[: last.index(end)]))
         part: Range = found[first]
+        if not isinstance(part, Choice):
+            part = type(part)(part.low, part.high)
         forbidden.append({first: part, end: Choice(tuple(found[end].values()[:1]))})
-    return SearchSpace("x", {name: found[name] for name in order}, kept, tuple(forbidden))
+    return SearchSpace("lstm", {name: found[name] for name in order}, kept, tuple(forbidden))
 
 
 def pick(data: st.DataObject, one: Range) -> Any:
@@ -110,7 +118,7 @@ def test_any_point_of_the_widest_ranges_settles_on_a_legal_one_and_always_the_sa
 
 
 @quick
-@given(spaces(finite=True))
+@given(spaces(kinds=FINITE))
 def test_the_size_is_the_number_of_points_and_each_is_held_once(space: SearchSpace) -> None:
     points = list(space.points())
     assert space.size == len(points)
@@ -119,7 +127,7 @@ def test_the_size_is_the_number_of_points_and_each_is_held_once(space: SearchSpa
 
 
 @quick
-@given(spaces(finite=True))
+@given(spaces(kinds=FINITE))
 def test_what_is_held_is_listed(space: SearchSpace) -> None:
     listed = {repr(point) for point in space.points()}
     for wide in SearchSpace("x", {name: space.ranges[name] for name in space.names}).points():
@@ -133,6 +141,15 @@ def test_a_space_differs_from_another_and_never_from_itself(one: SearchSpace, ot
     assert diff_spaces(one, one) == ()
     assert (diff_spaces(one, other) == ()) == (one == other)
     assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+
+
+@settings(deadline=None, max_examples=25)
+@given(spaces(kinds=("int", "choice"), names=TRAIN))
+def test_any_space_is_read_from_its_data_and_from_its_text_as_it_is(space: SearchSpace) -> None:
+    for found in (parse_space(space.to_dict()), parse_space(read_yaml(write_space(space), source="x"))):
+        assert found == space
+        assert found.names == space.names
+        assert space.diff(found) == ()
 
 
 TRANSFORMER = """
@@ -208,6 +225,16 @@ def test_the_size_of_a_space_with_too_much_to_count_is_a_bound() -> None:
     wide = {name: IntRange(1, 300) for name in "abc"}
     space = SearchSpace("x", wide, {"c": Rule({"a": IntRange(1, 9), "b": IntRange(1, 9)})})
     assert space.size == 300**3
+
+
+def test_a_condition_has_values_or_two_ends() -> None:
+    options = {"a": IntRange(1, 9), "b": IntRange(1, 9), "c": Choice((1, 2))}
+    with pytest.raises(ConfigError, match=r"b: a condition on a has two ends and neither log nor step; got 2 to 8"):
+        SearchSpace("x", options, {"b": Rule({"a": IntRange(2, 8, step=2)})})
+    with pytest.raises(ConfigError, match=r"forbidden/0: a condition on a has two ends and neither log nor step"):
+        SearchSpace("x", options, forbidden=({"a": IntRange(2, 8, log=True), "c": Choice((1,))},))
+    with pytest.raises(ConfigError, match=r"b: a is never 10 to 12: its range is 1 to 9, whole"):
+        SearchSpace("x", options, {"b": Rule({"a": IntRange(10, 12)})})
 
 
 def lstm(**parameters: Any) -> dict[str, Any]:

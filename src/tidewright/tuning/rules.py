@@ -104,13 +104,20 @@ def check_rule(name: str, rule: Rule, ranges: Mapping[str, Range]) -> None:
         if bound is not None and not all(_number(value) for value in _ends(ranges[bound.name])):
             raise ConfigError(f"{bound.name} is no number, so it can be no bound. Name an option that is one.")
     for other, one in rule.when.items():
-        if not overlaps(one, ranges[other]):
-            raise ConfigError(f"when: {other} is never {show_values(one)}: its range is {ranges[other]}.")
+        check_condition(other, one, ranges[other])
     if rule.narrows:
         _check_room(rule, widest, ranges)
 
 
-def overlaps(one: Range, widest: Range) -> bool:
+def check_condition(name: str, one: Range, widest: Range) -> None:
+    """Raises `ConfigError` for a condition on an option that can't hold, or has more than values or two ends."""
+    if not isinstance(one, Choice) and (one.log or one.step not in (None, 1)):
+        raise ConfigError(f"a condition on {name} has two ends and neither log nor step; got {one}. List the values.")
+    if not _overlaps(one, widest):
+        raise ConfigError(f"{name} is never {show_values(one)}: its range is {widest}.")
+
+
+def _overlaps(one: Range, widest: Range) -> bool:
     """Whether a condition on an option can hold; each of its choices must be a value of the range."""
     if isinstance(one, Choice):
         return all(widest.holds(choice) for choice in one.choices)

@@ -18,7 +18,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
 from tidewright.tuning.order import arrange, count_points, list_points
 from tidewright.tuning.ranges import Choice, FloatRange, IntRange, Range
-from tidewright.tuning.rules import Rule, check_rule, overlaps, show_values
+from tidewright.tuning.rules import Rule, check_condition, check_rule
 
 __all__ = ["Choice", "Combination", "FloatRange", "IntRange", "Range", "SearchSpace"]
 
@@ -221,8 +221,7 @@ class SearchSpace:
         for name, values in one.items():
             if name not in self.ranges:
                 raise ConfigError(explain_unknown("option", name, list(self.ranges)))
-            if not overlaps(values, self.ranges[name]):
-                raise ConfigError(f"{name} is never {show_values(values)}: its range is {self.ranges[name]}.")
+            check_condition(name, values, self.ranges[name])
         if len(one) < 2:
             raise ConfigError("a combination has two options or more. Change the range instead.")
         last = max(one, key=self.names.index)
