@@ -177,7 +177,7 @@ def test_the_subject_is_the_targets_and_not_what_models_see() -> None:
 
 
 def test_the_usual_folder_lies_beside_the_runs_and_is_none_of_them(tmp_path: Path) -> None:
-    from tidewright.workflows.contest import LEDGER
+    from tidewright.workflows.stakes import LEDGER
 
     TrialLedger(SUBJECT, tmp_path / LEDGER).add(make_bet("a", 0))
     assert list_runs(tmp_path).notes == ()
