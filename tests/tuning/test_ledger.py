@@ -149,8 +149,8 @@ def test_a_disk_that_refuses_is_told_once_and_the_trials_are_counted_all_the_sam
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = TrialLedger(SUBJECT, tmp_path)
-    study = StudyLedger(ledger, study="a", model="damped")
-    told: dict[str, Any] = {"state": "complete", "key": "k", "score": 0.5}
+    study = StudyLedger(ledger, study="a")
+    told: dict[str, Any] = {"state": "complete", "model": "damped", "key": "k", "score": 0.5}
     study.add(0, {"x": 1}, **told)
 
     def refuse(*_: Any) -> None:

@@ -26,7 +26,7 @@ class Stakes:
         last = int(ring.split.validation.positions[-1]) + ring.split.horizon
         self._panel = ring.panel.until(last)
         subject = subject_of(self._panel, task=ring.task, metric=metric)
-        self.kept = StudyLedger(open_ledger(place_ledger(ring.settings.folder), subject=subject), study=run, model="")
+        self.kept = StudyLedger(open_ledger(place_ledger(ring.settings.folder), subject=subject), study=run)
         self._count = 0
         self._numbers: dict[str, int] = {}
 
@@ -46,9 +46,8 @@ class Stakes:
         found = judge(judged, goal=self.goal, panel=self._panel, trading=Trading())
         if not math.isfinite(found.value):
             return
-        told = {"positions": found.positions, "parts": found.parts}
-        self.kept.model = model
-        self.kept.add(number, options, state="complete", key=key, score=found.value, **told)
+        told: dict[str, Any] = {"positions": found.positions, "parts": found.parts, "model": model, "key": key}
+        self.kept.add(number, options, state="complete", score=found.value, **told)
         if best:
             self._numbers[model] = number
 
