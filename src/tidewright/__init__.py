@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from tidewright.tuning.space import SearchSpace as SearchSpace
     from tidewright.tuning.stops import Convergence as Convergence
     from tidewright.tuning.stops import RegretBound as RegretBound
+    from tidewright.workflows.auto_trainer import AutoTrainer as AutoTrainer
+    from tidewright.workflows.auto_trainer import AutoTrainerConfig as AutoTrainerConfig
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
     from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
@@ -77,6 +79,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AutoTrainer": "tidewright.workflows.auto_trainer:AutoTrainer",
+    "AutoTrainerConfig": "tidewright.workflows.auto_trainer:AutoTrainerConfig",
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
     "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",

@@ -1,6 +1,6 @@
 """The code of the ML Framework Guide about its factory, as it stands there but for the import line.
 
-The blocks about AutoTrainer and CompiledInferenceLayer are not part of it.
+The block about CompiledInferenceLayer is not part of it.
 """
 
 from __future__ import annotations
@@ -105,6 +105,67 @@ def create_model(dropout_rate=0.2, **kwargs):
     return factory.create_model(config)
 """
 
+TRAINER_IMPORTS = """
+from tidewright import (
+    AutoTrainer,
+    AutoTrainerConfig,
+    HyperparameterSpace,
+    OptimizerType
+)
+"""
+
+TRAINER = """
+# Create configuration
+config = AutoTrainerConfig(
+    search_method="grid",  # "grid", "random", "bayesian"
+    max_trials=50,
+    metric="sharpe",  # "sharpe", "sortino", "accuracy", "loss"
+    maximize_metric=True,
+    early_stopping_patience=5,
+    min_epochs=10,
+    max_epochs=100
+)
+
+# Create hyperparameter space
+hyperparameter_space = HyperparameterSpace(
+    learning_rates=[1e-4, 5e-4, 1e-3, 5e-3, 1e-2],
+    batch_sizes=[16, 32, 64, 128, 256],
+    optimizers=[OptimizerType.ADAM, OptimizerType.ADAMW, OptimizerType.SGD],
+    dropout_rates=[0.0, 0.1, 0.2, 0.3],
+    weight_decay=[0.0, 1e-5, 1e-4]
+)
+
+config.hyperparameter_space = hyperparameter_space
+
+# Create trainer
+trainer = AutoTrainer(config=config)
+"""
+
+OPTIMIZE = """
+# Optimize
+best_result = trainer.optimize(
+    model_factory=create_model,
+    train_data=(X_train, y_train),
+    val_data=(X_val, y_val),
+    symbol="BTC-USD"
+)
+
+print(f"Best learning rate: {best_result.learning_rate}")
+print(f"Best batch size: {best_result.batch_size}")
+print(f"Best optimizer: {best_result.optimizer}")
+print(f"Best validation metric: {best_result.val_metric}")
+"""
+
+WORKFLOW_TRAINER = """
+# 4. Auto-train with hyperparameter optimization
+trainer = AutoTrainer(config=AutoTrainerConfig())
+best_result = trainer.optimize(
+    model_factory=lambda **kwargs: factory.create_model(config),
+    train_data=(X_train, y_train),
+    val_data=(X_val, y_val)
+)
+"""
+
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -166,3 +227,37 @@ def test_the_trial_function_makes_a_model_with_its_dropout(given: dict[str, Any]
         dropped = {part.share for part in model.modules() if isinstance(part, Dropout)}
         assert dropped == ({share} if share else set())
         assert model(torch.zeros(2, 100)).shape == (2, 1)
+
+
+@pytest.mark.slow
+def test_the_trainer_block_searches_and_says_what_was_best(
+    given: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scope = {name: values[:160] for name, values in given.items()}
+    scope |= {"y_train": 0.01 * scope["y_train"], "y_val": 0.01 * scope["y_val"]}  # returns
+    run(TRAINER_IMPORTS + TRAINER + TRIAL_MODEL + IMPORTS, scope)
+    with pytest.warns(FallbackWarning, match="the grid has 900 points, more than max_trials=50"):
+        run(OPTIMIZE, scope)
+    best = scope["best_result"]
+    assert best.trials.height == 50
+    assert best.trials["sharpe"].drop_nulls().is_sorted(descending=True)
+    assert best.val_metric == best.trials["sharpe"][0]
+    assert capsys.readouterr().out.splitlines() == [
+        f"Best learning rate: {best.learning_rate}",
+        f"Best batch size: {best.batch_size}",
+        f"Best optimizer: {best.optimizer}",
+        f"Best validation metric: {best.val_metric}",
+    ]
+    assert str(best.optimizer) in ("adam", "adamw", "sgd")
+
+
+@pytest.mark.slow
+def test_the_complete_workflow_exports_the_network_that_the_trainer_taught(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.warns(FallbackWarning, match="cuda was asked for"):
+        run(IMPORTS + WORKFLOW_MODEL, given)
+    given |= {"X_train": given["X_train"][:160], "y_train": given["y_train"][:160]}
+    run(TRAINER_IMPORTS + WORKFLOW_TRAINER, given)
+    run(WORKFLOW_EXPORT, given)
+    assert error_of(tmp_path / "model.onnx", given) == pytest.approx(given["best_result"].val_metric, rel=1e-4)

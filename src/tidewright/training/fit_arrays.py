@@ -5,8 +5,9 @@ N rows, L lookback, H horizon, F features, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, cast
 
 import numpy as np
@@ -14,15 +15,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tidewright.errors import DataError
+from tidewright.errors import ConfigError, DataError
 from tidewright.metrics.accuracy import Scored, score
 from tidewright.models.classic import ModelConfig
 from tidewright.models.spec import ModelSpec, spec_key
-from tidewright.models.torch.classic import ClassicNet
+from tidewright.models.torch.classic import ClassicNet, build_classic
 from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape
 from tidewright.runtime import Runtime, apply_threads, keep_memory
 from tidewright.training.epoch import Course
+from tidewright.training.events import Callback
 from tidewright.training.gather import Source
 from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
@@ -99,15 +101,51 @@ def check_features(features: Singles, config: ModelConfig, *, name: str) -> None
 
 
 def fit_classic(
-    network: ClassicNet, *, training: Labelled, judging: Labelled, train: TrainSpec, runtime: Runtime
+    network: ClassicNet,
+    *,
+    training: Labelled,
+    judging: Labelled,
+    train: TrainSpec,
+    runtime: Runtime,
+    callbacks: tuple[Callback, ...] = (),
+    deadline: float | None = None,
 ) -> History:
     """Teaches a network in place: scalings of the training rows, then the weights of its best epoch.
 
-    One record an epoch; its losses are mean squared errors in units of the outputs' scale. Raises `DataError` and
-    `FitError`.
+    One record an epoch; its losses are mean squared errors in units of the outputs' scale. `callbacks` hear of each
+    epoch; none is begun, but for the first, that would probably end after `deadline`, a `time.monotonic()`. Raises
+    `DataError` and `FitError`.
     """
     learner, course = open_lesson(network, training=training, judging=judging, train=train, runtime=runtime)
-    return _learn(learner, course, runtime=runtime)
+    return _learn(learner, replace(course, callbacks=callbacks, deadline=deadline), runtime=runtime)
+
+
+def make_network(factory: Callable[..., Any], options: Mapping[str, Any], *, seed: int) -> ClassicNet:
+    """A new network of the config that a factory's network has, its weights drawn from a seed.
+
+    It is never the factory's own, which may be the same at every call. Raises `ConfigError` where the factory gives
+    something else.
+    """
+    with torch.random.fork_rng(devices=[]):
+        made = factory(**options)
+    if not isinstance(made, ClassicNet):
+        raise ConfigError(
+            f"the model factory gave {type(made).__name__}, which is no network of PyTorchModelFactory. Give back what "
+            "create_model gives."
+        )
+    return build_classic(made.config, seed=seed)
+
+
+def heeds(factory: Callable[..., Any], option: str, values: tuple[Any, ...], *, seed: int) -> bool:
+    """Whether a factory takes an option and two of its values make two different networks.
+
+    One value alone is heeded where the factory takes it.
+    """
+    taken = signature(factory).parameters.values()
+    if not any(one.name == option or one.kind is one.VAR_KEYWORD for one in taken):
+        return False
+    made = [make_network(factory, {option: value}, seed=seed).config for value in (*values[:1], *values[-1:])]
+    return len(values) == 1 or made[0] != made[1]
 
 
 def open_lesson(

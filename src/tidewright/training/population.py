@@ -35,7 +35,7 @@ from tidewright.training.gather import open_source
 from tidewright.training.logs import log_panel
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.population_form import check_specs, check_trains, refuse_runtime
-from tidewright.training.population_loop import Ending, train_population
+from tidewright.training.population_loop import Ending, Judge, train_population
 from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
 
@@ -72,6 +72,7 @@ class _Plan:
     callbacks: tuple[Callback, ...]
     deadline: float | None
     runtime: Runtime
+    hopeless: Judge
 
     def key(self, place: int) -> str:
         """The key of a member's fit."""
@@ -91,6 +92,7 @@ def fit_population(
     deadline: float | None = None,
     runtime: Runtime | None = None,
     way: Way = "auto",
+    hopeless: Judge = lambda place: "",
 ) -> Population:
     """One fitted network for each of `trains`, taught in one batched step for all of them.
 
@@ -100,8 +102,9 @@ def fit_population(
     tried). Losses agree to 2e-4 after three epochs in the tests; over hundreds of steps at a high rate rounding may
     grow to another path, as it does whenever a last digit changes there. A member stops by its own patience and gives
     its own best weights. One whose loss is no longer finite is its `FitError` among `members`, and the others go on. No
-    epoch of all members is begun that would probably end after `deadline`. There are no checkpoints: a population that
-    is killed begins anew.
+    epoch of all members is begun that would probably end after `deadline`. A batched member is given up (its
+    `GivenUpError`) after the epoch for which `hopeless` says a reason of its place, asked when the callbacks have
+    heard of all members. There are no checkpoints: a population that is killed begins anew.
 
     `way` "auto" takes "batched" where every layer has a batched form (it costs less in all such networks but the
     transformers, where it costs about as much: see benchmarks/README.md) and else "one_by_one"; `Population.way` says
@@ -126,12 +129,12 @@ def fit_population(
         logs, own = log_panel(panel, view, split=split)
         given: dict[str, Any] = {"season": season, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
         found = fit_population(specs, trains=trains, panel=logs, split=split, task=task, view=own, way=way, **given)
-        members = (one if isinstance(one, FitError) else Logged(one, view.log) for one in found.members)
+        members = (Logged(one, view.log) if isinstance(one, TorchFitted) else one for one in found.members)
         return replace(found, members=tuple(members))
     view = keep_schema(view, panel, takes=specs[0].takes)
     runtime = runtime or detect_runtime()
     tell = tuple(callbacks)
-    plan = _Plan(specs, tuple(trains), panel, split, task, view, season, tell, deadline, runtime)
+    plan = _Plan(specs, tuple(trains), panel, split, task, view, season, tell, deadline, runtime, hopeless)
     if way not in get_args(Way):
         raise ConfigError(f"way is one of {', '.join(get_args(Way))}; got {way!r}.")
     if way == "one_by_one":
@@ -226,7 +229,7 @@ def _learn_batched(
     exact = multiply_in("ieee", device=device)
     with apply_threads(plan.runtime), keep_memory(), exact, torch.random.fork_rng(devices):
         torch.manual_seed(plan.trains[0].seed)  # of a GPU's dropout
-        endings = train_population(networks, courses, draws=draws)
+        endings = train_population(networks, courses, draws=draws, hopeless=plan.hopeless)
     spent, share = time.monotonic() - started, (time.process_time() - cpu) / len(networks)
     for place in places:
         ending = endings[place]
@@ -236,7 +239,7 @@ def _learn_batched(
 
 
 def _conclude(plan: _Plan, lesson: Lesson, place: int, network: ForecastNet, ending: Ending) -> TorchFitted | FitError:
-    if isinstance(ending, FitError):
+    if not isinstance(ending, Progress):
         return ending
     network.eval()
     if isinstance(network.head, PointHead):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Generator
@@ -12,9 +13,10 @@ from tidewright.models.torch.classic import ClassicNet
 from tidewright.models.torch.grouped import find_obstacle
 from tidewright.runtime import Runtime, apply_threads, keep_memory
 from tidewright.training.checkpoint import Progress
+from tidewright.training.events import Callback
 from tidewright.training.fit_arrays import History, Labelled, open_lesson
 from tidewright.training.population_form import check_trains, refuse_runtime
-from tidewright.training.population_loop import train_population
+from tidewright.training.population_loop import Judge, train_population
 from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
 
@@ -26,24 +28,33 @@ def fit_classics(
     judging: Labelled,
     trains: Sequence[TrainSpec],
     runtime: Runtime,
+    callbacks: Sequence[Callback] | None = None,
+    hopeless: Judge = lambda place: "",
+    deadline: float | None = None,
 ) -> tuple[History | FitError, ...]:
     """Teaches feed-forward networks in place, as `fit_classic` teaches each with its own of `trains`.
 
     Their configs may differ in dropout_rate alone, the specs in the options that a population leaves to its members.
-    The history of each, or the `FitError` of one whose loss is no longer finite. Raises `ConfigError` and `DataError`.
+    The history of each, or the `FitError` of one whose loss is no longer finite, or the `GivenUpError` of one that
+    `hopeless` gave up. `callbacks` are one each: it hears of the epochs of its own network. Raises `ConfigError` and
+    `DataError`.
     """
     _check(networks, trains, runtime)
     lessons = [
         open_lesson(network, training=training, judging=judging, train=train, runtime=runtime)
         for network, train in zip(networks, trains, strict=True)
     ]
-    learners, courses = [learner for learner, _ in lessons], [course for _, course in lessons]
+    heard: list[tuple[Callback, ...]] = [(one,) for one in callbacks] if callbacks else [()] * len(networks)
+    learners = [learner for learner, _ in lessons]
+    courses = [
+        replace(course, callbacks=own, deadline=deadline) for (_, course), own in zip(lessons, heard, strict=True)
+    ]
     draws = [Generator().manual_seed(train.seed) for train in trains]
     devices = [] if runtime.device.used == "cpu" else [torch.cuda.current_device()]
     exact = multiply_in("ieee", device=runtime.device.used)
     with apply_threads(runtime), keep_memory(), exact, torch.random.fork_rng(devices):
         torch.manual_seed(trains[0].seed)  # of a GPU's dropout
-        endings = train_population(learners, courses, draws=draws)
+        endings = train_population(learners, courses, draws=draws, hopeless=hopeless)
     for network in networks:
         network.eval()
     return tuple(ending.history if isinstance(ending, Progress) else ending for ending in endings)

@@ -6,7 +6,7 @@ M members that still learn, N windows a batch, R = M N rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -28,18 +28,30 @@ from tidewright.training.torch_loop import advance, check_finite, note, time_lef
 
 JUDGE_ROWS = 8192  # of all members at once: bounds the memory
 
+
+class GivenUpError(FitError):
+    """A member that was not taught to its end; the message says why."""
+
+
 Ending = Progress | FitError
+Judge = Callable[[int], str]  # a member's place to why it is not worth going on with, empty where it is
 
 
 def train_population(
-    networks: Sequence[ForecastNet], courses: Sequence[Course], *, draws: Sequence[Generator]
+    networks: Sequence[ForecastNet],
+    courses: Sequence[Course],
+    *,
+    draws: Sequence[Generator],
+    hopeless: Judge = lambda place: "",
 ) -> tuple[Ending, ...]:
     """Teaches the networks in place, as `train_network` does one, and leaves the weights of its best epoch in each.
 
     The courses share sources, callbacks, deadline and device, and their training options as far as a population shares
     them; `draws` are the streams of each one's dropout. An epoch's `seconds` are those of all members together. The
     ending of a member whose loss is no longer finite is its `FitError`, and the others go on. A member that has ended
-    is taken out of the products. A callback's exception ends all of them. Raises `FitError` where none could learn.
+    is taken out of the products; so is one for which `hopeless` says a reason: it is asked after each epoch, when all
+    callbacks have heard of all members. A callback's exception ends all of them. Raises `FitError` where none could
+    learn.
     """
     check_batches(networks[0], courses[0])
     crew = Crew(networks, courses, draws=draws)
@@ -68,6 +80,8 @@ def train_population(
         crew.leave([place for place in crew.places if place in failed or progress[place].stopped])
         for place in epoch:
             _tell(courses[place], progress[place])
+        failed |= {place: GivenUpError(reason) for place in crew.places if (reason := hopeless(place))}
+        crew.leave([place for place in crew.places if place in failed])
     return tuple(failed.get(place, progress[place]) for place in range(len(networks)))
 
 

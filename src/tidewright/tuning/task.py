@@ -53,21 +53,24 @@ def carry_out(orders: Orders, task: Task, *, keep: Keep, tell: Callable[[Event],
 
 
 class Reporter:
-    """What a trial reports. A step is kept once; what was kept before its worker died prunes it as it did then."""
+    """What a trial reports. A step is kept once; what was kept before its worker died prunes it as it did then.
+
+    `trial` is the trial with all that it has reported.
+    """
 
     def __init__(self, trial: Trial, *, hopeless: Callable[[Trial], str], keep: Keep) -> None:
-        self._kept, self._trial = dict(trial.steps), replace(trial, steps=())
+        self._kept, self.trial = dict(trial.steps), replace(trial, steps=())
         self._hopeless, self._keep = hopeless, keep
 
     def __call__(self, step: int, value: float) -> None:
         """Raises `Pruned` where the trial is hopeless."""
-        if step in dict(self._trial.steps):
+        if step in dict(self.trial.steps):
             return
         if step not in self._kept:
             self._keep(step, value)
         value = self._kept.get(step, value)
-        self._trial = replace(self._trial, steps=(*self._trial.steps, (step, value)))
-        if math.isfinite(value) and (reason := self._hopeless(self._trial)):
+        self.trial = replace(self.trial, steps=(*self.trial.steps, (step, value)))
+        if math.isfinite(value) and (reason := self._hopeless(self.trial)):
             raise Pruned(reason)
 
 

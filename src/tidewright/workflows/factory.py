@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tidewright.workflows.tune_architecture import Tuned
 
 Pair = tuple[Any, Any]  # features and labels, NumPy arrays or tensors
+_UNTRAINED: WeakKeyDictionary[ClassicNet, str] = WeakKeyDictionary()  # those in use, and the digest they were made with
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,7 +55,6 @@ class PyTorchModelFactory:
         wanted: Device = "auto" if device is None else device  # type: ignore[assignment]  # detect_runtime checks it
         self.runtime = detect_runtime(wanted, strict=strict)
         self._latest: WeakValueDictionary[ModelConfig, ClassicNet] = WeakValueDictionary()
-        self._untrained: WeakKeyDictionary[ClassicNet, str] = WeakKeyDictionary()
 
     def create_model(self, config: ModelConfig, *, seed: int = 0) -> ClassicNet:
         """An untrained network on the factory's device; equal seeds give equal bits."""
@@ -62,7 +62,7 @@ class PyTorchModelFactory:
 
         model = build_classic(config, seed=seed).to(self.runtime.device.used)
         self._latest[config] = model
-        self._untrained[model] = digest_weights(model)
+        _UNTRAINED[model] = digest_weights(model)
         return model
 
     def test_architecture(
@@ -165,7 +165,7 @@ class PyTorchModelFactory:
         from tidewright.registry.onnx_module import export_module
 
         known = isinstance(model, ClassicNet)  # others are refused, or exported, below
-        if known and not untrained and self._untrained.get(model) == digest_weights(model):
+        if known and not untrained and _UNTRAINED.get(model) == digest_weights(model):
             raise FitError(
                 "this model has not learned anything: its weights are those that create_model drew. Train it "
                 "(test_architecture with its config does), or export it with untrained=True."
@@ -191,3 +191,13 @@ class PyTorchModelFactory:
         from tidewright.registry.versions import rollback
 
         return rollback(folder, number=number)
+
+
+def hand_over(model: ClassicNet) -> None:
+    """Gives the weights of a model that has learned to every network in use that `create_model` made of an equal config
+    and that has not learned anything, so that it can be exported."""
+    from tidewright.models.torch.classic import digest_weights
+
+    for other, drawn in list(_UNTRAINED.items()):
+        if other is not model and other.config == model.config and digest_weights(other) == drawn:
+            other.load_state_dict(model.state_dict())

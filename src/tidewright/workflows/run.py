@@ -225,7 +225,6 @@ def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: s
         seconds=clock.seconds,
         stages=clock.stages,
         search=contest.search,
-        account=contest.account,
     )
 
 
@@ -290,8 +289,7 @@ def _decide(
     board = contest.leaderboard
     return decide(
         contest.panels[board.winner], loaded.prices, split=split, board=board, fitted=contest.fitted[board.winner],
-        validation=contest.validations[board.winner], settings=settings.decide,
-        trials=max(contest.trials, 0 if contest.account is None else contest.account.distinct),
+        validation=contest.validations[board.winner], settings=settings.decide, trials=contest.trials,
     )  # fmt: skip
 
 
