@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from tidewright.training.select_features import select_features as select_features
     from tidewright.training.snapshots import fit_snapshots as fit_snapshots
     from tidewright.training.spec import TrainSpec as TrainSpec
+    from tidewright.training.trade import Trading as Trading
     from tidewright.training.update import update as update
     from tidewright.tuning.change_space import change_space as change_space
     from tidewright.tuning.pruners import PRUNERS as PRUNERS
@@ -102,6 +103,7 @@ _HOMES = {
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
+    "Trading": "tidewright.training.trade:Trading",
     "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
     "View": "tidewright.features.view:View",
     "Vintage": "tidewright.training.change:Vintage",

@@ -11,6 +11,7 @@ import pytest
 
 from tidewright.errors import FitError, UnknownNameError
 from tidewright.metrics.accuracy import METRICS
+from tidewright.metrics.effective import effective_number
 from tidewright.metrics.returns import sharpe
 from tidewright.metrics.selection import correct_selection
 from tidewright.portfolio.inference import deflated_sharpe, minimum_track_record, sample_sharpe
@@ -140,6 +141,37 @@ def test_a_study_has_its_account_and_says_it(world: Any, tmp_path: Path) -> None
     assert alone.account is not None
     assert alone.account.trials == 5
     assert alone.to_dict()["account"]["trials"] == 5
+
+
+def test_a_study_that_goes_on_counts_no_trial_twice(world: Any, tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"storage": tmp_path / "study", "ledger": tmp_path / "ledger", **world.given}
+    for trials in (3, 6, 6):
+        study = tune(DAMPED, model="damped", trials=trials, **kept)
+        assert study.account is not None
+        assert (study.account.trials, study.account.studies) == (trials, 1)
+    whole = tune(DAMPED, model="damped", trials=6, ledger=False, **world.given)
+    assert whole.account is not None
+    assert study.account.corrected == whole.account.corrected
+
+
+def test_noise_is_seldom_called_skill_and_an_edge_is() -> None:
+    """The best of 40 strategies that move together by a half, over a year of days; an edge is a Sharpe ratio of 6."""
+    draw, called = np.random.default_rng(9), {0.0: 0, 6.0: 0}
+    for annual in called:
+        for _ in range(40):
+            returns = 0.007 * (draw.normal(size=(252, 1)) + draw.normal(size=(252, 40)))
+            returns[:, 0] += 0.01 * annual / math.sqrt(252)
+            bets = bet_returns(returns)
+            found = _skill_of(bets)
+            called[annual] += found > 0.95
+    assert called[0.0] <= 4  # 5 % of 40, and two more by chance
+    assert called[6.0] >= 36
+
+
+def _skill_of(bets: list[Bet]) -> float:
+    returns = np.stack([bet.parts[0] for bet in bets], axis=1)
+    best = sample_sharpe(returns[:, best_of(bets).number])
+    return deflated_sharpe(best, trials=effective_number(returns), trial_variance=1 / 251).probability
 
 
 def test_failed_trials_are_no_bets(world: Any, tmp_path: Path) -> None:
