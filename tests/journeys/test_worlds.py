@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from scipy.stats import binom
 
@@ -13,6 +15,12 @@ from tidewright.workflows.settings import RunSettings, read_settings
 
 TRAINED = ("feedforward", "lstm", "lightgbm")
 FAST = ["train.epochs=6", "train.steps=40", "tune.enabled=false"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the ledger of trials is kept."""
+    monkeypatch.chdir(tmp_path)
 
 
 def settings_for(model: str) -> RunSettings:

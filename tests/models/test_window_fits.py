@@ -21,7 +21,7 @@ from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS
 from tidewright.models.specs.statistical import INTERMITTENT, MSTL, AutoARIMA, AutoCES, AutoETS, Croston, Theta
 from tidewright.models.statistical import Statistical
-from tidewright.models.window_fits import fit_windows
+from tidewright.models.window_fits import _Refusal, fit_windows
 from tidewright.runtime import detect_runtime
 from tidewright.training.fit import fit, view_of
 
@@ -325,3 +325,15 @@ def test_a_newest_window_is_forecast_beyond_the_table() -> None:
     panel = panel.select(["a"])
     model = fit(replace(AutoETS(form="ANN"), history=30), panel=panel, split=split, task=TASK)
     assert np.isfinite(model.predict(newest_windows(panel, model.view, horizon=4))).all()
+
+
+def test_a_bare_exception_is_a_refusal_only_where_statsforecast_found_no_model() -> None:
+    failed: dict[int, str] = {}
+    with _Refusal(3, failed):
+        raise Exception("no model able to be fitted")  # as statsforecast has it
+    assert failed == {3: "Exception: no model able to be fitted"}
+    with pytest.raises(Exception, match="fit` method first"), _Refusal(4, failed):
+        raise Exception("You have to use the `fit` method first")
+    with pytest.raises(KeyError), _Refusal(4, failed):
+        raise KeyError("a defect")
+    assert list(failed) == [3]

@@ -16,9 +16,12 @@ from tidewright.features.separate import to_windows
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import cut_windows
 from tidewright.models.build import build_spec
+from tidewright.models.specs.tabular import HELD
 from tidewright.models.trees import TreesFitted
+from tidewright.training.cells import Cells, Goal
 from tidewright.training.fit import fit
 from tidewright.training.monotone import place_monotone
+from tidewright.training.quantile_steps import open_steps
 
 TASK = Task(3)
 LIBRARIES = ("lightgbm", "xgboost", "catboost")
@@ -72,6 +75,35 @@ def test_a_forecast_falls_with_what_it_is_held_to_fall_with(library: str, relati
     assert (free > 1e-3).any()
 
 
+@pytest.mark.parametrize("library", HELD)
+@pytest.mark.parametrize("options", [{}, {"strategy": "direct"}, {"loss": "median"}])
+def test_quantiles_fall_with_what_they_are_held_to_fall_with(library: str, options: dict[str, Any]) -> None:
+    fitted = learn(library, {"price": -1}, **{"loss": "quantile", **options})
+    answers = sweep(fitted)
+    assert (np.diff(answers, axis=0) <= 1e-9).all()
+    assert (np.diff(answers, axis=2) >= 0).all()
+    free = sweep(learn(library, {}, **{"loss": "quantile", **options}))
+    assert (np.diff(free, axis=0) > 1e-3).any()
+    low, middle, high = (float(np.mean(part)) for part in np.moveaxis(answers - free, 2, 0))
+    assert max(abs(low), abs(middle), abs(high)) < 0.5  # of noise with a deviation of 1: they are the same quantiles
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_end_at_the_quantile(weighted: bool) -> None:
+    draw = np.random.default_rng(0)
+    labels = draw.exponential(size=4000).astype(np.float32)
+    weights = np.where(labels > 1.0, 3.0, 1.0).astype(np.float32) if weighted else None
+    ones = np.ones(len(labels), dtype=np.int64)
+    cells = Cells(labels[:, None], labels, weights, ones, {}, {0: 1})
+    for level in (0.05, 0.5, 0.95):
+        steps, answer = open_steps(Goal("quantile", level), cells), np.zeros(len(labels))
+        for _ in range(60):
+            slope, curve = steps.at(answer)
+            answer = answer - 0.3 * slope.sum() / curve.sum()
+        wanted = np.quantile(labels, level, weights=weights, method="inverted_cdf")
+        assert answer[0] == pytest.approx(wanted, abs=0.02)
+
+
 def test_names_of_past_static_and_feature_columns_are_placed() -> None:
     fitted = learn("lightgbm", {"visits": 1, "size": -1, "lag3": 1, "price": -1}, relative=True)
     found = place_monotone(fitted.spec, fitted.inputs, panel=panel(), view=fitted.view)
@@ -86,14 +118,18 @@ def test_names_of_past_static_and_feature_columns_are_placed() -> None:
         ({"pric": -1}, {}, "no column or feature of lightgbm.monotone is called 'pric'. Did you mean 'price'"),
         ({"town": 1}, {}, "'town' is text, which neither rises nor falls"),
         ({"price": 2}, {}, r"gives each column 1 \(rises\) or -1 \(falls\); got price: 2"),
-        ({"price": -1}, {"loss": "quantile"}, "needs loss=mean: with quantile the libraries set leaves anew"),
+        (
+            {"price": -1},
+            {"loss": "quantile"},
+            "needs loss=mean: with quantile it sets leaves anew.*lightgbm or xgboost",
+        ),
     ],
 )
 def test_directions_without_a_meaning_are_refused(
     monotone: dict[str, int], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        learn("lightgbm", monotone, **options)
+        learn("catboost" if options else "lightgbm", monotone, **options)
 
 
 def test_what_can_not_be_held_says_so() -> None:

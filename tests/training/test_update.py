@@ -16,7 +16,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FeedForward, LightGBM, Ridge
 from tidewright.models.specs.lear import Lear
 from tidewright.training.conformal import conformalise
-from tidewright.training.update import update
+from tidewright.training.update import ADDING, update
 
 TASK = tw.Task(horizon=3)
 LESSON = tw.TrainSpec(epochs=3, steps=20, batch_size=32)
@@ -77,21 +77,42 @@ def test_other_models_keep_their_choices_and_learn_the_newer_rows(spec: Ridge | 
     new = update(old, panel=NEW, split=NOW)
     assert new.spec == old.spec
     assert judge(new) != judge(old)
+    assert ("updated" in new.history[0]) == (spec.name != "lightgbm")
 
 
-@pytest.mark.parametrize("strategy", ["step", "direct", "recursive"])
-def test_lightgbm_adds_trees_to_its_own(strategy: str) -> None:
-    old = tw.fit(LightGBM(rounds=30, strategy=strategy), panel=OLD, split=THEN, task=TASK)
+ADDED = [("lightgbm", s) for s in ("step", "direct", "recursive")]
+ADDED += [("xgboost", "step"), ("xgboost", "direct"), ("catboost", "direct"), ("catboost", "recursive")]
+
+
+@pytest.mark.parametrize(("library", "strategy"), ADDED)
+def test_boosted_trees_add_trees_to_their_own(library: str, strategy: str) -> None:
+    loss = "mean" if library == "catboost" else "quantile"
+    spec = tw.build_spec(library, {"rounds": 30, "strategy": strategy, "loss": loss})
+    old = tw.fit(spec, panel=OLD, split=THEN, task=TASK)
     new = update(old, panel=NEW, split=NOW)
     first, second = (one.tensors() for one in (old, new))
     name = next(name for name in first if name.endswith("value"))
     assert len(second[name]) > len(first[name])
     np.testing.assert_array_equal(second[name][: len(first[name])], first[name])
     assert judge(new) < judge(old)
+    assert not any("updated" in record for record in new.history)
 
 
-def test_lightgbm_adds_nothing_that_does_not_better_validation() -> None:
-    old = tw.fit(LightGBM(rounds=400, learning_rate=0.2), panel=OLD, split=THEN, task=TASK)
+@pytest.mark.parametrize("options", [{}, {"strategy": "multi", "loss": "mean"}])
+def test_catboost_of_several_outputs_is_learned_anew_and_says_so(options: dict[str, str]) -> None:
+    old = tw.fit(tw.build_spec("catboost", {"rounds": 10, **options}), panel=OLD, split=THEN, task=TASK)
+    new = update(old, panel=NEW, split=NOW)
+    assert new.history[0]["updated"] == "learned anew, with the choices that it had made"
+
+
+@pytest.mark.parametrize("library", ADDING)
+def test_boosted_trees_add_nothing_that_does_not_better_validation(library: str) -> None:
+    old = tw.fit(
+        tw.build_spec(library, {"rounds": 100, "learning_rate": 0.4, "loss": "median"}),
+        panel=OLD,
+        split=THEN,
+        task=TASK,
+    )
     same = update(old, panel=OLD, split=THEN, train=tw.TrainSpec(least_gain=0.5))
     windows = make_windows(OLD, old.view, horizon=3, rows=None)
     np.testing.assert_array_equal(same.predict(windows), old.predict(windows))

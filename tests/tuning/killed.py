@@ -124,7 +124,14 @@ def kill_network(folder: Path) -> dict[str, Any]:
         table = pl.DataFrame({"shop": "a", "day": days, "sold": sold})
         panel = Panel.from_table(table, series="shop", time="day", target="sold")
         given: dict[str, Any] = {"panel": panel, "split": split_holdout(panel, task), "task": task, "model": "nlinear"}
-        given |= {"train": train, "trials": 4, "seed": 1, "callbacks": [hear], "ledger": folder / "ledger"}
+        given |= {
+            "searcher": "tpe",
+            "train": train,
+            "trials": 4,
+            "seed": 1,
+            "callbacks": [hear],
+            "ledger": folder / "ledger",
+        }
         return tune(space, storage=storage, **given)
 
     _ = optuna, safetensors.torch, tidewright.training.fit_torch

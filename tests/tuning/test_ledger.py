@@ -149,8 +149,8 @@ def test_a_disk_that_refuses_is_told_once_and_the_trials_are_counted_all_the_sam
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = TrialLedger(SUBJECT, tmp_path)
-    study = StudyLedger(ledger, study="a", model="damped")
-    told: dict[str, Any] = {"state": "complete", "key": "k", "score": 0.5}
+    study = StudyLedger(ledger, study="a")
+    told: dict[str, Any] = {"state": "complete", "model": "damped", "key": "k", "score": 0.5}
     study.add(0, {"x": 1}, **told)
 
     def refuse(*_: Any) -> None:
@@ -177,7 +177,7 @@ def test_the_subject_is_the_targets_and_not_what_models_see() -> None:
 
 
 def test_the_usual_folder_lies_beside_the_runs_and_is_none_of_them(tmp_path: Path) -> None:
-    from tidewright.workflows.contest import LEDGER
+    from tidewright.workflows.stakes import LEDGER
 
     TrialLedger(SUBJECT, tmp_path / LEDGER).add(make_bet("a", 0))
     assert list_runs(tmp_path).notes == ()

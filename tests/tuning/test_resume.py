@@ -64,7 +64,7 @@ def test_two_processes_on_one_study_never_run_the_same_trial(tmp_path: Path) -> 
 
 def test_the_best_model_is_there_whoever_learned_it(world: Any, tmp_path: Path) -> None:
     space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0), "model.recent": IntRange(2, 14)})
-    asked: dict[str, Any] = {"model": "damped", "storage": tmp_path, **world.given}
+    asked: dict[str, Any] = {"model": "damped", "searcher": "tpe", "storage": tmp_path, **world.given}
     first = tune(space, trials=5, **asked)
     again = tune(space, trials=5, **asked)  # makes no trial
     assert again.trials == first.trials
@@ -74,7 +74,7 @@ def test_the_best_model_is_there_whoever_learned_it(world: Any, tmp_path: Path) 
 
 def test_a_model_that_comes_out_otherwise_is_said_so(world: Any, tmp_path: Path) -> None:
     space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
-    asked: dict[str, Any] = {"model": "damped", "storage": tmp_path, "trials": 2, **world.given}
+    asked: dict[str, Any] = {"model": "damped", "searcher": "tpe", "storage": tmp_path, "trials": 2, **world.given}
     tune(space, **asked)
     found = tune(space, learn=lambda spec, **given: fit(SeasonalNaive(period=7), **given), **asked)
     assert found.notes[0].startswith(f"the model of trial {found.best.number} was learned again here, and its mase")
@@ -83,7 +83,14 @@ def test_a_model_that_comes_out_otherwise_is_said_so(world: Any, tmp_path: Path)
 def test_a_network_that_the_budget_cut_short_is_as_it_was(world: Any, tmp_path: Path) -> None:
     space = SearchSpace("nlinear", {"train.learning_rate": FloatRange(1e-4, 1e-2)})
     train = TrainSpec(epochs=10_000, steps=2, patience=10_000)
-    asked: dict[str, Any] = {"model": "nlinear", "train": train, "storage": tmp_path, "budget_s": 0.5, **world.given}
+    asked: dict[str, Any] = {
+        "model": "nlinear",
+        "searcher": "tpe",
+        "train": train,
+        "storage": tmp_path,
+        "budget_s": 0.5,
+        **world.given,
+    }
     first = tune(space, **asked)
     assert first.best.cut_short
     again = tune(space, **asked)
@@ -116,7 +123,7 @@ def test_another_study_in_the_same_place_is_refused(
 
 def test_other_data_are_another_study(world: Any, build_panel: Any, tmp_path: Path) -> None:
     space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
-    asked: dict[str, Any] = {"model": "damped", "storage": tmp_path, "trials": 1, **world.given}
+    asked: dict[str, Any] = {"model": "damped", "searcher": "tpe", "storage": tmp_path, "trials": 1, **world.given}
     tune(space, **asked)
     with pytest.raises(ConfigError, match="its data is"):
         tune(space, **{**asked, "panel": build_panel(scale=2.0, after=10)})
@@ -130,7 +137,14 @@ def test_seconds_that_were_spent_count_when_a_study_goes_on(world: Any, tmp_path
 
     deadlines: list[float] = []
     space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
-    asked: dict[str, Any] = {"model": "damped", "storage": tmp_path, "learn": learn, "clock": clock, **world.given}
+    asked: dict[str, Any] = {
+        "model": "damped",
+        "searcher": "tpe",
+        "storage": tmp_path,
+        "learn": learn,
+        "clock": clock,
+        **world.given,
+    }
     first = tune(space, budget_s=25.0, **asked)
     assert (first.seconds, deadlines) == (20.0, [25.0, 15.0])
     clock.now = 5.0  # another day

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,12 @@ from tidewright.workflows.settings import read_settings
 
 PANEL, TASK = signal_panel(n_series=2, length=300, seed=1), Task(horizon=2)
 SPLIT = split_holdout(PANEL, TASK)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the ledger of trials is kept."""
+    monkeypatch.chdir(tmp_path)
 
 
 def contest_of(budget_s: float, *overrides: str) -> Contest:
@@ -76,3 +84,19 @@ def test_an_ensemble_whose_member_can_not_be_scored_is_left_out(monkeypatch: pyt
     failed = contest.leaderboard.failed
     assert failed["ensemble"] == "a member of the ensemble, lightgbm, could not be scored: no finite forecast"
     assert {"ensemble", "lightgbm"}.isdisjoint(contest.fitted)
+
+
+def test_the_winner_has_an_account_of_all_that_was_tried_on_these_data() -> None:
+    first = contest_of(600.0, "tune.enabled=false", "ensemble=none")
+    assert first.account is not None
+    assert first.account.trials == len(first.leaderboard.rows)
+    assert first.account.score == pytest.approx(
+        first.leaderboard.row(first.leaderboard.winner).validation["mase"], rel=1e-5
+    )
+    assert math.isfinite(first.account.corrected)
+    again = contest_of(600.0, "tune.enabled=false", "ensemble=none")
+    assert again.account is not None
+    assert (again.account.trials, again.account.studies) == (2 * first.account.trials, 2)
+    assert again.account.distinct == first.account.distinct
+    assert again.account.effective == pytest.approx(first.account.effective, abs=0.3)  # copies are no bets
+    assert again.account.corrected == pytest.approx(first.account.corrected)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # a verb imports what it shows; --help must not
     from tidewright.training.compare import Leaderboard, Row
+    from tidewright.tuning.account import Account
     from tidewright.workflows.judge import Judged
     from tidewright.workflows.result import Decision, RunResult, Serving
     from tidewright.workflows.search_record import Search
@@ -37,13 +38,11 @@ def show_result(result: RunResult, *, report: Path) -> None:
     console.rule("leaderboard", align="left")
     console.print(_board(result.leaderboard))
     console.print(Text(result.leaderboard.reason, style="bold"))
-    for row in result.leaderboard.rows:
-        if row.note:
-            console.print(f"{row.model}: {row.note}", markup=False, highlight=False)
-    for name, reason in result.leaderboard.failed.items():
-        console.print(f"left out: {name}: {reason}", markup=False)
+    _show_notes(console, result.leaderboard)
     if result.search is not None:
         _show_search(console, result.search)
+    if result.account is not None:
+        _show_account(console, result, result.account)
     console.rule("bundle", align="left")
     _show_bundle(console, result.serving)
     if result.decision is not None:
@@ -56,6 +55,22 @@ def show_result(result: RunResult, *, report: Path) -> None:
 
         console.print(f"forecast  {result.folder / FORECAST}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_notes(console: Console, board: Leaderboard) -> None:
+    for row in board.rows:
+        if row.note:
+            console.print(f"{row.model}: {row.note}", markup=False, highlight=False)
+    for name, reason in board.failed.items():
+        console.print(f"left out: {name}: {reason}", markup=False)
+
+
+def _show_account(console: Console, result: RunResult, account: Account) -> None:
+    """What the winner is worth after all that was tried, beside its test score."""
+    console.rule("what was tried", align="left")
+    test = result.leaderboard.row(result.leaderboard.winner).test[account.metric]
+    for line in (*account.lines(), f"{account.metric} {_number(test)} on the test"):
+        console.print(line, markup=False, highlight=False)
 
 
 def _show_search(console: Console, search: Search) -> None:

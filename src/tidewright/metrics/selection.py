@@ -19,6 +19,7 @@ Mask = NDArray[np.bool_]
 BLOCKS = 16  # of the symmetric cross-validation, as in its paper: 12,870 ways
 FOLDS, HELD = 8, 2  # 28 ways to hold out a quarter: the least bias of those tried, see benchmarks/honest_account.py
 LEAST_LEFT = 0.25  # of the positions, to choose from
+CHUNK = 1_000_000  # scores held at once
 FEWEST = 4  # positions that can be parted at all
 
 
@@ -77,16 +78,26 @@ def probability_of_overfitting(sums: ScoreSums, *, blocks: int = BLOCKS) -> Over
     blocks = min(blocks, sums.positions // 2 * 2)
     if reason := _find_obstacle(sums):
         return Overfitting(float("nan"), blocks, 0, sums.trials, reason=reason)
-    inside = _part(sums, blocks=blocks, held=blocks // 2)
-    seen, unseen = (_score_all(sums, half) for half in (inside, ~inside))
-    ways = np.arange(len(seen))
-    best = seen.argmin(axis=1)
-    theirs = unseen[ways, best][:, None]
-    worse, same = (unseen > theirs).sum(axis=1), (unseen == theirs).sum(axis=1)
-    rank = worse + (same + 1) / 2.0  # N is the best
-    logits = np.log(rank / (sums.trials + 1 - rank))
+    parted = ScoreSums(_add_blocks(sums, blocks=blocks), sums.finish)
+    halves = _part(blocks, blocks=blocks, held=blocks // 2)
+    rows = max(1, CHUNK // sums.trials)
+    logits = np.concatenate([_rank_best(parted, halves[at : at + rows]) for at in range(0, len(halves), rows)])
     spread = float(logits.std())
-    return Overfitting(float(np.mean(logits <= 0.0)), blocks, len(ways), sums.trials, (float(logits.mean()), spread))
+    return Overfitting(float(np.mean(logits <= 0.0)), blocks, len(halves), sums.trials, (float(logits.mean()), spread))
+
+
+def _rank_best(sums: ScoreSums, inside: Mask) -> Floats:
+    """The logit of the rank, on the other half, of the trial that is best on each half [M]; the first of equals."""
+    seen, unseen = (_rank(sums.finish(sums.over(half))) for half in (inside, ~inside))
+    theirs = unseen[np.arange(len(seen)), seen.argmin(axis=1)][:, None]
+    rank = (unseen > theirs).sum(axis=1) + ((unseen == theirs).sum(axis=1) + 1) / 2.0  # N is the best
+    return np.asarray(np.log(rank / (sums.trials + 1 - rank)))
+
+
+def _add_blocks(sums: ScoreSums, *, blocks: int) -> Floats:
+    """What each block adds to each trial's score [K, B, N]."""
+    parts = np.array_split(sums.parts, blocks, axis=1)
+    return np.stack([part.sum(axis=1) for part in parts], axis=1)
 
 
 def correct_selection(sums: ScoreSums, *, lags: int = 0, folds: int = FOLDS, held: int = HELD) -> Selection:
@@ -131,7 +142,7 @@ def _hold_out(sums: ScoreSums, *, folds: int, held: int, lags: int) -> tuple[Mas
     where no way to hold out more does."""
     apart = kept = np.zeros((0, sums.positions), dtype=np.bool_)
     for size in dict.fromkeys((held, 1)):
-        apart = _part(sums, blocks=min(folds, sums.positions), held=size)
+        apart = _part(sums.positions, blocks=min(folds, sums.positions), held=size)
         kept = ~_widen(apart, lags)
         enough = kept.sum(axis=1) >= max(1.0, LEAST_LEFT * sums.positions)
         apart, kept = apart[enough], kept[enough]
@@ -156,19 +167,13 @@ def _find_obstacle(sums: ScoreSums) -> str:
     return ""
 
 
-def _part(sums: ScoreSums, *, blocks: int, held: int) -> Mask:
+def _part(positions: int, *, blocks: int, held: int) -> Mask:
     """Which positions lie in the chosen blocks [M, C], for every way to choose `held` of them."""
     ways = np.array(list(combinations(range(blocks), min(held, blocks - 1))))
     taken = np.zeros((len(ways), blocks), dtype=np.bool_)
     taken[np.arange(len(ways))[:, None], ways] = True
-    block = np.repeat(np.arange(blocks), [len(part) for part in np.array_split(np.arange(sums.positions), blocks)])
+    block = np.repeat(np.arange(blocks), [len(part) for part in np.array_split(np.arange(positions), blocks)])
     return np.asarray(taken[:, block])
-
-
-def _score_all(sums: ScoreSums, chosen: Mask, *, rows: int = 2048) -> Floats:
-    """The scores [M, N] on subsets [M, C]; a trial without one is worst."""
-    parts = [sums.finish(sums.over(chosen[start : start + rows])) for start in range(0, len(chosen), rows)]
-    return _rank(np.concatenate(parts))
 
 
 def _rank(scores: Floats) -> Floats:

@@ -108,7 +108,7 @@ def join_trees(trees: Sequence[Tree], outputs: Sequence[int]) -> Forest:
 
 
 def add_forests(one: Forest, other: Forest) -> Forest:
-    """The forest whose sums are those of both, whose leaves hold one number each."""
+    """The forest whose sums are those of both; their leaves hold equally many numbers."""
     nodes, trees = len(one.feature), {name: (getattr(one, name), getattr(other, name)) for name in _FORMS}
     shift = {"left": nodes, "right": nodes, "roots": nodes}
     found = {name: np.concatenate([a, b + shift.get(name, 0)]).astype(a.dtype) for name, (a, b) in trees.items()

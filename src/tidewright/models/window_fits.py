@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from threading import Lock
 from typing import Any
@@ -31,6 +32,7 @@ THETAS = {
     "auto": None, "standard": "STM", "optimised": "OTM", "dynamic": "DSTM", "dynamic_optimised": "DOTM",
 }  # fmt: skip
 REFUSALS = (ValueError, ArithmeticError, RuntimeError, IndexError)
+UNFIT = ("no model able to be fitted", "Parameters out of range", "Inconsistent parameter boundaries")  # its words
 SIZE = 16  # bits of a window's mean: theta's simplex stops by an absolute error, and so early where values are small
 KEPT = "NIXTLA_NUMBA_CACHE"  # its switch, read when it is imported
 NOISY = "statsforecast|statsmodels|scipy|numpy"
@@ -50,14 +52,29 @@ def fit_windows(
     failed: dict[int, str] = {}
     with _ALONE, _quiet(), _kept_generator(), restart_simplex():
         for number, row in enumerate(past):
-            try:
+            with _Refusal(number, failed):
                 out[number] = _answer(models, spec, row=row, horizon=horizon, quantiles=quantiles)
-            except Exception as error:
-                # statsforecast says that it found no model by a bare Exception; anything else is a defect
-                if type(error) is not Exception and not isinstance(error, REFUSALS):
-                    raise
-                failed[number] = f"{type(error).__name__}: {error}"
     return np.asarray(put_in_order(out, median=quantiles.index(0.5))), failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Notes why a window could not be fitted; anything else is a defect, and goes on.
+
+    statsforecast says that it found no model by a bare Exception, which no `except` catches alone.
+    """
+
+    number: int
+    failed: dict[int, str]
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        unfit = kind is Exception and str(error) in UNFIT
+        if not unfit and not isinstance(error, REFUSALS):
+            return False
+        self.failed[self.number] = f"{type(error).__name__}: {error}"
+        return True
 
 
 def _load(name: str) -> Any:

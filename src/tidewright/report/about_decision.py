@@ -70,7 +70,7 @@ def _side(result: RunResult, decision: Decision) -> Words:
         "Cash earns nothing; the Sharpe ratio is against a rate of zero. Fractions of a unit can be "
         "held. No taxes, no market impact.",
         f"The deflated Sharpe ratio counts {decision.trials} trials: every model and option that was "
-        "tried in this run.",
+        "tried on these data, in this run or before.",
         *decision.weights.notes,
         *dict.fromkeys(f"{s.name}: {note}" for s in decision.strategies for note in s.ledger.notes),
     ]

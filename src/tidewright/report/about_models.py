@@ -10,6 +10,7 @@ import numpy as np
 
 from tidewright.metrics.accuracy import score_by_series
 from tidewright.metrics.definitions import METRICS
+from tidewright.report.about_account import tell_account
 from tidewright.report.blocks import Block, Cell, Column, Picture, Row, Section, Table, Tone, absent
 from tidewright.report.draw_forecasts import choose_series, choose_windows, draw_forecasts
 from tidewright.report.draw_models import (
@@ -56,6 +57,7 @@ def tell_leaderboard(result: RunResult) -> Section:
     blocks: list[Block] = [
         _board(board, result.panel.roles.target),
         picture,
+        *tell_account(result),
         _all_metrics(board, result.panel.roles.target),
     ]
     blocks.append(_failed(board))

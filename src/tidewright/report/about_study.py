@@ -13,6 +13,7 @@ from tidewright.tuning.trial import Trial, TrialState
 from tidewright.workflows.result import RunResult
 
 MOST_TRIALS = 200
+_BETTER = {"lower": "lower is better", "higher": "higher is better", "nearest": "as the distance from its aim"}
 
 
 def tell_study(result: RunResult) -> Section:
@@ -29,12 +30,14 @@ def tell_study(result: RunResult) -> Section:
         f"{study.seconds:.0f} s; {study.reason}."
         f"{told} The test part was not touched."
     )
+    if study.account is not None:
+        lead += " " + "; ".join(study.account.lines()) + "."
     picture = Picture(
         "tuning-trials",
         draw_study(study),
-        f"Validation {name_metric(study.metric)} of each trial, lower is better; the line is the best so "
-        "far. Trial 0 is the default. "
-        "Trials without a score (pruned, failed) stand on the lowest line.",
+        f"Validation {name_metric(study.metric)} of each trial, {_BETTER[study.goal.direction]}; "
+        "the line is the best so far. Trial 0 is the default. "
+        "Trials without a score (pruned, failed) stand at the best one.",
         "Scatter plot of the trials' validation scores with the best so far.",
     )
     return Section("tuning", title, lead, [picture, _trials(study)])
@@ -61,7 +64,7 @@ def _trials(study: Study) -> Table:
         (
             Cell(str(t.number), value=t.number, mark="best" if t.number == study.best.number else ""),
             Cell(str(t.state), small=t.error or ("cut short by the budget" if t.cut_short else "")),
-            _value(t, decimals),
+            _value(study, t, decimals),
             *(
                 Cell(_option(t.parameters[name]), value=_order(t.parameters[name]))
                 if name in t.parameters
@@ -81,10 +84,11 @@ def _trials(study: Study) -> Table:
     return Table(columns, rows, tones=tones, folded=f"Show {shown} with their options")
 
 
-def _value(trial: Trial, decimals: int) -> Cell:
+def _value(study: Study, trial: Trial, decimals: int) -> Cell:
     if trial.value is None:
         return Cell("no score", tone="muted")
-    return Cell(write_number(trial.value, decimals=decimals), value=trial.value)
+    value = study.goal.show(trial.value)
+    return Cell(write_number(value, decimals=decimals), value=value)
 
 
 def _default(trial: Trial) -> Cell:

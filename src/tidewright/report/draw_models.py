@@ -134,17 +134,19 @@ def draw_error_by_series(
 
 
 def draw_study(study: Study) -> Any:
-    """A search's trials and the best so far; those without a score stand on the lowest line."""
+    """A search's trials and the best so far; those without a score stand at the best one."""
     figure = new_figure(height=300, x="trial", y=f"validation {name_metric(study.metric)}")
     complete = [t for t in study.trials if t.state is TrialState.COMPLETE]
-    x, values = [t.number for t in complete], np.array([t.value for t in complete], dtype=np.float64)
+    x = [t.number for t in complete]
+    made_small = np.array([t.value for t in complete], dtype=np.float64)
+    values = study.goal.show(made_small)
     figure.add_trace(_dots("complete", x, values, colour=WINNER, symbol="circle"))
     line = {"color": INK, "width": 1.3, "shape": "hv"}
-    best = np.minimum.accumulate(values)
+    best = study.goal.show(np.minimum.accumulate(made_small))
     if x:  # the best holds up to the last trial
         x, best = [*x, max(t.number for t in study.trials)], np.append(best, best[-1])
     figure.add_trace(go.Scatter(x=x, y=best, mode="lines", line=line, name="best so far"))
-    lowest = float(values.min(initial=np.inf)) if len(values) else 0.0
+    lowest = float(best[-1]) if x else 0.0
     for state, colour, symbol in ((TrialState.PRUNED, FLOOR, "circle-open"), (TrialState.FAILED, ALARM, "x")):
         numbers = [t.number for t in study.trials if t.state is state]
         if numbers:

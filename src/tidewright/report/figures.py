@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidewright.report.draw_account import draw_account
 from tidewright.report.draw_data import draw_missing, draw_split
 from tidewright.report.draw_forecasts import draw_forecasts
 from tidewright.report.draw_importance import (
@@ -28,6 +29,7 @@ from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_we
 from tidewright.report.draw_search import draw_search
 
 __all__ = [
+    "draw_account",
     "draw_attention",
     "draw_attention_map",
     "draw_before_and_after",

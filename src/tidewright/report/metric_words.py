@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 
 from tidewright.metrics.definitions import find_metric
+from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.report.numbers import choose_decimals, write_number, write_percent
 
 _NAMES = {"smape": "sMAPE", "pinball": "Pinball", "coverage": "Coverage", "bias": "Bias"}
+_NAMES |= {name: name.replace("_", " ").capitalize() for name in RETURN_METRICS if name != "cagr"}
 
 
 def name_metric(metric: str) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from tidewright.models.forest import join_trees, make_leaf
 from tidewright.models.specs.trees import CatBoost
 from tidewright.optional import require
 from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import EVERY, PATIENCE
-from tidewright.training.cells import Cells, Goal, Learned, Learning
+from tidewright.training.cells import Cells, Goal, Learned, Learning, measure_loss
 from tidewright.training.read_catboost import ABSENT, read_catboost
 
 BINS = 63  # values that a feature is cut into, as for LightGBM
@@ -28,12 +29,14 @@ BINS = 63  # values that a feature is cut into, as for LightGBM
 def learn_catboost(
     spec: CatBoost, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
 ) -> Learned:
-    """See `Learner`. The same seed gives the same trees."""
+    """See `Learner`. The same seed gives the same trees. CatBoost adds to a base (`Cells.base`) of one output alone."""
     catboost = require("catboost", extra="boosters", purpose="the model catboost")
     device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
     course = _Course(learning, history=list(fallback))
     data, check = (_make_pool(catboost, cells) for cells in (learn, judge))
     options = _options(spec, goals, learning=learning) | _hold(learn)
+    if judge.base is not None:
+        course.best_loss, course.based = _measure_base(judge, goals[0]), True
     if device == "GPU":
         model = catboost.CatBoost(to_gpu(options))
         model.fit(data, eval_set=check, use_best_model=False, early_stopping_rounds=PATIENCE)
@@ -42,6 +45,8 @@ def learn_catboost(
         model = catboost.CatBoost(options)
         model.fit(data, eval_set=check, use_best_model=False, callbacks=[course])
     course.close(spec.rounds)
+    if not course.best_round:
+        return Learned(join_trees([make_leaf(0.0)], [0]), tuple(course.history))
     model.shrink(course.best_round)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
@@ -58,6 +63,7 @@ class _Course:
     history: list[Mapping[str, Any]] = field(default_factory=list)
     best_round: int = 0
     best_loss: float = float("inf")
+    based: bool = False  # whether `best_loss` is that of what is known already, which none of the rounds may better
     reason: str = ""
     last: tuple[int, float, float] = (0, 0.0, 0.0)
 
@@ -66,7 +72,8 @@ class _Course:
         losses = [next(iter(info.metrics[part].values()))[-1] for part in ("learn", "validation")]
         number = int(info.iteration)
         self.last = (number, *losses)
-        if not self.best_round or losses[1] < self.best_loss * (1.0 - self.learning.least_gain):
+        first = not self.best_round and not self.based
+        if first or losses[1] < self.best_loss * (1.0 - self.learning.least_gain):
             self.best_round, self.best_loss = number, losses[1]
         if number - self.best_round >= PATIENCE:
             self.reason = "no better on validation"
@@ -111,6 +118,13 @@ def to_gpu(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name != "rsm"} | {"task_type": "GPU"}
 
 
+def _measure_base(cells: Cells, goal: Goal) -> float:
+    """CatBoost's loss of what is said of the cells already."""
+    assert cells.base is not None
+    loss = measure_loss(goal, cells, cells.base[:, 0])
+    return float(np.sqrt(loss)) if goal.kind == "mean" else loss
+
+
 def _numbers(cells: Cells) -> list[int]:
     """The places of features that are no levels, which CatBoost is given first."""
     return [place for place in range(cells.features.shape[1]) if place not in cells.levels]
@@ -133,7 +147,7 @@ def _make_pool(catboost: Any, cells: Cells) -> Any:
             words[:, column] = known[np.where(np.isnan(level), count, level).astype(np.int64)]
     table = np.ascontiguousarray(cells.features[:, numbers])
     features = catboost.FeaturesData(num_feature_data=table, cat_feature_data=words)
-    return catboost.Pool(features, label=cells.labels, weight=cells.weights)
+    return catboost.Pool(features, label=cells.labels, weight=cells.weights, baseline=cells.base)
 
 
 def _options(spec: CatBoost, goals: tuple[Goal, ...], *, learning: Learning) -> dict[str, Any]:

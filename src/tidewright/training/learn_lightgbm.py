@@ -18,6 +18,7 @@ from tidewright.optional import require
 from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import Course, boost
 from tidewright.training.cells import Cells, Goal, Learned, Learning
+from tidewright.training.quantile_steps import QuantileSteps, are_held, open_steps
 from tidewright.training.read_lightgbm import read_lightgbm
 
 BINS = 63  # values that a feature is cut into: as good as the usual 255 here, and a sixth faster
@@ -47,9 +48,13 @@ def learn_lightgbm(
 @dataclass(frozen=True, eq=False, slots=True)
 class _Booster:
     booster: Any
+    steps: QuantileSteps | None = None
 
     def update(self) -> bool:
-        return bool(self.booster.update())
+        if self.steps is None:
+            return bool(self.booster.update())
+        steps = self.steps
+        return bool(self.booster.update(fobj=lambda answer, _: steps.at(answer)))
 
     def text(self, rounds: int) -> str:
         return str(self.booster.model_to_string(num_iteration=rounds)) if rounds else ""
@@ -64,7 +69,8 @@ class _Booster:
 def _start(options: Mapping[str, Any], goals: tuple[Goal, ...], *, learn: Cells, judge: Cells) -> list[_Booster]:
     """A booster for each goal, all over one binned data set; one each where they begin from different bases."""
     lightgbm = require("lightgbm", extra="trees", purpose="the model lightgbm")
-    given = {**options, **_objective(goals[0])}  # one for all, so that the data set is binned once
+    held = are_held(learn, goals)
+    given = {**options, **_objective(goals[0], held=held)}  # one for all, so that the data set is binned once
     columns: dict[str, Any] = {"params": given, "free_raw_data": False, "categorical_feature": list(learn.levels)}
     boosters = []
     for place, goal in enumerate(goals):
@@ -72,16 +78,16 @@ def _start(options: Mapping[str, Any], goals: tuple[Goal, ...], *, learn: Cells,
             known, said = (None if one.base is None else one.base[:, place].copy() for one in (learn, judge))
             data = lightgbm.Dataset(learn.features, learn.labels, weight=learn.weights, init_score=known, **columns)
             check = data.create_valid(judge.features, judge.labels, weight=judge.weights, init_score=said, params=given)
-        booster = lightgbm.Booster({**options, **_objective(goal)}, data)
+        booster = lightgbm.Booster({**options, **_objective(goal, held=held)}, data)
         booster.add_valid(check, "validation")
-        boosters.append(_Booster(booster))
+        boosters.append(_Booster(booster, open_steps(goal, learn) if held else None))
     return boosters
 
 
-def _objective(goal: Goal) -> dict[str, Any]:
+def _objective(goal: Goal, *, held: bool) -> dict[str, Any]:
     if goal.kind == "mean":
         return {"objective": "regression", "metric": "l2"}
-    return {"objective": "quantile", "metric": "quantile", "alpha": goal.level}
+    return {"objective": "none" if held else "quantile", "metric": "quantile", "alpha": goal.level}
 
 
 def _silence(options: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from tidewright.optional import require
 from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import Course, boost
 from tidewright.training.cells import Cells, Goal, Learned, Learning, measure_loss
+from tidewright.training.quantile_steps import QuantileSteps, are_held, open_steps
 from tidewright.training.read_xgboost import read_xgboost
 
 BINS = 63  # values that a feature is cut into, as for LightGBM
@@ -22,20 +23,23 @@ BINS = 63  # values that a feature is cut into, as for LightGBM
 def learn_xgboost(spec: XGBoost, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning) -> Learned:
     """See `Learner`. The same seed gives the same trees."""
     xgboost = require("xgboost", extra="boosters", purpose="the model xgboost")
-    kinds = ["c" if place in learn.levels else "q" for place in range(learn.features.shape[1])]
-    columns: dict[str, Any] = {"feature_types": kinds, "enable_categorical": True, "nthread": learning.threads}
-    data = xgboost.QuantileDMatrix(learn.features, learn.labels, weight=learn.weights, max_bin=BINS, **columns)
-    check = xgboost.DMatrix(judge.features, judge.labels, **columns)
     device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
-    boosters = []
-    for goal in goals:
-        options = _options(spec, goal, learning=learning) | {"device": device} | _hold(learn)
+    held, based = are_held(learn, goals), learn.base is not None
+    boosters: list[_Booster] = []
+    for place, goal in enumerate(goals):
+        if place == 0 or based:  # one for all, unless they begin from different bases
+            data, check = _make_tables(xgboost, (learn, judge), place, threads=learning.threads)
+        options = _options(spec, goal, learning=learning, held=held) | {"device": device} | _hold(learn)
+        options |= {"base_score": 0.0} if based else {}
         booster = xgboost.Booster(options, cache=[data, check])
-        boosters.append(_Booster(booster, goal, data=data, check=check, learn=learn, judge=judge))
+        steps = open_steps(goal, learn) if held else None
+        boosters.append(_Booster(booster, goal, data=data, check=check, learn=learn, judge=judge, steps=steps))
     courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
+    for course in courses if based else ():
+        course.best_loss = course.booster.validation_loss()
     history = boost(courses, rounds=spec.rounds, learning=learning, together=1)
     pairs = zip(boosters, courses, strict=True)
-    dumps = [json.loads(own.booster[: course.best_round].save_raw("json")) for own, course in pairs]
+    dumps = [own.dump(course.best_round) for own, course in pairs]
     return Learned(read_xgboost(dumps, levels=learn.levels), (*fallback, *history))
 
 
@@ -47,12 +51,19 @@ class _Booster:
     check: Any = field(kw_only=True)
     learn: Cells = field(kw_only=True)
     judge: Cells = field(kw_only=True)
+    steps: QuantileSteps | None = field(kw_only=True)
     rounds: int = 0
 
     def update(self) -> bool:
-        self.booster.update(self.data, self.rounds)
+        steps = self.steps
+        own = None if steps is None else lambda answer, _: steps.at(answer)
+        self.booster.update(self.data, self.rounds, fobj=own)
         self.rounds += 1
         return False
+
+    def dump(self, rounds: int) -> dict[str, Any] | None:
+        """XGBoost's JSON of so many rounds; None of none."""
+        return json.loads(self.booster[:rounds].save_raw("json")) if rounds else None
 
     def train_loss(self) -> float:
         return measure_loss(self.goal, self.learn, self.booster.predict(self.data))
@@ -61,14 +72,26 @@ class _Booster:
         return measure_loss(self.goal, self.judge, self.booster.predict(self.check))
 
 
+def _make_tables(xgboost: Any, parts: tuple[Cells, Cells], place: int, *, threads: int) -> tuple[Any, Any]:
+    """XGBoost's tables of the cells to learn from and of those to judge, for the goal of that place."""
+    learn, judge = parts
+    kinds = ["c" if column in learn.levels else "q" for column in range(learn.features.shape[1])]
+    columns: dict[str, Any] = {"feature_types": kinds, "enable_categorical": True, "nthread": threads}
+    known, said = (None if one.base is None else one.base[:, place] for one in parts)
+    data = xgboost.QuantileDMatrix(
+        learn.features, learn.labels, weight=learn.weights, base_margin=known, max_bin=BINS, **columns
+    )
+    return data, xgboost.DMatrix(judge.features, judge.labels, base_margin=said, **columns)
+
+
 def _hold(learn: Cells) -> dict[str, str]:
     ways = [learn.monotone.get(place, 0) for place in range(learn.features.shape[1])]
     return {"monotone_constraints": f"({','.join(map(str, ways))})"} if any(ways) else {}
 
 
-def _options(spec: XGBoost, goal: Goal, *, learning: Learning) -> dict[str, Any]:
+def _options(spec: XGBoost, goal: Goal, *, learning: Learning, held: bool) -> dict[str, Any]:
     objective: dict[str, Any] = {"objective": "reg:squarederror"}
-    if goal.kind == "quantile":
+    if goal.kind == "quantile" and not held:
         objective = {"objective": "reg:quantileerror", "quantile_alpha": goal.level}
     return {
         **objective,

@@ -10,13 +10,17 @@ import numpy as np
 from tidewright.models.forest import Flags, Forest, Tree, Whole, join_trees, make_leaf
 
 
-def read_xgboost(dumps: Sequence[Mapping[str, Any]], *, levels: Mapping[int, int]) -> Forest:
-    """The forest of XGBoost models, as their JSON (`Booster.save_raw("json")`); model q adds to output q.
+def read_xgboost(dumps: Sequence[Mapping[str, Any] | None], *, levels: Mapping[int, int]) -> Forest:
+    """The forest of XGBoost models, as their JSON (`Booster.save_raw("json")`; None: none); model q adds to output q.
 
     `levels` are the features of categories, and how many levels each has.
     """
-    trees, outputs = [], []
+    trees: list[Tree] = []
+    outputs: list[int] = []
     for place, dump in enumerate(dumps):
+        if dump is None:
+            trees, outputs = [*trees, make_leaf(0.0)], [*outputs, place]
+            continue
         learner = dump["learner"]
         start = float(str(learner["learner_model_param"]["base_score"]).strip("[]"))
         found = [_read_tree(tree, levels) for tree in learner["gradient_booster"]["model"]["trees"]]

@@ -25,8 +25,9 @@ from tidewright.models.formula import Formula
 from tidewright.models.rollout import roll_out
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import TreeInputs, window_units
-from tidewright.training.cells import Cells, Learned, Learning, load_learner, make_cells, make_rows, set_goals
+from tidewright.training.cells import Cells, Goal, Learned, Learning, load_learner, make_cells, make_rows, set_goals
 from tidewright.training.monotone import place_monotone
+from tidewright.training.quantile_steps import are_held, start_flat
 
 JUDGED = 20_000  # validation cells that early stopping looks at, and residuals are taken from
 FEWEST = 30  # cells of a step that its own residual quantiles need; with fewer those of all steps are taken
@@ -55,8 +56,17 @@ class Lesson:
         monotone = place_monotone(self.spec, self.inputs, panel=self.panel, view=self.view)
         judge = self.cells(self.judging, most=JUDGED, step=step)
         goals = set_goals(self.spec, self.task.quantiles)
-        learner, learn = load_learner(self.spec.name), replace(learn, monotone=monotone)
+        learn = replace(learn, monotone=monotone)
         start = self.start.formulas[(step or 1) - 1] if isinstance(self.start, ByStep) else self.start
+        if start is None and are_held(learn, goals):
+            start = start_flat(learn, goals)
+        return self.add(start, learn=learn, judge=judge, goals=goals, learning=learning)
+
+    def add(
+        self, start: Formula | None, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
+    ) -> Learned:
+        """What the spec's learner adds to a forest; all that it learns, where there is none."""
+        learner = load_learner(self.spec.name)
         if not isinstance(start, Forest):
             return learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
         learn, judge = (replace(one, base=start.predict(one.features, width=len(goals))) for one in (learn, judge))

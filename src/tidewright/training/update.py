@@ -15,6 +15,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.logged import Logged
 from tidewright.models.spec import kind_of
 from tidewright.models.specs.lear import Lear
+from tidewright.models.specs.tabular import Tabular
 from tidewright.models.trees import TreesFitted
 from tidewright.runtime import Runtime
 from tidewright.training.conformal import conformalise
@@ -24,6 +25,7 @@ from tidewright.training.fit_trees import fit_trees
 from tidewright.training.logs import log_panel
 from tidewright.training.spec import TrainSpec
 
+ADDING = ("lightgbm", "xgboost", "catboost")
 GENTLE = TrainSpec(learning_rate=2e-4, epochs=10, patience=3)  # a fifth of the usual rate: what is known is not lost
 
 
@@ -42,12 +44,13 @@ def update(
 
     A network goes on from its weights, gently (`train`; by default a fifth of the usual rate for at most 10 epochs,
     the loss that its head was learned by), and keeps them where no epoch does better on validation: the first
-    record of its history has the `loss_before`. LightGBM adds trees to its own, as long as they better validation.
-    Floors, lear and the others are learned anew with the choices that they had made. An ensemble's members are
-    updated one by one and keep their weights. A conformal model is calibrated anew. `panel` has the columns of the
-    panel that the model was fitted on, and may have other series; a level of a static column that training did not
-    have stays unseen. Raises `ConfigError`, what `fit` raises, and `ColumnError` or `FrequencyError` for a panel with
-    other columns or another frequency.
+    record of its history has the `loss_before`. Boosted trees (LightGBM and XGBoost; CatBoost with the loss mean or
+    median, or recursive) add trees to their own, as long as they better validation. Floors, lear and the others are
+    learned anew with the choices that they had made, and the first record of their history says so. An ensemble's
+    members are updated one by one and keep their weights. A conformal model is calibrated anew. `panel` has the
+    columns of the panel that the model was fitted on, and may have other series; a level of a static column that
+    training did not have stays unseen. Raises `ConfigError`, what `fit` raises, and `ColumnError` or
+    `FrequencyError` for a panel with other columns or another frequency.
     """
     check_horizon(fitted.task, split)
     panel = read_panel(fitted, panel)
@@ -57,16 +60,32 @@ def update(
         return _update_within(fitted, asked, learning)
     if kind_of(fitted.spec) == "torch" and not isinstance(fitted.spec, Lear):
         return _go_on(fitted, panel=panel, split=split, **learning)
-    if isinstance(fitted, TreesFitted) and fitted.spec.name == "lightgbm":
+    if isinstance(fitted, TreesFitted) and _can_add(fitted.spec):
         return fit_trees(
             fitted.spec, panel=panel, split=split, task=fitted.task, view=fitted.view, season=fitted.inputs.season,
             train=train, callbacks=callbacks, deadline=deadline, start=fitted,
         )  # fmt: skip
     if kind_of(fitted.spec) == "floor":
-        return fit(fitted.spec, **asked, task=fitted.task, callbacks=callbacks)
-    return fit(
-        fitted.spec, **asked, task=fitted.task, view=fitted.view, train=train, callbacks=callbacks, deadline=deadline
-    )
+        return _tell_anew(fit(fitted.spec, **asked, task=fitted.task, callbacks=callbacks))
+    return _tell_anew(
+        fit(
+            fitted.spec, **asked, task=fitted.task, view=fitted.view, train=train, callbacks=callbacks,
+            deadline=deadline,
+        )
+    )  # fmt: skip
+
+
+def _can_add(spec: Tabular) -> bool:
+    """Whether a model's library adds trees to what is known: CatBoost only where there is one output."""
+    single = spec.points and spec.strategy != "multi"
+    return spec.name in ADDING and (spec.name != "catboost" or single)
+
+
+def _tell_anew(fitted: Any) -> Fitted:
+    """The model with a record of how it was updated."""
+    record = {"updated": "learned anew, with the choices that it had made"}
+    found: Fitted = replace(fitted, history=(record, *fitted.history))
+    return found
 
 
 def _update_within(

@@ -38,18 +38,22 @@ class Skill:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a study's best trial scored on validation, and what choosing it was worth.
+    """What a study's best trial, its `number`, scored on validation, and what choosing it was worth.
 
     `trials` counts all that were judged, pruned ones too, in all `studies` of the same data, horizon, quantiles and
-    metric; `effective` as how many independent ones they count (NaN where that can't be had). `score` and `corrected`
-    are in the metric's own unit and direction (of direction "nearest": distances from where it should be); `corrected`
-    is NaN where it can't be had, and `reason` says why. `compared` trials were judged at all `positions` of the best
-    one: what is known of correlations comes from these. `skill` is of strategies alone.
+    metric, `distinct` those with records of their own, `effective` as how many independent ones they count (NaN where
+    that can't be had). `score` and `corrected` are in the metric's own unit and direction (of direction "nearest":
+    distances from where it should be); `corrected` is NaN where it can't be had, and `reason` says why. `compared`
+    trials were judged at all `positions` of the best one: what is known of correlations comes from these. `skill` is of
+    strategies alone. What a trial chose by itself on validation (its best epoch) is not corrected for.
     """
 
     metric: str
+    study: str
+    number: int
     studies: int
     trials: int
+    distinct: int
     effective: float
     compared: int
     positions: int
@@ -102,6 +106,9 @@ def settle(
     effective = _count_effective(_losses(table, goal), trials=len(bets), compared=len(compared))
     return Account(
         metric=goal.name,
+        study=study,
+        number=number,
+        distinct=len({bet.key for bet in bets}),
         studies=len({bet.study for bet in bets}),
         trials=len(bets),
         effective=effective,

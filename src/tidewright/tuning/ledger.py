@@ -192,13 +192,13 @@ class StudyLedger:
     """The ledger as one study writes to it. Where the disk refuses, its trials are kept in memory from then on, with a
     warning, and `notes` say so."""
 
-    def __init__(self, ledger: TrialLedger, *, study: str, model: str) -> None:
-        self.ledger, self.study, self.model = ledger, study, model
+    def __init__(self, ledger: TrialLedger, *, study: str) -> None:
+        self.ledger, self.study = ledger, study
         self.notes: tuple[str, ...] = ()
 
     def add(self, number: int, parameters: Mapping[str, Any], **told: Any) -> None:
         """Keeps a trial; the other arguments are those of `Bet`."""
-        bet = Bet(self.study, number, model=self.model, parameters=digest_parameters(parameters), **told)
+        bet = Bet(self.study, number, parameters=digest_parameters(parameters), **told)
         try:
             self.ledger.add(bet)
         except OSError as error:

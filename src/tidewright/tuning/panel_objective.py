@@ -56,7 +56,7 @@ class PanelObjective:
         try:
             return self._judge(assignment, watch)
         except Pruned:
-            self._keep(assignment, TrialState.PRUNED, self.default.change(assignment.point).key, None)
+            self._keep(assignment, TrialState.PRUNED, self.default.change(assignment.point), None)
             raise
         finally:
             watch.announce()
@@ -90,7 +90,7 @@ class PanelObjective:
                 f"{self.metric} on validation is {judged.value}, no score (a strategy without positions has none). "
                 "Take another metric, such as mae."
             )
-        self._keep(assignment, TrialState.COMPLETE, candidate.key, judged)
+        self._keep(assignment, TrialState.COMPLETE, candidate, judged)
         return Outcome(
             values=(judged.value,),
             scores=judged.scores,
@@ -139,12 +139,13 @@ class PanelObjective:
         judged = evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
         return judge(judged, goal=goal, panel=panel, trading=self.trading)
 
-    def _keep(self, assignment: Assignment, state: TrialState, key: str, judged: Judged | None) -> None:
+    def _keep(self, assignment: Assignment, state: TrialState, candidate: Candidate, judged: Judged | None) -> None:
         if self.ledger is None:
             return
-        told = {} if judged is None else {"positions": judged.positions, "parts": judged.parts}
-        score = None if judged is None else judged.value
-        self.ledger.add(assignment.number, assignment.point, state=str(state), key=key, score=score, **told)
+        told: dict[str, Any] = {"state": str(state), "model": candidate.spec.name, "key": candidate.key, "score": None}
+        if judged is not None:
+            told |= {"score": judged.value, "positions": judged.positions, "parts": judged.parts}
+        self.ledger.add(assignment.number, assignment.point, **told)
 
 
 class _Watch:

@@ -109,7 +109,7 @@ def tune(
     store = open_store(storage, name=name or space.model, folder=folder)
     work = PanelObjective(
         panel, split, task, season, default, metric, learn, clock,
-        trading=trading or Trading(), ledger=StudyLedger(kept, study=store.key, model=spec.name),
+        trading=trading or Trading(), ledger=StudyLedger(kept, study=store.key),
     )  # fmt: skip
     points, said = choose_searcher(searcher, space=space, trials=trials)
     plan = Plan(

@@ -24,6 +24,7 @@ from tidewright.training.spec import TrainSpec
 from tidewright.workflows.field import CUT, Field, was_cut
 from tidewright.workflows.journal import Entry, Journal
 from tidewright.workflows.search_record import Attempt
+from tidewright.workflows.stakes import Stakes
 
 _LOGGER = logging.getLogger(__name__)
 SHORTEST = 2  # rows: what every model sees at least, so that all are judged on the same windows
@@ -75,6 +76,7 @@ class Desk:
     attempts: list[Attempt] = field(default_factory=list)
     best: dict[str, Kept] = field(default_factory=dict)
     warm: set[str] = field(default_factory=set)  # libraries that were used
+    stakes: Stakes | None = None
 
     @property
     def now(self) -> float:
@@ -99,10 +101,12 @@ class Desk:
         joined = join_evaluations(judged) if whole else None
         score = None if joined is None else self._score(joined)
         told = self._tell(one, entries, score)
-        if score is not None and joined is not None and fitted is not None:
-            kept = self.best.get(one.model)
-            if kept is None or score < kept.score:
-                self.best[one.model] = Kept(score, one, fitted, replace(joined, model=one.model))
+        better = one.model not in self.best or (score is not None and score < self.best[one.model].score)
+        if self.stakes is not None:
+            bet = None if score is None else joined
+            self.stakes.add(bet, model=one.model, key=one.key, options=one.options, best=better)
+        if score is not None and joined is not None and fitted is not None and better:
+            self.best[one.model] = Kept(score, one, fitted, replace(joined, model=one.model))
         self.attempts.append(told)
         return told
 

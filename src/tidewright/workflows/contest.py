@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from uuid import uuid4
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, without_test
@@ -14,7 +14,7 @@ from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
-from tidewright.models.spec import FLOORS, MODELS
+from tidewright.models.spec import FLOORS, MODELS, spec_key
 from tidewright.runtime import Runtime
 from tidewright.training.compare import Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.ensemble import compose
@@ -23,14 +23,15 @@ from tidewright.training.events import Callback
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.weigh import choose_weights
+from tidewright.tuning.account import Account
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import TrialState
 from tidewright.workflows.field import ENSEMBLE, Field, choose_runtime
 from tidewright.workflows.search_record import Search
 from tidewright.workflows.settings import RunSettings
+from tidewright.workflows.stakes import Stakes, place_ledger
 
 Tell = Callable[[str], None]
-LEDGER = "ledger"  # of all trials, in the folder of runs
 JUDGING_SHARE = 0.4  # of the budget at most, for scoring on validation and test
 
 
@@ -47,6 +48,7 @@ class Contest:
     trials: int = 0
     runtime: Runtime | None = None
     search: Search | None = None
+    account: Account | None = None
 
 
 def hold_contest(
@@ -90,8 +92,10 @@ def conclude(
     tell: Tell,
     study: Study | None = None,
     search: Search | None = None,
+    stakes: Stakes | None = None,
 ) -> Contest:
-    """Forms the ensemble, scores the test once, and compares all that was fitted."""
+    """Forms the ensemble, scores the test once, and compares all that was fitted; `stakes` hold the tries of a
+    search."""
     if _form_ensemble(ring, validations, tell):
         validations = ring.score_all(test=False)
     if not any(name in ring.fitted for name in FLOORS):
@@ -110,7 +114,29 @@ def conclude(
         failed=ring.failed,
     )
     trials = _count_trials(ring, study, search)
-    return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials, ring.runtime, search)
+    account = _settle(ring, validations, board, study=study, stakes=stakes)
+    return Contest(ring.fitted, ring.panels, board, tests, validations, study, trials, ring.runtime, search, account)
+
+
+def _settle(
+    ring: Field,
+    validations: Mapping[str, Evaluation],
+    board: Leaderboard,
+    *,
+    study: Study | None,
+    stakes: Stakes | None,
+) -> Account | None:
+    """What the winner is worth after all that was tried on these data; None where the tries of a search were made for
+    another metric."""
+    stakes = stakes or Stakes(ring, metric=board.metric, run=uuid4().hex[:12])
+    if stakes.goal.name != board.metric:
+        return None
+    tuned = set() if study is None else {f"{study.spec.name} tuned"}  # the study has kept it
+    for name in sorted(set(validations) - stakes.models - tuned):
+        fitted = ring.fitted.get(name)  # none, where it could not be scored on the test: it was tried all the same
+        key = spec_key(name) if fitted is None else spec_key(name, fitted.spec, fitted.view)
+        stakes.add(validations[name], model=name, key=key, options={})
+    return stakes.settle(board.winner, study)
 
 
 def _count_trials(ring: Field, study: Study | None, search: Search | None) -> int:
@@ -186,7 +212,7 @@ def _tune_best(
         season=ring.season,
         seed=ring.settings.seed,
         metric=ring.settings.metric,
-        ledger=Path(ring.settings.folder) / LEDGER,
+        ledger=place_ledger(ring.settings.folder),
         callbacks=ring.callbacks,
         learn=partial(fit, runtime=ring.runtime),
     )

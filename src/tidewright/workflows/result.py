@@ -17,6 +17,7 @@ from tidewright.portfolio.ledger import Ledger
 from tidewright.portfolio.weights import Weights
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
+from tidewright.tuning.account import Account
 from tidewright.tuning.study import Study
 from tidewright.workflows.search_record import Search
 from tidewright.workflows.settings import RunSettings
@@ -97,3 +98,4 @@ class RunResult:
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
     search: Search | None = None
+    account: Account | None = None  # of the winner, after all that was tried on these data

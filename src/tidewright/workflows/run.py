@@ -225,6 +225,7 @@ def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: s
         seconds=clock.seconds,
         stages=clock.stages,
         search=contest.search,
+        account=contest.account,
     )
 
 
@@ -289,7 +290,8 @@ def _decide(
     board = contest.leaderboard
     return decide(
         contest.panels[board.winner], loaded.prices, split=split, board=board, fitted=contest.fitted[board.winner],
-        validation=contest.validations[board.winner], settings=settings.decide, trials=contest.trials,
+        validation=contest.validations[board.winner], settings=settings.decide,
+        trials=max(contest.trials, 0 if contest.account is None else contest.account.distinct),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from tidewright.workflows.presets import PRESETS, Preset
 from tidewright.workflows.scoring_cost import SLOW_KINDS
 from tidewright.workflows.search_record import Attempt, Search
 from tidewright.workflows.settings import RunSettings
+from tidewright.workflows.stakes import Stakes
 
 Tell = Callable[[str], None]
 END_S, END_SHARE, MOST_END_SHARE = 8.0, 0.12, 0.35  # of the budget: for all that comes after the search
@@ -99,7 +100,7 @@ def hold_search(
         reason=reason,
         resumed=resumed,
     )
-    return conclude(ring, ring.score_all(test=False), tell=tell, search=account)
+    return conclude(ring, ring.score_all(test=False), tell=tell, search=account, stakes=desk.stakes)
 
 
 def _cut_folds(
@@ -135,6 +136,9 @@ def _fit_floors(hunt: _Hunt) -> None:
         hunt.attempt(Try(name, "a floor", build_spec(name), train, None))
     check_floors(desk)
     desk.metric, _ = usable_metric(desk.ring.settings.metric, [kept.judged for kept in desk.best.values()])
+    desk.stakes = Stakes(desk.ring, metric=desk.metric, run=desk.journal.folder.parent.name)
+    for name, kept in desk.best.items():
+        desk.stakes.add(kept.judged, model=name, key=kept.one.key, options={})
 
 
 def _choose_models(hunt: _Hunt) -> list[str]:

@@ -33,6 +33,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "bundle": {**asdict(serving), "path": str(serving.path)},
         "forecast": None if result.forecast is None else str(result.folder / FORECAST),
         "decision": None if result.decision is None else _decision(result.decision),
+        "account": None if result.account is None else result.account.to_dict(),
         "search": None if result.search is None else result.search.to_dict(),
         "notes": [asdict(note) for note in result.notes],
         "seconds": result.seconds,

@@ -27,6 +27,7 @@ MULTI: dict[str, tuple[Loss, ...]] = {  # models whose leaves can hold a horizon
     "extra_trees": LOSSES,
     "catboost": ("mean",),
 }
+HELD = ("lightgbm", "xgboost")  # models whose quantiles can be held to rise or to fall
 WORDS: dict[str, tuple[str, ...]] = {
     "unit": get_args(Unit),
     "weigh": get_args(Weigh),
@@ -72,8 +73,9 @@ class Tabular:
     average. Only models of `MULTI` have such leaves.
 
     `monotone` holds the forecast to rise (1) or to fall (-1) with a column, as {"price": -1}, all else alike (boosted
-    trees only; see training/monotone for names). It needs the loss "mean": for quantiles the libraries set leaves anew
-    once a tree has grown, which breaks it. Quantiles keep it, for they are the point and a constant a step.
+    trees only; see training/monotone for names). Models of `HELD` learn quantiles so held, by steps along the loss's
+    slope (training/quantile_steps); each rises or falls, and so do they sorted. The others need the loss "mean", whose
+    quantiles are the point and a constant a step: with another they set leaves anew once a tree has grown.
     """
 
     name: str
@@ -124,10 +126,10 @@ def _check_monotone(spec: Tabular, *, boosted: bool) -> None:
     wrong = [f"{name}: {way!r}" for name, way in spec.monotone.items() if way not in (-1, 1) or isinstance(way, bool)]
     if wrong:
         raise ConfigError(f"{spec.name}.monotone gives each column 1 (rises) or -1 (falls); got {', '.join(wrong)}.")
-    if spec.monotone and spec.loss != "mean":
+    if spec.monotone and spec.loss != "mean" and spec.name not in HELD:
         raise ConfigError(
-            f"{spec.name}.monotone needs loss=mean: with {spec.loss} the libraries set leaves anew once a tree has "
-            "grown, which breaks it. Ask for loss=mean, whose residuals make the quantiles."
+            f"{spec.name}.monotone needs loss=mean: with {spec.loss} it sets leaves anew once a tree has grown, which "
+            f"breaks it. Ask for loss=mean, whose residuals make the quantiles, or take {' or '.join(HELD)}."
         )
 
 

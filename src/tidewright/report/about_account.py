@@ -1,0 +1,66 @@
+"""The part of the page on what was tried: the winner's validation score, corrected for the choice, beside its test."""
+
+from __future__ import annotations
+
+import math
+
+from tidewright.report.blocks import Block, Cell, Column, Facts, Picture, Row, Table
+from tidewright.report.draw_account import draw_account
+from tidewright.report.metric_words import name_metric, score_decimals, write_score
+from tidewright.report.numbers import write_count, write_number, write_percent
+from tidewright.tuning.account import Account
+from tidewright.workflows.result import RunResult
+
+
+def tell_account(result: RunResult) -> list[Block]:
+    """The winner's three scores side by side, and what they rest on; nothing where the run has no account."""
+    account = result.account
+    if account is None:
+        return []
+    board = result.leaderboard
+    row = board.row(board.winner)
+    test = row.test[board.metric]
+    picture = Picture(
+        "account",
+        draw_account(account, test=test, interval=row.interval),
+        f"{name_metric(account.metric)} of {board.winner}: the validation score by which it was chosen, the same "
+        "corrected for having been chosen by it, and the test score.",
+        "Dot plot of the winner's validation, corrected and test scores.",
+    )
+    return [_scores(account, winner=board.winner, test=test), Row((picture, _facts(account)))]
+
+
+def _scores(account: Account, *, winner: str, test: float) -> Table:
+    decimals = score_decimals(account.metric, [account.score, test])
+    values = (account.score, account.corrected, test)
+    cells = (Cell(write_score(account.metric, value, decimals=decimals), value=value) for value in values)
+    columns = (
+        Column("Winner"),
+        Column("Validation", "as it was chosen by", number=True),
+        Column("Corrected", "for having been chosen", number=True),
+        Column("Test", "scored once", number=True),
+    )
+    told = "The best of many tries looks better than it is. The corrected score is what the best try on one part of "
+    told += "validation scores on the rest of it, over all ways to part it; the test was not used for it."
+    if account.reason:
+        told = f"The score is not corrected: {account.reason}."
+    return Table(columns, ((Cell(winner, tone="strong"), *cells),), caption=told, sortable=False)
+
+
+def _facts(account: Account) -> Facts:
+    studies = write_count(account.studies, "study") if account.studies == 1 else f"{account.studies:,} studies and runs"
+    items = [
+        ("Tried on these data", Cell(f"{write_count(account.trials, 'trial')} in {studies}", small=_compared(account))),
+    ]
+    if math.isfinite(account.effective):
+        text = write_number(account.effective, decimals=1)
+        items.append(("Worth as many independent ones", Cell(text, small="since tries that move together are one bet")))
+    chance = account.overfitting
+    if math.isfinite(chance.probability):
+        ways = f"over {chance.ways:,} ways to halve validation"
+        items.append(("Probability of overfitting", Cell(write_percent(chance.probability, decimals=0), small=ways)))
+    return Facts(tuple(items), title="What was tried")
+
+
+def _compared(account: Account) -> str:
+    return f"{account.compared:,} of them judged at the winner's {account.positions:,} cutoffs"
