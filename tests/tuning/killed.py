@@ -1,6 +1,6 @@
 """Studies whose processes are killed; a script of its own, for it forks. Prints what a test compares as JSON.
 
-usage: killed.py FOLDER WHAT, WHAT one of plain, network, two
+usage: killed.py FOLDER WHAT [ADDRESS], WHAT one of plain, network, two
 """
 
 from __future__ import annotations
@@ -163,9 +163,9 @@ def kill_network(folder: Path) -> dict[str, Any]:
 
 
 def run_two(folder: Path) -> dict[str, Any]:
-    """Two processes on one study, on a journal and on SQLite."""
+    """Two processes on one study, on a journal and on SQLite, or at an address."""
     found = {}
-    for where in (folder / "journal", f"sqlite:///{folder}/two.db"):
+    for where in sys.argv[3:] or (folder / "journal", f"sqlite:///{folder}/two.db"):
         ran = folder / f"ran-{len(found)}"
         ran.mkdir()
 
@@ -178,7 +178,7 @@ def run_two(folder: Path) -> dict[str, Any]:
         def work(where: Any = where, once: Any = once) -> None:
             search(once, make_plan(1, 20), store=open_store(where))
 
-        open_store(where)  # so that both begin at once
+        open_store(where).close()  # so that both begin at once
         for child in [fork(work), fork(work)]:
             assert os.waitpid(child, 0)[1] == 0
         trials = open_store(where).trials()

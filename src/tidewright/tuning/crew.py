@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tidewright.training.events import Event
 from tidewright.tuning.task import Orders, Task, carry_out
 from tidewright.tuning.trial import Trial
+
+if TYPE_CHECKING:
+    from tidewright.tuning.process_crew import ProcessCrew
+    from tidewright.tuning.ray_crew import RayCrew
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,6 +59,27 @@ class Crew(Protocol):
     def wait(self, hear: Hearing) -> Ended | Died:
         """Waits for the end of one of its trials."""
         ...
+
+
+@contextmanager
+def hire(orders: Orders, *, workers: int | None, ray: str | None) -> Iterator[Crew]:
+    """The crew that is asked for; none of it is left afterwards."""
+    if ray is None and workers in (None, 1):
+        yield Alone(orders)
+        return
+    crew: ProcessCrew | RayCrew
+    if ray is not None:
+        from tidewright.tuning.ray_crew import RayCrew
+
+        crew = RayCrew(orders, address=ray, workers=workers)
+    else:
+        from tidewright.tuning.process_crew import ProcessCrew
+
+        crew = ProcessCrew(orders, workers=1 if workers is None else workers)
+    try:
+        yield crew
+    finally:
+        crew.close()
 
 
 class Alone:

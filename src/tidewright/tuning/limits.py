@@ -11,6 +11,7 @@ from tidewright.errors import ConfigError
 from tidewright.tuning.trial import Trial, TrialState
 
 FAILURES_IN_A_ROW = 10
+OVERTIME = 0.05  # share of a budget that a trial may run over it
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Limits:
     def spent(self) -> float:
         """Seconds since the start."""
         return self.clock() - self.started
+
+    @property
+    def last(self) -> float | None:
+        """When a trial that doesn't heed its deadline is ended."""
+        return None if self.budget_s is None else self.started + (1.0 + OVERTIME) * self.budget_s
 
     @property
     def is_over(self) -> bool:

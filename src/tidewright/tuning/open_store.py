@@ -21,13 +21,15 @@ def open_store(
     objectives: int = 1,
     folder: str | Path | None = None,
     retries: int = RETRIES,
+    grace_s: float = 60.0,
 ) -> TrialStore:
     """The study of that name at an address; a new one where there is none.
 
     None is memory. A folder keeps one study: `journal.log`, the holds of living workers, and a folder a trial under
     `trials`. `sqlite:///FILE` and `postgresql://...` keep many; with SQLite trials have their folders in `folder` or
-    beside the file, with PostgreSQL in `folder` or nowhere. A folder and SQLite are for one machine. Raises
-    `ConfigError`.
+    beside the file, with PostgreSQL in `folder` or nowhere. A folder and SQLite are for one machine, where a worker's
+    death is known at once; on PostgreSQL one that was not heard of for `grace_s` seconds of the server's clock is dead.
+    Raises `ConfigError`.
     """
     given: dict[str, Any] = {"name": name, "objectives": objectives, "retries": retries}
     optuna = require("optuna", extra="tuning", purpose="tuning")
@@ -37,6 +39,10 @@ def open_store(
         return _in_folder(Path(where), optuna, given)
     if where.startswith(SQLITE) and where != SQLITE:
         return _in_sqlite(where, Path(folder) / name if folder else None, optuna, given)
+    if where.startswith(POSTGRES):
+        from tidewright.tuning.postgres import open_postgres
+
+        return open_postgres(where, folder=Path(folder) if folder else None, grace_s=grace_s, **given)
     raise ConfigError(
         f"a study is kept in a folder, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE; got '{where}'."
     )
@@ -69,7 +75,14 @@ def _in_sqlite(address: str, folder: Path | None, optuna: Any, given: dict[str, 
     database.engine.dispose()  # so that each connection is made anew
     storage = cached(database, optuna)
     holds = FileHolds(beside / "alive")
-    return TrialStore(storage, claiming=lock, holds=holds, folder=folder or beside / "trials", **given)
+    return TrialStore(
+        storage,
+        claiming=lock,
+        holds=holds,
+        folder=folder or beside / "trials",
+        closing=database.engine.dispose,
+        **given,
+    )
 
 
 def _quicken(connection: Any, record: object) -> None:

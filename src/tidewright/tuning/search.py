@@ -103,7 +103,7 @@ def _hand_out(plan: Plan, store: TrialStore, crew: Crew, running: dict[int, Tria
         running[claimed.number] = claimed
         others = others_of(claimed, store.trials())
         folder = None if store.folder is None else trial_folder(store.folder, claimed.number)
-        crew.begin(Task(claimed, others, limits.deadline(others), folder))
+        crew.begin(Task(claimed, others, limits.deadline(others), folder, limits.last))
     return Stop("")
 
 

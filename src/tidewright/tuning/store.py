@@ -36,7 +36,8 @@ class TrialStore:
 
     `claiming` is held while a point is chosen, so that no two workers choose from the same history; `holds` know whose
     workers are alive; `folder` is where trials keep files of their own, None in memory. A trial whose worker died is
-    taken up again, at most `retries` times in a row without a new step; then it has failed.
+    taken up again, at most `retries` times in a row without a new step; then it has failed. `close` ends what it holds
+    open.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class TrialStore:
         holds: Holds | None = None,
         folder: Path | None = None,
         retries: int = RETRIES,
+        closing: Callable[[], None] = lambda: None,
     ) -> None:
         self._optuna = require("optuna", extra="tuning", purpose="tuning")
         self._storage, self._claiming = storage, claiming or threading.Lock()
         self._holds, self.folder, self.name, self._retries = holds or OwnHolds(), folder, name, retries
+        self.close = closing
         self._ended: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}
         minimise = self._optuna.study.StudyDirection.MINIMIZE

@@ -29,12 +29,16 @@ class Orders:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Task:
-    """One running trial, with what it reported before its worker died, and the trials that it is compared with."""
+    """One running trial, with what it reported before its worker died, and the trials that it is compared with.
+
+    It should be done learning by the `deadline`; where its worker is a process it is ended at the `last` moment.
+    """
 
     trial: Trial
     others: tuple[Trial, ...]
     deadline: float | None
     folder: Path | None
+    last: float | None = None
 
 
 def carry_out(orders: Orders, task: Task, *, keep: Keep, tell: Callable[[Event], None]) -> tuple[Trial, Any]:

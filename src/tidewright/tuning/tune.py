@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading
 from tidewright.tuning.account import Account, settle
 from tidewright.tuning.choose import choose_pruner, choose_searcher
+from tidewright.tuning.crew import Crew, hire
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.horizons import explain_horizons
 from tidewright.tuning.identity import describe_study
@@ -36,7 +39,7 @@ from tidewright.tuning.limits import Limits
 from tidewright.tuning.open_store import open_store
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
-from tidewright.tuning.search import Plan, StopRule, search
+from tidewright.tuning.search import Plan, StopRule, orders_of, search
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
 from tidewright.tuning.store import TrialStore
@@ -68,6 +71,8 @@ def tune(
     name: str | None = None,
     folder: str | Path | None = None,
     keep: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
     learn: Callable[..., Fitted] = fit,
     clock: Callable[[], float] = time.monotonic,
 ) -> Study:
@@ -94,6 +99,12 @@ def tune(
     on with it after any interruption, and comes to what it would have without one. Seconds that were spent until the
     last epoch or trial of earlier calls count. A network that was interrupted goes on from its last epoch; the `keep`
     best trials keep their checkpoints.
+
+    With `workers` so many processes of this machine make trials at the same time, each with its share of the threads
+    and a GPU of its own where there are several (a script makes the call under `if __name__ == "__main__"`); with `ray`
+    ("auto" or an address) tasks of that cluster do, as many as it has CPUs or as `workers` says. Many machines share a
+    study when each makes the same call with the same PostgreSQL `storage`. Which points are tried then depends on which
+    trial ends first. A worker that dies is replaced, and its trial is done again.
     """
     refuse_group("a search")
     spec = build_spec(model) if isinstance(model, str) else model
@@ -105,26 +116,31 @@ def tune(
     default = start_candidate(space, spec, **given, train=train or TrainSpec(), view=view)
     notes = explain_horizons(space, panel=panel, task=task)
     metric, more = _usable_metric(metric, panel=panel, split=split, season=season)
-    kept = open_ledger(ledger, subject=subject_of(panel, task=task, metric=metric))
-    store = open_store(storage, name=name or space.model, folder=folder)
-    work = PanelObjective(
-        panel, split, task, season, default, metric, learn, clock,
-        trading=trading or Trading(), ledger=StudyLedger(kept, study=store.key),
-    )  # fmt: skip
-    points, said = choose_searcher(searcher, space=space, trials=trials)
-    plan = Plan(
-        space, points, limits, seed,
-        pruner=_choose_pruner(pruner, space=space, train=default.train),
-        first=(default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks), keep=keep,
-    )  # fmt: skip
-    if storage is not None:
-        store.identify(describe_study(work, plan))
-    limits = replace(limits, started=limits.started - store.spent())
-    return _conclude(work, replace(plan, limits=limits), store=store, notes=(*notes, *more, *said))
+    with ExitStack() as stack:
+        if ledger is False and (ray is not None or workers not in (None, 1)):
+            ledger = stack.enter_context(TemporaryDirectory(prefix="tidewright-"))  # which workers can write to
+        kept = open_ledger(ledger, subject=subject_of(panel, task=task, metric=metric))
+        store = open_store(storage, name=name or space.model, folder=folder)
+        stack.callback(store.close)
+        work = PanelObjective(
+            panel, split, task, season, default, metric, learn, clock,
+            trading=trading or Trading(), ledger=StudyLedger(kept, study=store.key),
+        )  # fmt: skip
+        points, said = choose_searcher(searcher, space=space, trials=trials)
+        plan = Plan(
+            space, points, limits, seed,
+            pruner=_choose_pruner(pruner, space=space, train=default.train),
+            first=(default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks), keep=keep,
+        )  # fmt: skip
+        if storage is not None:
+            store.identify(describe_study(work, plan))
+        plan = replace(plan, limits=replace(limits, started=limits.started - store.spent()))
+        crew = stack.enter_context(hire(orders_of(work, plan), workers=workers, ray=ray))
+        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *more, *said))
 
 
-def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, notes: tuple[str, ...]) -> Study:
-    found = search(work, plan, store=store)
+def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew, notes: tuple[str, ...]) -> Study:
+    found = search(work, plan, store=store, crew=crew)
     best = best_trial(found.trials)
     if best is None:
         last = next((trial.error for trial in reversed(found.trials) if trial.error), "none has ended")

@@ -1,0 +1,154 @@
+"""Trials in other processes: on this machine, and as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidewright.errors import ConfigError, FitError, MissingExtraError
+from tidewright.training.events import EpochEnded, Event, TrialEnded
+from tidewright.tuning.limits import Limits
+from tidewright.tuning.open_store import open_store
+from tidewright.tuning.process_crew import GPUS, ProcessCrew, share_of
+from tidewright.tuning.search import Found, Plan, orders_of, search
+from tidewright.tuning.searchers.tpe import TPESearcher
+from tidewright.tuning.space import FloatRange, IntRange, SearchSpace
+from tidewright.tuning.trial import TrialState
+from tidewright.tuning.tune import tune
+
+SPACE = SearchSpace("bowl", {"x": FloatRange(-1.0, 1.0)})
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def run(name: str, *, trials: int | None = 6, storage: Any = None, budget_s: float | None = None, **more: Any) -> Found:
+    import crew_objectives
+
+    limits = Limits(time.monotonic(), budget_s, trials, time.monotonic)
+    plan = Plan(SPACE, TPESearcher(), limits, seed=1, **more)
+    objective = getattr(crew_objectives, name)
+    crew = ProcessCrew(orders_of(objective, plan), workers=2)
+    try:
+        return search(objective, plan, store=open_store(storage), crew=crew)
+    finally:
+        crew.close()
+
+
+def test_trials_run_in_other_processes_and_all_that_they_say_comes_back() -> None:
+    heard: list[Event] = []
+    found = run("bowl", callbacks=(heard.append,))
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 6
+    best = min(found.trials, key=lambda trial: trial.values)
+    assert found.learned[:2] == ("learned by", best.number)
+    assert found.learned[2] != os.getpid()
+    assert all([step for step, _ in trial.steps] == [1, 2] for trial in found.trials)
+    assert sum(isinstance(event, EpochEnded) for event in heard) == 12
+    assert sorted(event.number for event in heard if isinstance(event, TrialEnded)) == list(range(6))
+
+
+def test_a_trial_whose_process_is_killed_is_done_by_another_one(tmp_path: Path) -> None:
+    found = run("deadly_once", storage=tmp_path)
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 6
+    assert found.trials[1].notes == ("taken up again 1 times after its worker died",)
+    assert found.trials[1].steps[0] == (1, 0.5)  # what was kept stays
+    assert all(trial.notes == () for trial in found.trials if trial.number != 1)
+
+
+def test_a_trial_that_kills_every_process_has_failed_and_says_so() -> None:
+    found = run("deadly", trials=3)
+    assert [trial.state for trial in found.trials] == ["complete", "failed", "complete"]
+    assert found.trials[1].error == "its worker died 4 times in a row, the last time after 0 steps"
+
+
+def test_a_trial_that_ignores_the_budget_is_ended_with_its_process() -> None:
+    started = time.monotonic()
+    found = run("endless", trials=None, budget_s=1.0)
+    assert 1.05 <= time.monotonic() - started < 10.0
+    assert [trial.state for trial in found.trials] == [TrialState.FAILED] * 2
+    assert "5 % after the end of the budget" in found.trials[0].error
+    assert found.reason == "the budget of 1 s is spent"
+
+
+def test_what_can_not_be_sent_is_left_behind_or_refused() -> None:
+    assert run("unsendable", trials=2).learned is None
+    with pytest.raises(ConfigError, match=r"can't be sent to another process: .* leave out workers"):
+        ProcessCrew(orders_of(lambda assignment: None, Plan(SPACE, TPESearcher(), _limits(), 1)), workers=2)
+    with pytest.raises(ConfigError, match=r"workers is a number of processes, 1 or more; got 0"):
+        ProcessCrew(orders_of(open, Plan(SPACE, TPESearcher(), _limits(), 1)), workers=0)
+
+
+def test_a_missing_package_and_a_worker_that_can_not_begin_end_the_search() -> None:
+    with pytest.raises(MissingExtraError, match="the package 'nothing'"):
+        run("lacking")
+    with pytest.raises(FitError, match=r"a worker ended with exit code 3 in its first trial"):
+        run("exits")
+
+
+def test_workers_share_the_threads_and_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert {trial.value for trial in run("threads", trials=2).trials} == {max(1, cores // 2)}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert [share_of(3, place)["CUDA_VISIBLE_DEVICES"] for place in range(3)] == ["4", "6", "4"]
+    assert share_of(1, 0)["OMP_NUM_THREADS"] == str(cores)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    assert "CUDA_VISIBLE_DEVICES" not in share_of(2, 0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if not GPUS.is_dir():
+        assert "CUDA_VISIBLE_DEVICES" not in share_of(2, 0)
+
+
+def test_a_panel_is_tuned_by_workers(world: Any) -> None:
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0), "model.recent": IntRange(2, 14)})
+    asked: dict[str, Any] = {"model": "damped", "searcher": "tpe", "trials": 6, "ledger": False, **world.given}
+    study = tune(space, workers=2, **asked)
+    assert study.count(TrialState.COMPLETE) == 6
+    assert study.trials[0].parameters == {"model.damping": 0.5, "model.recent": 8}
+    assert (study.account.trials, study.notes) == (6, ())
+    assert study.fitted.spec.damping == study.best.parameters["model.damping"]
+    with pytest.raises(ConfigError, match="workers is a number"):
+        tune(space, workers=0, **asked)
+
+
+def _limits() -> Limits:
+    return Limits(0.0, None, 1, time.monotonic)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray = pytest.importorskip("ray")
+    folder = str(Path(__file__).parent)
+    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}}
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, runtime_env=environment)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_ray_cluster_makes_the_trials(cluster: None, world: Any, tmp_path: Path) -> None:
+    import crew_objectives
+
+    from tidewright.tuning.ray_crew import RayCrew
+
+    limits = Limits(time.monotonic(), None, 4, time.monotonic)
+    heard: list[Event] = []
+    plan = Plan(SPACE, TPESearcher(), limits, seed=1, callbacks=(heard.append,))
+    crew = RayCrew(orders_of(crew_objectives.deadly_once, plan), address="auto", workers=None)
+    found = search(crew_objectives.deadly_once, plan, store=open_store(tmp_path / "study"), crew=crew)
+    crew.close()
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 4
+    assert found.trials[1].notes == ("taken up again 1 times after its worker died",)
+    assert found.learned[2] != os.getpid()
+    assert sum(isinstance(event, EpochEnded) for event in heard) == 8
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
+    study = tune(space, model="damped", trials=3, ray="auto", ledger=False, **world.given)
+    assert (study.count(TrialState.COMPLETE), study.account.trials) == (3, 3)
+    assert np.isfinite(study.score)
