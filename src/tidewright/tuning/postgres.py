@@ -90,7 +90,7 @@ class BeatHolds:
 
     def note(self, number: int, spent: float) -> None:
         """See `Holds`."""
-        renew = f"UPDATE tidewright_holds SET spent = :spent, beat = clock_timestamp() WHERE {OWN}"
+        renew = f"UPDATE tidewright_holds SET spent = greatest(spent, :spent), beat = clock_timestamp() WHERE {OWN}"
         if not self._run(renew, number, spent=spent):
             self._held.discard(number)
 
@@ -101,8 +101,6 @@ class BeatHolds:
 
     def owns(self, number: int) -> bool:
         """See `Holds`."""
-        if number in self._held and not self._run(f"SELECT 1 FROM tidewright_holds WHERE {OWN}", number):
-            self._held.discard(number)
         return number in self._held
 
     def drop(self, number: int, *, ended: bool) -> None:
@@ -118,12 +116,11 @@ class BeatHolds:
             self._thread.join()
 
     def renew(self) -> None:
-        """A sign of life for every trial of this worker."""
-        run(
-            self._engine,
-            "UPDATE tidewright_holds SET beat = clock_timestamp() WHERE worker = :worker AND beat > '-infinity'",
-            worker=self._worker,
-        )
+        """A sign of life for every trial of this worker; those that another one has taken are lost."""
+        held = set(self._held)
+        renew = "UPDATE tidewright_holds SET beat = clock_timestamp() WHERE worker = :worker AND beat > '-infinity'"
+        rows = run(self._engine, f"{renew} RETURNING study, number", worker=self._worker)
+        self._held -= held - {number for study, number in rows if study == self._study}
 
     def _beat(self) -> None:
         errors = require("sqlalchemy", extra="tuning", purpose="tuning").exc

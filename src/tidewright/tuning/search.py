@@ -101,7 +101,7 @@ def _hand_out(plan: Plan, store: TrialStore, crew: Crew, running: dict[int, Tria
         if isinstance(claimed, Stop):
             return claimed
         running[claimed.number] = claimed
-        others = others_of(claimed, store.trials())
+        others = others_of(claimed, store.seen)
         folder = None if store.folder is None else trial_folder(store.folder, claimed.number)
         crew.begin(Task(claimed, others, limits.deadline(others), folder, limits.last))
     return Stop("")
@@ -111,18 +111,18 @@ def _conclude(plan: Plan, store: TrialStore, over: Ended | Died, running: dict[i
     """The trial as it is kept and told of; None where its worker died or it is another's by now."""
     number = over.number if isinstance(over, Died) else over.trial.number
     del running[number]
-    if isinstance(over, Died) or not store.owns(number):
+    if isinstance(over, Died) or not store.owns(number, spent=plan.limits.spent):
         store.let_go(number, died=True)
         return None
     trial = store.finish(over.trial, spent=plan.limits.spent)
-    remove_ended(store.folder, store.trials(), keep=plan.keep)
+    if store.folder is not None:
+        remove_ended(store.folder, store.trials(), keep=plan.keep)
     emit(plan.callbacks, _event(plan, trial))
     return trial
 
 
 def _keep(store: TrialStore, plan: Plan, number: int, step: int, value: float) -> None:
-    if store.owns(number):
-        store.report(number, step=step, value=value, spent=plan.limits.spent)
+    store.report(number, step=step, value=value, spent=plan.limits.spent)
 
 
 def _event(plan: Plan, trial: Trial) -> TrialEnded:

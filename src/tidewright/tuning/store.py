@@ -36,8 +36,8 @@ class TrialStore:
 
     `claiming` is held while a point is chosen, so that no two workers choose from the same history; `holds` know whose
     workers are alive; `folder` is where trials keep files of their own, None in memory. A trial whose worker died is
-    taken up again, at most `retries` times in a row without a new step; then it has failed. `close` ends what it holds
-    open.
+    taken up again; where the searches around it lived on, at most `retries` times in a row without a new step, and then
+    it has failed. `close` ends what it holds open.
     """
 
     def __init__(
@@ -58,6 +58,9 @@ class TrialStore:
         self.close = closing
         self._ended: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}
+        self._mine: dict[int, tuple[int, dict[int, float]]] = {}  # of trials it holds: deaths, steps
+        self._alive: set[int] = set()  # trials whose workers it saw at work
+        self.seen: tuple[Trial, ...] = ()
         minimise = self._optuna.study.StudyDirection.MINIMIZE
         with quiet(self._optuna), self._claiming:
             try:
@@ -112,9 +115,10 @@ class TrialStore:
         takes, given every trial so far. `spent` are the seconds that the study took up to now.
         """
         with self._claiming:
+            self.seen = self.trials()
             if not late and (again := self._take_up()) is not None:
                 return again
-            chosen = choose(self.trials())
+            chosen = choose(self.seen)
             if isinstance(chosen, Stop):
                 return chosen
             frozen = self._optuna.trial.create_trial(
@@ -125,42 +129,53 @@ class TrialStore:
             number = self._storage.get_trial_number_from_id(made)
             self._ids[number] = made
             self._holds.take(number)
+            self._mine[number] = 0, {}
         return Trial(number, TrialState.RUNNING, parameters=dict(chosen))
 
     def report(self, number: int, *, step: int, value: float, spent: float = 0.0) -> None:
-        """Keeps what a running trial reported."""
-        self._storage.set_trial_intermediate_value(self._id(number), step, value)
-        self._holds.note(number, spent)
+        """Keeps what a running trial reported, as long as it is this worker's."""
+        if self.owns(number, spent=spent):
+            self._storage.set_trial_intermediate_value(self._id(number), step, value)
+            self._mine[number][1][step] = value
 
-    def owns(self, number: int) -> bool:
-        """Whether the trial is still this worker's."""
+    def owns(self, number: int, *, spent: float = 0.0) -> bool:
+        """Gives a sign of life; whether the trial is still this worker's."""
+        self._holds.note(number, spent)
         return self._holds.owns(number)
 
     def finish(self, trial: Trial, *, spent: float = 0.0) -> Trial:
         """Keeps how a trial ended; gives it back with the steps that it reported."""
         one = self._id(trial.number)
-        died = self._storage.get_trial_user_attrs(one).get(DEATHS, {}).get("all", 0)
+        died, steps = self._mine.pop(trial.number)
         notes = (f"taken up again {died} times after its worker died",) if died else ()
-        told = replace(trial, steps=(), notes=(*trial.notes, *notes)).to_dict()
-        self._storage.set_trial_user_attr(one, TOLD, json.dumps({"trial": told, SPENT: spent}))
+        told = replace(trial, steps=(), notes=(*trial.notes, *notes))
+        self._storage.set_trial_user_attr(one, TOLD, json.dumps({"trial": told.to_dict(), SPENT: spent}))
         self._end(one, trial)
         self._holds.drop(trial.number, ended=True)
-        return self._read(self._storage.get_trial(one))
+        self._ended[trial.number] = replace(told, steps=tuple(sorted(steps.items())))
+        return self._ended[trial.number]
 
     def let_go(self, number: int, *, died: bool) -> None:
         """Gives up a running trial, which another may take up; that its worker `died` counts against it."""
-        if not died:
+        if died:
+            self._alive.add(number)
+        else:
             one = self._id(number)
-            deaths = self._storage.get_trial_user_attrs(one).get(DEATHS, {"all": 0})
-            steps = len(self._storage.get_trial(one).intermediate_values)
-            self._storage.set_trial_user_attr(one, DEATHS, {"row": -1, "all": deaths["all"] - 1, "steps": steps})
+            deaths = self._storage.get_trial_user_attrs(one).get(DEATHS, {"row": 0, "all": 0, "steps": 0})
+            self._storage.set_trial_user_attr(one, DEATHS, {**deaths, "all": deaths["all"] - 1})
         self._holds.drop(number, ended=False)
 
     def _take_up(self) -> Trial | None:
         """The first running trial that nobody holds and that may be tried again; this worker's from now on."""
-        for trial in self.trials():
-            if trial.state is TrialState.RUNNING and self._holds.take(trial.number) and self._is_open(trial):
+        for trial in self.seen:
+            if trial.state is not TrialState.RUNNING:
+                continue
+            if not self._holds.take(trial.number):
+                self._alive.add(trial.number)
+            elif self._is_open(trial):
                 return trial
+        if any(trial.state is TrialState.RUNNING for trial in self.seen):  # some may have been ended here
+            self.seen = self.trials()
         return None
 
     def _is_open(self, trial: Trial) -> bool:
@@ -175,15 +190,18 @@ class TrialStore:
             self._end(one, Trial.from_dict(json.loads(known[TOLD])["trial"]))
             self._holds.drop(trial.number, ended=True)
             return False
-        before = known.get(DEATHS, {"row": 0, "all": 0, "steps": -1})
-        row = before["row"] + 1 if before["steps"] in (len(trial.steps), -1) else 1
+        before = known.get(DEATHS, {"row": 0, "all": 0, "steps": 0})
+        row = before["row"] if before["steps"] == len(trial.steps) else 0
+        row += trial.number in self._alive  # one that died with its whole search is not to blame
         if row > self._retries:
             error = f"its worker died {row} times in a row, the last time after {len(trial.steps)} steps"
+            self._mine[trial.number] = before["all"], dict(trial.steps)
             failed = Trial(trial.number, TrialState.FAILED, parameters=trial.parameters, error=error)
             self.finish(failed, spent=self._holds.last(trial.number))
             return False
         deaths = {"row": row, "all": before["all"] + 1, "steps": len(trial.steps)}
         self._storage.set_trial_user_attr(one, DEATHS, deaths)
+        self._mine[trial.number] = deaths["all"], dict(trial.steps)
         return True
 
     def _end(self, one: int, trial: Trial) -> None:
