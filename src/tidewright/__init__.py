@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from tidewright.tuning.space import SearchSpace as SearchSpace
     from tidewright.tuning.stops import Convergence as Convergence
     from tidewright.tuning.stops import RegretBound as RegretBound
+    from tidewright.tuning.tune import tune as tune
     from tidewright.workflows.auto_trainer import AutoTrainer as AutoTrainer
     from tidewright.workflows.auto_trainer import AutoTrainerConfig as AutoTrainerConfig
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
@@ -145,6 +146,7 @@ _HOMES = {
     "select_features": "tidewright.training.select_features:select_features",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
+    "tune": "tidewright.tuning.tune:tune",
     "update": "tidewright.training.update:update",
     "write_report": "tidewright.report.html:write_report",
 }

@@ -126,6 +126,65 @@ app.command(
 )(_make_flow(tune=False))
 
 
+@app.command("tune")
+def tune_verb(
+    items: Items = None,
+    models: Annotated[
+        list[str] | None, typer.Option(help="Which models; further names may follow it (--models lstm tcn).")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="How many trials each model has (50 where nothing is said).")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="How long the search of each model may take: 90s, 3m, 1h.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What is made good on validation: mase, mae, sharpe ...")] = None,
+    search: Annotated[
+        str, typer.Option(help="auto, grid, random, qmc, tpe, gp, numpyro, cmaes, nsga2, hyperopt, skopt.")
+    ] = "auto",
+    pruner: Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")] = "median",
+    space: Annotated[str | None, typer.Option(help="A YAML file of one model's space, or a folder of them.")] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Ranges for hours of search in place of those for minutes.")
+    ] = False,
+    storage: Annotated[
+        str | None, typer.Option(help="Where the studies are kept: a folder, sqlite:///FILE or postgresql://...")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="So many processes make trials at the same time.")] = None,
+    ray: Annotated[str | None, typer.Option(help="The tasks of this Ray cluster do: auto, or its address.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")] = False,
+    series: Series = None,
+    time: Time = None,
+    target: Target = None,
+    past: Past = None,
+    known: Known = None,
+    static: Static = None,
+    frequency: Frequency = None,
+    calendar: Calendar = None,
+    layout: Layout = "long",
+    horizon: Horizon = None,
+    season: Season = None,
+    out: Out = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> None:
+    """Search the options of models on train and validation, and score the best once on the test.
+
+    Without a table: the 20 US stocks that come with the package. Every trial is kept as it is made.
+    """
+    from tidewright.cli.tune import split_models, tune_words
+
+    names, rest = split_models(models, items)
+    path, overrides = split_items(rest)
+    lists = {"past": past, "known": known, "static": static}
+    plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
+    given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
+    given |= {"horizon": horizon, "season": season, "folder": out, "metric": metric, "strict": strict or None}
+    asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
+    asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
+    asked |= {"workers": workers, "ray": ray}
+    tune_words(asked, given, overrides, as_json=json, quiet=quiet)
+
+
 @app.command("predict")
 def predict_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],

@@ -111,7 +111,7 @@ def run_settings(
     refuse_group("a run")
     clock = _Clock(tell)
     clock("reading the table")
-    plan = _prepare(settings, table)
+    plan = prepare(settings, table)
     if again is not None:
         check_digest(digest_panel(plan.loaded.panel), wanted=again[1], run=again[0].id)
     _make_folder(settings.folder)
@@ -129,7 +129,7 @@ def run_settings(
 
 
 def _hold(
-    plan: _Plan, settings: RunSettings, listener: RunListener, *, callbacks: Sequence[Callback], clock: _Clock
+    plan: Prepared, settings: RunSettings, listener: RunListener, *, callbacks: Sequence[Callback], clock: _Clock
 ) -> Contest:
     """The contest of the models that were asked for, or of those that a preset picks."""
     asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season, "settings": settings}
@@ -149,7 +149,7 @@ def _hold(
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class Prepared:
     """What is known before anything is learned."""
 
     loaded: Loaded
@@ -160,7 +160,7 @@ class _Plan:
     tree: Hierarchy | None
 
 
-def _prepare(settings: RunSettings, table: Any) -> _Plan:
+def prepare(settings: RunSettings, table: Any) -> Prepared:
     """The table read, judged and split. Raises before anything is learned."""
     check_hierarchy(settings.hierarchy, recipe=settings.recipe)
     loaded, tree = load(settings, table), None
@@ -180,10 +180,10 @@ def _prepare(settings: RunSettings, table: Any) -> _Plan:
         split = thin(split, most=FEWEST_CUTOFFS)
     _check_lookback(settings, split)
     check_calendar(holiday_columns(settings.holidays), panel.frequency)
-    return _Plan(loaded, task, settings.season or panel.frequency.season, verdict, split, tree)
+    return Prepared(loaded, task, settings.season or panel.frequency.season, verdict, split, tree)
 
 
-def _conclude(plan: _Plan, contest: Contest, *, settings: RunSettings, run_id: str, clock: _Clock) -> RunResult:
+def _conclude(plan: Prepared, contest: Contest, *, settings: RunSettings, run_id: str, clock: _Clock) -> RunResult:
     """The winner sealed, its forecast of the true future, and the decision."""
     board, folder = contest.leaderboard, Path(settings.folder) / run_id
     panel = contest.panels[board.winner]
@@ -303,7 +303,7 @@ def _forecast(session: Session, panel: Panel) -> tuple[Forecast | None, tuple[No
         return None, (Note("forecast", "the steps after the table's end", "none", str(error)),)
 
 
-def _listen(settings: RunSettings, plan: _Plan, again: Run | None) -> RunListener:
+def _listen(settings: RunSettings, plan: Prepared, again: Run | None) -> RunListener:
     """The listener that keeps the run: what it was told is noted before anything is learned."""
     loaded, options = plan.loaded, settings.model_dump(mode="json")
     begun = again or begin_run(loaded.name, command="tidewright run", key=spec_key(options, asdict(plan.split)))

@@ -1,0 +1,77 @@
+"""The verb `tune`: what its words mean, and how its result is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tidewright.cli.show import show_table, to_plain, wide_console
+from tidewright.models.spec import MODELS
+
+if TYPE_CHECKING:
+    from tidewright.workflows.tune_table import Tuned
+
+TRIALS = 50
+
+
+def split_models(models: Sequence[str] | None, items: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
+    """The models that were named, after --models or with commas, and the other words of the command.
+
+    >>> split_models(["lstm"], ["tcn", "sales.csv", "transformer"])
+    (('lstm', 'tcn', 'transformer'), ['sales.csv'])
+    """
+    named = [name for text in models or [] for name in text.split(",") if name]
+    more = [item for item in items or [] if models and item in MODELS and not Path(item).exists()]
+    return tuple(dict.fromkeys([*named, *more])), [item for item in items or [] if item not in more]
+
+
+def tune_words(
+    asked: dict[str, Any], given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool
+) -> None:
+    """Searches with its progress on stderr, and shows what was found."""
+    from tidewright.cli.progress import ProgressView
+    from tidewright.workflows.settings import parse_seconds, read_settings
+    from tidewright.workflows.tune_table import DEFAULT_MODELS, TuneWords, tune_table
+
+    named = any(item.startswith(("recipe=", "data.path=")) for item in overrides)
+    recipe = "market" if given["data.path"] is None and not named else None
+    settings = read_settings(overrides, {**given, "recipe": recipe})
+    budget = asked.pop("budget")
+    budget_s = None if budget is None else parse_seconds(budget)
+    if asked["trials"] is None and budget_s is None:
+        asked["trials"] = TRIALS
+    words = TuneWords(**{**asked, "models": asked["models"] or DEFAULT_MODELS, "budget_s": budget_s})
+    with ProgressView(quiet=quiet) as view:
+        found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)
+    if as_json:
+        typer.echo(json.dumps(to_plain(found.to_dict()), indent=2))
+    else:
+        show_tuned(found)
+
+
+def show_tuned(found: Tuned) -> None:
+    """The studies, the best options, what they are worth, and the floors beside them."""
+    console = wide_console()
+    rows = [{name: _short(value) for name, value in row.items()} for row in found.rows()]
+    show_table(rows, title=f"{found.metric} on validation, and on the test for the winner alone")
+    best = found.studies[found.winner]
+    console.print(str(best), markup=False, highlight=False)
+    floors = [
+        {"floor": name, found.metric: _short(score), "test": _short(found.test[name][found.metric])}
+        for name, score in sorted(found.floors.items(), key=lambda pair: pair[1])
+    ]
+    if floors:
+        show_table(floors, title="models without a search")
+    if found.advice:
+        console.print(found.advice, markup=False, highlight=False)
+    for name, reason in found.failed.items():
+        console.print(f"left out: {name}: {reason}", markup=False)
+    console.print(f"studies  {found.folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

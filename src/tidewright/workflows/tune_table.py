@@ -1,0 +1,258 @@
+"""`tune_table`: the best options of several models on a table, one study each, the winner scored once on the test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tidewright.data.digest import digest_panel
+from tidewright.errors import ConfigError, FitError
+from tidewright.metrics.accuracy import METRICS
+from tidewright.models.build import build_spec
+from tidewright.models.spec import FLOORS, spec_key
+from tidewright.tracking.listener import open_listener
+from tidewright.tracking.run import begin_run
+from tidewright.training.evaluate import Evaluation, evaluate
+from tidewright.training.events import Callback
+from tidewright.training.fit import fit, keep_covariates
+from tidewright.tuning.read_space import UNTUNED, find_space, read_space, spaces, usual_space
+from tidewright.tuning.space import SearchSpace
+from tidewright.tuning.study import Study
+from tidewright.tuning.trial import TrialState
+from tidewright.tuning.tune import tune
+from tidewright.workflows.contest import Tell
+from tidewright.workflows.run import Prepared, prepare
+from tidewright.workflows.settings import RunSettings
+
+DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
+STUDIES = "studies"
+
+
+@dataclass(frozen=True)
+class TuneWords:
+    """What a search is told beside what a run is: `models` (names of the catalog), how many `trials` and seconds each
+    has, the `searcher` and `pruner` by name, the `space` (a YAML file of one model's, or a folder with one for each;
+    None: the package's), `wide` for the documents' ranges in place of those for minutes, and `storage` (None: a folder
+    of its own among the runs), and how many `workers`, or which `ray` cluster, make its trials."""
+
+    models: tuple[str, ...] = DEFAULT_MODELS
+    trials: int | None = None
+    budget_s: float | None = None
+    searcher: str = "auto"
+    pruner: str = "median"
+    space: str | None = None
+    wide: bool = False
+    storage: str | None = None
+    resume: bool = False
+    workers: int | None = None
+    ray: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """The studies by model, those that `failed` with their reason, and the `winner` by its validation score.
+
+    `floors` are the validation scores of models without options, `test` what the winner and they scored on the test
+    part, which no study has read: {model: {metric: score}}. `folder` keeps the studies, `run` names the record.
+    `advice` says so where a floor is as good as the winner on validation.
+    """
+
+    studies: Mapping[str, Study]
+    failed: Mapping[str, str]
+    winner: str
+    metric: str
+    floors: Mapping[str, float]
+    test: Mapping[str, Mapping[str, float]]
+    folder: str
+    run: str
+    advice: str = ""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a model, the best first: its validation score, what is left of it after all trials, its trials."""
+        ranked = sorted(self.studies, key=lambda name: self.studies[name].best.values)
+        return [_row(self.studies[name], test=self.test.get(name, {}).get(self.metric)) for name in ranked]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain data."""
+        told = {name: study.to_dict() for name, study in self.studies.items()}
+        plain = {"winner": self.winner, "metric": self.metric, "folder": self.folder}
+        plain |= {"run": self.run, "advice": self.advice}
+        return {
+            **plain,
+            "models": self.rows(),
+            "failed": dict(self.failed),
+            "floors": dict(self.floors),
+            "test": {name: dict(scores) for name, scores in self.test.items()},
+            "studies": told,
+        }
+
+
+def tune_table(
+    settings: RunSettings,
+    words: TuneWords,
+    *,
+    table: Any = None,
+    callbacks: Sequence[Callback] = (),
+    tell: Tell = lambda _: None,
+) -> Tuned:
+    """Searches each model's options on train and validation and scores the best of all once on the test.
+
+    Every trial is kept as it is made: the same call with `resume` goes on after any interruption. Raises `ConfigError`
+    before anything is learned, and `FitError` when no model could be tuned.
+    """
+    chosen = {name: _find_space(name, words) for name in words.models}
+    tell("reading the table")
+    plan = prepare(settings, table)
+    key = spec_key(_lasting(words, settings))
+    digest = digest_panel(plan.loaded.panel)
+    place = Path(settings.folder) / STUDIES / spec_key({"key": key, "data": digest, "split": asdict(plan.split)})
+    storage = words.storage or str(place)
+    _check_resume(place, words)
+    run = begin_run(plan.loaded.name, command="tidewright tune", key=key)
+    listener = open_listener(run, folder=settings.folder, mlflow=settings.track, strict=settings.strict)
+    with listener:
+        listener.note(task=asdict(plan.task), split=asdict(plan.split), data={"digest": digest})
+        studies, failed = {}, {}
+        for name, space in chosen.items():
+            tell(f"tuning {name}")
+            try:
+                studies[name] = _tune(
+                    name, space, plan=plan, settings=settings, words=words, storage=storage,
+                    callbacks=(*callbacks, listener),
+                )  # fmt: skip
+            except FitError as error:
+                if settings.strict:
+                    raise
+                failed[name] = str(error)
+        if not studies:
+            raise FitError(f"no model could be tuned; {next(iter(failed.values()))}")
+        tell("scoring the winner on the test")
+        result = _conclude(studies, failed, plan=plan, settings=settings, folder=storage, run=listener.run.id)
+        listener.note(metrics={f"test_{name}": value for name, value in result.test.get(result.winner, {}).items()})
+    return result
+
+
+def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
+    """What two calls of the same search have alike: how long it goes on, and who makes the trials, may change."""
+    changing = ("models", "resume", "budget_s", "trials", "workers", "ray", "storage")
+    told = {name: value for name, value in asdict(words).items() if name not in changing}
+    return {**told, **settings.model_dump(mode="json", include={"metric", "seed", "train", "models", "season"})}
+
+
+def _find_space(name: str, words: TuneWords) -> SearchSpace:
+    """The space of a model. Raises `ConfigError` where it has none."""
+    build_spec(name)  # an unknown name is told with the near one
+    given = None if words.space is None else Path(words.space)
+    if given is not None and given.is_file():
+        return read_space(given)
+    if given is not None:
+        return find_space(name, folder=given)
+    found = find_space(name) if words.wide and name in spaces() else usual_space(name)
+    if found is None:
+        raise ConfigError(
+            f"there is nothing to search of {name}: {UNTUNED.get(name, 'it has no space')}. Leave it out."
+        )
+    return found
+
+
+def _check_resume(place: Path, words: TuneWords) -> None:
+    """A study that is there is gone on with only where that was asked for."""
+    begun = [name for name in words.models if (place / name).exists()]
+    if words.storage is None and begun and not words.resume:
+        raise ConfigError(
+            f"the same search of {', '.join(begun)} was begun before and is kept in '{place}'. Go on with it: "
+            "--resume. Or begin another one with another seed (seed=1), or remove that folder."
+        )
+    if words.storage is None and words.resume and not begun:
+        raise ConfigError("there is no such search to go on with: say what it was asked for, or leave out --resume.")
+
+
+def _tune(
+    name: str,
+    space: SearchSpace,
+    *,
+    plan: Prepared,
+    settings: RunSettings,
+    words: TuneWords,
+    storage: str,
+    callbacks: tuple[Callback, ...],
+) -> Study:
+    spec = build_spec(name, settings.models.get(name, {}))
+    return tune(
+        space,
+        panel=keep_covariates(plan.loaded.panel, spec.takes),
+        split=plan.split,
+        task=plan.task,
+        model=spec,
+        trials=words.trials,
+        budget_s=words.budget_s,
+        train=settings.train,
+        season=plan.season,
+        seed=settings.seed,
+        metric=settings.metric,
+        searcher=words.searcher,
+        pruner=words.pruner,
+        ledger=settings.folder,
+        workers=words.workers,
+        ray=words.ray,
+        storage=storage if "://" in storage else f"{storage}/{name}",
+        name=name,
+        callbacks=callbacks,
+    )
+
+
+def _conclude(
+    studies: Mapping[str, Study],
+    failed: Mapping[str, str],
+    *,
+    plan: Prepared,
+    settings: RunSettings,
+    folder: str,
+    run: str,
+) -> Tuned:
+    """The winner beside the floors, on validation and once on the test."""
+    winner = min(studies, key=lambda name: studies[name].best.values)
+    metric = studies[winner].metric
+    if metric not in METRICS:  # of returns; floors hold no positions
+        return Tuned(studies, failed, winner, metric, {}, {}, folder, run)
+    asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season}
+    specs = {name: build_spec(name) for name in FLOORS}
+    fitted = {
+        name: fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked) for name, spec in specs.items()
+    }
+    judged = {name: _score(one, plan, part="validation") for name, one in fitted.items()}
+    floors = {name: one.scores[metric] for name, one in judged.items()}
+    test = {name: _score(one, plan, part="test").scores for name, one in fitted.items()}
+    test[winner] = _score(studies[winner].fitted, plan, part="test").scores
+    bad = {name: METRICS[metric].badness(floors[name], scored=one.scored) for name, one in judged.items()}
+    floor = min(bad, key=lambda name: bad[name])
+    beaten = studies[winner].best.values[0] < bad[floor]
+    advice = (
+        "" if beaten else f"No model beats the floor {floor} on validation: take {floor}, or look for more columns."
+    )
+    return Tuned(studies, failed, winner, metric, floors, test, folder, run, advice)
+
+
+def _score(fitted: Any, plan: Prepared, *, part: str) -> Evaluation:
+    panel = keep_covariates(plan.loaded.panel, fitted.spec.takes)
+    cutoffs = getattr(plan.split, part)
+    return evaluate(fitted, panel=panel, split=plan.split, cutoffs=cutoffs, season=plan.season)
+
+
+def _row(study: Study, *, test: float | None) -> dict[str, Any]:
+    account, best = study.account, study.best
+    return {
+        "model": study.spec.name,
+        study.metric: account.score if account is not None else best.values[0],
+        "corrected": None if account is None else account.corrected,
+        "test": test,
+        "gain": study.gain,
+        "trials": len(study.trials),
+        "pruned": study.count(TrialState.PRUNED),
+        "failed": study.count(TrialState.FAILED),
+        "seconds": study.seconds,
+        "best trial": best.number,
+        "ended": study.reason,
+    }

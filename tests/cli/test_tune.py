@@ -1,0 +1,100 @@
+"""The verb `tune`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.worlds import small_table
+from tidewright.cli.tune import split_models
+
+NAMES = ["--series", "shop", "--time", "hour", "--target", "sold", "--horizon", "4"]
+FAST = ["train.epochs=2", "train.steps=5", "track=false"]
+
+
+def tidewright(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tidewright", *words], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table and one finished search on it."""
+    folder = tmp_path_factory.mktemp("shop")
+    small_table(covariates=False).write_csv(folder / "sales.csv")
+    words = ["--models", "dlinear", "elastic_net", "--trials", "2", "--json", "--quiet"]
+    done = tidewright("tune", "sales.csv", *NAMES, *words, *FAST, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "found.json").write_text(done.stdout)
+    return folder
+
+
+def test_models_are_searched_one_study_each_and_the_winner_is_scored_on_the_test(shop: Path) -> None:
+    found = json.loads((shop / "found.json").read_text())
+    assert sorted(row["model"] for row in found["models"]) == ["dlinear", "elastic_net"]
+    assert [row["trials"] for row in found["models"]] == [2, 2]
+    scores = [row["mase"] for row in found["models"]]
+    assert scores == sorted(scores)
+    assert found["winner"] == found["models"][0]["model"]
+    assert [row["test"] is None for row in found["models"]] == [False, True]
+    assert found["models"][0]["test"] == found["test"][found["winner"]]["mase"]
+    assert set(found["floors"]) <= set(found["test"])
+    assert bool(found["advice"]) == (min(found["floors"].values()) <= scores[0])
+    assert (shop / found["folder"] / "dlinear" / "journal.log").exists()
+
+
+def test_the_same_search_goes_on_only_when_asked_to_and_repeats_no_trial(shop: Path) -> None:
+    before = json.loads((shop / "found.json").read_text())["studies"]["elastic_net"]["trials"]
+    words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "elastic_net", "--quiet"]
+    refused = tidewright(*words, "--trials", "3", cwd=shop)
+    assert refused.returncode == 1
+    assert "Go on with it: --resume" in refused.stderr
+    done = tidewright(*words, "--trials", "3", "--resume", "--json", cwd=shop)
+    assert done.returncode == 0, done.stderr
+    after = json.loads(done.stdout)["studies"]["elastic_net"]["trials"]
+    assert len(after) == 3
+    assert after[:2] == before
+
+
+def test_a_space_of_ones_own_and_bad_words(shop: Path) -> None:
+    (shop / "mine.yaml").write_text(
+        "model: elastic_net\nparameters:\n  model.l1_share: {type: choice, choices: [0.0, 0.5]}\n"
+    )
+    words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "elastic_net", "--quiet", "--json", "--search", "grid"]
+    done = tidewright(*words, "--space", "mine.yaml", "--trials", "9", cwd=shop)
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(done.stdout)["studies"]["elastic_net"]["trials"]
+    assert {trial["parameters"]["model.l1_share"] for trial in trials} >= {0.0, 0.5}
+    for more, said in (
+        (["--models", "lstmm"], "Did you mean 'lstm'"),
+        (["--models", "auto_ets"], "there is nothing to search of auto_ets"),
+        (["--models", "tcn", "--search", "gpp"], "Did you mean 'gp'"),
+        (["--models", "tcn", "--resume"], "there is no such search to go on with"),
+        (["--models", "tcn", "--trials", "0"], "trials is a whole number"),
+    ):
+        bad = tidewright("tune", "sales.csv", *NAMES, *FAST, *more, cwd=shop)
+        assert bad.returncode == 1, more
+        assert said in bad.stderr
+
+
+def test_the_result_for_people_says_what_was_best_and_beside_what(shop: Path) -> None:
+    words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "dlinear,elastic_net", "--trials", "2", "--resume"]
+    done = tidewright(*words, cwd=shop)
+    assert done.returncode == 0, done.stderr
+    for said in ("mase on validation", "best mase", "models without a search", "seasonal", "studies  "):
+        assert said in done.stdout
+    assert "tuning dlinear" in done.stderr
+
+
+def test_names_after_models_are_models_unless_they_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert split_models(["lstm,tcn"], ["transformer", "a=1"]) == (("lstm", "tcn", "transformer"), ["a=1"])
+    assert split_models(None, ["transformer"]) == ((), ["transformer"])
+    pl.DataFrame({"a": [1]}).write_csv("tcn")
+    assert split_models(["lstm"], ["tcn"]) == (("lstm",), ["tcn"])
