@@ -11,7 +11,7 @@ from tidewright.errors import ConfigError
 from tidewright.tuning.trial import Trial, TrialState
 
 FAILURES_IN_A_ROW = 10
-OVERTIME = 0.05  # share of a budget that a trial may run over it
+OVERTIME = 0.03  # share of a budget that a trial may run over it
 
 
 @dataclass(frozen=True)

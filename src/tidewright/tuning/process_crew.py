@@ -117,7 +117,7 @@ class ProcessCrew:
         if task.last is None or self._clock() < task.last:
             return None
         self._dismiss(worker)
-        error = "it was still running 5 % after the end of the budget, and was ended"
+        error = "it was still running 3 % after the end of the budget, and was ended"
         number, point = task.trial.number, task.trial.parameters
         return Ended(Trial(number, TrialState.FAILED, parameters=point, error=error), None)
 
