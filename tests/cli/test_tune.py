@@ -77,6 +77,7 @@ def test_a_space_of_ones_own_and_bad_words(shop: Path) -> None:
         (["--models", "tcn", "--search", "gpp"], "Did you mean 'gp'"),
         (["--models", "tcn", "--resume"], "there is no such search to go on with"),
         (["--models", "tcn", "--trials", "0"], "trials is a whole number"),
+        (["--models", "tcn", "--metric", "sharp"], "Did you mean 'sharpe'"),
     ):
         bad = tidewright("tune", "sales.csv", *NAMES, *FAST, *more, cwd=shop)
         assert bad.returncode == 1, more
@@ -98,3 +99,14 @@ def test_names_after_models_are_models_unless_they_are_files(tmp_path: Path, mon
     assert split_models(None, ["transformer"]) == ((), ["transformer"])
     pl.DataFrame({"a": [1]}).write_csv("tcn")
     assert split_models(["lstm"], ["tcn"]) == (("lstm",), ["tcn"])
+
+
+def test_a_study_is_asked_for_what_positions_earn(tmp_path: Path) -> None:
+    words = ["tune", "--models", "elastic_net", "--metric", "sharpe", "--trials", "2", "--quiet", "--json"]
+    done = tidewright(*words, "track=false", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["metric"] == "sharpe"
+    assert (found["floors"], found["test"]) == ({}, {})
+    best = max(trial["scores"]["sharpe"] for trial in found["studies"]["elastic_net"]["trials"])
+    assert found["models"][0]["sharpe"] == pytest.approx(best)

@@ -40,7 +40,7 @@ def test_series_without_a_season_are_judged_by_mae_and_the_study_says_so(world: 
     study = tune(DAMPED, model="damped", trials=2, **{**world.given, "panel": flat})
     assert study.metric == "mae"
     assert study.best.value == 0.0
-    assert study.notes == ("no series moves over a season (7 rows) of training, so mae replaced mase.",)
+    assert study.notes[0] == "no series moves over a season (7 rows) of training, so mae replaced mase."
 
 
 def test_optuna_says_nothing_and_its_logger_is_left_as_it_was(world: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,9 @@ def test_a_model_that_can_not_be_scored_in_its_budget_is_left_out_with_the_remed
 
 def test_a_foundation_model_runs_to_the_end_as_any_other(tmp_path: Path) -> None:
     chosen = ("model=chronos", f"models.chronos.weights={tiny_weights('chronos')}", "horizon=4", "track=false")
-    result = run(TABLE, overrides=[*chosen, f"folder={tmp_path}", "ensemble=mean"], **NAMES, budget_s=600.0)
+    result = run(
+        TABLE, overrides=[*chosen, f"folder={tmp_path}", "ensemble=mean", "tune.trials=2"], **NAMES, budget_s=600.0
+    )
     assert "chronos" in result.fitted
     assert result.leaderboard.row("chronos").test["mae"] > 0
     sealed = save_bundle(result.fitted["ensemble"], panel=result.panel, folder=tmp_path / "mixed")

@@ -178,10 +178,10 @@ def tune_verb(
     lists = {"past": past, "known": known, "static": static}
     plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
     given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
-    given |= {"horizon": horizon, "season": season, "folder": out, "metric": metric, "strict": strict or None}
+    given |= {"horizon": horizon, "season": season, "folder": out, "strict": strict or None}
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
     asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
-    asked |= {"workers": workers, "ray": ray}
+    asked |= {"metric": metric, "workers": workers, "ray": ray}
     tune_words(asked, given, overrides, as_json=json, quiet=quiet)
 
 

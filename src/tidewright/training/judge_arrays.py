@@ -34,7 +34,7 @@ def judge_arrays(
 
     >>> found = judge_arrays([[0.01], [0.03], [-0.01], [0.02]], [[1.0], [2.0], [1.0], [0.1]], cost_bps=0.0)
     >>> round(found["sharpe"], 6), found["accuracy"], round(found["loss"], 4)
-    (0.731925, 0.75, 1.4688)
+    (0.731925, 0.75, 1.4719)
     """
     actual, found = np.asarray(labels, dtype=np.float64), np.asarray(answers, dtype=np.float64)
     if actual.shape != found.shape or actual.ndim != 2:

@@ -33,13 +33,15 @@ STUDIES = "studies"
 @dataclass(frozen=True)
 class TuneWords:
     """What a search is told beside what a run is: `models` (names of the catalog), how many `trials` and seconds each
-    has, the `searcher` and `pruner` by name, the `space` (a YAML file of one model's, or a folder with one for each;
-    None: the package's), `wide` for the documents' ranges in place of those for minutes, and `storage` (None: a folder
-    of its own among the runs), and how many `workers`, or which `ray` cluster, make its trials."""
+    has, the `metric` (of forecasts or of returns; None: the run's), the `searcher` and `pruner` by name, the `space`
+    (a YAML file of one model's, or a folder with one for each; None: the package's), `wide` for the documents' ranges
+    in place of those for minutes, and `storage` (None: a folder of its own among the runs), and how many `workers`, or
+    which `ray` cluster, make its trials."""
 
     models: tuple[str, ...] = DEFAULT_MODELS
     trials: int | None = None
     budget_s: float | None = None
+    metric: str | None = None
     searcher: str = "auto"
     pruner: str = "median"
     space: str | None = None
@@ -191,7 +193,7 @@ def _tune(
         train=settings.train,
         season=plan.season,
         seed=settings.seed,
-        metric=settings.metric,
+        metric=words.metric or settings.metric,
         searcher=words.searcher,
         pruner=words.pruner,
         ledger=settings.folder,
