@@ -62,7 +62,7 @@ def show_tuned(found: Tuned) -> None:
     console.print(str(best), markup=False, highlight=False)
     floors = [
         {"floor": name, found.metric: _short(score), "test": _short(found.test[name][found.metric])}
-        for name, score in sorted(found.floors.items(), key=lambda pair: pair[1])
+        for name, score in found.floors.items()
     ]
     if floors:
         show_table(floors, title="models without a search")

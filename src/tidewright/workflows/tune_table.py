@@ -229,7 +229,8 @@ def _conclude(
     test = {name: _score(one, plan, part="test").scores for name, one in fitted.items()}
     test[winner] = _score(studies[winner].fitted, plan, part="test").scores
     bad = {name: METRICS[metric].badness(floors[name], scored=one.scored) for name, one in judged.items()}
-    floor = min(bad, key=lambda name: bad[name])
+    floors = {name: floors[name] for name in sorted(bad, key=lambda name: bad[name])}
+    floor = next(iter(floors))
     beaten = studies[winner].best.values[0] < bad[floor]
     advice = (
         "" if beaten else f"No model beats the floor {floor} on validation: take {floor}, or look for more columns."
