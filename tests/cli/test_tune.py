@@ -47,6 +47,7 @@ def test_models_are_searched_one_study_each_and_the_winner_is_scored_on_the_test
     assert set(found["floors"]) <= set(found["test"])
     assert bool(found["advice"]) == (min(found["floors"].values()) <= scores[0])
     assert (shop / found["folder"] / "dlinear" / "journal.log").exists()
+    assert list((shop / "tidewright-runs" / "ledger").glob("*.jsonl"))  # where a run counts its own trials
 
 
 def test_the_same_search_goes_on_only_when_asked_to_and_repeats_no_trial(shop: Path) -> None:

@@ -128,6 +128,7 @@ def fit_population(
     if view.log is not None:
         logs, own = log_panel(panel, view, split=split)
         given: dict[str, Any] = {"season": season, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
+        given["hopeless"] = hopeless
         found = fit_population(specs, trains=trains, panel=logs, split=split, task=task, view=own, way=way, **given)
         members = (Logged(one, view.log) if isinstance(one, TorchFitted) else one for one in found.members)
         return replace(found, members=tuple(members))

@@ -25,6 +25,7 @@ from tidewright.tuning.tune import tune
 from tidewright.workflows.contest import Tell
 from tidewright.workflows.run import Prepared, prepare
 from tidewright.workflows.settings import RunSettings
+from tidewright.workflows.stakes import place_ledger
 
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
 STUDIES = "studies"
@@ -196,7 +197,7 @@ def _tune(
         metric=words.metric or settings.metric,
         searcher=words.searcher,
         pruner=words.pruner,
-        ledger=settings.folder,
+        ledger=place_ledger(settings.folder),
         workers=words.workers,
         ray=words.ray,
         storage=storage if "://" in storage else f"{storage}/{name}",
@@ -248,7 +249,7 @@ def _row(study: Study, *, test: float | None) -> dict[str, Any]:
     account, best = study.account, study.best
     return {
         "model": study.spec.name,
-        study.metric: account.score if account is not None else best.values[0],
+        study.metric: study.score,
         "corrected": None if account is None else account.corrected,
         "test": test,
         "gain": study.gain,
