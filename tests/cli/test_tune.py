@@ -78,6 +78,7 @@ def test_a_space_of_ones_own_and_bad_words(shop: Path) -> None:
         (["--models", "tcn", "--search", "gpp"], "Did you mean 'gp'"),
         (["--models", "tcn", "--resume"], "there is no such search to go on with"),
         (["--models", "tcn", "--trials", "0"], "trials is a whole number"),
+        (["--models", "tcn", "ensemble=mean"], "ensemble is an option of a run"),
         (["--models", "tcn", "--metric", "sharp"], "Did you mean 'sharpe'"),
     ):
         bad = tidewright("tune", "sales.csv", *NAMES, *FAST, *more, cwd=shop)
@@ -111,3 +112,22 @@ def test_a_study_is_asked_for_what_positions_earn(tmp_path: Path) -> None:
     assert (found["floors"], found["test"]) == ({}, {})
     best = max(trial["scores"]["sharpe"] for trial in found["studies"]["elastic_net"]["trials"])
     assert found["models"][0]["sharpe"] == pytest.approx(best)
+
+
+def test_what_a_model_sees_is_as_it_was_asked_for(shop: Path) -> None:
+    words = [
+        "tune",
+        "sales.csv",
+        *NAMES,
+        "--models",
+        "elastic_net",
+        "--trials",
+        "2",
+        "--quiet",
+        "--json",
+        "track=false",
+    ]
+    done = [tidewright(*words, more, cwd=shop) for more in ("lookback=9", "lookback=30", "log=1")]
+    assert [one.returncode for one in done] == [0, 0, 0], done[0].stderr
+    keys = {json.loads(one.stdout)["studies"]["elastic_net"]["trials"][0]["key"] for one in done}
+    assert len(keys) == 3

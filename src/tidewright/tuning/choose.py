@@ -25,10 +25,19 @@ def choose_searcher(name: str, *, space: SearchSpace, trials: int | None) -> tup
     return AutoSearcher(trials=trials), (f"points are of {pick.name}: {pick.reason}.",)
 
 
+def names_option(address: str, option: str) -> bool:
+    """Whether an address is an option, of all models or of one in a space of several.
+
+    >>> names_option("lstm.train.loss", "train.loss"), names_option("train.loss_x", "train.loss")
+    (True, False)
+    """
+    return address == option or address.endswith(f".{option}")
+
+
 def choose_pruner(name: str, *, space: SearchSpace, epochs: int) -> Pruner:
     """A pruner of trials of so many epochs, more where the space has more. Raises `UnknownNameError`."""
-    searched = space.ranges.get("train.epochs")
-    most = int(searched.high) if isinstance(searched, IntRange) else epochs
+    searched = [one for option, one in space.ranges.items() if names_option(option, "train.epochs")]
+    most = max([int(one.high) for one in searched if isinstance(one, IntRange)], default=epochs)
     if name == "median":
         return MedianPruner(min(WARMUP_EPOCHS, max(1, most // 5)))
     made: Pruner = HyperbandPruner(most=most) if name == "hyperband" else PRUNERS.load(name)()

@@ -27,7 +27,7 @@ from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading
 from tidewright.tuning.account import Account, settle
-from tidewright.tuning.choose import choose_pruner, choose_searcher
+from tidewright.tuning.choose import choose_pruner, choose_searcher, names_option
 from tidewright.tuning.crew import Crew, hire
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.horizons import explain_horizons
@@ -179,7 +179,7 @@ def _settle(work: PanelObjective, number: int) -> Account | None:
 def _choose_pruner(name: str, *, space: SearchSpace, train: TrainSpec) -> Pruner:
     """The pruner among trials whose losses can be compared; none where the loss itself is searched."""
     pruner = choose_pruner(name, space=space, epochs=train.epochs)
-    return NoPruner() if "train.loss" in space.names else among_kin(pruner, space)
+    return NoPruner() if any(names_option(name, "train.loss") for name in space.names) else among_kin(pruner, space)
 
 
 def _usable_metric(metric: str, *, panel: Panel, split: Split, season: int | None) -> tuple[str, tuple[str, ...]]:

@@ -76,9 +76,9 @@ class AutoTrainerConfig:
 class BestResult:
     """The best trial of a search and the network that it taught, ready to be exported.
 
-    `val_metric` is `metric` on the validation rows (mean over folds with `cv_folds`), the best of `len(trials)` and so
-    a little kind: judge the network again on rows that no trial saw. `trials` has a row each, the best first; `notes`
-    say what was done differently from what was asked.
+    `val_metric` is `metric` on the validation rows, with `cv_folds` of the network that learned once more, the best of
+    `len(trials)` and so a little kind: judge the network again on rows that no trial saw. `trials` has a row each, the
+    best first; `notes` say what was done differently from what was asked.
     """
 
     learning_rate: float

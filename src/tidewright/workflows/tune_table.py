@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
 from tidewright.metrics.accuracy import METRICS
 from tidewright.models.build import build_spec
-from tidewright.models.spec import FLOORS, spec_key
+from tidewright.models.spec import FLOORS, ModelSpec, spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
 from tidewright.training.evaluate import Evaluation, evaluate
@@ -23,12 +24,15 @@ from tidewright.tuning.study import Study
 from tidewright.tuning.trial import TrialState
 from tidewright.tuning.tune import tune
 from tidewright.workflows.contest import Tell
+from tidewright.workflows.field import Field, choose_runtime
 from tidewright.workflows.run import Prepared, prepare
 from tidewright.workflows.settings import RunSettings
 from tidewright.workflows.stakes import place_ledger
 
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
 STUDIES = "studies"
+IDLE = ("preset", "budget_s", "tune", "ensemble", "mix", "devices", "strategy", "decide")  # options of a run alone
+SEEN = ("metric", "seed", "train", "models", "season", "quantiles", "lookback", "relative", "log", "holidays")
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ def tune_table(
     Every trial is kept as it is made: the same call with `resume` goes on after any interruption. Raises `ConfigError`
     before anything is learned, and `FitError` when no model could be tuned.
     """
+    _check_idle(settings)
     chosen = {name: _find_space(name, words) for name in words.models}
     tell("reading the table")
     plan = prepare(settings, table)
@@ -141,7 +146,18 @@ def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
     """What two calls of the same search have alike: how long it goes on, and who makes the trials, may change."""
     changing = ("models", "resume", "budget_s", "trials", "workers", "ray", "storage")
     told = {name: value for name, value in asdict(words).items() if name not in changing}
-    return {**told, **settings.model_dump(mode="json", include={"metric", "seed", "train", "models", "season"})}
+    return {**told, **settings.model_dump(mode="json", include=set(SEEN))}
+
+
+def _check_idle(settings: RunSettings) -> None:
+    """Raises `ConfigError` for an option that a search does not heed."""
+    usual = RunSettings()
+    idle = [name for name in IDLE if getattr(settings, name) != getattr(usual, name)]
+    if idle:
+        raise ConfigError(
+            f"{idle[0]} is an option of a run, and a search of models does not heed it. Leave it out; how long each "
+            "model's search may take is said by --budget or --trials."
+        )
 
 
 def _find_space(name: str, words: TuneWords) -> SearchSpace:
@@ -183,12 +199,15 @@ def _tune(
     callbacks: tuple[Callback, ...],
 ) -> Study:
     spec = build_spec(name, settings.models.get(name, {}))
+    loaded = plan.loaded.panel
+    ring = Field(loaded, plan.split, plan.task, plan.season, settings, callbacks, choose_runtime(settings))
     return tune(
         space,
-        panel=keep_covariates(plan.loaded.panel, spec.takes),
+        panel=keep_covariates(loaded, spec.takes),
         split=plan.split,
         task=plan.task,
         model=spec,
+        view=ring.view(spec),
         trials=words.trials,
         budget_s=words.budget_s,
         train=settings.train,
@@ -203,7 +222,17 @@ def _tune(
         storage=storage if "://" in storage else f"{storage}/{name}",
         name=name,
         callbacks=callbacks,
+        learn=partial(_learn, settings),
     )
+
+
+def _learn(settings: RunSettings, spec: ModelSpec, **given: Any) -> Any:
+    """Fits as the settings say, with what is there where it learns: a worker has its own threads and GPU."""
+    if settings.train.loss == "sharpe":
+        from tidewright.training.positions import fit_positions
+
+        return fit_positions(spec, runtime=choose_runtime(settings), **given)
+    return fit(spec, runtime=choose_runtime(settings), **given)
 
 
 def _conclude(
