@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,15 @@ def add_many(folder: Path, study: str, count: int) -> None:
         ledger.add(make_bet(study, number))
 
 
-def test_several_processes_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+@pytest.fixture(scope="module")
+def context() -> ForkServerContext:
+    """Forks come from a process of their own: this one may hold threads of JAX or polars by now."""
+    served = multiprocessing.get_context("forkserver")
+    served.set_forkserver_preload([__name__])
+    return served
+
+
+def test_several_processes_lose_nothing_and_double_nothing(tmp_path: Path, context: ForkServerContext) -> None:
     workers = [context.Process(target=add_many, args=(tmp_path, study, 25)) for study in ("a", "b", "b")]
     for worker in workers:
         worker.start()
@@ -108,8 +116,8 @@ def test_several_processes_lose_nothing_and_double_nothing(tmp_path: Path) -> No
     assert all(same(bet, make_bet(bet.study, bet.number)) for bet in bets)
 
 
-def test_killed_at_any_moment_it_holds_whole_lines_and_goes_on(tmp_path: Path) -> None:
-    context, draw = multiprocessing.get_context("fork"), np.random.default_rng(0)
+def test_killed_at_any_moment_it_holds_whole_lines_and_goes_on(tmp_path: Path, context: ForkServerContext) -> None:
+    draw = np.random.default_rng(0)
     for _ in range(12):
         worker = context.Process(target=add_many, args=(tmp_path, "a", 400))
         worker.start()
