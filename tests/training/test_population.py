@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from tidewright.features.view import View
 from tidewright.features.windows import cut_windows
 from tidewright.models.build import build_spec
 from tidewright.models.classic import ModelConfig
-from tidewright.models.spec import LSTM, MODELS, FeedForward, Naive
+from tidewright.models.spec import LSTM, MODELS, FeedForward, Naive, spec_key
 from tidewright.models.torch.classic import build_classic
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.grouped import find_obstacle
@@ -31,9 +33,9 @@ from tidewright.runtime import Choice, detect_runtime
 from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
 from tidewright.training.fit import fit, keep_covariates, usual_view
 from tidewright.training.fit_arrays import fit_classic, read_labelled
-from tidewright.training.population import Population, fit_population
+from tidewright.training.population import Population, explain_obstacle, fit_population
 from tidewright.training.population_arrays import fit_classics
-from tidewright.training.population_form import OWN, SHARED
+from tidewright.training.population_form import OWN, SHARED, describe_form
 from tidewright.training.spec import TrainSpec
 
 TASK = Task(horizon=3)
@@ -344,6 +346,59 @@ def test_each_member_tells_its_start_its_epochs_and_its_end() -> None:
     for key in keys:
         assert [e.epoch for e in heard if isinstance(e, EpochEnded) and e.key == key] == [1, 2, 3]
         assert [e.reason for e in heard if isinstance(e, FitEnded) and e.key == key] == ["epochs"]
+
+
+@pytest.mark.parametrize("way", ["batched", "one_by_one"])
+def test_each_member_has_a_listener_of_its_own(way: Any) -> None:
+    heard: list[list[Event]] = [[] for _ in TRAINS]
+    learn(way=way, heard=[own.append for own in heard])
+    for own, train in zip(heard, TRAINS, strict=True):
+        assert [type(event) for event in own] == [FitStarted, *[EpochEnded] * 3, FitEnded]
+        assert {event.key for event in own} == {spec_key(SPEC, train, View(8))}  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="heard are one a member; got 1 for 3 members"):
+        learn(heard=[heard[0].append])
+
+
+@pytest.mark.parametrize("log", [None, 0.5])
+@pytest.mark.parametrize("loss", ["quantile", "mse"])
+def test_fit_gives_a_member_back_from_its_checkpoint_without_learning(tmp_path: Path, loss: Any, log: Any) -> None:
+    trains = [replace(train, loss=loss) for train in TRAINS]
+    files = [tmp_path / f"{place}.safetensors" for place in range(3)]
+    population = learn(
+        trains=trains, view=View(8, log=log), checkpoints=files, hopeless=lambda place: "no" * (place == 1)
+    )
+    assert [file.exists() for file in files] == [True, False, True]  # what was given up is not kept
+    heard: list[Event] = []
+    for place in (0, 2):
+        again = fit(
+            SPEC, train=trains[place], view=View(8, log=log), checkpoint=files[place], callbacks=[heard.append],
+            panel=make_panel(), split=make_split(), task=TASK,
+        )  # fmt: skip
+        assert not any(isinstance(event, EpochEnded) for event in heard)
+        member = population.members[place]
+        assert not isinstance(member, FitError)
+        assert again.history == tuple(json.loads(json.dumps(member.history)))
+        for name, tensor in again.tensors().items():
+            np.testing.assert_array_equal(tensor, member.tensors()[name])
+
+
+def test_what_keeps_a_network_from_a_batch_is_said() -> None:
+    asked: dict[str, Any] = {"panel": make_panel(), "split": make_split(), "task": TASK, "view": View(8)}
+    assert explain_obstacle(SPEC, **asked) == ""
+    assert explain_obstacle(LSTM(), **asked) == "LSTM has no batched form"
+    assert explain_obstacle(Naive(), **asked) == "naive is no network"
+    reduced = replace(detect_runtime("cpu"), precision=Choice("bfloat16", "bfloat16", "asked for"))
+    assert explain_obstacle(SPEC, runtime=reduced, **asked) == "a batched step is in float32, and not compiled"
+
+
+def test_members_of_one_form_are_told_from_others() -> None:
+    form = describe_form(SPEC, BASE)
+    for name in OWN:
+        assert describe_form(SPEC, replace(BASE, **{**NEEDS.get(name, {}), name: CHANGES[name]})) == form
+    assert describe_form(replace(SPEC, dropout=0.5), BASE) == form
+    assert describe_form(replace(SPEC, hidden=(4,)), BASE) != form
+    assert describe_form(SPEC, replace(BASE, batch_size=32)) != form
+    assert describe_form(SPEC, replace(BASE, ema=0.9)) != form
 
 
 def test_a_gpu_multiplies_in_float32_while_members_learn(monkeypatch: pytest.MonkeyPatch) -> None:

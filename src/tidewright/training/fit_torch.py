@@ -109,7 +109,7 @@ def learn_lesson(
     device = runtime.device.used
     data = digest_windows(lesson.training, lesson.judging) if checkpoint else ""
     devices = [torch.cuda.current_device()] if device != "cpu" else []
-    key = spec_key(spec, train, view, task, head, data, runtime.precision.used, runtime.compile.used)
+    key = lesson_key(spec, train, view=view, task=task, data=data, runtime=runtime, head=head)
     with (
         apply_threads(runtime),
         keep_memory(),
@@ -170,6 +170,16 @@ def measure_spread(network: ForecastNet, windows: Windows) -> npt.NDArray[np.flo
     below, above = levels < 0.5, levels > 0.5
     held = np.where(below, np.minimum(spread, 0.0), np.where(above, np.maximum(spread, 0.0), 0.0))
     return held.astype(np.float32)
+
+
+def lesson_key(
+    spec: ModelSpec, train: TrainSpec, *, view: View, task: Task, data: str, runtime: Runtime, head: str = ""
+) -> str:
+    """What names a run's checkpoint: the records, the windows' digest, the head (as the loss has it) and how it is
+    computed."""
+    return spec_key(
+        spec, train, view, task, head or HEADS[train.loss], data, runtime.precision.used, runtime.compile.used
+    )
 
 
 def digest_windows(training: Windows, judging: Windows) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,8 +19,9 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View, keep_schema
+from tidewright.features.windows import cut_windows
 from tidewright.models.logged import Logged
-from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.grouped import find_obstacle
 from tidewright.models.torch.heads import PointHead
@@ -30,11 +32,12 @@ from tidewright.training.checkpoint import Progress
 from tidewright.training.epoch import Course
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.fit import check_covariates, check_horizon, fit, usual_view
-from tidewright.training.fit_torch import Lesson, fit_scalings, measure_spread, prepare
+from tidewright.training.fit_torch import Lesson, digest_windows, fit_scalings, lesson_key, measure_spread, prepare
 from tidewright.training.gather import open_source
 from tidewright.training.logs import log_panel
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.population_form import check_specs, check_trains, refuse_runtime
+from tidewright.training.population_keep import keep_member
 from tidewright.training.population_loop import Ending, Judge, train_population
 from tidewright.training.precision import multiply_in
 from tidewright.training.spec import TrainSpec
@@ -73,10 +76,16 @@ class _Plan:
     deadline: float | None
     runtime: Runtime
     hopeless: Judge
+    heard: tuple[Callback, ...]
+    checkpoints: tuple[Path | None, ...]
 
     def key(self, place: int) -> str:
         """The key of a member's fit."""
         return spec_key(self.specs[place], self.trains[place], self.view)
+
+    def tell(self, place: int) -> tuple[Callback, ...]:
+        """Who hears of a member."""
+        return (*self.callbacks, *self.heard[place : place + 1])
 
 
 def fit_population(
@@ -93,6 +102,8 @@ def fit_population(
     runtime: Runtime | None = None,
     way: Way = "auto",
     hopeless: Judge = lambda place: "",
+    heard: Sequence[Callback] = (),
+    checkpoints: Sequence[Path | None] = (),
 ) -> Population:
     """One fitted network for each of `trains`, taught in one batched step for all of them.
 
@@ -104,7 +115,11 @@ def fit_population(
     its own best weights. One whose loss is no longer finite is its `FitError` among `members`, and the others go on. No
     epoch of all members is begun that would probably end after `deadline`. A batched member is given up (its
     `GivenUpError`) after the epoch for which `hopeless` says a reason of its place, asked when the callbacks have
-    heard of all members. There are no checkpoints: a population that is killed begins anew.
+    heard of all members. `heard` are callbacks too, one each, which hear of their own member alone.
+
+    A population that is killed begins anew. Where `checkpoints` are given, one each, a member that learned is kept in
+    its file at the end, and `fit` with that file gives it without learning (one that the deadline ended, with a
+    deadline of minus infinity).
 
     `way` "auto" takes "batched" where every layer has a batched form (it costs less in all such networks but the
     transformers, where it costs about as much: see benchmarks/README.md) and else "one_by_one"; `Population.way` says
@@ -128,14 +143,19 @@ def fit_population(
     if view.log is not None:
         logs, own = log_panel(panel, view, split=split)
         given: dict[str, Any] = {"season": season, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
-        given["hopeless"] = hopeless
+        given |= {"hopeless": hopeless, "heard": heard, "checkpoints": checkpoints}
         found = fit_population(specs, trains=trains, panel=logs, split=split, task=task, view=own, way=way, **given)
         members = (Logged(one, view.log) if isinstance(one, TorchFitted) else one for one in found.members)
         return replace(found, members=tuple(members))
     view = keep_schema(view, panel, takes=specs[0].takes)
     runtime = runtime or detect_runtime()
-    tell = tuple(callbacks)
-    plan = _Plan(specs, tuple(trains), panel, split, task, view, season, tell, deadline, runtime, hopeless)
+    plan = _Plan(
+        specs, tuple(trains), panel, split, task, view, season, tuple(callbacks), deadline, runtime, hopeless,
+        tuple(heard), tuple(checkpoints),
+    )  # fmt: skip
+    for name, one_each in (("heard", heard), ("checkpoints", checkpoints)):
+        if one_each and len(one_each) != len(specs):
+            raise ConfigError(f"{name} are one a member; got {len(one_each)} for {len(specs)} members.")
     if way not in get_args(Way):
         raise ConfigError(f"way is one of {', '.join(get_args(Way))}; got {way!r}.")
     if way == "one_by_one":
@@ -147,6 +167,18 @@ def fit_population(
     choice = _choose(networks[0], specs[0], way=way, runtime=runtime)
     batched = choice.used == "batched"
     return Population(_learn_batched(plan, lesson, networks, draws) if batched else _learn_each(plan), choice)
+
+
+def explain_obstacle(
+    spec: ModelSpec, *, panel: Panel, split: Split, task: Task, view: View, runtime: Runtime | None = None
+) -> str:
+    """Why such networks can't learn in one batched step there, in words; empty where they can."""
+    if kind_of(spec) != "torch":
+        return f"{spec.name} is no network"
+    windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
+    with torch.device("meta"):  # no memory, and no draw from anybody's generator
+        network = build(spec, shape_of(windows, task), relative=view.relative)
+    return refuse_runtime(runtime or detect_runtime()) or find_obstacle(network)
 
 
 def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way, runtime: Runtime) -> Choice:
@@ -175,8 +207,9 @@ def _learn_each(plan: _Plan) -> tuple[TorchFitted | FitError, ...]:
                 view=plan.view,
                 train=train,
                 season=plan.season,
-                callbacks=plan.callbacks,
+                callbacks=plan.tell(place),
                 deadline=None if end is None else now + (end - now) / (len(plan.specs) - place),
+                checkpoint=plan.checkpoints[place] if plan.checkpoints else None,
                 runtime=plan.runtime,
             )
         except FitError as error:
@@ -213,7 +246,9 @@ def _learn_batched(
     device, places = plan.runtime.device.used, range(len(networks))
     for place in places:
         parameters: dict[str, Any] = asdict(plan.specs[place])  # type: ignore[call-overload]  # likewise
-        emit(plan.callbacks, FitStarted(plan.specs[place].name, plan.key(place), parameters, plan.trains[place].epochs))
+        emit(
+            plan.tell(place), FitStarted(plan.specs[place].name, plan.key(place), parameters, plan.trains[place].epochs)
+        )
     started, cpu = time.monotonic(), time.process_time()
     first = Course(
         model=plan.specs[0].name,
@@ -225,18 +260,33 @@ def _learn_batched(
         deadline=plan.deadline,
         device=device,
     )
-    courses = [replace(first, key=plan.key(place), train=plan.trains[place]) for place in places]
+    courses = [
+        replace(first, key=plan.key(place), train=plan.trains[place], callbacks=plan.tell(place)) for place in places
+    ]
     devices = [torch.cuda.current_device()] if device != "cpu" else []
     exact = multiply_in("ieee", device=device)
     with apply_threads(plan.runtime), keep_memory(), exact, torch.random.fork_rng(devices):
         torch.manual_seed(plan.trains[0].seed)  # of a GPU's dropout
         endings = train_population(networks, courses, draws=draws, hopeless=plan.hopeless)
+    if any(plan.checkpoints):
+        _keep_each(plan, lesson, networks, endings)
     spent, share = time.monotonic() - started, (time.process_time() - cpu) / len(networks)
     for place in places:
         ending = endings[place]
         if isinstance(ending, Progress):
-            emit(plan.callbacks, FitEnded(first.model, plan.key(place), spent, share, ending.stopped))
+            emit(plan.tell(place), FitEnded(first.model, plan.key(place), spent, share, ending.stopped))
     return tuple(_conclude(plan, lesson, place, networks[place], endings[place]) for place in places)
+
+
+def _keep_each(plan: _Plan, lesson: Lesson, networks: list[ForecastNet], endings: Sequence[Ending]) -> None:
+    """Puts every member that learned into its checkpoint."""
+    data = digest_windows(lesson.training, lesson.judging)
+    for place, ending in enumerate(endings):
+        path = plan.checkpoints[place]
+        if path is not None and isinstance(ending, Progress):
+            spec, train = plan.specs[place], plan.trains[place]
+            key = lesson_key(spec, train, view=plan.view, task=plan.task, data=data, runtime=plan.runtime)
+            keep_member(networks[place], ending, train, path=path, key=key, device=plan.runtime.device.used)
 
 
 def _conclude(plan: _Plan, lesson: Lesson, place: int, network: ForecastNet, ending: Ending) -> TorchFitted | FitError:

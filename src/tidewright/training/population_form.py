@@ -55,9 +55,36 @@ def check_trains(trains: Sequence[TrainSpec]) -> None:
 
 def is_batchable(train: TrainSpec) -> bool:
     """Whether a population has all the options that are set."""
+    return not refuse_train(train)
+
+
+def refuse_train(train: TrainSpec) -> str:
+    """Which option that is set no population has, in words; empty where there is none.
+
+    >>> refuse_train(TrainSpec(batch_size="auto"))
+    'a population has no train.batch_size auto'
+    """
     usual = TrainSpec()
     names = [field.name for field in fields(TrainSpec) if field.name not in (*OWN, *SHARED)]
-    return train.batch_size != "auto" and all(getattr(train, name) == getattr(usual, name) for name in names)
+    unlike = next((name for name in names if getattr(train, name) != getattr(usual, name)), "")
+    if unlike:
+        return f"a population has no train.{unlike}"
+    if train.loss == "sharpe":
+        return "a population learns forecasts, and no positions"
+    return "a population has no train.batch_size auto" if train.batch_size == "auto" else ""
+
+
+def describe_form(spec: ModelSpec, train: TrainSpec) -> tuple[str, ...]:
+    """What the members of one population have alike: equal texts may learn in one.
+
+    >>> from tidewright.models.spec import FeedForward
+    >>> one, other = FeedForward(dropout=0.1), FeedForward(dropout=0.2)
+    >>> describe_form(one, TrainSpec(learning_rate=0.1)) == describe_form(other, TrainSpec(learning_rate=0.2))
+    True
+    """
+    kept: dict[str, object] = {**asdict(spec), "dropout": None}  # type: ignore[call-overload]  # of dataclasses
+    learning = {field.name: getattr(train, field.name) for field in fields(TrainSpec) if field.name not in OWN}
+    return (spec.name, *(f"{name} {value!r}" for name, value in (*kept.items(), *learning.items())))
 
 
 def refuse_runtime(runtime: Runtime) -> str:
