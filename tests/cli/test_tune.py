@@ -43,9 +43,10 @@ def test_models_are_searched_one_study_each_and_the_winner_is_scored_on_the_test
     assert scores == sorted(scores)
     assert found["winner"] == found["models"][0]["model"]
     assert [row["test"] is None for row in found["models"]] == [False, True]
-    assert found["models"][0]["test"] == found["test"][found["winner"]]["mase"]
-    assert set(found["floors"]) <= set(found["test"])
-    assert bool(found["advice"]) == (min(found["floors"].values()) <= scores[0])
+    assert found["models"][0]["test"] == found["test"]["mase"]
+    floors = [floor["validation"] for floor in found["floors"].values()]
+    assert floors == sorted(floors)
+    assert bool(found["advice"]) == (floors[0] <= scores[0])
     assert (shop / found["folder"] / "dlinear" / "journal.log").exists()
     assert list((shop / "tidewright-runs" / "ledger").glob("*.jsonl"))  # where a run counts its own trials
 
@@ -103,15 +104,24 @@ def test_names_after_models_are_models_unless_they_are_files(tmp_path: Path, mon
     assert split_models(["lstm"], ["tcn"]) == (("lstm",), ["tcn"])
 
 
-def test_a_study_is_asked_for_what_positions_earn(tmp_path: Path) -> None:
-    words = ["tune", "--models", "elastic_net", "--metric", "sharpe", "--trials", "2", "--quiet", "--json"]
+def test_what_positions_earn_is_searched_for_and_told_of_the_test_beside_holding_nothing_and_all(
+    tmp_path: Path,
+) -> None:
+    words = ["tune", "--models", "drift", "--metric", "sharpe", "--trials", "2", "--quiet", "--json"]
     done = tidewright(*words, "track=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["metric"] == "sharpe"
-    assert (found["floors"], found["test"]) == ({}, {})
-    best = max(trial["scores"]["sharpe"] for trial in found["studies"]["elastic_net"]["trials"])
+    best = max(trial["scores"]["sharpe"] for trial in found["studies"]["drift"]["trials"])
     assert found["models"][0]["sharpe"] == pytest.approx(best)
+    assert found["models"][0]["test"] == found["test"]["sharpe"]
+    assert (found["floors"]["flat"]["validation"], found["floors"]["flat"]["test"]) == (0.0, {"sharpe": 0.0})
+    assert found["floors"]["buy and hold"]["validation"] > 0
+    assert {"validation", "badness", "test"} == set(found["floors"]["drift"])  # a floor, and the winner beside it
+    floors = [floor["validation"] for floor in found["floors"].values()]
+    assert floors == sorted(floors, reverse=True)
+    assert found["advice"] == f"Nothing beats {next(iter(found['floors']))} on validation: " + (
+        f"take {next(iter(found['floors']))}, or look for more columns."
+    )
 
 
 def test_what_a_model_sees_is_as_it_was_asked_for(shop: Path) -> None:

@@ -18,7 +18,7 @@ from tidewright.metrics.returns import sharpe
 from tidewright.models.spec import Naive
 from tidewright.training.evaluate import Evaluation, evaluate, join_evaluations
 from tidewright.training.fit import fit
-from tidewright.training.trade import Trading, trade_forecasts
+from tidewright.training.trade import Trading, buy_and_hold, trade_forecasts
 
 TASK = Task(3)
 FREE = Trading(fee_bps=0.0, half_spread_bps=0.0)
@@ -79,6 +79,21 @@ def test_the_account_is_the_one_kept_by_hand() -> None:
         expected += [equity[0] - 1, equity[1] / equity[0] - 1]
         assert earned.positions[2 * place] - first == cutoff + 2
     np.testing.assert_allclose(earned.returns, expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_what_is_bought_once_and_held_earns_as_it_does_by_hand_over_the_same_bars(stride: int) -> None:
+    panel = to_panel(make_returns())
+    split = make_split(panel, stride=stride)
+    said = forecast(panel, split, know(panel, 2))
+    held = buy_and_hold(said, panel=panel, trading=FREE)
+    np.testing.assert_array_equal(held.positions, trade_forecasts(said, panel=panel).positions)
+    bars = make_returns()[held.positions - int(panel.positions[0])]
+    worth = np.cumprod(1 + bars, axis=0).mean(axis=1)
+    np.testing.assert_allclose(np.cumprod(1 + held.returns), worth, rtol=1e-12)
+    paid = buy_and_hold(said, panel=panel, trading=Trading(fee_bps=10.0, half_spread_bps=0.0))
+    assert (paid.turnover[0], paid.turnover[1:].max()) == (1.0, 0.0)
+    assert 1 + paid.returns[0] == pytest.approx((1 + held.returns[0]) * 0.999)
 
 
 def test_knowing_the_future_that_a_position_earns_pays_and_its_opposite_costs() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tidewright.cli.show import show_table, to_plain, wide_console
+from tidewright.errors import ConfigError
 from tidewright.models.spec import MODELS
 
 if TYPE_CHECKING:
@@ -29,14 +30,35 @@ def split_models(models: Sequence[str] | None, items: Sequence[str] | None) -> t
     return tuple(dict.fromkeys([*named, *more])), [item for item in items or [] if item not in more]
 
 
+def name_models(models: Sequence[str], overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The models to be searched (none: those that `model=` names), and the overrides with those of them that have
+    options. Raises `ConfigError` where they are named both ways.
+
+    >>> name_models(("tcn", "drift"), ["models.tcn.dropout=0.3"])
+    (('tcn', 'drift'), ['model=tcn', 'models.tcn.dropout=0.3'])
+    """
+    from tidewright.workflows.settings import TRAINED
+    from tidewright.workflows.tune_table import DEFAULT_MODELS
+
+    said = next((item for item in overrides if item.partition("=")[0] == "model"), None)
+    if said and models:
+        raise ConfigError(f"--models {' '.join(models)} and {said} both name the models. Say one of them.")
+    if said:
+        return (), list(overrides)
+    models = tuple(models) or DEFAULT_MODELS
+    trained = [name for name in models if name in TRAINED]
+    return models, [*([f"model={','.join(trained)}"] if trained else []), *overrides]
+
+
 def tune_words(
     asked: dict[str, Any], given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool
 ) -> None:
     """Searches with its progress on stderr, and shows what was found."""
     from tidewright.cli.progress import ProgressView
     from tidewright.workflows.settings import parse_seconds, read_settings
-    from tidewright.workflows.tune_table import DEFAULT_MODELS, TuneWords, tune_table
+    from tidewright.workflows.tune_table import TuneWords, tune_table
 
+    models, overrides = name_models(asked["models"], overrides)
     named = any(item.startswith(("recipe=", "data.path=")) for item in overrides)
     recipe = "market" if given["data.path"] is None and not named else None
     settings = read_settings(overrides, {**given, "recipe": recipe})
@@ -44,7 +66,7 @@ def tune_words(
     budget_s = None if budget is None else parse_seconds(budget)
     if asked["trials"] is None and budget_s is None:
         asked["trials"] = TRIALS
-    words = TuneWords(**{**asked, "models": asked["models"] or DEFAULT_MODELS, "budget_s": budget_s})
+    words = TuneWords(**{**asked, "models": models, "budget_s": budget_s})
     with ProgressView(quiet=quiet) as view:
         found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)
     if as_json:
@@ -61,8 +83,8 @@ def show_tuned(found: Tuned) -> None:
     best = found.studies[found.winner]
     console.print(str(best), markup=False, highlight=False)
     floors = [
-        {"floor": name, found.metric: _short(score), "test": _short(found.test[name][found.metric])}
-        for name, score in found.floors.items()
+        {"floor": name, found.metric: _short(floor.validation), "test": _short(floor.test.get(found.metric))}
+        for name, floor in found.floors.items()
     ]
     if floors:
         show_table(floors, title="models without a search")

@@ -62,14 +62,7 @@ def trade_forecasts(evaluation: Evaluation, *, panel: Panel, trading: Trading | 
     """
     trading = trading or Trading()
     windows, horizon = evaluation.windows, evaluation.forecast.shape[1]
-    if horizon < SETTLED:
-        raise ConfigError(
-            "a decision is filled one step after its cutoff and earns the step after that, which a horizon of 1 does "
-            "not reach. Ask for Task(horizon=2) or more."
-        )
-    cutoffs, date = np.unique(windows.cutoffs, return_inverse=True)
-    check_returns(panel, until=int(cutoffs[-1]) + horizon)
-    stride = int(np.diff(cutoffs).min()) if len(cutoffs) > 1 else horizon
+    cutoffs, date, stride = _find_decisions(evaluation, panel=panel)
     expected, spread = (
         _spread(values, date=date, series=windows.series, shape=(len(cutoffs), panel.n_series))
         for values in _expect(evaluation, steps=stride)
@@ -82,6 +75,30 @@ def trade_forecasts(evaluation: Evaluation, *, panel: Panel, trading: Trading | 
     ]
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("returns", "positions", "turnover"))
     return Earned(*joined)
+
+
+def buy_and_hold(evaluation: Evaluation, *, panel: Panel, trading: Trading | None = None) -> Earned:
+    """What an equal part in each series that has a forecast at the first cutoff earned, bought once and held over the
+    steps that `trade_forecasts` trades, with its costs and errors: what trading is to be compared with."""
+    windows, horizon = evaluation.windows, evaluation.forecast.shape[1]
+    cutoffs, date, stride = _find_decisions(evaluation, panel=panel)
+    held = np.full((1, panel.n_series), np.nan)
+    held[0, windows.series[date == 0]] = 1.0
+    last = int(cutoffs[-1] - cutoffs[0]) + min(stride + 1, horizon)
+    return _settle(held, cutoffs[:1], panel=panel, last=last, costs=(trading or Trading()).costs)
+
+
+def _find_decisions(evaluation: Evaluation, *, panel: Panel) -> tuple[Ints, Ints, int]:
+    """The cutoffs [D], which of them each window [N] has, and the steps from one to the next."""
+    horizon = evaluation.forecast.shape[1]
+    if horizon < SETTLED:
+        raise ConfigError(
+            "a decision is filled one step after its cutoff and earns the step after that, which a horizon of 1 does "
+            "not reach. Ask for Task(horizon=2) or more."
+        )
+    cutoffs, date = np.unique(evaluation.windows.cutoffs, return_inverse=True)
+    check_returns(panel, until=int(cutoffs[-1]) + horizon)
+    return cutoffs, date, int(np.diff(cutoffs).min()) if len(cutoffs) > 1 else horizon
 
 
 def check_returns(panel: Panel, *, until: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,27 @@ def open_store(
     raise ConfigError(
         f"a study is kept in a folder, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE; got '{where}'."
     )
+
+
+def is_begun(where: str | Path, *, name: str) -> bool:
+    """Whether a study of that name with a trial is kept at an address. Raises what `open_store` does."""
+    local = str(where).removeprefix(SQLITE)
+    if "://" not in local and not Path(local).exists():
+        return False
+    store = open_store(where, name=name)
+    try:
+        return bool(store.trials())
+    finally:
+        store.close()
+
+
+def hide_password(address: str) -> str:
+    """An address as it may be shown.
+
+    >>> hide_password("postgresql://me:secret@host/studies")
+    'postgresql://me:***@host/studies'
+    """
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", address)
 
 
 def _in_folder(folder: Path, optuna: Any, given: dict[str, Any]) -> TrialStore:

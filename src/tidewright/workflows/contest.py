@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
@@ -69,7 +69,7 @@ def hold_contest(
         tell(f"floor {name}")
         ring.enter(name, build_spec(name), view=None, train=None, deadline=None)
     until -= min(ring.judging_seconds(), JUDGING_SHARE * budget_s)
-    train = replace(settings.train, seed=settings.seed) if settings.seed else settings.train
+    train = settings.learning
     names = list(settings.models)
     for turn, name in enumerate(names):
         tell(f"model {name}")

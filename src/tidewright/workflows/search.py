@@ -5,7 +5,7 @@ validation error still falls, and hands the best try of each model to the contes
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_rolling
@@ -167,7 +167,7 @@ def _try_each(hunt: _Hunt, names: list[str]) -> None:
     """Models once as usual, in this order, until there are as many as the preset tries; one that has no time to learn
     anything is passed over, and the next takes its place."""
     ring = hunt.desk.ring
-    train = replace(ring.settings.train, seed=ring.settings.seed) if ring.settings.seed else ring.settings.train
+    train = ring.settings.learning
     most = len(names) if ring.settings.models else hunt.preset.models
     more = 0 if hunt.tries == 1 else 2  # shares of the time for further tries
     done = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -137,6 +137,11 @@ class RunSettings(Frozen):
     mix: MixSettings = MixSettings()
     decide: DecideSettings = DecideSettings()
     hierarchy: HierarchySettings = HierarchySettings()
+
+    @property
+    def learning(self) -> TrainSpec:
+        """How networks learn: from the run's own seed, where it has one."""
+        return replace(self.train, seed=self.seed) if self.seed else self.train
 
     @model_validator(mode="after")
     def _one_mixture(self) -> RunSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,14 +11,13 @@ from typing import Any
 
 from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
-from tidewright.metrics.accuracy import METRICS
 from tidewright.models.build import build_spec
-from tidewright.models.spec import FLOORS, ModelSpec, spec_key
+from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
-from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates
+from tidewright.tuning.open_store import hide_password, is_begun
 from tidewright.tuning.read_space import UNTUNED, find_space, read_space, spaces, usual_space
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.study import Study
@@ -28,22 +28,23 @@ from tidewright.workflows.field import Field, choose_runtime
 from tidewright.workflows.run import Prepared, prepare
 from tidewright.workflows.settings import RunSettings
 from tidewright.workflows.stakes import place_ledger
+from tidewright.workflows.yardsticks import Floor, judge_part, measure_floors
 
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
 STUDIES = "studies"
 IDLE = ("preset", "budget_s", "tune", "ensemble", "mix", "devices", "strategy", "decide")  # options of a run alone
-SEEN = ("metric", "seed", "train", "models", "season", "quantiles", "lookback", "relative", "log", "holidays")
+SEEN = ("metric", "seed", "train", "season", "quantiles", "lookback", "relative", "log", "holidays")
 
 
 @dataclass(frozen=True)
 class TuneWords:
-    """What a search is told beside what a run is: `models` (names of the catalog), how many `trials` and seconds each
-    has, the `metric` (of forecasts or of returns; None: the run's), the `searcher` and `pruner` by name, the `space`
-    (a YAML file of one model's, or a folder with one for each; None: the package's), `wide` for the documents' ranges
-    in place of those for minutes, and `storage` (None: a folder of its own among the runs), and how many `workers`, or
-    which `ray` cluster, make its trials."""
+    """What a search is told beside what a run is: `models` (names of the catalog; none: those that the settings name,
+    or one of each kind), how many `trials` and seconds each has, the `metric` (of forecasts or of returns; None: the
+    run's), the `searcher` and `pruner` by name, the `space` (a YAML file of one model's, or a folder with one for each;
+    None: the package's), `wide` for the documents' ranges in place of those for minutes, and `storage` (None: a folder
+    of its own among the runs), and how many `workers`, or which `ray` cluster, make its trials."""
 
-    models: tuple[str, ...] = DEFAULT_MODELS
+    models: tuple[str, ...] = ()
     trials: int | None = None
     budget_s: float | None = None
     metric: str | None = None
@@ -61,17 +62,17 @@ class TuneWords:
 class Tuned:
     """The studies by model, those that `failed` with their reason, and the `winner` by its validation score.
 
-    `floors` are the validation scores of models without options, `test` what the winner and they scored on the test
-    part, which no study has read: {model: {metric: score}}. `folder` keeps the studies, `run` names the record.
-    `advice` says so where a floor is as good as the winner on validation.
+    `test` is what the winner scored on the test part, which no study has read: {metric: score}. `floors` are what needs
+    no search, the best on validation first. `folder` keeps the studies, `run` names the record. `advice` says so where
+    a floor is as good as the winner on validation.
     """
 
     studies: Mapping[str, Study]
     failed: Mapping[str, str]
     winner: str
     metric: str
-    floors: Mapping[str, float]
-    test: Mapping[str, Mapping[str, float]]
+    floors: Mapping[str, Floor]
+    test: Mapping[str, float]
     folder: str
     run: str
     advice: str = ""
@@ -79,7 +80,10 @@ class Tuned:
     def rows(self) -> list[dict[str, Any]]:
         """A row a model, the best first: its validation score, what is left of it after all trials, its trials."""
         ranked = sorted(self.studies, key=lambda name: self.studies[name].best.values)
-        return [_row(self.studies[name], test=self.test.get(name, {}).get(self.metric)) for name in ranked]
+        return [
+            _row(self.studies[name], test=self.test.get(self.metric) if name == self.winner else None)
+            for name in ranked
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain data."""
@@ -90,8 +94,8 @@ class Tuned:
             **plain,
             "models": self.rows(),
             "failed": dict(self.failed),
-            "floors": dict(self.floors),
-            "test": {name: dict(scores) for name, scores in self.test.items()},
+            "floors": {name: asdict(floor) for name, floor in self.floors.items()},
+            "test": dict(self.test),
             "studies": told,
         }
 
@@ -110,14 +114,16 @@ def tune_table(
     before anything is learned, and `FitError` when no model could be tuned.
     """
     _check_idle(settings)
-    chosen = {name: _find_space(name, words) for name in words.models}
+    models = words.models or tuple(settings.models) or DEFAULT_MODELS
+    chosen = {name: _find_space(name, words) for name in models}
     tell("reading the table")
     plan = prepare(settings, table)
     key = spec_key(_lasting(words, settings))
     digest = digest_panel(plan.loaded.panel)
-    place = Path(settings.folder) / STUDIES / spec_key({"key": key, "data": digest, "split": asdict(plan.split)})
-    storage = words.storage or str(place)
-    _check_resume(place, words)
+    own = spec_key({"key": key, "data": digest, "split": asdict(plan.split)})
+    storage = words.storage or str(Path(settings.folder) / STUDIES / own)
+    places = {name: _place(name, storage=storage, key=own) for name in models}
+    _check_resume(places, resume=words.resume)
     run = begin_run(plan.loaded.name, command="tidewright tune", key=key)
     listener = open_listener(run, folder=settings.folder, mlflow=settings.track, strict=settings.strict)
     with listener:
@@ -127,7 +133,7 @@ def tune_table(
             tell(f"tuning {name}")
             try:
                 studies[name] = _tune(
-                    name, space, plan=plan, settings=settings, words=words, storage=storage,
+                    name, space, plan=plan, settings=settings, words=words, place=places[name],
                     callbacks=(*callbacks, listener),
                 )  # fmt: skip
             except FitError as error:
@@ -137,8 +143,8 @@ def tune_table(
         if not studies:
             raise FitError(f"no model could be tuned; {next(iter(failed.values()))}")
         tell("scoring the winner on the test")
-        result = _conclude(studies, failed, plan=plan, settings=settings, folder=storage, run=listener.run.id)
-        listener.note(metrics={f"test_{name}": value for name, value in result.test.get(result.winner, {}).items()})
+        result = _conclude(studies, failed, plan=plan, folder=hide_password(storage), run=listener.run.id)
+        listener.note(metrics={f"test_{name}": value for name, value in result.test.items() if math.isfinite(value)})
     return result
 
 
@@ -146,7 +152,9 @@ def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
     """What two calls of the same search have alike: how long it goes on, and who makes the trials, may change."""
     changing = ("models", "resume", "budget_s", "trials", "workers", "ray", "storage")
     told = {name: value for name, value in asdict(words).items() if name not in changing}
-    return {**told, **settings.model_dump(mode="json", include=set(SEEN))}
+    specs = {name: build_spec(name, options) for name, options in settings.models.items()}
+    changed = {name: spec_key(spec) for name, spec in specs.items() if spec != build_spec(name)}
+    return {**told, **settings.model_dump(mode="json", include=set(SEEN)), "models": changed}
 
 
 def _check_idle(settings: RunSettings) -> None:
@@ -176,15 +184,21 @@ def _find_space(name: str, words: TuneWords) -> SearchSpace:
     return found
 
 
-def _check_resume(place: Path, words: TuneWords) -> None:
+def _place(name: str, *, storage: str, key: str) -> tuple[str, str]:
+    """Where the study of a model is kept, and its name there: a database keeps those of many tables."""
+    return (storage, f"{name}-{key}") if "://" in storage else (f"{storage}/{name}", name)
+
+
+def _check_resume(places: Mapping[str, tuple[str, str]], *, resume: bool) -> None:
     """A study that is there is gone on with only where that was asked for."""
-    begun = [name for name in words.models if (place / name).exists()]
-    if words.storage is None and begun and not words.resume:
+    begun = [model for model, (where, name) in places.items() if is_begun(where, name=name)]
+    if begun and not resume:
+        where = places[begun[0]][0]
         raise ConfigError(
-            f"the same search of {', '.join(begun)} was begun before and is kept in '{place}'. Go on with it: "
-            "--resume. Or begin another one with another seed (seed=1), or remove that folder."
+            f"a search of {', '.join(begun)} was begun before and is kept in '{hide_password(where)}'. Go on with it: "
+            "--resume. Or begin another one: with another seed (seed=1), or elsewhere (--storage)."
         )
-    if words.storage is None and words.resume and not begun:
+    if resume and not begun:
         raise ConfigError("there is no such search to go on with: say what it was asked for, or leave out --resume.")
 
 
@@ -195,7 +209,7 @@ def _tune(
     plan: Prepared,
     settings: RunSettings,
     words: TuneWords,
-    storage: str,
+    place: tuple[str, str],
     callbacks: tuple[Callback, ...],
 ) -> Study:
     spec = build_spec(name, settings.models.get(name, {}))
@@ -210,7 +224,7 @@ def _tune(
         view=ring.view(spec),
         trials=words.trials,
         budget_s=words.budget_s,
-        train=settings.train,
+        train=settings.learning,
         season=plan.season,
         seed=settings.seed,
         metric=words.metric or settings.metric,
@@ -219,8 +233,8 @@ def _tune(
         ledger=place_ledger(settings.folder),
         workers=words.workers,
         ray=words.ray,
-        storage=storage if "://" in storage else f"{storage}/{name}",
-        name=name,
+        storage=place[0],
+        name=place[1],
         callbacks=callbacks,
         learn=partial(_learn, settings),
     )
@@ -236,49 +250,24 @@ def _learn(settings: RunSettings, spec: ModelSpec, **given: Any) -> Any:
 
 
 def _conclude(
-    studies: Mapping[str, Study],
-    failed: Mapping[str, str],
-    *,
-    plan: Prepared,
-    settings: RunSettings,
-    folder: str,
-    run: str,
+    studies: Mapping[str, Study], failed: Mapping[str, str], *, plan: Prepared, folder: str, run: str
 ) -> Tuned:
     """The winner beside the floors, on validation and once on the test."""
     winner = min(studies, key=lambda name: studies[name].best.values)
-    metric = studies[winner].metric
-    if metric not in METRICS:  # of returns; floors hold no positions
-        return Tuned(studies, failed, winner, metric, {}, {}, folder, run)
-    asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season}
-    specs = {name: build_spec(name) for name in FLOORS}
-    fitted = {
-        name: fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked) for name, spec in specs.items()
-    }
-    judged = {name: _score(one, plan, part="validation") for name, one in fitted.items()}
-    floors = {name: one.scores[metric] for name, one in judged.items()}
-    test = {name: _score(one, plan, part="test").scores for name, one in fitted.items()}
-    test[winner] = _score(studies[winner].fitted, plan, part="test").scores
-    bad = {name: METRICS[metric].badness(floors[name], scored=one.scored) for name, one in judged.items()}
-    floors = {name: floors[name] for name in sorted(bad, key=lambda name: bad[name])}
-    floor = next(iter(floors))
-    beaten = studies[winner].best.values[0] < bad[floor]
-    advice = (
-        "" if beaten else f"No model beats the floor {floor} on validation: take {floor}, or look for more columns."
-    )
-    return Tuned(studies, failed, winner, metric, floors, test, folder, run, advice)
-
-
-def _score(fitted: Any, plan: Prepared, *, part: str) -> Evaluation:
-    panel = keep_covariates(plan.loaded.panel, fitted.spec.takes)
-    cutoffs = getattr(plan.split, part)
-    return evaluate(fitted, panel=panel, split=plan.split, cutoffs=cutoffs, season=plan.season)
+    goal = studies[winner].goal
+    floors = measure_floors(plan, goal)
+    test, _ = judge_part(studies[winner].fitted, plan=plan, goal=goal, part="test")
+    first = next(iter(floors))
+    beaten = studies[winner].best.values[0] < floors[first].badness
+    advice = "" if beaten else f"Nothing beats {first} on validation: take {first}, or look for more columns."
+    return Tuned(studies, failed, winner, goal.name, floors, dict(test.scores), folder, run, advice)
 
 
 def _row(study: Study, *, test: float | None) -> dict[str, Any]:
     account, best = study.account, study.best
     return {
         "model": study.spec.name,
-        study.metric: study.score,
+        study.metric: best.scores.get(study.metric, study.score),
         "corrected": None if account is None else account.corrected,
         "test": test,
         "gain": study.gain,

@@ -1,0 +1,67 @@
+"""What the best of a search is held against: models without options, and for returns also holding nothing or all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidewright.models.build import build_spec
+from tidewright.models.spec import FLOORS
+from tidewright.training.evaluate import Evaluation, evaluate
+from tidewright.training.fit import fit, keep_covariates
+from tidewright.training.trade import Trading, buy_and_hold
+from tidewright.tuning.goals import Goal, Judged, judge, judge_returns
+from tidewright.workflows.run import Prepared
+
+FLAT, HELD = "flat", "buy and hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What needs no search: its score on `validation`, how bad that is (`badness`, to be made small), and all its
+    scores on the `test` part."""
+
+    validation: float
+    badness: float
+    test: Mapping[str, float]
+
+
+def judge_part(fitted: Any, *, plan: Prepared, goal: Goal, part: str) -> tuple[Judged, Evaluation]:
+    """A model by a goal on the part `validation` or `test`; forecasts are traded where the goal is one of returns."""
+    panel = keep_covariates(plan.loaded.panel, fitted.spec.takes)
+    cutoffs = getattr(plan.split, part)
+    said = evaluate(fitted, panel=panel, split=plan.split, cutoffs=cutoffs, season=plan.season)
+    return judge(said, goal=goal, panel=panel, trading=Trading()), said
+
+
+def measure_floors(plan: Prepared, goal: Goal) -> dict[str, Floor]:
+    """Every floor by a goal, the best on validation first; one without a score there is left out.
+
+    Of returns these are the floors' forecasts, traded, nothing held, and all held. Holding nothing earns 0 by each
+    figure, also by a ratio, which has no value of its own there.
+    """
+    asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season}
+    found: dict[str, Floor] = {}
+    for name in FLOORS:
+        spec = build_spec(name)
+        fitted = fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked)
+        (here, said), (there, later) = (
+            judge_part(fitted, plan=plan, goal=goal, part=part) for part in ("validation", "test")
+        )
+        found[name] = _floor(goal, here, there)
+    if goal.of == "returns":
+        found[FLAT] = Floor(0.0, 0.0, {goal.name: 0.0})
+        found[HELD] = _floor(goal, *(_hold(one, plan=plan, goal=goal) for one in (said, later)))
+    ranked = sorted(found, key=lambda name: found[name].badness)
+    return {name: found[name] for name in ranked if math.isfinite(found[name].badness)}
+
+
+def _hold(said: Evaluation, *, plan: Prepared, goal: Goal) -> Judged:
+    panel = plan.loaded.panel
+    return judge_returns(buy_and_hold(said, panel=panel), goal=goal, panel=panel, scores={})
+
+
+def _floor(goal: Goal, here: Judged, there: Judged) -> Floor:
+    return Floor(float(here.scores.get(goal.name, math.nan)), here.value, dict(there.scores))
