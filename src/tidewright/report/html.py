@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 
-from tidewright.optional import require
-from tidewright.report.blocks import Picture, Row, Section, Tile
+from tidewright.report.blocks import Section, Tile
 from tidewright.report.metric_words import name_metric, write_score
 from tidewright.report.numbers import (
     SPACE,
@@ -20,61 +15,32 @@ from tidewright.report.numbers import (
     write_percent,
     write_seconds,
 )
+from tidewright.report.page import Page, render_page, write_page
 from tidewright.training.compare import Leaderboard
 from tidewright.workflows.result import RunResult
 
-_UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-
 
 def write_report(result: RunResult, path: Path) -> Path:
-    """Writes the report of a run and gives back its path; the old file stays until the new one is whole.
-
-    Every name and message of the user is escaped, and the page forbids itself any connection.
-    """
-    text = render_report(result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f".{path.name}.{token_hex(8)}.partial")
-    try:
-        with whole.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        whole.replace(path)
-    finally:
-        whole.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return path
+    """Writes the report of a run and gives back its path; the old file stays until the new one is whole."""
+    return write_page(collect_page(result), path)
 
 
 def render_report(result: RunResult) -> str:
     """The page as text."""
-    jinja2 = require("jinja2", extra="report", purpose="the report")
-    plotly = require("plotly.offline", extra="report", purpose="the report's pictures")
-    sections = collect_sections(result)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tidewright.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text: str = environment.get_template("report.html").render(
+    return render_page(collect_page(result))
+
+
+def collect_page(result: RunResult) -> Page:
+    """All that the report of a run says."""
+    return Page(
         title=f"Tidewright run {result.run_id}",
-        run_id=result.run_id,
+        eyebrow=f"run {result.run_id} · {write_seconds(result.seconds)}",
         headline=write_headline(result),
         reason=_sentence(result),
         subject=_subject(result),
         tiles=collect_tiles(result),
-        sections=sections,
-        figures=_figures(sections),
-        plotly_js=plotly.get_plotlyjs(),
-        seconds=write_seconds(result.seconds),
+        sections=collect_sections(result),
     )
-    return text
 
 
 def collect_sections(result: RunResult) -> tuple[Section, ...]:
@@ -178,18 +144,3 @@ def _subject(result: RunResult) -> str:
         f"{panel.time_at(panel.span[0])} to {panel.time_at(panel.span[1])}; {write_count(steps, 'step')} "
         "ahead"
     )
-
-
-def _figures(sections: Sequence[Section]) -> Mapping[str, Any]:
-    """Each picture's data as JSON that is safe inside a script element."""
-    import plotly.io
-    from markupsafe import Markup
-
-    found: dict[str, Any] = {}
-    for section in sections:
-        for block in section.blocks:
-            for inner in block.blocks if isinstance(block, Row) else (block,):
-                if isinstance(inner, Picture):
-                    text = plotly.io.to_json(inner.figure, validate=False)
-                    found[inner.name] = Markup(text.translate(_UNSAFE))
-    return found
