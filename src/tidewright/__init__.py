@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from tidewright.training.trade import Trading as Trading
     from tidewright.training.update import update as update
     from tidewright.tuning.change_space import change_space as change_space
+    from tidewright.tuning.importance import importance as importance
     from tidewright.tuning.pruners import PRUNERS as PRUNERS
     from tidewright.tuning.read_space import find_space as find_space
     from tidewright.tuning.read_space import read_space as read_space
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from tidewright.tuning.space import SearchSpace as SearchSpace
     from tidewright.tuning.stops import Convergence as Convergence
     from tidewright.tuning.stops import RegretBound as RegretBound
+    from tidewright.tuning.tried import Tried as Tried
+    from tidewright.tuning.tried import read_tried as read_tried
     from tidewright.tuning.tune import tune as tune
     from tidewright.workflows.auto_trainer import AutoTrainer as AutoTrainer
     from tidewright.workflows.auto_trainer import AutoTrainerConfig as AutoTrainerConfig
@@ -105,6 +108,7 @@ _HOMES = {
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
     "Trading": "tidewright.training.trade:Trading",
+    "Tried": "tidewright.tuning.tried:Tried",
     "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
     "View": "tidewright.features.view:View",
     "Vintage": "tidewright.training.change:Vintage",
@@ -134,11 +138,13 @@ _HOMES = {
     "fit_target_encoding": "tidewright.features.encoding:fit_target_encoding",
     "fit_reconciler": "tidewright.training.reconcile:fit_reconciler",
     "forecast": "tidewright.training.forecast:forecast",
+    "importance": "tidewright.tuning.importance:importance",
     "inspect": "tidewright.data.inspect:inspect",
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",
+    "read_tried": "tidewright.tuning.tried:read_tried",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
     "save_estimator": "tidewright.registry.estimator_bundle:save_estimator",
