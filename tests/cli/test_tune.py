@@ -69,9 +69,12 @@ def test_a_space_of_ones_own_and_bad_words(shop: Path) -> None:
         "model: elastic_net\nparameters:\n  model.l1_share: {type: choice, choices: [0.0, 0.5]}\n"
     )
     words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "elastic_net", "--quiet", "--json", "--search", "grid"]
-    done = tidewright(*words, "--space", "mine.yaml", "--trials", "9", cwd=shop)
+    done = tidewright(*words, "--space", "mine.yaml", "--trials", "9", "--folds", "2", "--seeds", "2", cwd=shop)
     assert done.returncode == 0, done.stderr
-    trials = json.loads(done.stdout)["studies"]["elastic_net"]["trials"]
+    found = json.loads(done.stdout)
+    trials = found["studies"]["elastic_net"]["trials"]
+    assert {len(trial["steps"]) for trial in trials} == {4}
+    assert {"sd over folds", "sd over seeds"} <= set(found["models"][0])
     assert {trial["parameters"]["model.l1_share"] for trial in trials} >= {0.0, 0.5}
     for more, said in (
         (["--models", "lstmm"], "Did you mean 'lstm'"),

@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 
 from tidewright.data.panel import Panel
-from tidewright.data.splits import Split, split_holdout
+from tidewright.data.splits import Split, split_holdout, walk_back
 from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.features.view import View
 from tidewright.metrics.returns import RETURN_METRICS, sharpe, sortino
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
-from tidewright.training.positions import PositionFitted, earn_fitted
+from tidewright.training.positions import PositionFitted, earn_fitted, fit_positions
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading, trade_forecasts
 from tidewright.tuning.goals import find_goal
@@ -158,3 +158,18 @@ def test_a_score_of_zero_is_a_value_and_a_strategy_without_positions_has_none(ma
     assert "best total_return 0 " in str(study)
     with pytest.raises(FitError, match="sharpe on validation is nan, no score"):
         market.search("sharpe", trials=2, learn=learn, **given)
+
+
+def test_positions_are_judged_on_every_fold_in_the_order_of_time(market: Market) -> None:
+    space = SearchSpace("feedforward", {"train.learning_rate": Choice((5e-3, 1e-4))})
+    train = TrainSpec(loss="sharpe", epochs=2, learning_rate=5e-3, batch_size=64)
+    study = market.search("sharpe", space=space, model="feedforward", train=train, trials=1, folds=2)
+    per_year = market.panel.frequency.periods_per_year
+    earned = []
+    for fold in walk_back(market.split, folds=2):
+        fitted: Any = fit_positions(study.spec, panel=market.panel, split=fold, view=study.view, train=study.train)
+        account = earn_fitted(fitted, panel=market.panel, cutoffs=fold.validation, costs=Trading().costs)
+        earned.append(account.returns)
+    assert study.score == pytest.approx(sharpe(np.concatenate(earned), periods_per_year=per_year), rel=1e-4)
+    assert study.account is not None
+    assert study.account.positions == sum(len(one) for one in earned)

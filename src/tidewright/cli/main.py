@@ -141,6 +141,10 @@ def tune_verb(
         str, typer.Option(help="auto, grid, random, qmc, tpe, gp, numpyro, cmaes, nsga2, hyperopt, skopt.")
     ] = "auto",
     pruner: Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")] = "median",
+    folds: Annotated[
+        int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
+    ] = 1,
+    seeds: Annotated[int, typer.Option(help="Learn each trial from so many seeds; its score is the mean.")] = 1,
     space: Annotated[str | None, typer.Option(help="A YAML file of one model's space, or a folder of them.")] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="Ranges for hours of search in place of those for minutes.")
@@ -181,7 +185,7 @@ def tune_verb(
     given |= {"horizon": horizon, "season": season, "folder": out, "strict": strict or None}
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
     asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
-    asked |= {"metric": metric, "workers": workers, "ray": ray}
+    asked |= {"folds": folds, "seeds": seeds, "metric": metric, "workers": workers, "ray": ray}
     tune_words(asked, given, overrides, as_json=json, quiet=quiet)
 
 

@@ -196,6 +196,25 @@ def split_rolling(
     )
 
 
+def walk_back(split: Split, *, folds: int) -> tuple[Split, ...]:
+    """Walk-forward folds, oldest first, whose last is the split itself without its test part.
+
+    Each validates on as many cutoffs as the split, as far apart, right before those of the next fold, and trains from
+    where the split does, with its purge and embargo. Raises `ShortSeriesError` where the first would train on nothing.
+    """
+    if folds < 1:
+        raise ConfigError(f"folds is the number of walk-forward folds, 1 or more; got {folds}.")
+    count, stride = len(split.validation), split.validation.stride
+    size = (count - 1) * stride + max(stride, split.horizon)  # no label of one fold is another's
+    back = (folds - 1) * size
+    if split.train.last - back < split.train.first:
+        raise ShortSeriesError(
+            f"{folds} folds of {size} steps leave no training part: the split trains on "
+            f"{split.train.last - split.train.first + 1} steps. Ask for fewer folds or a shorter validation part."
+        )
+    return tuple(_move_back(split, place * size) for place in reversed(range(folds)))
+
+
 def thin(split: Split, *, most: int) -> Split:
     """The same split with at most `most` cutoffs in validation and in test, evenly apart: for models whose answers are
     slow.
@@ -238,6 +257,19 @@ def check_grid(cutoffs: Cutoffs, panel: Panel) -> None:
         f"the split was made of a panel that counts {grid.name} from {format_time(grid.anchor, grid)}, and this one "
         f"counts {own.name} from {format_time(own.anchor, own)}: its positions are other dates here. Split this panel, "
         "or take split.on(panel)."
+    )
+
+
+def _move_back(split: Split, steps: int) -> Split:
+    def earlier(part: Cutoffs) -> Cutoffs:
+        return replace(part, last=part.last - steps)
+
+    validation = earlier(split.validation)
+    return replace(
+        split,
+        train=earlier(split.train),
+        validation=replace(validation, first=validation.first - steps),
+        test=None,
     )
 
 

@@ -6,7 +6,7 @@ C positions in time: the cutoffs of validation, or the bars over which forecasts
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -20,11 +20,12 @@ from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.metrics.accuracy import METRICS, sum_by_group
 from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.metrics.score_sums import ScoreSums, is_summed, sums_of_metric, sums_of_returns
-from tidewright.training.evaluate import Evaluation
+from tidewright.training.evaluate import Evaluation, join_evaluations
 from tidewright.training.trade import Earned, Trading, trade_forecasts
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Said = Evaluation | Earned
 Number = TypeVar("Number", float, Doubles)
 
 
@@ -73,19 +74,23 @@ def find_goal(name: str) -> Goal:
     raise UnknownNameError(explain_unknown("metric", name, [*METRICS, *RETURN_METRICS]))
 
 
-def judge(evaluation: Evaluation, *, goal: Goal, panel: Panel, trading: Trading) -> Judged:
-    """A model's forecasts of validation by a goal. For one of returns they are traded (`trade_forecasts`)."""
+def judge(said: Said, *, goal: Goal, panel: Panel, trading: Trading) -> Judged:
+    """A model's forecasts of validation, or what its positions earned there, by a goal. For one of returns forecasts
+    are traded (`trade_forecasts`). Raises `ConfigError` for positions by a metric of forecasts."""
+    if isinstance(said, Earned):
+        return judge_returns(said, goal=goal, panel=panel, scores={})
     if goal.of == "returns":
-        earned = trade_forecasts(evaluation, panel=panel, trading=trading)
-        return judge_returns(earned, goal=goal, panel=panel, scores=evaluation.scores)
-    metric, scored = METRICS[goal.name], evaluation.scored
-    value = metric.badness(evaluation.scores.get(goal.name, math.nan), scored=scored)
-    positions, parts = per_cutoff(evaluation, goal=goal)
-    return Judged(float(value), evaluation.scores, positions, parts)
+        earned = trade_forecasts(said, panel=panel, trading=trading)
+        return judge_returns(earned, goal=goal, panel=panel, scores=said.scores)
+    metric, scored = METRICS[goal.name], said.scored
+    value = metric.badness(said.scores.get(goal.name, math.nan), scored=scored)
+    positions, parts = per_cutoff(said, goal=goal)
+    return Judged(float(value), said.scores, positions, parts)
 
 
-def judge_positions(fitted: Any, *, goal: Goal, panel: Panel, split: Split, trading: Trading) -> Judged:
-    """Learned positions (`fit_positions`) by a goal of returns, decided at every step of validation."""
+def hear_positions(fitted: Any, *, goal: Goal, panel: Panel, split: Split, trading: Trading) -> Earned:
+    """What learned positions (`fit_positions`) earn, decided at every step of validation. Raises `ConfigError` for a
+    metric of forecasts."""
     from tidewright.training.positions import earn_fitted
     from tidewright.training.trade import SETTLED
 
@@ -97,7 +102,29 @@ def judge_positions(fitted: Any, *, goal: Goal, panel: Panel, split: Split, trad
     account = earn_fitted(fitted, panel=panel, cutoffs=split.validation, costs=trading.costs)
     first = split.validation.first + SETTLED
     positions = np.arange(first, first + len(account.returns), dtype=np.int64)
-    return judge_returns(Earned(account.returns, positions, account.turnover), goal=goal, panel=panel, scores={})
+    return Earned(account.returns, positions, account.turnover)
+
+
+def join_said(said: Sequence[Said]) -> Said:
+    """What one candidate said on walk-forward folds, the oldest first, as one; the returns in the order of time."""
+    if isinstance(said[0], Evaluation):
+        return join_evaluations([one for one in said if isinstance(one, Evaluation)])
+    earned = [one for one in said if isinstance(one, Earned)]
+    return Earned(*(np.concatenate([getattr(one, name) for one in earned]) for name in Earned.__slots__))
+
+
+def average(judged: Sequence[Judged]) -> Judged:
+    """The mean of what one candidate came to from several seeds: its value, its scores, and the parts at each position
+    (of returns: all seeds held in equal shares)."""
+    if len(judged) == 1:
+        return judged[0]
+    names = [name for name in judged[0].scores if all(name in one.scores for one in judged)]
+    return Judged(
+        float(np.mean([one.value for one in judged])),
+        {name: float(np.mean([one.scores[name] for one in judged])) for name in names},
+        judged[0].positions,
+        np.mean([one.parts for one in judged], axis=0),
+    )
 
 
 def judge_returns(earned: Earned, *, goal: Goal, panel: Panel, scores: Mapping[str, float]) -> Judged:

@@ -14,7 +14,9 @@ from tidewright.tuning.search import Plan
 
 def describe_study(work: PanelObjective, plan: Plan) -> dict[str, str]:
     """The facts of a panel's study, each as a short text. Another searcher, pruner or limit may go on with it."""
+    several = {name: str(getattr(work, name)) for name in ("folds", "seeds") if getattr(work, name) > 1}
     return {
+        **several,
         "model": work.default.spec.name,
         "space": digest(plan.space.to_dict()),
         "default": work.default.key,

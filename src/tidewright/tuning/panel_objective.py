@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,21 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import FitError
+from tidewright.features.view import fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
 from tidewright.training.evaluate import evaluate
-from tidewright.training.events import Callback, EpochEnded, Event, FitStarted
+from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.trade import Trading
-from tidewright.tuning.goals import Judged, find_goal, judge, judge_positions
+from tidewright.tuning.goals import Judged, Said, average, find_goal, hear_positions, join_said, judge
 from tidewright.tuning.horizons import learn_candidate
 from tidewright.tuning.ledger import StudyLedger
 from tidewright.tuning.objective import Assignment, Outcome, Pruned
+from tidewright.tuning.parts import Part, cut_parts
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.trial import Trial, TrialState
+from tidewright.tuning.watch import Watch
 
 CHECKPOINT = "checkpoint.safetensors"  # of a network, in its trial's folder
 
@@ -33,10 +37,12 @@ class PanelObjective:
     """The validation score of a candidate changed at a point; `split` has no test part and `panel` ends with the last
     validation label.
 
-    `learn` is `training.fit.fit` or anything that is called like it; `clock` gives seconds, as `learn`'s deadline is.
-    Training by the Sharpe ratio learns positions (`fit_positions`). For a metric of returns forecasts are traded as
-    `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`. A network in a trial with a
-    folder keeps a checkpoint there, and goes on from it.
+    Each trial learns on `folds` walk-forward folds, the last of which is the split itself, from each of `seeds` seeds;
+    its score is taken over all folds together, and is the mean over seeds. Its model is the one of the split, from the
+    candidate's own seed. `learn` is `training.fit.fit` or anything that is called like it; `clock` gives seconds, as
+    `learn`'s deadline is. Training by the Sharpe ratio learns positions (`fit_positions`). For a metric of returns
+    forecasts are traded as `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`. A
+    network in a trial with a folder keeps a checkpoint of each fit there, and goes on from it.
     """
 
     panel: Panel
@@ -49,10 +55,17 @@ class PanelObjective:
     clock: Callable[[], float]
     trading: Trading = field(default_factory=Trading)
     ledger: StudyLedger | None = None
+    folds: int = 1
+    seeds: int = 1
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The fits of every trial, in their order."""
+        return cut_parts(self.split, folds=self.folds, seeds=self.seeds)
 
     def __call__(self, assignment: Assignment) -> Outcome:
-        """See `Objective`."""
-        watch = _Watch(self, assignment)
+        """See `Objective`. One fit reports its epochs, several their scores."""
+        watch = Watch(assignment, model=self.default.spec.name, fits=len(self.parts))
         try:
             return self._judge(assignment, watch)
         except Pruned:
@@ -65,48 +78,74 @@ class PanelObjective:
         """The model of a complete trial that was made elsewhere or before, from its checkpoint where there is one, and
         what is to be said where its score isn't the trial's; empty where it is."""
         candidate = self.default.change(trial.parameters)
-        checkpoint = self._checkpoint(candidate, folder)
+        part = next(part for part in self.parts if part.kept)
+        checkpoint = self._checkpoint(candidate, folder, part)
         here = checkpoint is not None and checkpoint.exists()
         deadline = -math.inf if trial.cut_short and here else None  # as far as it came, and no further
-        fitted = self._learn(candidate, callbacks=(), deadline=deadline, folder=folder)
-        value = self._score(fitted).value
-        if trial.value is not None and math.isclose(value, trial.value, rel_tol=1e-9, abs_tol=1e-12):
+        fitted = self._learn(candidate, part, callbacks=(), deadline=deadline, folder=folder)
+        value = self._value(self._hear(fitted, part.split))
+        before = trial.value if len(self.parts) == 1 else dict(trial.steps).get(part.step)
+        if before is not None and math.isclose(value, before, rel_tol=1e-9, abs_tol=1e-12):
             return fitted, ""
         return fitted, (
             f"the model of trial {trial.number} was learned again here, and its {self.metric} on validation is "
-            f"{value:.6g}, not {trial.value:.6g}."
+            f"{value:.6g}, not {before:.6g}."
         )
 
-    def _judge(self, assignment: Assignment, watch: _Watch) -> Outcome:
+    def _judge(self, assignment: Assignment, watch: Watch) -> Outcome:
         candidate = self.default.change(assignment.point)
         self._replay(candidate, assignment)
-        started = self.clock()
-        limits: dict[str, Any] = {"deadline": assignment.deadline, "folder": assignment.folder}
-        fitted = self._learn(candidate, callbacks=(watch,), **limits)
-        ended = self.clock()
-        judged = self._score(fitted)
-        if not math.isfinite(judged.value):
-            raise FitError(
-                f"{self.metric} on validation is {judged.value}, no score (a strategy without positions has none). "
-                "Take another metric, such as mae."
-            )
+        said: list[Said] = []
+        notes: dict[str, None] = {}
+        seconds, cut, learned = 0.0, False, None
+        for part in self.parts:
+            started = self.clock()
+            deadline = _share(assignment.deadline, now=started, fits=len(self.parts) - part.step + 1)
+            fitted = self._learn(candidate, part, callbacks=(watch,), deadline=deadline, folder=assignment.folder)
+            ended = self.clock()
+            seconds, cut = seconds + ended - started, cut or (deadline is not None and ended >= deadline)
+            notes |= {str(record["fallback"]): None for record in fitted.history if record.get("fallback")}
+            learned = fitted if part.kept else learned
+            said.append(self._hear(fitted, part.split))
+            if len(self.parts) > 1:
+                assignment.report(part.step, self._value(said[-1]))
+        judged = self._pool(said)
         self._keep(assignment, TrialState.COMPLETE, candidate, judged)
         return Outcome(
             values=(judged.value,),
             scores=judged.scores,
             key=candidate.key,
-            fit_seconds=ended - started,
-            cut_short=assignment.deadline is not None and ended >= assignment.deadline,
-            notes=tuple(str(record["fallback"]) for record in fitted.history if record.get("fallback")),
-            learned=fitted,
+            fit_seconds=seconds,
+            cut_short=cut,
+            notes=tuple(notes),
+            learned=learned,
         )
 
+    def _pool(self, said: list[Said]) -> Judged:
+        """What all fits come to: over the folds of a seed together, on average over seeds."""
+        seeds = [self._weigh(join_said(said[first : first + self.folds])) for first in range(0, len(said), self.folds)]
+        judged = average(seeds)
+        if not math.isfinite(judged.value):
+            raise FitError(
+                f"{self.metric} on validation is {judged.value}, no score (a strategy without positions has none). "
+                "Take another metric, such as mae."
+            )
+        return judged
+
     def _learn(
-        self, candidate: Candidate, *, callbacks: tuple[Callback, ...], deadline: float | None, folder: Path | None
+        self,
+        candidate: Candidate,
+        part: Part,
+        *,
+        callbacks: tuple[Callback, ...],
+        deadline: float | None,
+        folder: Path | None,
     ) -> Any:
-        asked: dict[str, Any] = {"panel": self.panel, "split": self.split}
+        checkpoint = self._checkpoint(candidate, folder, part)
+        candidate = self._at(candidate, part)
+        asked: dict[str, Any] = {"panel": self.panel, "split": part.split}
         asked |= {"callbacks": callbacks, "deadline": deadline}
-        if (checkpoint := self._checkpoint(candidate, folder)) is not None:
+        if checkpoint is not None:
             asked["checkpoint"] = checkpoint
         if not candidate.positions:
             return learn_candidate(candidate, learn=self.learn, task=self.task, season=self.season, **asked)
@@ -116,28 +155,44 @@ class PanelObjective:
         asked |= {"view": candidate.view, "train": candidate.train}
         return learn(candidate.spec, sides=self.trading.sides, **asked)
 
+    def _at(self, candidate: Candidate, part: Part) -> Candidate:
+        """The candidate as it learns one part: from its seed, and with what is known of static columns by then."""
+        if part.seed:
+            candidate = replace(candidate, train=replace(candidate.train, seed=candidate.train.seed + part.seed))
+        if part.split.train.last == self.split.train.last or not candidate.view.static.columns:
+            return candidate
+        known = fit_static(keep_covariates(self.panel, candidate.spec.takes).until(part.split.train.last))
+        return replace(candidate, view=replace(candidate.view, static=known))
+
     def _replay(self, candidate: Candidate, assignment: Assignment) -> None:
         """Reports the epochs of a run that goes on: the last one may be saved and not reported."""
-        checkpoint = self._checkpoint(candidate, assignment.folder)
-        if checkpoint is None or not checkpoint.exists():
+        checkpoint = self._checkpoint(candidate, assignment.folder, self.parts[0])
+        if len(self.parts) > 1 or checkpoint is None or not checkpoint.exists():
             return
         from tidewright.training.checkpoint import saved_history
 
         for record in saved_history(checkpoint):
             assignment.report(record["epoch"], record["validation_loss"])
 
-    def _checkpoint(self, candidate: Candidate, folder: Path | None) -> Path | None:
+    def _checkpoint(self, candidate: Candidate, folder: Path | None, part: Part) -> Path | None:
         """Where a network keeps how far it came; None where there is no place, or no network."""
-        return folder / CHECKPOINT if folder is not None and kind_of(candidate.spec) == "torch" else None
+        if folder is None or kind_of(candidate.spec) != "torch":
+            return None
+        return folder / (CHECKPOINT if part.kept else f"fit{part.step}.safetensors")
 
-    def _score(self, fitted: Any) -> Judged:
-        goal, panel, split = find_goal(self.metric), self.panel, self.split
+    def _hear(self, fitted: Any, split: Split) -> Said:
+        panel = self.panel
         if not hasattr(fitted, "predict"):
-            return judge_positions(fitted, goal=goal, panel=panel, split=split, trading=self.trading)
+            return hear_positions(fitted, goal=find_goal(self.metric), panel=panel, split=split, trading=self.trading)
         if self.default.others:  # models that take other covariates are searched together
             panel = keep_covariates(panel, fitted.spec.takes)
-        judged = evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
-        return judge(judged, goal=goal, panel=panel, trading=self.trading)
+        return evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
+
+    def _weigh(self, said: Said) -> Judged:
+        return judge(said, goal=find_goal(self.metric), panel=self.panel, trading=self.trading)
+
+    def _value(self, said: Said) -> float:
+        return self._weigh(said).value
 
     def _keep(self, assignment: Assignment, state: TrialState, candidate: Candidate, judged: Judged | None) -> None:
         if self.ledger is None:
@@ -148,19 +203,6 @@ class PanelObjective:
         self.ledger.add(assignment.number, assignment.point, **told)
 
 
-class _Watch:
-    """Passes a fit's events on and reports its validation losses."""
-
-    def __init__(self, objective: PanelObjective, assignment: Assignment) -> None:
-        self._assignment, self._model, self._started = assignment, objective.default.spec.name, False
-
-    def __call__(self, event: Event) -> None:
-        self._assignment.tell(event)
-        self._started |= isinstance(event, FitStarted)
-        if isinstance(event, EpochEnded):
-            self._assignment.report(event.epoch, event.validation_loss)
-
-    def announce(self) -> None:
-        """Says that a fit began, where it failed before it could say so."""
-        if not self._started:
-            self._assignment.tell(FitStarted(self._model, "", dict(self._assignment.point)))
+def _share(deadline: float | None, *, now: float, fits: int) -> float | None:
+    """When the next of so many fits must be done, so that each has as much time."""
+    return deadline if deadline is None or fits == 1 else now + (deadline - now) / fits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 from tidewright.features.view import View
@@ -22,7 +23,8 @@ class Study:
     `spec`, `train` and `view` are the best trial's, `fitted` the model that it learned (a `PositionFitted` where
     positions were). `metric` is what was made as good as could be; trials have it to be made small, `goal.show` turns
     it back. `reason` says why the search stopped, `notes` what was done differently from what was asked. `account` says
-    what the best score is worth after all that was tried on the same data.
+    what the best score is worth after all that was tried on the same data. Each trial was judged on `folds` walk-
+    forward folds from `seeds` seeds; `fitted` is of the last fold, and of the first seed.
     """
 
     space: SearchSpace
@@ -38,6 +40,8 @@ class Study:
     reason: str
     notes: tuple[str, ...] = ()
     account: Account | None = None
+    folds: int = 1
+    seeds: int = 1
 
     @property
     def goal(self) -> Goal:
@@ -49,6 +53,28 @@ class Study:
         """The best trial's validation score, in the metric's own direction."""
         assert self.best.value is not None, "the best trial is complete"
         return self.goal.show(self.best.value)
+
+    @property
+    def parts(self) -> tuple[tuple[float, ...], ...]:
+        """The best trial's score on each fold, the oldest first, for each seed, in the metric's own direction; empty
+        where it was judged once."""
+        shown = [self.goal.show(value) for value in self.best.losses]
+        if self.folds * self.seeds == 1:
+            return ()
+        return tuple(tuple(shown[first : first + self.folds]) for first in range(0, len(shown), self.folds))
+
+    @property
+    def spread(self) -> dict[str, tuple[float, float]]:
+        """The mean and the standard deviation of the best trial's score over folds and over seeds, as far as there are
+        several of them."""
+        found: dict[str, tuple[float, float]] = {}
+        if self.folds > 1:
+            folds = [fmean(scores) for scores in zip(*self.parts, strict=True)]
+            found["folds"] = fmean(folds), stdev(folds)
+        if self.seeds > 1:
+            seeds = [fmean(scores) for scores in self.parts]
+            found["seeds"] = fmean(seeds), stdev(seeds)
+        return found
 
     @property
     def gain(self) -> float | None:
@@ -74,6 +100,9 @@ class Study:
             "seconds": self.seconds,
             "reason": self.reason,
             "notes": list(self.notes),
+            "folds": self.folds,
+            "seeds": self.seeds,
+            "parts": [list(scores) for scores in self.parts],
             "account": None if self.account is None else self.account.to_dict(),
         }
 
@@ -84,6 +113,10 @@ class Study:
             f"stopped because {self.reason}",
             f"best {self.metric} {self.score:.4g} (trial {self.best.number})",
             *(f"  {name} = {value}" for name, value in self.best.parameters.items()),
+            *(
+                f"over {getattr(self, of)} {of}: mean {mean:.4g}, standard deviation {spread:.2g}"
+                for of, (mean, spread) in self.spread.items()
+            ),
             *([] if self.account is None else self.account.lines()),
             *self.notes,
         ]

@@ -37,6 +37,7 @@ from tidewright.tuning.kin import among_kin
 from tidewright.tuning.ledger import StudyLedger, open_ledger, subject_of
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.open_store import open_store
+from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.search import Plan, StopRule, orders_of, search
@@ -63,6 +64,8 @@ def tune(
     metric: str = "mase",
     searcher: str = "auto",
     pruner: str = "median",
+    folds: int = 1,
+    seeds: int = 1,
     stops: Sequence[StopRule] = (),
     trading: Trading | None = None,
     ledger: Path | str | bool = True,
@@ -95,6 +98,11 @@ def tune(
     trial that was judged joins the `ledger` of all trials on the same data (True: in `tidewright-runs`; a folder;
     False: none is kept), from which the study's `account` comes.
 
+    With `folds` each trial is learned and judged on so many walk-forward folds: the split, and before it others like it
+    (`walk_back`). Its score is taken over all of them together, its model is the split's; a trial reports the score of
+    each fold, and the pruner compares these ("wilcoxon": fold by fold). With `seeds` each trial is learned from so many
+    seeds, and its score is the mean; its model is that of the first.
+
     `storage` is where the study is kept under its `name` (default: the model's), see `open_store`: the same call goes
     on with it after any interruption, and comes to what it would have without one. Seconds that were spent until the
     last epoch or trial of earlier calls count. A network that was interrupted goes on from its last epoch; the `keep`
@@ -107,36 +115,56 @@ def tune(
     trial ends first. A worker that dies is replaced, and its trial is done again.
     """
     refuse_group("a search")
-    spec = build_spec(model) if isinstance(model, str) else model
     limits = Limits(clock(), budget_s, trials, clock)
+    spec = build_spec(model) if isinstance(model, str) else model
+    work, notes = _pose(
+        space, spec, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
+        folds=folds, seeds=seeds, trading=trading, learn=learn, clock=clock,
+    )  # fmt: skip
+    points, said = choose_searcher(searcher, space=space, trials=trials)
+    plan = Plan(
+        space, points, limits, seed,
+        pruner=_choose_pruner(pruner, space=space, work=work),
+        first=(work.default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks), keep=keep,
+    )  # fmt: skip
+    with ExitStack() as stack:
+        if ledger is False and (ray is not None or workers not in (None, 1)):
+            ledger = stack.enter_context(TemporaryDirectory(prefix="tidewright-"))  # which workers can write to
+        store = open_store(storage, name=name or space.model, folder=folder)
+        stack.callback(store.close)
+        kept = open_ledger(ledger, subject=subject_of(work.panel, task=task, metric=work.metric))
+        work = replace(work, ledger=StudyLedger(kept, study=store.key))
+        if storage is not None:
+            store.identify(describe_study(work, plan))
+        plan = replace(plan, limits=replace(limits, started=limits.started - store.spent()))
+        crew = stack.enter_context(hire(orders_of(work, plan), workers=workers, ray=ray))
+        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said))
+
+
+def _pose(
+    space: SearchSpace,
+    spec: ModelSpec,
+    *,
+    panel: Panel,
+    split: Split,
+    task: Task,
+    view: View | None,
+    train: TrainSpec | None,
+    season: int | None,
+    metric: str,
+    trading: Trading | None,
+    **more: Any,
+) -> tuple[PanelObjective, tuple[str, ...]]:
+    """The objective, without what lies in the test part, and what is to be said of it."""
     split = without_test(split)
     check_grid(split.train, panel)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
     given: dict[str, Any] = {"panel": panel, "split": split, "task": task, "season": season}
     default = start_candidate(space, spec, **given, train=train or TrainSpec(), view=view)
     notes = explain_horizons(space, panel=panel, task=task)
-    metric, more = _usable_metric(metric, panel=panel, split=split, season=season)
-    with ExitStack() as stack:
-        if ledger is False and (ray is not None or workers not in (None, 1)):
-            ledger = stack.enter_context(TemporaryDirectory(prefix="tidewright-"))  # which workers can write to
-        kept = open_ledger(ledger, subject=subject_of(panel, task=task, metric=metric))
-        store = open_store(storage, name=name or space.model, folder=folder)
-        stack.callback(store.close)
-        work = PanelObjective(
-            panel, split, task, season, default, metric, learn, clock,
-            trading=trading or Trading(), ledger=StudyLedger(kept, study=store.key),
-        )  # fmt: skip
-        points, said = choose_searcher(searcher, space=space, trials=trials)
-        plan = Plan(
-            space, points, limits, seed,
-            pruner=_choose_pruner(pruner, space=space, train=default.train),
-            first=(default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks), keep=keep,
-        )  # fmt: skip
-        if storage is not None:
-            store.identify(describe_study(work, plan))
-        plan = replace(plan, limits=replace(limits, started=limits.started - store.spent()))
-        crew = stack.enter_context(hire(orders_of(work, plan), workers=workers, ray=ray))
-        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *more, *said))
+    work = PanelObjective(panel, split, task, season, default, metric, trading=trading or Trading(), **more)
+    metric, said = _usable_metric(metric, panel=panel, split=work.parts[0].split, season=season)
+    return replace(work, metric=metric), (*notes, *said)
 
 
 def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew, notes: tuple[str, ...]) -> Study:
@@ -164,6 +192,8 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         reason=found.reason,
         notes=(*notes, *filter(None, [note]), *(() if work.ledger is None else work.ledger.notes)),
         account=_settle(work, best.number),
+        folds=work.folds,
+        seeds=work.seeds,
     )
 
 
@@ -176,9 +206,12 @@ def _settle(work: PanelObjective, number: int) -> Account | None:
     return settle(ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year)
 
 
-def _choose_pruner(name: str, *, space: SearchSpace, train: TrainSpec) -> Pruner:
-    """The pruner among trials whose losses can be compared; none where the loss itself is searched."""
-    pruner = choose_pruner(name, space=space, epochs=train.epochs)
+def _choose_pruner(name: str, *, space: SearchSpace, work: PanelObjective) -> Pruner:
+    """The pruner among trials whose losses can be compared; none where the loss itself is searched. Scores of fits can
+    be compared whatever was learned."""
+    pruner = choose_pruner(name, space=space, epochs=work.default.train.epochs)
+    if len(work.parts) > 1:
+        return over_parts(pruner, parts=len(work.parts))
     return NoPruner() if any(names_option(name, "train.loss") for name in space.names) else among_kin(pruner, space)
 
 

@@ -42,7 +42,8 @@ class TuneWords:
     or one of each kind), how many `trials` and seconds each has, the `metric` (of forecasts or of returns; None: the
     run's), the `searcher` and `pruner` by name, the `space` (a YAML file of one model's, or a folder with one for each;
     None: the package's), `wide` for the documents' ranges in place of those for minutes, and `storage` (None: a folder
-    of its own among the runs), and how many `workers`, or which `ray` cluster, make its trials."""
+    of its own among the runs), and how many `workers`, or which `ray` cluster, make its trials. Each trial is
+    judged on so many walk-forward `folds` from so many `seeds`."""
 
     models: tuple[str, ...] = ()
     trials: int | None = None
@@ -56,6 +57,8 @@ class TuneWords:
     resume: bool = False
     workers: int | None = None
     ray: str | None = None
+    folds: int = 1
+    seeds: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +233,8 @@ def _tune(
         metric=words.metric or settings.metric,
         searcher=words.searcher,
         pruner=words.pruner,
+        folds=words.folds,
+        seeds=words.seeds,
         ledger=place_ledger(settings.folder),
         workers=words.workers,
         ray=words.ray,
@@ -268,6 +273,7 @@ def _row(study: Study, *, test: float | None) -> dict[str, Any]:
     return {
         "model": study.spec.name,
         study.metric: best.scores.get(study.metric, study.score),
+        **{f"sd over {of}": spread for of, (_, spread) in study.spread.items()},
         "corrected": None if account is None else account.corrected,
         "test": test,
         "gain": study.gain,
