@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def deadly(assignment: Assignment) -> Outcome:
 def endless(assignment: Assignment) -> Outcome:
     threading.Event().wait()
     raise AssertionError
+
+
+def own_clock() -> float:
+    """Seconds of this process alone."""
+    return time.monotonic() + float(os.environ.get("CLOCK_SHIFT", "0"))
+
+
+def time_left(assignment: Assignment) -> Outcome:
+    assert assignment.deadline is not None
+    return Outcome((assignment.deadline - own_clock(),))
 
 
 def lacking(assignment: Assignment) -> Outcome:

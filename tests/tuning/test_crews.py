@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tidewright.tuning.process_crew import GPUS, ProcessCrew, share_of
 from tidewright.tuning.search import Found, Plan, orders_of, search
 from tidewright.tuning.searchers.tpe import TPESearcher
 from tidewright.tuning.space import FloatRange, IntRange, SearchSpace
-from tidewright.tuning.trial import TrialState
+from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.tune import tune
 
 SPACE = SearchSpace("bowl", {"x": FloatRange(-1.0, 1.0)})
@@ -127,7 +128,14 @@ def cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray")
     folder = str(Path(__file__).parent)
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}}
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, runtime_env=environment)
+    ray.init(
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+        runtime_env=environment,
+    )
     yield
     ray.shutdown()
 
@@ -152,3 +160,61 @@ def test_a_ray_cluster_makes_the_trials(cluster: None, world: Any, tmp_path: Pat
     study = tune(space, model="damped", trials=3, ray="auto", ledger=False, **world.given)
     assert (study.count(TrialState.COMPLETE), study.account.trials) == (3, 3)
     assert np.isfinite(study.score)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_has_the_time_that_is_left_whatever_its_own_clock_says(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import crew_objectives
+
+    monkeypatch.setenv("CLOCK_SHIFT", "1e6")  # of this process alone
+    found = on_ray(crew_objectives.time_left, Limits(crew_objectives.own_clock(), 100.0, 2, crew_objectives.own_clock))
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 2
+    assert all(50.0 < trial.values[0] < 100.0 for trial in found.trials)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_that_ignores_the_budget_is_ended(cluster: None, tmp_path: Path) -> None:
+    import crew_objectives
+
+    limits = Limits(time.monotonic(), 1.0, None, time.monotonic)
+    found = on_ray(crew_objectives.endless, limits, storage=tmp_path)
+    assert {trial.state for trial in found.trials} == {TrialState.FAILED}
+    assert "3 % after the end of the budget" in found.trials[0].error
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_of_networks_asks_the_cluster_for_its_gpus(cluster: None) -> None:
+    import crew_objectives
+
+    from tidewright.tuning.ray_crew import RayCrew
+
+    plan = Plan(SPACE, TPESearcher(), _limits(), seed=1)
+    asked = []
+    for gpu in (False, True):
+        crew = RayCrew(replace(orders_of(crew_objectives.bowl, plan), gpu=gpu), address="auto", workers=None)
+        asked.append((crew._size, crew._work._default_options.get("num_gpus")))
+        crew.close()
+    assert asked == [(2, 0.0), (1, 1.0)]
+
+
+def on_ray(objective: Any, limits: Limits, *, storage: Path | None = None) -> Found:
+    from tidewright.tuning.ray_crew import RayCrew
+
+    plan = Plan(SPACE, TPESearcher(), limits, seed=1)
+    crew = RayCrew(orders_of(objective, plan), address="auto", workers=None)
+    try:
+        return search(objective, plan, store=open_store(storage), crew=crew)
+    finally:
+        crew.close()
+
+
+def test_a_trial_that_was_let_go_may_still_be_heard_of(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    claimed = store.claim(lambda trials: {"x": 0.5})
+    assert isinstance(claimed, Trial)
+    store.let_go(0, died=True)
+    store.report(0, step=1, value=1.0)
+    assert store.trials()[0].steps == ()
+    store.close()

@@ -22,6 +22,8 @@ from tidewright.errors import ConfigError, DataError, FallbackWarning
 from tidewright.tracking.local import FOLDER as RUNS
 from tidewright.tracking.local import list_runs
 from tidewright.tuning.ledger import Bet, StudyLedger, Subject, TrialLedger, digest_parameters, subject_of
+from tidewright.tuning.space import FloatRange, SearchSpace
+from tidewright.tuning.tune import tune
 
 SUBJECT = Subject("d" * 32, 7, (0.1, 0.5, 0.9), "mase")
 
@@ -145,6 +147,40 @@ def test_files_that_are_not_whole_are_named(tmp_path: Path) -> None:
     (tmp_path / f"{SUBJECT.key}.jsonl").write_text("no record\n")
     with pytest.raises(DataError, match="jsonl holds a line that is no record"):
         TrialLedger(SUBJECT, tmp_path).bets()
+
+
+def test_a_ledger_that_is_not_whole_is_told_before_a_search_learns_anything(tmp_path: Path, world: Any) -> None:
+    panel, task = world.given["panel"], world.given["task"]
+    split = world.given["split"]
+    seen = panel.until(int(split.validation.positions[-1]) + split.horizon)
+    subject = subject_of(seen, task=task, metric="mase")
+    (tmp_path / f"{subject.key}.jsonl").write_text("no record\n")
+
+    def learn(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it has learned")
+
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
+    with pytest.raises(DataError, match="a line that is no record"):
+        tune(space, model="damped", trials=1, ledger=tmp_path, learn=learn, **world.given)
+
+
+@pytest.mark.parametrize("unit", [1e22, 1e-30, 1.0])
+def test_numbers_of_any_size_are_kept_to_seven_digits(tmp_path: Path, unit: float) -> None:
+    draw = np.random.default_rng(0)
+    parts = np.stack([(draw.random(40) * unit) ** 2, np.ones(40)])
+    bet = Bet("a", 0, "complete", "damped", "k", "p", 0.5, np.arange(40), parts)
+    TrialLedger(SUBJECT, tmp_path).add(bet)
+    (read,) = TrialLedger(SUBJECT, tmp_path).bets()
+    np.testing.assert_allclose(read.parts, parts, rtol=1e-7, atol=unit**2 * 1e-40)
+
+
+def test_a_worker_in_another_folder_writes_to_the_same_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path)
+    ledger = TrialLedger(SUBJECT, Path("ledger"))
+    monkeypatch.chdir(tmp_path / "else")
+    ledger.add(make_bet("a", 0))
+    assert len(TrialLedger(SUBJECT, tmp_path / "ledger").bets()) == 1
 
 
 def test_a_folder_that_can_t_be_made_is_an_error_before_anything_is_learned(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from tidewright.data.simulate import signal_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import FitError
+from tidewright.errors import DataError, FitError
 from tidewright.training.evaluate import evaluate
+from tidewright.tuning.ledger import subject_of
 from tidewright.workflows.contest import Contest, hold_contest
 from tidewright.workflows.field import CUT
 from tidewright.workflows.settings import read_settings
@@ -39,6 +40,16 @@ def test_a_model_that_the_budget_cut_says_so_and_is_not_tuned() -> None:
     assert contest.study is None
     assert all(note.startswith(CUT) for note in notes.values())
     assert sum("not tuned" in note for note in notes.values()) == 1
+
+
+def test_a_ledger_that_can_not_be_read_is_told_before_anything_is_learned(tmp_path: Path) -> None:
+    seen = PANEL.until(int(SPLIT.validation.positions[-1]) + SPLIT.horizon)
+    subject = subject_of(seen, task=TASK, metric="mase")
+    folder = tmp_path / "tidewright-runs" / "ledger"
+    folder.mkdir(parents=True)
+    (folder / f"{subject.key}.jsonl").write_text("no record\n")
+    with pytest.raises(DataError, match="a line that is no record"):
+        contest_of(600.0, "train.epochs=1000000", "train.patience=1000000")
 
 
 def test_a_model_that_had_its_time_carries_no_note() -> None:

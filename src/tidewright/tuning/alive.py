@@ -87,7 +87,8 @@ class FileHolds:
 
     def note(self, number: int, spent: float) -> None:
         """See `Holds`."""
-        os.pwrite(self._files[number], f"{spent:0{WIDTH}.6f}".encode(), 0)
+        if number in self._files:  # one that was let go may still be heard of
+            os.pwrite(self._files[number], f"{spent:0{WIDTH}.6f}".encode(), 0)
 
     def last(self, number: int) -> float:
         """See `Holds`."""

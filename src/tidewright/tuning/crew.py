@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tidewright.training.events import Event
 from tidewright.tuning.task import Orders, Task, carry_out
-from tidewright.tuning.trial import Trial
+from tidewright.tuning.trial import Trial, TrialState
 
 if TYPE_CHECKING:
     from tidewright.tuning.process_crew import ProcessCrew
@@ -59,6 +59,13 @@ class Crew(Protocol):
     def wait(self, hear: Hearing) -> Ended | Died:
         """Waits for the end of one of its trials."""
         ...
+
+
+def end_late(task: Task) -> Ended:
+    """A trial that was still running when its task's `last` moment came."""
+    error = "it was still running 3 % after the end of the budget, and was ended"
+    number, point = task.trial.number, task.trial.parameters
+    return Ended(Trial(number, TrialState.FAILED, parameters=point, error=error), None)
 
 
 @contextmanager

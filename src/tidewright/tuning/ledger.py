@@ -1,8 +1,9 @@
 """The trial ledger: every trial of every study on the same data, kept beside the runs, so that none is forgotten.
 
 A subject has two files, which only grow: `KEY.jsonl`, a line a trial, and `KEY.f4`, their numbers at each cutoff as
-float32. A line is written after its numbers, under a lock that ends with its owner (flock): a kill leaves whole lines,
-and at most numbers that no line names. K sums that a score is made of; C positions in time, ascending.
+float32, in units of powers of two that the line has, so that none is too large. A line is written after its numbers,
+under a lock that ends with its owner (flock): a kill leaves whole lines, and at most numbers that no line names. K sums
+that a score is made of; C positions in time, ascending.
 """
 
 from __future__ import annotations
@@ -95,11 +96,12 @@ class TrialLedger:
             raise ConfigError(
                 f"the trial ledger '{folder}' can't be made: {error.strerror}. Name another folder, or ledger=False."
             ) from error
+        folder = folder.absolute()  # a worker may be elsewhere
         self._lines, self._numbers = folder / f"{subject.key}.jsonl", folder / f"{subject.key}.f4"
 
     def add(self, bet: Bet) -> bool:
         """Keeps a bet; False where that trial of that study is there already. Raises `OSError`."""
-        bet = replace(bet, parts=bet.parts.astype("<f4").astype(np.float64))  # as it is read again
+        bet = replace(bet, parts=_restore(*_shrink(bet.parts)))  # as it is read again
         if self._lines is None:
             return self._remember(bet)
         with self._locked() as file:
@@ -148,14 +150,14 @@ class TrialLedger:
         assert self._numbers is not None
         lines: list[dict[str, Any]] = [] if self._read else [{"subject": asdict(self.subject)}]
         with self._numbers.open("ab") as numbers:
-            at = numbers.seek(0, os.SEEK_END)
-            numbers.write(bet.parts.astype("<f4").tobytes())
+            at, (parts, powers) = numbers.seek(0, os.SEEK_END), _shrink(bet.parts)
+            numbers.write(parts.tobytes())
             numbers.flush()
             os.fsync(numbers.fileno())
         told = {
             name: getattr(bet, name) for name in ("study", "number", "state", "model", "key", "parameters", "score")
         }
-        lines.append({**told, "runs": _to_runs(bet.positions), "at": at, "sums": len(bet.parts)})
+        lines.append({**told, "runs": _to_runs(bet.positions), "at": at, "sums": len(bet.parts), "powers": powers})
         file.truncate(self._read)  # what a kill cut off
         file.seek(self._read)
         text = "".join(json.dumps(line) + "\n" for line in lines).encode()
@@ -168,6 +170,7 @@ class TrialLedger:
     def _rebuild(self, told: Mapping[str, Any]) -> Bet:
         told = dict(told)
         positions, at, sums = _from_runs(told.pop("runs")), told.pop("at"), told.pop("sums")
+        powers = told.pop("powers", [0] * sums)
         parts = np.empty((0, 0))
         if sums:
             assert self._numbers is not None
@@ -177,15 +180,17 @@ class TrialLedger:
                 raise DataError(
                     f"{self._numbers} is cut short: the numbers of a trial are missing. Move both files away."
                 )
-            parts = flat.reshape(sums, len(positions)).astype(np.float64)
+            parts = _restore(flat.reshape(sums, len(positions)), powers)
         return Bet(**told, positions=positions, parts=parts)
 
 
 def open_ledger(place: Path | str | bool, *, subject: Subject) -> TrialLedger:
-    """The ledger of a subject: True is the usual folder, False keeps it in memory. Raises `ConfigError`."""
-    if isinstance(place, bool):
-        return TrialLedger(subject, FOLDER if place else None)
-    return TrialLedger(subject, Path(place))
+    """The ledger of a subject, read once: True is the usual folder, False keeps it in memory. Raises `ConfigError`, and
+    `DataError` for one that isn't whole."""
+    folder = (FOLDER if place else None) if isinstance(place, bool) else Path(place)
+    ledger = TrialLedger(subject, folder)
+    ledger.bets()
+    return ledger
 
 
 class StudyLedger:
@@ -208,6 +213,17 @@ class StudyLedger:
             self.ledger = TrialLedger(self.ledger.subject, None)
             for one in (*kept, bet):
                 self.ledger.add(one)
+
+
+def _shrink(parts: Doubles) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """Sums [K, C] as float32 in units of a power of two each, so that their greatest is below 1; and the powers [K]."""
+    greatest = np.abs(parts).max(axis=1, initial=0.0, where=np.isfinite(parts))
+    powers = np.frexp(greatest)[1]
+    return np.ldexp(parts, -powers[:, None]).astype("<f4"), powers.tolist()
+
+
+def _restore(parts: npt.NDArray[np.float32], powers: Sequence[int]) -> Doubles:
+    return np.ldexp(parts.astype(np.float64), np.asarray(powers, dtype=np.int64)[:, None])
 
 
 def _parse(line: bytes, path: Path | None) -> dict[str, Any]:

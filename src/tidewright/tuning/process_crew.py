@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.errors import ConfigError, FitError, TidewrightError
-from tidewright.tuning.crew import Died, Ended, Hearing
+from tidewright.tuning.crew import Died, Ended, Hearing, end_late
 from tidewright.tuning.task import Orders, Task, carry_out
-from tidewright.tuning.trial import Trial, TrialState, best_trial
+from tidewright.tuning.trial import Trial, best_trial
 
 UNPICKLED = (pickle.PicklingError, TypeError, AttributeError)
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA", "RAYON")  # each with _NUM_THREADS
@@ -117,9 +117,7 @@ class ProcessCrew:
         if task.last is None or self._clock() < task.last:
             return None
         self._dismiss(worker)
-        error = "it was still running 3 % after the end of the budget, and was ended"
-        number, point = task.trial.number, task.trial.parameters
-        return Ended(Trial(number, TrialState.FAILED, parameters=point, error=error), None)
+        return end_late(task)
 
     def _bury(self, worker: _Worker, task: Task) -> Died:
         worker.process.join()

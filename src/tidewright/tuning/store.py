@@ -54,7 +54,8 @@ class TrialStore:
     ) -> None:
         self._optuna = require("optuna", extra="tuning", purpose="tuning")
         self._storage, self._claiming = storage, claiming or threading.Lock()
-        self._holds, self.folder, self.name, self._retries = holds or OwnHolds(), folder, name, retries
+        self._holds, self.name, self._retries = holds or OwnHolds(), name, retries
+        self.folder = None if folder is None else folder.absolute()  # a worker may be elsewhere
         self.close = closing
         self._ended: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}

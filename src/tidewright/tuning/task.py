@@ -19,19 +19,20 @@ Keep = Callable[[int, float], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Orders:
-    """What every trial of a study has alike."""
+    """What every trial of a study has alike; `gpu` says that it learns on a GPU where there is one."""
 
     objective: Objective
     pruner: Pruner
     seed: int
     clock: Callable[[], float]
+    gpu: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Task:
     """One running trial, with what it reported before its worker died, and the trials that it is compared with.
 
-    It should be done learning by the `deadline`; where its worker is a process it is ended at the `last` moment.
+    It should be done learning by the `deadline`; where its worker is another process it is ended at the `last` moment.
     """
 
     trial: Trial

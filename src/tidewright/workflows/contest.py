@@ -65,6 +65,7 @@ def hold_contest(
     """Fits every floor and every chosen model, tunes the best in what is left of the budget, and compares them all."""
     until = time.monotonic() + budget_s
     ring = Field(panel, split, task, season, settings, callbacks, choose_runtime(settings))
+    Stakes(ring, metric=settings.metric, run="")  # a ledger that can't be read is an error before anything is learned
     for name in FLOORS:
         tell(f"floor {name}")
         ring.enter(name, build_spec(name), view=None, train=None, deadline=None)
