@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,19 @@ import numpy as np
 import pytest
 
 from tidewright.errors import ConfigError, FitError, MissingExtraError
+from tidewright.models.build import build_spec
+from tidewright.runtime import detect_runtime
 from tidewright.training.events import EpochEnded, Event, TrialEnded
+from tidewright.training.fit import fit
+from tidewright.training.spec import TrainSpec
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.open_store import open_store
+from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.process_crew import GPUS, ProcessCrew, share_of
 from tidewright.tuning.search import Found, Plan, orders_of, search
 from tidewright.tuning.searchers.tpe import TPESearcher
 from tidewright.tuning.space import FloatRange, IntRange, SearchSpace
+from tidewright.tuning.start import start_candidate
 from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.tune import tune
 
@@ -185,11 +192,14 @@ def test_a_task_that_ignores_the_budget_is_ended(cluster: None, tmp_path: Path) 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_search_of_networks_asks_the_cluster_for_its_gpus(cluster: None) -> None:
+def test_a_search_of_networks_asks_the_cluster_for_its_gpus(cluster: None, world: Any) -> None:
     import crew_objectives
 
     from tidewright.tuning.ray_crew import RayCrew
 
+    assert not _objective(world, "damped").gpu
+    assert _objective(world, "lstm").gpu
+    assert not _objective(world, "lstm", runtime=partial(detect_runtime, "cpu")).gpu
     plan = Plan(SPACE, TPESearcher(), _limits(), seed=1)
     asked = []
     for gpu in (False, True):
@@ -197,6 +207,12 @@ def test_a_search_of_networks_asks_the_cluster_for_its_gpus(cluster: None) -> No
         asked.append((crew._size, crew._work._default_options.get("num_gpus")))
         crew.close()
     assert asked == [(2, 0.0), (1, 1.0)]
+
+
+def _objective(world: Any, model: str, **more: Any) -> PanelObjective:
+    space = SearchSpace(model, {"view.lookback": IntRange(7, 14)})
+    default = start_candidate(space, build_spec(model), **world.given, train=TrainSpec(), view=None, season=None)
+    return PanelObjective(world.panel, world.split, world.task, None, default, "mase", fit, time.monotonic, **more)
 
 
 def on_ray(objective: Any, limits: Limits, *, storage: Path | None = None) -> Found:

@@ -17,6 +17,7 @@ from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.features.view import View
 from tidewright.metrics.returns import RETURN_METRICS, sharpe, sortino
+from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
 from tidewright.training.positions import PositionFitted, earn_fitted, fit_positions
@@ -135,6 +136,24 @@ def test_positions_have_no_score_of_forecasts(market: Market) -> None:
     train = TrainSpec(loss="sharpe", epochs=1, batch_size=64)
     with pytest.raises(FitError, match="learned positions forecast nothing, so they have no mae"):
         market.search("mae", space=space, model="feedforward", train=train, trials=1)
+
+
+def test_positions_compute_with_what_a_trial_is_given(market: Market) -> None:
+    """`tidewright tune` says what networks compute with, whatever a space has them learn."""
+    asked: list[int] = []
+
+    def choose() -> Runtime:
+        asked.append(1)
+        return detect_runtime("cpu", 1)
+
+    space = SearchSpace("feedforward", {"train.loss": Choice(("quantile", "sharpe"))})
+    train = TrainSpec(epochs=1, steps=2, batch_size=64)
+    study = market.search(
+        "sharpe", space=space, model="feedforward", train=train, trials=2, searcher="grid", runtime=choose
+    )
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+    assert {trial.parameters["train.loss"] for trial in study.trials} == {"quantile", "sharpe"}
+    assert len(asked) >= 2
 
 
 def test_a_score_of_zero_is_a_value_and_a_strategy_without_positions_has_none(market: Market) -> None:

@@ -23,6 +23,7 @@ from tidewright.tracking.local import FOLDER as RUNS
 from tidewright.tracking.local import list_runs
 from tidewright.tuning.ledger import Bet, StudyLedger, Subject, TrialLedger, digest_parameters, subject_of
 from tidewright.tuning.space import FloatRange, SearchSpace
+from tidewright.tuning.trial import TrialState
 from tidewright.tuning.tune import tune
 
 SUBJECT = Subject("d" * 32, 7, (0.1, 0.5, 0.9), "mase")
@@ -206,6 +207,20 @@ def test_a_disk_that_refuses_is_told_once_and_the_trials_are_counted_all_the_sam
     study.add(2, {"x": 3}, **told)
     assert [bet.number for bet in study.ledger.bets()] == [0, 1, 2]
     assert "could not be kept" in study.notes[0]
+
+
+def test_a_disk_that_refuses_a_worker_is_told_with_the_study(tmp_path: Path, world: Any) -> None:
+    panel, split = world.panel, world.split
+    subject = subject_of(
+        panel.until(int(split.validation.positions[-1]) + split.horizon), task=world.task, metric="mase"
+    )
+    (tmp_path / f"{subject.key}.f4").symlink_to("/dev/full")
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
+    study = tune(space, model="damped", trials=3, workers=2, ledger=tmp_path, **world.given)
+    assert study.count(TrialState.COMPLETE) == 3
+    assert [note for note in study.notes if "No space left" in note] == [
+        "the trial ledger could not be kept: [Errno 28] No space left on device"
+    ]
 
 
 def test_the_subject_is_the_targets_and_not_what_models_see() -> None:

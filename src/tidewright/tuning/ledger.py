@@ -29,6 +29,7 @@ from tidewright.models.spec import spec_key
 from tidewright.training.fit import keep_covariates
 
 FOLDER = Path("tidewright-runs") / "ledger"  # beside what tracking keeps
+LOST = "the trial ledger could not be kept"  # how a note begins
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
@@ -207,7 +208,7 @@ class StudyLedger:
         try:
             self.ledger.add(bet)
         except OSError as error:
-            self.notes = (f"the trial ledger could not be kept: {error}",)
+            self.notes = (f"{LOST}: {error}",)
             warnings.warn(self.notes[0], FallbackWarning, stacklevel=2)
             kept = self.ledger.bets()
             self.ledger = TrialLedger(self.ledger.subject, None)

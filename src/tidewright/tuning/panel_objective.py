@@ -16,6 +16,7 @@ from tidewright.errors import FitError
 from tidewright.features.view import fit_static
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import kind_of
+from tidewright.runtime import Runtime
 from tidewright.training.evaluate import evaluate
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit, keep_covariates
@@ -29,6 +30,7 @@ from tidewright.tuning.records import Candidate
 from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.watch import Watch
 
+ON_GPU = {"torch", "trees", "foundation"}  # kinds of models
 CHECKPOINT = "checkpoint.safetensors"  # of a network, in its trial's folder
 
 
@@ -40,7 +42,8 @@ class PanelObjective:
     Each trial learns on `folds` walk-forward folds, the last of which is the split itself, from each of `seeds` seeds;
     its score is taken over all folds together, and is the mean over seeds. Its model is the one of the split, from the
     candidate's own seed. `learn` is `training.fit.fit` or anything that is called like it; `clock` gives seconds, as
-    `learn`'s deadline is. Training by the Sharpe ratio learns positions (`fit_positions`). For a metric of returns
+    `learn`'s deadline is; `runtime` says, where a trial learns, what it computes with. Training by the Sharpe ratio
+    learns positions (`fit_positions`). For a metric of returns
     forecasts are traded as `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`. A
     network in a trial with a folder keeps a checkpoint of each fit there, and goes on from it.
     """
@@ -57,6 +60,13 @@ class PanelObjective:
     ledger: StudyLedger | None = None
     folds: int = 1
     seeds: int = 1
+    runtime: Callable[[], Runtime] | None = None
+
+    @property
+    def gpu(self) -> bool:
+        """Whether any of its models learns on a GPU where there is one."""
+        kinds = {kind_of(one.spec) for one in (self.default, *self.default.others.values())}
+        return bool(kinds & ON_GPU) and (self.runtime is None or self.runtime().device.requested != "cpu")
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -117,7 +127,7 @@ class PanelObjective:
             key=candidate.key,
             fit_seconds=seconds,
             cut_short=cut,
-            notes=tuple(notes),
+            notes=(*notes, *(() if self.ledger is None else self.ledger.notes)),  # it may be a worker's
             learned=learned,
         )
 
@@ -147,6 +157,8 @@ class PanelObjective:
         asked |= {"callbacks": callbacks, "deadline": deadline}
         if checkpoint is not None:
             asked["checkpoint"] = checkpoint
+        if self.runtime is not None:
+            asked["runtime"] = self.runtime()
         if not candidate.positions:
             return learn_candidate(candidate, learn=self.learn, task=self.task, season=self.season, **asked)
         from tidewright.training.positions import fit_positions

@@ -21,6 +21,7 @@ from tidewright.metrics.accuracy import METRICS, seasonal_scale
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
+from tidewright.runtime import Runtime
 from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit
@@ -34,7 +35,7 @@ from tidewright.tuning.horizons import explain_horizons
 from tidewright.tuning.identity import describe_study
 from tidewright.tuning.keep_best import trial_folder
 from tidewright.tuning.kin import among_kin
-from tidewright.tuning.ledger import StudyLedger, open_ledger, subject_of
+from tidewright.tuning.ledger import LOST, StudyLedger, open_ledger, subject_of
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.open_store import open_store
 from tidewright.tuning.over_parts import over_parts
@@ -45,7 +46,7 @@ from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
 from tidewright.tuning.store import TrialStore
 from tidewright.tuning.study import Study
-from tidewright.tuning.trial import best_trial
+from tidewright.tuning.trial import Trial, best_trial
 
 
 def tune(
@@ -77,6 +78,7 @@ def tune(
     workers: int | None = None,
     ray: str | None = None,
     learn: Callable[..., Fitted] = fit,
+    runtime: Callable[[], Runtime] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Study:
     """The best of the trials that fit into `budget_s` seconds, or of `trials` trials, whichever ends first.
@@ -110,16 +112,17 @@ def tune(
 
     With `workers` so many processes of this machine make trials at the same time, each with its share of the threads
     and a GPU of its own where there are several (a script makes the call under `if __name__ == "__main__"`); with `ray`
-    ("auto" or an address) tasks of that cluster do, as many as it has CPUs or as `workers` says. Many machines share a
-    study when each makes the same call with the same PostgreSQL `storage`. Which points are tried then depends on which
-    trial ends first. A worker that dies is replaced, and its trial is done again.
+    ("auto" or an address) tasks of that cluster do, as many as `workers` says, or as it has GPUs where the model learns
+    on one, else CPUs. `runtime` is called where a trial learns: a worker has its own threads and GPU. Many machines
+    share a study when each makes the same call with the same PostgreSQL `storage`. Which points are tried then depends
+    on which trial ends first. A worker that dies is replaced, and its trial is done again.
     """
     refuse_group("a search")
     limits = Limits(clock(), budget_s, trials, clock)
     spec = build_spec(model) if isinstance(model, str) else model
     work, notes = _pose(
         space, spec, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
-        folds=folds, seeds=seeds, trading=trading, learn=learn, clock=clock,
+        folds=folds, seeds=seeds, trading=trading, learn=learn, runtime=runtime, clock=clock,
     )  # fmt: skip
     points, said = choose_searcher(searcher, space=space, trials=trials)
     plan = Plan(
@@ -137,7 +140,7 @@ def tune(
         if storage is not None:
             store.identify(describe_study(work, plan))
         plan = replace(plan, limits=replace(limits, started=limits.started - store.spent()))
-        crew = stack.enter_context(hire(orders_of(work, plan), workers=workers, ray=ray))
+        crew = stack.enter_context(hire(replace(orders_of(work, plan), gpu=work.gpu), workers=workers, ray=ray))
         return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said))
 
 
@@ -190,11 +193,17 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         trials=found.trials,
         seconds=plan.limits.spent,
         reason=found.reason,
-        notes=(*notes, *filter(None, [note]), *(() if work.ledger is None else work.ledger.notes)),
+        notes=tuple(dict.fromkeys((*notes, *filter(None, [note]), *_find_losses(work, found.trials)))),
         account=_settle(work, best.number),
         folds=work.folds,
         seeds=work.seeds,
     )
+
+
+def _find_losses(work: PanelObjective, trials: Sequence[Trial]) -> tuple[str, ...]:
+    """What could not be kept in the ledger, here or where a trial was made."""
+    own = () if work.ledger is None else work.ledger.notes
+    return (*own, *(note for trial in trials for note in trial.notes if note.startswith(LOST)))
 
 
 def _settle(work: PanelObjective, number: int) -> Account | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from uuid import uuid4
 
 from tidewright.data.panel import Panel
@@ -20,7 +19,6 @@ from tidewright.training.compare import Leaderboard, compare, rank_value, usable
 from tidewright.training.ensemble import compose
 from tidewright.training.evaluate import Evaluation
 from tidewright.training.events import Callback
-from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.weigh import choose_weights
 from tidewright.tuning.account import Account
@@ -198,7 +196,7 @@ def _tune_best(
         return None
     tell(f"tuning {best} for {left:.0f} s")
     started, cpu = time.monotonic(), time.process_time()
-    space = usual_space(best)
+    space, runtime = usual_space(best), ring.runtime
     assert space is not None
     study = tune(
         space,
@@ -215,7 +213,7 @@ def _tune_best(
         metric=ring.settings.metric,
         ledger=place_ledger(ring.settings.folder),
         callbacks=ring.callbacks,
-        learn=partial(fit, runtime=ring.runtime),
+        runtime=lambda: runtime,
     )
     name = f"{best} tuned"
     ring.fitted[name], ring.panels[name] = study.fitted, ring.panels[best]

@@ -12,11 +12,11 @@ from typing import Any
 from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
 from tidewright.models.build import build_spec
-from tidewright.models.spec import ModelSpec, spec_key
+from tidewright.models.spec import spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
 from tidewright.training.events import Callback
-from tidewright.training.fit import fit, keep_covariates
+from tidewright.training.fit import keep_covariates
 from tidewright.tuning.open_store import hide_password, is_begun
 from tidewright.tuning.read_space import UNTUNED, find_space, read_space, spaces, usual_space
 from tidewright.tuning.space import SearchSpace
@@ -241,17 +241,8 @@ def _tune(
         storage=place[0],
         name=place[1],
         callbacks=callbacks,
-        learn=partial(_learn, settings),
+        runtime=partial(choose_runtime, settings),
     )
-
-
-def _learn(settings: RunSettings, spec: ModelSpec, **given: Any) -> Any:
-    """Fits as the settings say, with what is there where it learns: a worker has its own threads and GPU."""
-    if settings.train.loss == "sharpe":
-        from tidewright.training.positions import fit_positions
-
-        return fit_positions(spec, runtime=choose_runtime(settings), **given)
-    return fit(spec, runtime=choose_runtime(settings), **given)
 
 
 def _conclude(
@@ -261,9 +252,11 @@ def _conclude(
     winner = min(studies, key=lambda name: studies[name].best.values)
     goal = studies[winner].goal
     floors = measure_floors(plan, goal)
-    test, _ = judge_part(studies[winner].fitted, plan=plan, goal=goal, part="test")
+    here, test = (
+        judge_part(studies[winner].fitted, plan=plan, goal=goal, part=part) for part in ("validation", "test")
+    )
     first = next(iter(floors))
-    beaten = studies[winner].best.values[0] < floors[first].badness
+    beaten = here.value < floors[first].badness  # of the same cutoffs: the search may have judged it on more folds
     advice = "" if beaten else f"Nothing beats {first} on validation: take {first}, or look for more columns."
     return Tuned(studies, failed, winner, goal.name, floors, dict(test.scores), folder, run, advice)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidewright.models.build import build_spec
@@ -12,7 +12,7 @@ from tidewright.models.spec import FLOORS
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.trade import Trading, buy_and_hold
-from tidewright.tuning.goals import Goal, Judged, judge, judge_returns
+from tidewright.tuning.goals import Goal, Judged, hear_positions, judge, judge_returns
 from tidewright.workflows.run import Prepared
 
 FLAT, HELD = "flat", "buy and hold"
@@ -28,12 +28,15 @@ class Floor:
     test: Mapping[str, float]
 
 
-def judge_part(fitted: Any, *, plan: Prepared, goal: Goal, part: str) -> tuple[Judged, Evaluation]:
-    """A model by a goal on the part `validation` or `test`; forecasts are traded where the goal is one of returns."""
+def judge_part(fitted: Any, *, plan: Prepared, goal: Goal, part: str) -> Judged:
+    """A model, or learned positions, by a goal on the part `validation` or `test`; forecasts are traded for a goal of
+    returns."""
     panel = keep_covariates(plan.loaded.panel, fitted.spec.takes)
-    cutoffs = getattr(plan.split, part)
-    said = evaluate(fitted, panel=panel, split=plan.split, cutoffs=cutoffs, season=plan.season)
-    return judge(said, goal=goal, panel=panel, trading=Trading()), said
+    if hasattr(fitted, "predict"):
+        return judge(_ask(fitted, plan, part=part), goal=goal, panel=panel, trading=Trading())
+    split = replace(plan.split, validation=getattr(plan.split, part))
+    said = hear_positions(fitted, goal=goal, panel=panel, split=split, trading=Trading())
+    return judge(said, goal=goal, panel=panel, trading=Trading())
 
 
 def measure_floors(plan: Prepared, goal: Goal) -> dict[str, Floor]:
@@ -47,15 +50,19 @@ def measure_floors(plan: Prepared, goal: Goal) -> dict[str, Floor]:
     for name in FLOORS:
         spec = build_spec(name)
         fitted = fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked)
-        (here, said), (there, later) = (
-            judge_part(fitted, plan=plan, goal=goal, part=part) for part in ("validation", "test")
-        )
-        found[name] = _floor(goal, here, there)
+        said, later = (_ask(fitted, plan, part=part) for part in ("validation", "test"))
+        judged = (judge(one, goal=goal, panel=plan.loaded.panel, trading=Trading()) for one in (said, later))
+        found[name] = _floor(goal, *judged)
     if goal.of == "returns":
         found[FLAT] = Floor(0.0, 0.0, {goal.name: 0.0})
         found[HELD] = _floor(goal, *(_hold(one, plan=plan, goal=goal) for one in (said, later)))
     ranked = sorted(found, key=lambda name: found[name].badness)
     return {name: found[name] for name in ranked if math.isfinite(found[name].badness)}
+
+
+def _ask(fitted: Any, plan: Prepared, *, part: str) -> Evaluation:
+    panel = keep_covariates(plan.loaded.panel, fitted.spec.takes)
+    return evaluate(fitted, panel=panel, split=plan.split, cutoffs=getattr(plan.split, part), season=plan.season)
 
 
 def _hold(said: Evaluation, *, plan: Prepared, goal: Goal) -> Judged:
