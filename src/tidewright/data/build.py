@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from tidewright.data.border import to_polars
+from tidewright.data.classes import clean_classes, find_classes
 from tidewright.data.columns import check_roles, clean_ids, clean_number, clean_static
 from tidewright.data.grid import find_frequency
 from tidewright.data.panel import Panel, Repair, Roles
@@ -18,7 +19,9 @@ from tidewright.data.times import Announce, read_times, write_times
 from tidewright.errors import ConfigError, DataError, RepairWarning
 
 
-def build_panel(data: Any, *, roles: Roles, frequency: str | None, calendar: str | None) -> Panel:
+def build_panel(
+    data: Any, *, roles: Roles, frequency: str | None, calendar: str | None, classes: bool = False
+) -> Panel:
     """See `Panel.from_table`."""
     given, native = to_polars(data)
     check_roles(given, roles=roles)
@@ -26,7 +29,7 @@ def build_panel(data: Any, *, roles: Roles, frequency: str | None, calendar: str
     announce = repairs.append
     times, dtype, local = read_times(given, roles=roles, announce=announce)
     steps = dtype.is_integer()
-    clean = sort_rows(_clean(given, times, roles, announce), roles=roles, announce=announce)
+    clean = sort_rows(_clean(given, times, roles, announce, classes=classes), roles=roles, announce=announce)
     del times  # what is not needed any more is let go: a panel may fill half of the memory
     clean = drop_repeated(clean, roles=roles, announce=announce, steps=steps)
     starts = run_starts(clean[ID])
@@ -54,6 +57,7 @@ def build_panel(data: Any, *, roles: Roles, frequency: str | None, calendar: str
         native=native,
         time_dtype=written.dtype,
         local=local,
+        classes=find_classes(full[roles.target]) if classes else (),
     )
     _check_observed(panel)
     for repair in repairs:
@@ -99,10 +103,12 @@ def keep_tail(panel: Panel, *, rows: int) -> Panel:
     return replace(panel, table=panel.table[kept], offsets=offsets, positions=panel.positions[kept])
 
 
-def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announce) -> pl.DataFrame:
+def _clean(given: pl.DataFrame, times: pl.Series, roles: Roles, announce: Announce, *, classes: bool) -> pl.DataFrame:
     """The columns with roles: ids under `ID`, time as int64, numbers as float64, static numbers or text."""
     columns = [clean_ids(given, roles=roles).alias(ID), times.alias(roles.time)]
-    numeric = (roles.target, *roles.past, *roles.known)
+    if classes:
+        columns.append(clean_classes(given, roles.target, announce=announce).alias(roles.target))
+    numeric = (*(() if classes else (roles.target,)), *roles.past, *roles.known)
     columns += [clean_number(given, c, roles=roles, announce=announce).alias(c) for c in numeric]
     columns += [clean_static(given, c, roles=roles, announce=announce).alias(c) for c in roles.static]
     return pl.DataFrame({column.name: column for column in columns})

@@ -10,7 +10,7 @@ from tidewright.data.times import Announce
 from tidewright.errors import ColumnError, DataError
 
 LARGEST = 1e30  # nets compute in float32, whose largest number is 3.4e38: beyond this nothing is left to scale
-_ABSENT = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "<NA>")
+ABSENT = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "<NA>")
 
 
 def check_roles(table: pl.DataFrame, *, roles: Roles) -> None:
@@ -89,7 +89,7 @@ def clean_static(table: pl.DataFrame, name: str, *, roles: Roles, announce: Anno
 def _parse_numbers(table: pl.DataFrame, name: str, roles: Roles, announce: Announce) -> pl.Series:
     values = table[name]
     text = values.str.strip_chars()
-    absent = text.is_in(_ABSENT).fill_null(value=False)
+    absent = text.is_in(ABSENT).fill_null(value=False)
     numbers = text.cast(pl.Float64, strict=False)
     bad = numbers.is_null() & values.is_not_null() & ~absent
     if bad.any():

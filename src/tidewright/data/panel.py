@@ -17,6 +17,7 @@ import polars as pl
 
 from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Frequency, Ints, format_time
+from tidewright.data.task import Label
 from tidewright.errors import ColumnError, DataError
 
 Floats = npt.NDArray[np.float64]
@@ -80,6 +81,7 @@ class Panel:
     time_dtype: Any = field(default=pl.Date)
     local: bool = False  # the grid counts wall times of the zone (daily data at local midnight), not UTC
     reach: Mapping[str, int] = field(default_factory=dict)  # how many steps ahead a column made of the past is known
+    classes: tuple[Label, ...] = ()  # those of the target, where it is one of classes and not of numbers
 
     @classmethod
     def from_table(
@@ -94,10 +96,13 @@ class Panel:
         static: Sequence[str] = (),
         frequency: str | None = None,
         calendar: str | None = None,
+        classes: bool = False,
     ) -> Panel:
         """A Panel from a pandas, polars or Arrow table, or from the path of a CSV or Parquet file.
 
          The frequency is inferred and checked unless given; `calendar` is an exchange's code (XNYS).
+         With `classes` the target holds classes (text, whole numbers or booleans, at most 32) and not numbers: its
+         values stay as they are, and `target` counts them in their order, from 0.
          Every repair (sorted rows, gaps made explicit, parsed dates) is announced as a `RepairWarning` and
         kept in `repairs`. Raises `DataError` or one of its kinds, naming the series and the row.
         """
@@ -105,7 +110,7 @@ class Panel:
 
         groups = ((group,) if isinstance(group, str) else tuple(group) for group in (past, known, static))
         roles = Roles(time, target, series, *groups)
-        return build_panel(data, roles=roles, frequency=frequency, calendar=calendar)
+        return build_panel(data, roles=roles, frequency=frequency, calendar=calendar, classes=classes)
 
     @property
     def n_series(self) -> int:
@@ -130,7 +135,7 @@ class Panel:
 
     @cached_property
     def target(self) -> Floats:
-        """The target [T]; NaN where it is missing."""
+        """The target [T], of classes the place of each among `classes`; NaN where it is missing."""
         return self.values(self.roles.target)
 
     @cached_property
@@ -150,6 +155,12 @@ class Panel:
 
     def values(self, column: str) -> Floats:
         """One numeric column as a flat read-only array [T] of float64; NaN where it is missing."""
+        if self.classes and column == self.roles.target:
+            from tidewright.data.classes import number_classes
+
+            places = number_classes(self.table[column], self.classes)
+            places.flags.writeable = False
+            return places
         if column not in self.table.columns or not _is_number(self.table[column].dtype):
             numeric = [name for name in self.table.columns if _is_number(self.table[name].dtype)]
             raise ColumnError(explain_unknown("numeric column", column, numeric))

@@ -9,6 +9,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Frequency
 from tidewright.data.panel import Panel, Roles
 from tidewright.data.regrid import regrid
+from tidewright.data.task import Label
 from tidewright.errors import ColumnError, FrequencyError
 
 
@@ -18,7 +19,7 @@ class Schema:
 
     `types` holds the polars type of each column; `local` is true for wall times of a zone. Positions count from the
     frequency's anchor. `kinds` are the covariates (past, known, static) of which all were looked at: a further column
-    of these is an error, one of another kind is left out.
+    of these is an error, one of another kind is left out. `classes` are the target's, where it holds classes.
     """
 
     roles: Roles
@@ -26,27 +27,31 @@ class Schema:
     frequency: Frequency
     local: bool = False
     kinds: tuple[str, ...] = ()
+    classes: tuple[Label, ...] = ()
 
 
 def describe_panel(panel: Panel, roles: Roles, *, kinds: tuple[str, ...] = ()) -> Schema:
     """The schema of some of a panel's columns."""
     types = {column: str(panel.table[column].dtype) for column in roles.columns}
     types[roles.time] = str(panel.time_dtype)
-    return Schema(roles, types, panel.frequency, panel.local, kinds)
+    return Schema(roles, types, panel.frequency, panel.local, kinds, panel.classes)
 
 
 def align(panel: Panel, schema: Schema) -> Panel:
     """The panel with the schema's columns, by name and in its order; its positions stay.
 
     A column that is missing, renamed, additional, in another role or of another type raises `ColumnError` with the near
-    miss, another frequency `FrequencyError`.
+    miss, another frequency `FrequencyError`. Classes count as they did in training, whichever of them the panel holds.
     """
     _check_roles(panel, schema.roles)
     _check_additional(panel, schema)
     _check_types(panel, schema)
+    _check_classes(panel, schema)
     if panel.frequency != schema.frequency:
         regrid(panel, schema.frequency)
-    return panel if panel.roles == schema.roles else replace(panel, roles=schema.roles)
+    if panel.roles == schema.roles and panel.classes == schema.classes:
+        return panel
+    return replace(panel, roles=schema.roles, classes=schema.classes)
 
 
 def _check_roles(panel: Panel, wanted: Roles) -> None:
@@ -93,6 +98,22 @@ def _check_types(panel: Panel, schema: Schema) -> None:
         raise FrequencyError(
             f"the times in '{schema.roles.time}' were {schema.types.get(schema.roles.time)} in training and are "
             f"{panel.time_dtype} now{' at local clock times' if panel.local else ''}. Bring them in the same form."
+        )
+
+
+def _check_classes(panel: Panel, schema: Schema) -> None:
+    """A target of classes stays one, and holds none that training had not."""
+    if bool(panel.classes) != bool(schema.classes):
+        had, has = ("classes", "numbers") if schema.classes else ("numbers", "classes")
+        raise ColumnError(
+            f"the target '{schema.roles.target}' held {had} in training and holds {has} in this panel. Read it with "
+            f"classes={bool(schema.classes)}."
+        )
+    strange = [name for name in panel.classes if name not in schema.classes]
+    if strange:
+        raise ColumnError(
+            f"the class {strange[0]!r} of '{schema.roles.target}' was not there in training, which had "
+            f"{', '.join(map(repr, schema.classes))}. Put it into one of these, leave it empty, or learn again with it."
         )
 
 

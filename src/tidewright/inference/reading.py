@@ -31,4 +31,5 @@ def _read_table(table: Any, schema: Schema) -> Panel:
         static=roles.static,
         frequency=None if grid.unit == "session" else grid.name,
         calendar=grid.calendar,
+        classes=bool(schema.classes),
     )
