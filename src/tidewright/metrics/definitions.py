@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import DataError, UnknownNameError
-from tidewright.metrics import cells
+from tidewright.metrics import cells, class_cells
 from tidewright.metrics.scored import Scored
 
 Floats = NDArray[np.float64]
-Need = Literal["scale", "scale_squared", "interval"]
+Need = Literal["scale", "scale_squared", "interval", "classes", "numbers", "binary"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class Metric:
     """One metric: `function` gives the cells of its two sums, `root` takes the square root of their ratio.
 
     `direction` says what is better: "lower", "higher", or "nearest" to `aim` (see `badness`). `unit` is the
-    target's, its square, a fraction of the target (never a percent) or a ratio to a seasonal naive forecast's
-    error. `pooling` is "mean" for a plain mean over cells, "ratio" for one sum over another.
+    target's, its square, a fraction of the target or of the cells (never a percent), a ratio to a seasonal naive
+    forecast's error, or nats (natural logarithms of a probability). `of` says what is scored: quantile forecasts of
+    numbers, or probabilities of classes. `pooling` is "mean" for a plain mean over cells, "ratio" for one sum over
+    another.
     """
 
     name: str
     direction: Literal["lower", "higher", "nearest"]
-    unit: Literal["target", "target squared", "fraction", "ratio"]
+    unit: Literal["target", "target squared", "fraction", "ratio", "nat"]
     formula: str
     source: str
     function: Callable[[Scored], cells.Cells]
@@ -43,6 +45,7 @@ class Metric:
     pooling: Literal["mean", "ratio"] = "mean"
     root: bool = False
     aim: Callable[[Scored], float] | None = None
+    of: Literal["numbers", "classes"] = "numbers"
 
     def badness(self, value: float, *, scored: Scored) -> float:
         """The value as something to minimise, so that a leaderboard sorts every metric alike.
@@ -63,8 +66,11 @@ class Metric:
             "scale": scored.scale is None,
             "scale_squared": scored.scale_squared is None,
             "interval": scored.levels.size < 2,
+            "classes": scored.n_classes == 0,
+            "numbers": scored.n_classes > 0,
+            "binary": scored.n_classes != 2,
         }
-        return tuple(need for need in self.needs if absent[need])
+        return tuple(need for need in (self.of, *self.needs) if absent[need])
 
     def cells(self, scored: Scored) -> cells.Cells:
         """The metric's cells, or a DataError that says what is missing."""
@@ -84,6 +90,9 @@ _NEEDS: dict[Need, str] = {
     "scale": "scale, the mean absolute seasonal difference of each past (see seasonal_scale)",
     "scale_squared": "scale_squared, the mean squared seasonal difference of each past (see seasonal_scale)",
     "interval": "forecasts at two or more levels",
+    "classes": "classes and their probabilities",
+    "numbers": "forecasts of numbers, and these are of classes",
+    "binary": "two classes",
 }
 
 
@@ -199,6 +208,57 @@ _ALL = (
         aim=lambda scored: scored.nominal_coverage,
     ),
     Metric("bias", "nearest", "target", "mean f - y", "standard", cells.signed_error, aim=lambda _: 0.0),
-)
+    Metric("log_loss", "lower", "nat", "mean -log p(y)", "Good (1952)", class_cells.log_loss, of="classes"),
+    Metric(
+        "brier",
+        "lower",
+        "fraction",
+        "mean over cells of the sum over classes of (p_k - [y = k])^2, from 0 to 2",
+        "Brier (1950)",
+        class_cells.brier,
+        of="classes",
+    ),
+    Metric(
+        "accuracy", "higher", "fraction", "share of cells whose most probable class came", "standard",
+        class_cells.accuracy, of="classes",
+    ),
+    Metric(
+        "balanced_accuracy",
+        "higher",
+        "fraction",
+        "mean over the classes that came of the accuracy in their cells",
+        "Brodersen, Ong, Stephan and Buhmann (2010)",
+        class_cells.balanced_accuracy,
+        of="classes",
+    ),
+    Metric(
+        "macro_f1",
+        "higher",
+        "fraction",
+        "mean over classes of 2 hits / (said + came), of those that were said or came",
+        "Opitz and Burst (2019), the mean of F1 scores",
+        class_cells.macro_f1,
+        of="classes",
+    ),
+    Metric(
+        "calibration_error",
+        "lower",
+        "fraction",
+        "mean over classes of sum over ten bins of p_k of |sum p_k - [y = k]| / cells",
+        "Kull, Perello-Nieto, Kaengsepp, Silva Filho, Song and Flach (2019), classwise",
+        class_cells.calibration_error,
+        of="classes",
+    ),
+    Metric(
+        "auc",
+        "higher",
+        "fraction",
+        "share of pairs of cells of either class in which the second class is the more probable where it came",
+        "Hanley and McNeil (1982)",
+        class_cells.auc,
+        needs=("binary",),
+        of="classes",
+    ),
+)  # fmt: skip
 
 METRICS = MappingProxyType({metric.name: metric for metric in _ALL})

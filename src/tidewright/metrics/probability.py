@@ -67,11 +67,16 @@ def reliability(probability: ArrayLike, outcome: ArrayLike, *, bins: int = 10) -
     (array([0.15, 0.85]), array([0. , 0.5]), array([2, 2]))
     """
     said, came = check_cases(probability, outcome)
-    place = np.minimum((said * bins).astype(np.int64), bins - 1)
+    place, bins = find_bins(said, bins=bins)
     count = np.bincount(place, minlength=bins)
     sums = (np.bincount(place, weights=values, minlength=bins) for values in (said, came))
     means = [np.divide(total, count, out=np.full(bins, np.nan), where=count > 0) for total in sums]
     return Reliability(means[0], means[1], count)
+
+
+def find_bins(probability: Floats, *, bins: int = 10) -> tuple[NDArray[np.int64], int]:
+    """The bin of equal width that each probability falls in, counted from 0, and how many there are."""
+    return np.minimum((probability * bins).astype(np.int64), bins - 1), bins
 
 
 def check_cases(probability: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:

@@ -1,6 +1,7 @@
-"""What is scored: the actual values of the windows beside their quantile forecasts, on the original scale.
+"""What is scored: the actual values of the windows beside their quantile forecasts, on the original scale; or their
+classes beside the probability of each.
 
-Letters: N windows, H horizon, Q quantiles, S series.
+Letters: N windows, H horizon, Q quantiles, K classes, S series.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Scored:
     H, Q], or [N, H] for point forecasts, at the ascending `levels`, which hold 0.5: the point forecast is the
     median's column. `scale` and `scale_squared` are [N]: the mean absolute and the mean squared seasonal
     difference of each window's past (`seasonal_scale`); NaN or 0 leaves the window out of the scaled metrics.
-    `series` is [N]: an integer code a window. Everything becomes float64 (codes int64). Raises DataError.
+    `series` is [N]: an integer code a window. With `n_classes` K the actual values are classes, counted from 0, the
+    forecast [N, H, K] holds their probabilities, and there are no levels. Everything becomes float64 (codes int64).
+    Raises DataError.
 
     >>> scored = Scored(actual=[[1.0, np.nan]], forecast=[[2.0, 3.0]])
     >>> scored.forecast.shape, int(scored.observed.sum())
@@ -38,6 +41,7 @@ class Scored:
     scale: Floats | None
     scale_squared: Floats | None
     series: NDArray[np.int64] | None
+    n_classes: int
 
     def __init__(
         self,
@@ -48,14 +52,17 @@ class Scored:
         scale: ArrayLike | None = None,
         scale_squared: ArrayLike | None = None,
         series: ArrayLike | None = None,
+        n_classes: int = 0,
     ) -> None:
         values = np.asarray(actual, dtype=np.float64)
         quantiles = np.asarray(forecast, dtype=np.float64)
-        chosen = check_levels(levels)
-        _check_shapes(values, forecast=quantiles, levels=chosen)
+        chosen = np.empty(0) if n_classes else check_levels(levels)
+        _check_shapes(values, forecast=quantiles, width=n_classes or chosen.size)
         if quantiles.ndim == 2:
             quantiles = quantiles[:, :, np.newaxis]
-        _check_values(values, forecast=quantiles, levels=chosen)
+        _check_values(values, forecast=quantiles)
+        if n_classes:
+            _check_classes(values, forecast=quantiles)
         windows = values.shape[0]
         fields = {
             "actual": values,
@@ -64,6 +71,7 @@ class Scored:
             "scale": _check_scale(scale, name="scale", windows=windows),
             "scale_squared": _check_scale(scale_squared, name="scale_squared", windows=windows),
             "series": _check_series(series, windows=windows),
+            "n_classes": n_classes,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -87,7 +95,7 @@ class Scored:
         """Only some of the windows: their numbers, or a mask [N]."""
         optional = {name: getattr(self, name) for name in ("scale", "scale_squared", "series")}
         given = {name: None if values is None else values[rows] for name, values in optional.items()}
-        return Scored(self.actual[rows], self.forecast[rows], levels=self.levels, **given)
+        return Scored(self.actual[rows], self.forecast[rows], levels=self.levels, n_classes=self.n_classes, **given)
 
     @property
     def nominal_coverage(self) -> float:
@@ -108,20 +116,20 @@ def check_levels(levels: ArrayLike) -> Floats:
     return array
 
 
-def _check_shapes(actual: Floats, *, forecast: Floats, levels: Floats) -> None:
+def _check_shapes(actual: Floats, *, forecast: Floats, width: int) -> None:
     if actual.ndim != 2:
         raise DataError(
             f"the actual values are [windows, horizon], got shape {actual.shape}. Reshape them to two axes."
         )
-    want = (*actual.shape, levels.size)
-    if forecast.shape != want and not (levels.size == 1 and forecast.shape == actual.shape):
+    want = (*actual.shape, width)
+    if forecast.shape != want and not (width == 1 and forecast.shape == actual.shape):
         raise DataError(
             f"the forecast's shape is {forecast.shape}, but {actual.shape[0]} windows of {actual.shape[1]} "
-            f"steps at {levels.size} levels need {want}. Bring both in the same order of windows."
+            f"steps, with {width} numbers each, need {want}. Bring both in the same order of windows."
         )
 
 
-def _check_values(actual: Floats, *, forecast: Floats, levels: Floats) -> None:
+def _check_values(actual: Floats, *, forecast: Floats) -> None:
     endless = np.isinf(actual)
     if endless.any():
         window, step = (int(i) for i in np.argwhere(endless)[0])
@@ -132,12 +140,25 @@ def _check_values(actual: Floats, *, forecast: Floats, levels: Floats) -> None:
     bad = ~np.isfinite(forecast) & ~np.isnan(actual)[:, :, np.newaxis]
     if bad.any():
         count = int(bad.any(axis=2).sum())
-        window, step, level = (int(i) for i in np.argwhere(bad)[0])
+        window, step, column = (int(i) for i in np.argwhere(bad)[0])
         raise DataError(
-            f"the forecast of window {window}, step {step}, level {levels[level]:g} is "
-            f"{forecast[window, step, level]}, but its actual value is known ({count} such cells). "
+            f"the forecast of window {window}, step {step}, column {column} is "
+            f"{forecast[window, step, column]}, but its actual value is known ({count} such cells). "
             "Forecast every step that is scored."
         )
+
+
+def _check_classes(actual: Floats, *, forecast: Floats) -> None:
+    """Actual values are places among the classes; the probabilities of what is known lie in 0 to 1, and sum to 1."""
+    known = actual[~np.isnan(actual)]
+    if known.size and not (np.isin(known, np.arange(forecast.shape[2])).all()):
+        raise DataError(
+            f"classes are counted from 0 to {forecast.shape[2] - 1}, one for each probability; got "
+            f"{known.min():g} to {known.max():g}. Give each actual value its class's place."
+        )
+    said = forecast[~np.isnan(actual)]
+    if not ((said >= 0.0) & (said <= 1.0)).all() or not np.allclose(said.sum(axis=1), 1.0, rtol=0.0, atol=1e-5):
+        raise DataError("the probabilities of all classes lie between 0 and 1, and sum to 1. Mend the forecast.")
 
 
 def _check_scale(scale: ArrayLike | None, *, name: str, windows: int) -> Floats | None:

@@ -19,7 +19,10 @@ from tidewright.metrics.comparison import compare_across_series, diebold_mariano
 from tidewright.training.evaluate import Evaluation
 
 LEVEL = 0.05
-LOSSES = tuple(name for name, metric in METRICS.items() if metric.direction == "lower")  # what can rank models
+LOSSES = tuple(  # what can rank models of numbers
+    name for name, metric in METRICS.items() if metric.direction == "lower" and metric.of == "numbers"
+)
+CLASS_LOSSES = ("log_loss", "brier")  # and of classes
 
 
 @dataclass(frozen=True, slots=True)
