@@ -82,15 +82,17 @@ def learned(library: str, goal: str, absent: float = 0.1) -> tuple[Learned, list
             patch.setattr(
                 learn_lightgbm,
                 "read_lightgbm",
-                lambda texts: caught.extend(lightgbm.Booster(model_str=text) for text in texts) or read(texts),
+                lambda texts, **more: (
+                    caught.extend(lightgbm.Booster(model_str=text) for text in texts) or read(texts, **more)
+                ),
             )
         elif library == "xgboost":
             load = learn_xgboost.read_xgboost
 
-            def read_and_keep(dumps, *, levels):
+            def read_and_keep(dumps, **more):
                 for dump in dumps:
                     caught.append(xgboost.Booster(model_file=bytearray(json.dumps(dump).encode())))
-                return load(dumps, levels=levels)
+                return load(dumps, **more)
 
             patch.setattr(learn_xgboost, "read_xgboost", read_and_keep)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
-from tidewright.models.spec import COMPOSED, MODELS, ModelSpec
+from tidewright.models.spec import ModelSpec, find_catalog
 
 
 def build_spec(name: str, options: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -23,7 +23,7 @@ def build_spec(name: str, options: Mapping[str, Any] | None = None) -> ModelSpec
     """
     from pydantic import TypeAdapter, ValidationError
 
-    record = (COMPOSED if name in COMPOSED else MODELS).load(name)
+    record = find_catalog(name).load(name)
     known = [field.name for field in fields(record) if field.name != "name"]
     for option in options or {}:
         if option not in known:

@@ -16,6 +16,7 @@ from tidewright.data.task import Task
 from tidewright.errors import BundleError
 from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
+from tidewright.models.calibrated import Calibrated
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
 
@@ -92,7 +93,7 @@ def put_in_order(quantiles: Doubles, *, median: int) -> Doubles:
 
 def innermost(fitted: Fitted) -> Fitted:
     """The model itself, out of what was put around it."""
-    return fitted.inner if isinstance(fitted, Conformal) else fitted
+    return fitted.inner if isinstance(fitted, (Calibrated, Conformal)) else fitted
 
 
 def read_mark(tensors: Mapping[str, npt.NDArray[Any]], task: Task) -> tuple[str, Method, Unit] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tidewright.data.panel import Panel
-from tidewright.data.task import Task
+from tidewright.data.task import Task, refuse_classes
 from tidewright.models.facts import PanelFacts, measure_facts
 from tidewright.models.spec import MODELS
 
@@ -45,6 +45,7 @@ def recommend(panel: Panel, task: Task) -> tuple[Recommendation, ...]:
     >>> best.model, best.why[0]
     ('ridge', 'The season of 7 rows is clear (strength 0.85): a linear map of the lookback holds it.')
     """
+    refuse_classes(task, "a recommendation")
     facts = measure_facts(panel, task)
     found: list[tuple[int, Recommendation]] = []
     for name, rule in RULES.items():

@@ -16,6 +16,7 @@ from tidewright.catalog import Catalog
 from tidewright.models.specs import (
     attention,
     basis,
+    class_floors,
     convolutional,
     dense,
     ensemble,
@@ -39,6 +40,7 @@ from tidewright.models.specs.recurrent import LSTM
 from tidewright.models.specs.trees import LightGBM
 
 __all__ = [
+    "CLASS_FLOORS",
     "COMPOSED",
     "FLOORS",
     "LSTM",
@@ -78,12 +80,18 @@ MODELS = Catalog(
 )
 NETWORKS = Catalog("network", [core for family in _NETWORKS for core in family.CORES])
 COMPOSED = Catalog("composed model", ensemble.ENTRIES)  # made of models that have learned, not by `fit`
+CLASS_FLOORS = Catalog("floor of classes", class_floors.ENTRIES)  # of tasks of classes alone
 FLOORS = tuple(name for name, entry in MODELS.items() if entry.kind == "floor")
 
 
 def kind_of(spec: ModelSpec) -> str:
-    """The family of a model: floor, torch, trees, statistical, foundation or ensemble."""
-    return (COMPOSED if spec.name in COMPOSED else MODELS)[spec.name].kind
+    """The family of a model: floor, class_floor, torch, trees, statistical, foundation or ensemble."""
+    return find_catalog(spec.name)[spec.name].kind
+
+
+def find_catalog(name: str) -> Catalog:
+    """The catalog that a name belongs to: `MODELS`, unless another has it."""
+    return next((catalog for catalog in (COMPOSED, CLASS_FLOORS) if name in catalog), MODELS)
 
 
 def spec_key(*records: Any) -> str:

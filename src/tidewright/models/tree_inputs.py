@@ -1,14 +1,16 @@
 """What trees see of a window and a step: lags, rolling statistics, the season's values, in the window's units.
 
 C cells (a cell is one window and one step), F input features, N windows, L lookback, H horizon, P past, K
-known and M static covariates. Everything is a function of the window's own lookback (and of `known` at the
-step), reduced in float64 from float32 values and rounded to float32 at the end, so that a compiled graph that
-sums in another order gets the same float32 but for one rounding in many millions.
+known and M static covariates. Of a target of classes they see which class a row had (models/class_inputs).
+Everything is a function of the window's own lookback (and of `known` at the step), reduced in float64 from float32
+values and rounded to float32 at the end, so that a compiled graph that sums in another order gets the same float32
+but for one rounding in many millions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +20,14 @@ from tidewright.errors import ConfigError, DataError
 from tidewright.features.lags import lag_columns, rolling_columns
 from tidewright.features.view import StaticEncoding
 from tidewright.features.windows import Windows
+from tidewright.models.class_inputs import class_names, seen_classes, told_classes, window_classes
 from tidewright.models.season_inputs import SeasonInputs, around_features, check_season, ratio_features, read_season
 from tidewright.models.specs.tabular import LEVEL_UNITS, ROLLED, SEASON_UNITS, Rolled, Tabular, Unit
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Relative = tuple[tuple[int, ...], tuple[int, ...]]
+Units = Unit | Literal["class"]  # a class is counted from nothing, in nothing
 
 CYCLES = (1, 2, 3, 7)  # how many seasons back the same season's values are taken
 FLAT = 1e-6  # a deviation below this share of the mean is float32 noise: the window counts as constant
@@ -39,6 +43,7 @@ class TreeInputs:
     column, where these are one feature. `relative_past` and `relative_known` are the places of covariates that are seen
     in units of the window too.
     `ratios` and `around` are those of the spec, and `align` is the place of its known covariate (see season_inputs).
+    `classes` is how many classes the target has; 0 where it is a number.
     """
 
     lookback: int
@@ -56,15 +61,18 @@ class TreeInputs:
     align: int | None = None
     groups: tuple[tuple[int, int], ...] = ()
     statistics: tuple[Rolled, ...] = ROLLED
-    unit: Unit = "window"
+    unit: Units = "window"
+    classes: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """The features' names [F]: first those of the window, then those of the step."""
-        window = [f"lag{lag}" for lag in self.lags]
-        window += [f"{what}{length}" for length in self.rolling for what in self.statistics]
+        window = class_names([f"lag{lag}" for lag in self.lags], self.classes)
+        if self.classes:
+            window += class_names([f"share{length}" for length in self.rolling], self.classes)
+        else:
+            window += [*(f"{what}{length}" for length in self.rolling for what in self.statistics), "spread"]
         window += [
-            "spread",
             *(f"past{i}" for i in range(self.past)),
             *(f"static{i}" for i in self.static_places),
             *(f"level{i}" for i in range(len(self.groups))),
@@ -73,7 +81,7 @@ class TreeInputs:
         ]
         return (
             *window,
-            *(f"season{k}" for k in self.cycles),
+            *class_names([f"season{k}" for k in self.cycles], self.classes),
             "step",
             *(f"known{i}" for i in range(self.known)),
             *(f"known{i}_relative" for i in self.relative_known),
@@ -84,7 +92,7 @@ class TreeInputs:
     @property
     def shared(self) -> int:
         """How many of the features are those of the window; they come first."""
-        return self.names.index("step") - len(self.cycles)
+        return self.names.index("step") - len(self.cycles) * len(told_classes(self.classes))
 
     @property
     def before(self) -> SeasonInputs:
@@ -117,11 +125,12 @@ def plan_inputs(
     relative: Relative = ((), ()),
     static: StaticEncoding | None = None,
     align: int | None = None,
+    classes: int = 0,
 ) -> TreeInputs:
     """The features of a spec over such windows; empty `lags` and `rolling` mean the usual ones.
 
     `relative` are the places of the past and the known covariates that are seen in units of the window too, `align` is
-    that of the known one that says how far a step's season has moved.
+    that of the known one that says how far a step's season has moved, and `classes` how many the target has.
 
     The usual lags are the last season (8 to 24 rows); the usual lengths one, two and seven seasons and the
     whole lookback, as far as it reaches. Raises `ConfigError` for a lag or a length beyond the lookback.
@@ -165,7 +174,8 @@ def plan_inputs(
         align=align,
         groups=plan_groups(spec, static),
         statistics=spec.statistics,
-        unit=spec.unit,
+        unit="class" if classes else spec.unit,
+        classes=classes,
     )
 
 
@@ -196,12 +206,14 @@ def check_windows(inputs: TreeInputs, windows: Windows) -> None:
         )
 
 
-def window_units(windows: Windows, unit: Unit = "window") -> tuple[Doubles, Doubles]:
+def window_units(windows: Windows, unit: Units = "window") -> tuple[Doubles, Doubles]:
     """What is taken away and divided by [N]: each window's mean and its deviation (1 where its values don't vary).
 
     With the units "level" and "growth", 0 and the mean of its absolute values (1 where all are 0). NaN where a window
-    holds no value.
+    holds no value. With the unit "class" 0 and 1.
     """
+    if unit == "class":
+        return np.zeros(len(windows)), np.ones(len(windows))
     flat = _single(windows)
     if unit in LEVEL_UNITS:
         sizes = rolling_columns(np.abs(flat), windows.offsets, [windows.lookback], ["mean"], rows=windows.rows)[:, 0]
@@ -227,21 +239,29 @@ def label_units(
 
 def window_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles]) -> Singles:
     """The features of each window that are the same for every step [N, A]."""
+    rows = windows.rows
+    if inputs.classes:
+        own = window_classes(_single(windows), windows, inputs.lags, inputs.rolling, count=inputs.classes)
+    else:
+        own = _own_features(inputs, windows, units)
+    covariates = [windows.past[rows], _static_features(inputs, windows.static)[windows.series]]
+    if inputs.relative_past:
+        drifting = windows.past[:, inputs.relative_past].astype(np.float64)
+        level, spread_within = _covariate_units(drifting, windows)
+        covariates.append(((drifting[rows] - level) / spread_within).astype(np.float32))
+    covariates.append(ratio_features(inputs.before, windows))
+    return np.hstack([*(part.astype(np.float32) for part in own), *covariates])
+
+
+def _own_features(inputs: TreeInputs, windows: Windows, units: tuple[Doubles, Doubles]) -> list[Doubles]:
+    """Lags, rolling statistics and the spread of the target itself, in units of the window."""
     mean, scale = (unit[:, None] for unit in units)
     flat, offsets, rows = _single(windows), windows.offsets, windows.rows
     lags = (lag_columns(flat, offsets, [lag - 1 for lag in inputs.lags], rows=rows) - mean) / scale
     rolled = rolling_columns(flat, offsets, inputs.rolling, inputs.statistics, rows=rows)
     levels = [0.0 if name == "std" else 1.0 for name in inputs.statistics]  # a deviation has no level to take away
     centre = np.tile(levels, len(inputs.rolling))
-    rolled = (rolled - mean * centre) / scale
-    spread = scale / (np.abs(mean) + scale)
-    covariates = [windows.past[rows], _static_features(inputs, windows.static)[windows.series]]
-    if inputs.relative_past:
-        own = windows.past[:, inputs.relative_past].astype(np.float64)
-        level, spread_within = _covariate_units(own, windows)
-        covariates.append(((own[rows] - level) / spread_within).astype(np.float32))
-    covariates.append(ratio_features(inputs.before, windows))
-    return np.hstack([*(part.astype(np.float32) for part in (lags, rolled, spread)), *covariates])
+    return [lags, (rolled - mean * centre) / scale, scale / (np.abs(mean) + scale)]
 
 
 def _static_features(inputs: TreeInputs, static: Singles) -> Singles:
@@ -260,7 +280,8 @@ def step_features(
     """The features of cells that depend on the step [C, B]; cell c is window index[c], step steps[c] from 1."""
     mean, scale = (unit[index, None] for unit in units)
     rows, series = windows.rows[index], windows.series[index]
-    season = (season_values(inputs, windows, index=index, steps=steps) - mean) / scale
+    season = season_values(inputs, windows, index=index, steps=steps)
+    season = seen_classes(season, inputs.classes) if inputs.classes else (season - mean) / scale
     ahead = rows + steps
     inside = ahead < windows.offsets[series + 1]
     known = np.where(inside[:, None], windows.known[np.where(inside, ahead, 0)], np.float32(np.nan))

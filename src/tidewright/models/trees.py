@@ -20,6 +20,7 @@ from tidewright.features.view import View
 from tidewright.features.windows import Windows
 from tidewright.models.abreast import abreast_from_tensors
 from tidewright.models.by_step import by_step_from_tensors
+from tidewright.models.calibrated import softmax
 from tidewright.models.formula import Formula, read_formula
 from tidewright.models.rollout import roll_out
 from tidewright.models.season_inputs import SeasonInputs
@@ -43,9 +44,10 @@ CELLS = 1 << 17  # windows times steps predicted at once: bounds memory
 class TreesFitted:
     """A learned formula, what it sees (`inputs`), and what it was asked.
 
-    Its answer is in the units of `inputs`; `predict` gives it back on the original scale. A formula of one output, the
-    point, has `offsets` [H, Q]: what is added to it for each quantile, in the same units (those of the window at the
-    cutoff, where a formula of one step is rolled out).
+    Of classes it answers the score of each, or, where it is a forest of shares, their probabilities, and `predict`
+    gives these [N, H, K]. Else its answer is in the units of `inputs`, and `predict` gives it back on the original
+    scale. A formula of one output, the point, has `offsets` [H, Q]: what is added to it for each quantile, in the same
+    units (those of the window at the cutoff, where a formula of one step is rolled out).
     """
 
     spec: Tabular
@@ -60,7 +62,7 @@ class TreesFitted:
         """See `Fitted.predict`. NaN for a window that holds no value at all."""
         check_windows(self.inputs, windows)
         horizon = self.task.horizon
-        out = np.empty((len(windows), horizon, len(self.task.quantiles)))
+        out = np.empty((len(windows), horizon, self.task.width))
         count = max(1, CELLS // horizon)
         for start in range(0, len(windows), count):
             chosen = np.arange(start, min(start + count, len(windows)))
@@ -96,8 +98,10 @@ class TreesFitted:
             scale = window_units(windows, self.inputs.unit)[1]
             return np.sort(points[:, :, None] + scale[:, None, None] * self.offsets, axis=2)
         features, (start, scale) = self.cells(windows)
-        width = len(self.task.quantiles) if self.offsets is None else 1
+        width = self.task.width if self.offsets is None else 1
         answer = self.formula.predict(features, width=width).reshape(len(windows), self.task.horizon, width)
+        if self.task.classifies:
+            return answer / answer.sum(axis=2, keepdims=True) if self.spec.shares else softmax(answer)
         if self.offsets is not None:
             answer = answer + self.offsets
         shape = (len(windows), self.task.horizon, 1)
@@ -116,9 +120,9 @@ def trees_from_tensors(
 
     Raises `BundleError` where these don't belong together.
     """
-    inputs = _read_inputs(tensors, spec, view)
+    inputs = _read_inputs(tensors, spec, view, classes=len(task.classes))
     offsets = _read_offsets(tensors, spec, task)
-    width = len(task.quantiles) if offsets is None else 1
+    width = task.width if offsets is None else 1
     sizes = {"n_features": len(inputs.names), "width": width}
     if spec.strategy == "direct":
         place = inputs.names.index("step")
@@ -140,7 +144,7 @@ def settle_spec(spec: Tabular, inputs: TreeInputs) -> Tabular:
     return replace(spec, lags=inputs.lags, rolling=inputs.rolling)
 
 
-def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: View) -> TreeInputs:
+def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: View, *, classes: int) -> TreeInputs:
     counts, cycles = tensors.get("counts"), tensors.get("cycles")
     if counts is None or cycles is None or counts.shape != (4,) or cycles.ndim != 1:
         raise BundleError("the trees' arrays 'counts' and 'cycles' are missing or malformed. Train the model anew.")
@@ -170,17 +174,18 @@ def _read_inputs(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, view: V
         align=_read_align(tensors, spec, known=known),
         groups=plan_groups(spec, view.static),
         statistics=spec.statistics,
-        unit=spec.unit,
+        unit="class" if classes else spec.unit,
+        classes=classes,
     )
 
 
 def _read_offsets(tensors: Mapping[str, npt.NDArray[Any]], spec: Tabular, task: Task) -> Doubles | None:
     """The offsets of a formula of the point alone; None where every quantile was learned."""
     given = tensors.get("offsets")
-    shape = (task.horizon, len(task.quantiles))
-    if not spec.points and given is None:
+    shape, points = (task.horizon, task.width), spec.points and not task.classifies
+    if not points and given is None:
         return None
-    if not spec.points or given is None or given.shape != shape or given.dtype != np.float64:
+    if not points or given is None or given.shape != shape or given.dtype != np.float64:
         raise BundleError(
             f"the trees' array 'offsets' should be float64 of the shape {shape} with the losses median and mean and "
             f"the strategies recursive and multi, and absent otherwise; they are {spec.loss} and {spec.strategy}. "

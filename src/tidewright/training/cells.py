@@ -14,7 +14,7 @@ One that takes levels' numbers itself (`Cells.levels`) says so with `boosted=Tru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from tidewright.data.frequency import BLOCK
 from tidewright.data.panel import Panel
+from tidewright.data.task import Task
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.narrow import narrow_windows
 from tidewright.features.windows import Cuts, Windows
@@ -70,11 +71,15 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What one output is to be: a quantile of a level, or the mean; of a step, where each is an output of its own."""
+    """What one output is to be: a quantile of a level, or the mean; of a step, where each is an output of its own. Or
+    the score of a class: the logarithm of its probability, but for a constant of all classes (a forest gives the
+    probability itself); the labels are then the numbers of classes.
+    """
 
-    kind: Literal["quantile", "mean"]
+    kind: Literal["quantile", "mean", "class"]
     level: float = 0.5
     step: int | None = None
+    label: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +122,41 @@ def load_learner(model: str) -> Learner:
     return learner
 
 
-def set_goals(spec: Tabular, quantiles: tuple[float, ...]) -> tuple[Goal, ...]:
+def set_goals(spec: Tabular, task: Task) -> tuple[Goal, ...]:
     """What a spec asks of its learner."""
+    if task.classifies:
+        return tuple(Goal("class", label=label) for label in range(len(task.classes)))
     if not spec.points:
-        return tuple(Goal("quantile", level) for level in quantiles)
+        return tuple(Goal("quantile", level) for level in task.quantiles)
     return (Goal("mean") if spec.loss == "mean" else Goal("quantile", 0.5),)
 
 
 def measure_loss(goal: Goal, cells: Cells, answer: npt.NDArray[np.floating[Any]]) -> float:
-    """The weighted mean of the quantile or the squared loss of answers [C]."""
+    """The weighted mean of the quantile or the squared loss of answers [C]; of classes of the log loss, for scores of
+    all of them [C, K].
+    """
+    if goal.kind == "class":
+        return float(np.average(class_losses(answer, cells.labels), weights=cells.weights))
     errors = cells.labels.astype(np.float64) - answer
     losses = errors**2 if goal.kind == "mean" else np.maximum(goal.level * errors, (goal.level - 1.0) * errors)
     return float(np.average(losses, weights=cells.weights))
+
+
+def count_classes(goals: Sequence[Goal]) -> int:
+    """How many classes there are to tell apart; 0 where goals are numbers."""
+    return len(goals) if goals[0].kind == "class" else 0
+
+
+def widen_scores(answer: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """Scores of classes [C, K]; a library that gives two classes one score, [C], gives that of the second."""
+    return answer if answer.ndim == 2 else np.column_stack([np.zeros_like(answer), answer])
+
+
+def class_losses(scores: npt.NDArray[np.floating[Any]], labels: Singles) -> Doubles:
+    """-log of the probability of each label [C] by scores [C, K]."""
+    level = scores - scores.max(axis=1, keepdims=True)
+    own = level[np.arange(len(labels)), labels.astype(np.int64)]
+    return np.asarray(np.log(np.exp(level).sum(axis=1)) - own, dtype=np.float64)
 
 
 def make_cells(
@@ -159,7 +187,7 @@ def make_cells(
             f"{spec.name}: none of {len(place)} sampled cells has a label. Raise most_rows, or bring fewer gaps."
         )
     chosen, index, steps = narrow_windows(chosen), index[seen], steps[seen]
-    units = window_units(chosen, spec.unit)
+    units = window_units(chosen, inputs.unit)
     shared = window_features(inputs, chosen, units)[index]
     own = step_features(inputs, chosen, units, index=index, steps=steps)
     start, scale = label_units(inputs, chosen, units, index=index, steps=steps)
@@ -186,7 +214,7 @@ def make_rows(
     index = np.repeat(np.arange(len(picked)), horizon)
     steps = np.tile(np.arange(1, horizon + 1), len(picked))
     chosen = narrow_windows(picked)
-    units = window_units(chosen, spec.unit)
+    units = window_units(chosen, inputs.unit)
     own = step_features(inputs, chosen, units, index=index, steps=steps).reshape(len(chosen), -1)
     start, scale = label_units(inputs, chosen, units, index=index, steps=steps)
     answer = np.clip((chosen.labels().reshape(-1) - start) / scale, -FARTHEST, FARTHEST).astype(np.float32)

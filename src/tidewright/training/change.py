@@ -16,6 +16,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.data.frequency import Frequency, Ints
 from tidewright.data.panel import Panel
 from tidewright.data.regrid import regrid
+from tidewright.data.task import refuse_classes
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.windows import Doubles, make_windows
 from tidewright.models.fitted import Fitted
@@ -87,6 +88,8 @@ def explain_change(
             raise ConfigError(f"a change is between two Vintage(fitted, panel); got {type(one).__name__}.")
     if sorted(order) != sorted(CAUSES):
         raise ConfigError(f"the order names each cause once, of {', '.join(CAUSES)}; got {', '.join(order)}.")
+    for one in (before, after):
+        refuse_classes(one.fitted.task, "an account of a change")
     both = _lay_over(before, after, quantile=quantile)
     stages = np.stack([both.answer(order[:count]) for count in range(len(order) + 1)])
     told = np.asarray(np.isfinite(stages).all(axis=(0, 2)))

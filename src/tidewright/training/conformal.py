@@ -12,6 +12,7 @@ import numpy as np
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
+from tidewright.data.task import refuse_classes
 from tidewright.errors import ConfigError, DataError, ShortSeriesError
 from tidewright.features.windows import Doubles, cut_windows
 from tidewright.models.conformal import Conformal, Method, Unit, innermost, measure_unit, start_from
@@ -41,6 +42,7 @@ def conformalise(
     it was chosen on these very errors, a little too kindly: `hold_out` keeps some of it for this alone.
     Calibrating anew replaces an earlier calibration. Raises `DataError` for too few windows, or a unit of 0.
     """
+    refuse_classes(fitted.task, "a conformal interval")
     inner = innermost(fitted)
     cutoffs = split.validation if cutoffs is None else cutoffs
     windows = cut_windows(panel, inner.view, horizon=inner.task.horizon, cutoffs=cutoffs, least=1)

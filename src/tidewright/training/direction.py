@@ -13,31 +13,40 @@ from numpy.typing import ArrayLike
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
+from tidewright.data.task import refuse_classes
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.windows import Doubles, Windows, cut_windows
 from tidewright.metrics.probability import check_cases, direction_probability
+from tidewright.models.calibrated import Scaling
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import last_observed
+from tidewright.training.calibrate import fit_scaling
 from tidewright.training.paths import Dependence, sample_paths
 
 Question = Literal["rise", "sum"]
-CLOSEST = 1e-6  # to 0 and 1 that a logit is taken
 PATHS = 1000
 CHUNK = 256  # windows whose paths are held at once
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Platt:
-    """The probability 1 / (1 + exp(-slope * logit(p) - intercept)) (Platt 1999)."""
+    """The probability 1 / (1 + exp(-slope * logit(p) - intercept)) (Platt 1999): a `Scaling` of two classes."""
 
-    slope: float
-    intercept: float
+    scaling: Scaling
+
+    @property
+    def slope(self) -> float:
+        """Below 1 where what was said is too sure of itself."""
+        return self.scaling.slope
+
+    @property
+    def intercept(self) -> float:
+        """Above 0 where the event comes more often than it was said."""
+        return float(self.scaling.shifts[1])
 
     def apply(self, probability: ArrayLike) -> Doubles:
         """The calibrated probabilities, of the same shape."""
-        from scipy.special import expit
-
-        return np.asarray(expit(self.slope * _logit(probability) + self.intercept))
+        return np.asarray(self.scaling.apply(_both(probability))[..., 1])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,21 +69,8 @@ def fit_platt(probability: ArrayLike, outcome: ArrayLike) -> Platt:
     >>> float(fit_platt([0.5] * 4, [1, 1, 1, 0]).apply(0.5).round(2))  # 3 of 4, less the targets' caution
     0.68
     """
-    from scipy.optimize import minimize
-
     said, came = check_cases(probability, outcome)
-    events = came.sum()
-    wanted = np.where(came == 1, (events + 1) / (events + 2), 1 / (came.size - events + 2))
-    logit = _logit(said)
-
-    def loss(numbers: Doubles) -> tuple[float, Doubles]:
-        score = numbers[0] * logit + numbers[1]
-        miss = 1 / (1 + np.exp(-score)) - wanted
-        value = float(np.mean(np.logaddexp(0.0, score) - wanted * score))
-        return value, np.array([np.mean(miss * logit), np.mean(miss)])
-
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
-    return Platt(float(found[0]), float(found[1]))
+    return Platt(fit_scaling(_both(said), came, shifted=True))
 
 
 def fit_isotonic(probability: ArrayLike, outcome: ArrayLike) -> Isotonic:
@@ -131,6 +127,7 @@ def ask_direction(
     fitted: Fitted, windows: Windows, *, question: Question, dependence: Dependence | None = None
 ) -> Doubles:
     """The probabilities of the predictive distribution itself: [N, H] for "rise", [N] for "sum" (of 1,000 paths)."""
+    refuse_classes(fitted.task, "a direction")
     if question == "rise":
         last = last_observed(windows.history())
         quantiles = fitted.predict(windows)
@@ -157,6 +154,7 @@ def see_direction(windows: Windows, *, question: Question) -> Doubles:
     return np.where(np.isnan(labels), np.nan, (labels > last).astype(np.float64))
 
 
-def _logit(probability: ArrayLike) -> Doubles:
-    held = np.clip(np.asarray(probability, dtype=np.float64), CLOSEST, 1.0 - CLOSEST)
-    return np.asarray(np.log(held / (1.0 - held)))
+def _both(probability: ArrayLike) -> Doubles:
+    """The probabilities of no event and of the event [..., 2]."""
+    event = np.asarray(probability, dtype=np.float64)
+    return np.stack([1.0 - event, event], axis=-1)

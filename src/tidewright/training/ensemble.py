@@ -13,6 +13,7 @@ import numpy as np
 from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
+from tidewright.data.task import refuse_classes
 from tidewright.errors import ConfigError
 from tidewright.features.view import StaticEncoding, View, keep_schema
 from tidewright.features.windows import Doubles
@@ -57,6 +58,8 @@ def fit_ensemble(
     `fit_seeds` makes, joins with its members. Raises `ConfigError`, and `ColumnError` or `FrequencyError` for a member
     that learned from another panel.
     """
+    for member in members:
+        refuse_classes(member.task, "an ensemble")
     if rule not in RULES:
         raise ConfigError(explain_unknown("rule", rule, RULES))
     check_members(members, combine="median" if rule == "median" else "mean")

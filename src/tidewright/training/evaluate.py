@@ -21,7 +21,7 @@ from tidewright.models.fitted import Fitted
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's forecasts [N, H, Q] on the windows of one part, and their scores.
+    """A model's forecasts [N, H, Q], or probabilities of classes [N, H, K], on one part's windows, and their scores.
 
     `season` is the seasonal lag of MASE and RMSSE, whose scales come from the training part alone.
     """
@@ -65,6 +65,10 @@ def evaluate(
     if not np.isfinite(forecast).all():
         window = int(np.flatnonzero(~np.isfinite(forecast).all(axis=(1, 2)))[0])
         raise FitError(f"{fitted.spec.name} gave no finite forecast for {panel.place(int(windows.rows[window]))}.")
+    if fitted.task.classifies:
+        count = len(fitted.task.classes)
+        scored = Scored(windows.labels(), forecast, n_classes=count, series=windows.series)
+        return Evaluation(model or fitted.spec.name, windows, forecast, scored)
     season = panel.frequency.season if season is None else season
     past = np.where(panel.positions <= split.train.last + split.horizon, panel.target, np.nan)
     scales = [seasonal_scale(past, offsets=panel.offsets, season=season, squared=squared) for squared in (False, True)]

@@ -16,6 +16,7 @@ import polars as pl
 from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
+from tidewright.data.task import refuse_classes
 from tidewright.errors import ConfigError
 from tidewright.features.windows import Doubles, Windows, cut_windows
 from tidewright.models.conformal import innermost
@@ -81,6 +82,7 @@ def explain_trees(
     (the target's lags, means and seasons are its history), "feature" every feature of the trees. Raises `ConfigError`
     for a model without trees, or a quantile that it does not have.
     """
+    refuse_classes(fitted.task, "a Shapley value")
     trees = innermost(fitted)
     if isinstance(trees, Logged):
         raise ConfigError(

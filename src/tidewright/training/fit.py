@@ -20,8 +20,10 @@ from tidewright.models.spec import ModelSpec, kind_of, spec_key
 from tidewright.models.specs.foundation import USUAL_CONTEXT
 from tidewright.models.specs.statistical import usual_history
 from tidewright.runtime import Runtime
+from tidewright.training.calibrate import calibrate
 from tidewright.training.distributed import Strategy, fit_network, leads
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
+from tidewright.training.fit_classes import settle_classes
 from tidewright.training.logs import log_panel
 from tidewright.training.spec import TrainSpec
 
@@ -60,6 +62,8 @@ def fit(
     weights ("ddp") or its part of them ("fsdp"). A checkpoint goes on with any of these. Batch normalisation is taken
     over all processes on GPUs, and is an error on the CPU. A process that fails is a `FitError` that names it.
 
+    A task of classes is told them from the panel, and its probabilities are calibrated on validation.
+
     Floors choose their own lookback, take neither train nor anything of the view but its `log`, and look at the target
     alone. Raises `ConfigError` for covariates that the model does not take (`keep_covariates` leaves them out).
     """
@@ -69,6 +73,7 @@ def fit(
     _check_request(spec, train, alone=devices == 1 and checkpoint is None)
     check_horizon(task, split)
     check_grid(split.train, panel)
+    task = settle_classes(spec, task, panel=panel, split=split, view=view)
     view = replace(view or view_of(spec, panel=panel, split=split, task=task, season=season), schema=None)
     check_covariates(spec, panel, view)
     if view.log is not None:
@@ -91,6 +96,10 @@ def fit(
         from tidewright.models.fit_floors import fit_floor
 
         fitted = fit_floor(spec, **asked, season=season)  # type: ignore[arg-type]  # the catalog's kind says so
+    elif kind == "class_floor":
+        from tidewright.models.class_floors import fit_class_floor
+
+        fitted = fit_class_floor(spec, **asked, season=season)  # type: ignore[arg-type]  # likewise
     elif kind == "statistical":
         from tidewright.models.fit_statistical import fit_statistical
 
@@ -110,6 +119,8 @@ def fit(
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     learned: Fitted = replace(fitted, view=keep_schema(fitted.view, panel, takes=spec.takes))
+    if task.classifies:
+        return calibrate(learned, panel=panel, cutoffs=split.validation)
     return learned
 
 
@@ -211,7 +222,7 @@ def read_panel(fitted: Fitted, panel: Panel) -> Panel:
 
 def check_covariates(spec: ModelSpec, panel: Panel, view: View) -> None:
     """Raises `ConfigError` for covariates that a model does not take."""
-    if kind_of(spec) == "floor":
+    if kind_of(spec) in ("floor", "class_floor"):
         return
     given = {kind: getattr(panel.roles, kind) for kind in COVARIATES}
     given["known"] = (*given["known"], *view.calendar)

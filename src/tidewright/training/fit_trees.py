@@ -64,6 +64,7 @@ def fit_trees(
     flat = cuts.flat
     relative = _relative(flat, view, rows=panel.positions <= split.train.last)
     seen: dict[str, Any] = {"relative": relative, "static": view.static, "align": _place_align(spec, panel)}
+    seen["classes"] = len(task.classes)
     inputs = start.inputs if start else plan_inputs(spec, flat, season=season, **seen)
     known = start.formula if start else None
     lesson = Lesson(spec, task, panel, view, inputs, training=cuts, judging=judged, seed=train.seed, start=known)

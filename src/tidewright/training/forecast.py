@@ -25,4 +25,5 @@ def forecast(fitted: Fitted, panel: Panel) -> Forecast:
     extended = seen.extend(horizon)
     check_known(extended, windows, columns=seen.roles.known)
     values = fitted.predict(windows)
-    return tabulate(extended, values, rows=windows.rows, levels=fitted.task.quantiles, model=fitted.spec.name)
+    task, name = fitted.task, fitted.spec.name
+    return tabulate(extended, values, rows=windows.rows, levels=task.quantiles, classes=task.classes, model=name)

@@ -230,16 +230,7 @@ def _some(judged: Evaluation, most: int) -> tuple[Windows, Scored]:
     """At most `most` windows of an evaluation, evenly spread, and their scores."""
     count = len(judged.windows)
     rows = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
-    given = judged.scored
-    scored = Scored(
-        given.actual[rows],
-        given.forecast[rows],
-        levels=given.levels,
-        scale=None if given.scale is None else given.scale[rows],
-        scale_squared=None if given.scale_squared is None else given.scale_squared[rows],
-        series=None if given.series is None else given.series[rows],
-    )
-    return judged.windows.subset(rows), scored
+    return judged.windows.subset(rows), judged.scored.take(rows)
 
 
 def _choose(features: list[Feature], names: Sequence[str] | None) -> list[Feature]:

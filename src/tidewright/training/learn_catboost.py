@@ -20,7 +20,7 @@ from tidewright.models.specs.trees import CatBoost
 from tidewright.optional import require
 from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import EVERY, PATIENCE
-from tidewright.training.cells import Cells, Goal, Learned, Learning, measure_loss
+from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes, measure_loss
 from tidewright.training.read_catboost import ABSENT, read_catboost
 
 BINS = 63  # values that a feature is cut into, as for LightGBM
@@ -52,7 +52,9 @@ def learn_catboost(
         path = Path(folder) / "model.json"
         model.save_model(str(path), format="json", pool=data)
         dump = json.loads(path.read_text())
-    return Learned(read_catboost(dump, n_features=learn.features.shape[1], levels=learn.levels), tuple(course.history))
+    first = int(count_classes(goals) == 2)
+    forest = read_catboost(dump, n_features=learn.features.shape[1], levels=learn.levels, first=first)
+    return Learned(forest, tuple(course.history))
 
 
 @dataclass(eq=False, slots=True)
@@ -152,7 +154,9 @@ def _make_pool(catboost: Any, cells: Cells) -> Any:
 
 def _options(spec: CatBoost, goals: tuple[Goal, ...], *, learning: Learning) -> dict[str, Any]:
     levels = ",".join(str(goal.level) for goal in goals)
+    classes = count_classes(goals)
     losses = {
+        "class": "Logloss" if classes == 2 else "MultiClass",
         "mean": "RMSE" if len(goals) == 1 else "MultiRMSE",
         "quantile": f"MultiQuantile:alpha={levels}" if len(goals) > 1 else f"Quantile:alpha={levels}",
     }

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from tidewright.models.line import REACH, Line
 from tidewright.models.specs.regression import ElasticNet
 from tidewright.optional import require
-from tidewright.training.cells import Cells, Goal, Learned, Learning
+from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes
+from tidewright.training.learn_logistic import learn_logistic
 from tidewright.training.learn_svr import measure_columns
 
 Doubles = npt.NDArray[np.float64]
@@ -30,10 +31,11 @@ def learn_elastic_net(
 
     The history says which penalties were not solved to the end in so many passes.
     """
-    assert len(goals) == 1
     require("sklearn.linear_model", extra="forests", purpose="the model elastic_net")
     centre, scale = measure_columns(learn.features)
     rows = np.clip(np.nan_to_num((learn.features - centre) / scale, nan=0.0), -REACH, REACH)
+    if count_classes(goals):
+        return learn_logistic(spec, rows, learn=learn, judge=judge, goals=goals, learning=learning)
     labels = learn.labels.astype(np.float64)
     level, spread = float(np.average(labels, weights=learn.weights)), float(labels.std()) or 1.0
     history: list[Mapping[str, Any]] = []

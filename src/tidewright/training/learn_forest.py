@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.models.calibrated import RAREST
 from tidewright.models.specs.forests import ExtraTrees, RandomForest
 from tidewright.optional import require
-from tidewright.training.cells import Cells, Goal, Learned, Learning
+from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes, measure_loss
 from tidewright.training.from_sklearn import read_trees
 
 Doubles = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ def learn_forest(
     """See `Learner`. The same seed gives the same trees, whatever the threads; the first of them are those of a smaller
     forest. More trees do no harm, so validation ends nothing, and `least_gain` has no say.
     """
-    model, learn = _start(spec, learning), _weighty(learn)
+    model, learn = _start(spec, goals, learning), _weighty(learn)
     labels = learn.labels[:, 0] if learn.labels.shape[1:] == (1,) else learn.labels  # scikit-learn has it so
     grown = [_Grown(cells, goals) for cells in (learn, judge)]
     values: list[Doubles] = []
@@ -48,12 +49,12 @@ def learn_forest(
     reason = "all trees" if len(values) == spec.trees else "deadline"
     told = [
         {**_name(goal), "trees": len(values), "validation_loss": loss, "stopped": reason}
-        for goal, loss in zip(goals, losses[1], strict=True)
+        for goal, loss in zip(goals[:1] if count_classes(goals) else goals, losses[1], strict=True)
     ]
     return Learned(read_trees(model.estimators_, values), (*history, *told))
 
 
-def _start(spec: RandomForest | ExtraTrees, learning: Learning) -> Any:
+def _start(spec: RandomForest | ExtraTrees, goals: Sequence[Goal], learning: Learning) -> Any:
     ensemble = require("sklearn.ensemble", extra="forests", purpose=f"the model {spec.name}")
     options = {
         "n_estimators": 0,
@@ -63,9 +64,10 @@ def _start(spec: RandomForest | ExtraTrees, learning: Learning) -> Any:
         "random_state": learning.seed,
         "n_jobs": learning.threads,
     }
+    kind = "Classifier" if count_classes(goals) else "Regressor"
     if isinstance(spec, RandomForest):
-        return ensemble.RandomForestRegressor(**options, max_samples=spec.row_share)
-    return ensemble.ExtraTreesRegressor(**options)
+        return getattr(ensemble, f"RandomForest{kind}")(**options, max_samples=spec.row_share)
+    return getattr(ensemble, f"ExtraTrees{kind}")(**options)
 
 
 def _weighty(cells: Cells) -> Cells:
@@ -102,7 +104,9 @@ def fill_leaves(tree: Any, cells: Cells, goals: Sequence[Goal]) -> Doubles:
     total = run[last] - before
     out = np.zeros((tree.tree_.node_count, len(goals)))
     for place, goal in enumerate(goals):
-        if goal.kind == "mean":
+        if goal.kind == "class":
+            found = np.add.reduceat(weights * (labels == goal.label), first) / total
+        elif goal.kind == "mean":
             found = np.add.reduceat(weights * labels, first) / total
         else:
             found = _interpolate(labels, run - 0.5 * weights, before + goal.level * total, first=first, last=last)
@@ -142,7 +146,10 @@ class _Grown:
         self.count += 1
 
     def losses(self) -> list[float]:
-        """The quantile loss, or the squared error, of each goal."""
+        """The quantile loss, or the squared error, of each goal; of classes the log loss of all."""
+        if self.goals[0].kind == "class":
+            scores = np.log(np.maximum(self.total / self.count, RAREST))
+            return [measure_loss(self.goals[0], self.cells, scores)]
         errors = self.cells.labels.reshape(len(self.total), -1) - self.total / self.count
         found = []
         for place, goal in enumerate(self.goals):

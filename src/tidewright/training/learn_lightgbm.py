@@ -17,7 +17,7 @@ from tidewright.models.specs.trees import LightGBM
 from tidewright.optional import require
 from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import Course, boost
-from tidewright.training.cells import Cells, Goal, Learned, Learning
+from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes
 from tidewright.training.quantile_steps import QuantileSteps, are_held, open_steps
 from tidewright.training.read_lightgbm import read_lightgbm
 
@@ -27,13 +27,15 @@ BINS = 63  # values that a feature is cut into: as good as the usual 255 here, a
 def learn_lightgbm(
     spec: LightGBM, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
 ) -> Learned:
-    """See `Learner`. The same seed gives the same trees, whatever the threads."""
+    """See `Learner`. The same seed gives the same trees, whatever the threads. One booster tells all classes apart."""
+    classes = count_classes(goals)
+    goals = goals[:1] if classes else goals
     device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
     options = _options(spec, seed=learning.seed, threads=max(1, learning.threads // len(goals)), device=device)
     if learn.monotone:
         ways = [learn.monotone.get(place, 0) for place in range(learn.features.shape[1])]
         options |= {"monotone_constraints": ways, "monotone_constraints_method": "intermediate"}
-    boosters = _start(options, goals, learn=learn, judge=judge)
+    boosters = _start(options | _tell_apart(classes), goals, learn=learn, judge=judge)
     courses = [Course(*pair, learning.least_gain) for pair in zip(boosters, goals, strict=True)]
     for course in courses if learn.base is not None else ():
         course.best_loss = course.booster.validation_loss()
@@ -42,7 +44,7 @@ def learn_lightgbm(
     history = boost(courses, rounds=spec.rounds, learning=learning, together=together, prepare=silence)
     pairs = zip(boosters, courses, strict=True)
     texts = [own.text(course.best_round) for own, course in pairs]
-    return Learned(read_lightgbm(texts), (*fallback, *history))
+    return Learned(read_lightgbm(texts, classes=classes), (*fallback, *history))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,7 +86,15 @@ def _start(options: Mapping[str, Any], goals: tuple[Goal, ...], *, learn: Cells,
     return boosters
 
 
+def _tell_apart(classes: int) -> dict[str, Any]:
+    if classes == 2:
+        return {"objective": "binary", "metric": "binary_logloss"}
+    return {"objective": "multiclass", "metric": "multi_logloss", "num_class": classes} if classes else {}
+
+
 def _objective(goal: Goal, *, held: bool) -> dict[str, Any]:
+    if goal.kind == "class":
+        return {}
     if goal.kind == "mean":
         return {"objective": "regression", "metric": "l2"}
     return {"objective": "none" if held else "quantile", "metric": "quantile", "alpha": goal.level}

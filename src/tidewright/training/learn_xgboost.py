@@ -13,7 +13,7 @@ from tidewright.models.specs.trees import XGBoost
 from tidewright.optional import require
 from tidewright.training.boost_device import settle_device
 from tidewright.training.boosting import Course, boost
-from tidewright.training.cells import Cells, Goal, Learned, Learning, measure_loss
+from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes, measure_loss, widen_scores
 from tidewright.training.quantile_steps import QuantileSteps, are_held, open_steps
 from tidewright.training.read_xgboost import read_xgboost
 
@@ -21,7 +21,9 @@ BINS = 63  # values that a feature is cut into, as for LightGBM
 
 
 def learn_xgboost(spec: XGBoost, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning) -> Learned:
-    """See `Learner`. The same seed gives the same trees."""
+    """See `Learner`. The same seed gives the same trees. One booster tells all classes apart."""
+    classes = count_classes(goals)
+    goals = goals[:1] if classes else goals
     xgboost = require("xgboost", extra="boosters", purpose="the model xgboost")
     device, fallback = settle_device(spec.name, learning.runtime, goals=len(goals))
     held, based = are_held(learn, goals), learn.base is not None
@@ -31,6 +33,7 @@ def learn_xgboost(spec: XGBoost, *, learn: Cells, judge: Cells, goals: tuple[Goa
             data, check = _make_tables(xgboost, (learn, judge), place, threads=learning.threads)
         options = _options(spec, goal, learning=learning, held=held) | {"device": device} | _hold(learn)
         options |= {"base_score": 0.0} if based else {}
+        options |= _tell_apart(classes)
         booster = xgboost.Booster(options, cache=[data, check])
         steps = open_steps(goal, learn) if held else None
         boosters.append(_Booster(booster, goal, data=data, check=check, learn=learn, judge=judge, steps=steps))
@@ -40,7 +43,7 @@ def learn_xgboost(spec: XGBoost, *, learn: Cells, judge: Cells, goals: tuple[Goa
     history = boost(courses, rounds=spec.rounds, learning=learning, together=1)
     pairs = zip(boosters, courses, strict=True)
     dumps = [own.dump(course.best_round) for own, course in pairs]
-    return Learned(read_xgboost(dumps, levels=learn.levels), (*fallback, *history))
+    return Learned(read_xgboost(dumps, levels=learn.levels, classes=classes), (*fallback, *history))
 
 
 @dataclass(eq=False, slots=True)
@@ -66,10 +69,15 @@ class _Booster:
         return json.loads(self.booster[:rounds].save_raw("json")) if rounds else None
 
     def train_loss(self) -> float:
-        return measure_loss(self.goal, self.learn, self.booster.predict(self.data))
+        return self._measure(self.learn, self.data)
 
     def validation_loss(self) -> float:
-        return measure_loss(self.goal, self.judge, self.booster.predict(self.check))
+        return self._measure(self.judge, self.check)
+
+    def _measure(self, cells: Cells, table: Any) -> float:
+        if self.goal.kind != "class":
+            return measure_loss(self.goal, cells, self.booster.predict(table))
+        return measure_loss(self.goal, cells, widen_scores(self.booster.predict(table, output_margin=True)))
 
 
 def _make_tables(xgboost: Any, parts: tuple[Cells, Cells], place: int, *, threads: int) -> tuple[Any, Any]:
@@ -87,6 +95,12 @@ def _make_tables(xgboost: Any, parts: tuple[Cells, Cells], place: int, *, thread
 def _hold(learn: Cells) -> dict[str, str]:
     ways = [learn.monotone.get(place, 0) for place in range(learn.features.shape[1])]
     return {"monotone_constraints": f"({','.join(map(str, ways))})"} if any(ways) else {}
+
+
+def _tell_apart(classes: int) -> dict[str, Any]:
+    if classes == 2:
+        return {"objective": "binary:logistic"}
+    return {"objective": "multi:softprob", "num_class": classes} if classes else {}
 
 
 def _options(spec: XGBoost, goal: Goal, *, learning: Learning, held: bool) -> dict[str, Any]:

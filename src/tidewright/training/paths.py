@@ -13,6 +13,7 @@ import numpy as np
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
+from tidewright.data.task import refuse_classes
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.windows import Doubles, Windows, cut_windows
 from tidewright.metrics.distribution import score_at, value_at
@@ -37,6 +38,7 @@ def measure_dependence(fitted: Fitted, *, panel: Panel, cutoffs: Cutoffs) -> Dep
     Gaussian copula: Pearson 1907), and the nearest correlation without negative eigenvalues. With fewer windows than
     steps it is noisy. Missing labels are left out pair by pair. Raises `DataError` for fewer than 10 windows.
     """
+    refuse_classes(fitted.task, "the dependence of steps")
     windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1)
     if len(windows) < FEWEST:
         raise DataError(f"ranks need {FEWEST} windows at least; there are {len(windows)}. Give more cutoffs.")

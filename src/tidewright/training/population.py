@@ -16,7 +16,7 @@ from torch import Generator
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
-from tidewright.data.task import Task
+from tidewright.data.task import Task, refuse_classes
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View, keep_schema
 from tidewright.features.windows import cut_windows
@@ -137,6 +137,7 @@ def fit_population(
     (3, 'batched')
     """
     specs = check_specs(spec, count=len(trains))
+    refuse_classes(task, "a population of networks")
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=specs[0].takes)
     check_covariates(specs[0], panel, view)

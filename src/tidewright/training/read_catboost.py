@@ -31,17 +31,18 @@ class _Split:
     choices: Flags | None = None
 
 
-def read_catboost(dump: Mapping[str, Any], *, n_features: int, levels: Mapping[int, int]) -> Forest:
+def read_catboost(dump: Mapping[str, Any], *, n_features: int, levels: Mapping[int, int], first: int = 0) -> Forest:
     """The forest of a CatBoost model, as its JSON; with several outputs a leaf has a value for each.
 
-    `levels` are the features of categories, and how many levels each has; CatBoost was given the others first.
+    `levels` are the features of categories, and how many levels each has; CatBoost was given the others first. A leaf
+    adds to the output `first` and those after it.
     """
     order = [place for place in range(n_features) if place not in levels]
     splits = _read_splits(dump["features_info"], dump.get("ctr_data") or {}, numbers=order, levels=levels)
     scale, bias = dump["scale_and_bias"]
     trees = [_read_tree(tree, splits, scale=scale, width=len(bias)) for tree in dump["oblivious_trees"]]
     trees.append(make_leaf(bias if len(bias) > 1 else bias[0]))
-    return join_trees(trees, [0] * len(trees))
+    return join_trees(trees, [first] * len(trees))
 
 
 def _read_tree(tree: Mapping[str, Any], splits: list[_Split], *, scale: float, width: int) -> Tree:

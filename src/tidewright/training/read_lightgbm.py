@@ -15,10 +15,21 @@ from tidewright.models.forest import Flags, Forest, Tree, Whole, join_trees, mak
 ZERO = np.float32(1e-35)
 
 
-def read_lightgbm(texts: Sequence[str]) -> Forest:
-    """The forest of LightGBM models, as their text (`Booster.model_to_string`; "": none); model q adds to output q."""
-    found = [(q, _read_tree(block)) for q, text in enumerate(texts) for block in text.split("\nTree=")[1:]]
+def read_lightgbm(texts: Sequence[str], *, classes: int = 0) -> Forest:
+    """The forest of LightGBM models, as their text (`Booster.model_to_string`; "": none); model q adds to output q.
+
+    One model of `classes` has a tree for each of them in turn, of two classes only for the second.
+    """
+    found = [
+        (_place_tree(place, classes) if classes else q, _read_tree(block))
+        for q, text in enumerate(texts)
+        for place, block in enumerate(text.split("\nTree=")[1:])
+    ]
     return join_trees([tree for _, tree in found] or [make_leaf(0.0)], [q for q, _ in found] or [0])
+
+
+def _place_tree(place: int, classes: int) -> int:
+    return 1 if classes == 2 else place % classes
 
 
 def _read_tree(block: str) -> Tree:

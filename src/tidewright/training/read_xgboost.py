@@ -10,11 +10,14 @@ import numpy as np
 from tidewright.models.forest import Flags, Forest, Tree, Whole, join_trees, make_leaf
 
 
-def read_xgboost(dumps: Sequence[Mapping[str, Any] | None], *, levels: Mapping[int, int]) -> Forest:
+def read_xgboost(dumps: Sequence[Mapping[str, Any] | None], *, levels: Mapping[int, int], classes: int = 0) -> Forest:
     """The forest of XGBoost models, as their JSON (`Booster.save_raw("json")`; None: none); model q adds to output q.
 
-    `levels` are the features of categories, and how many levels each has.
+    `levels` are the features of categories, and how many levels each has. One model of `classes` has a tree for each of
+    them in turn, of two classes only for the second.
     """
+    if classes:
+        return _read_classes(dumps[0], levels=levels, classes=classes)
     trees: list[Tree] = []
     outputs: list[int] = []
     for place, dump in enumerate(dumps):
@@ -27,6 +30,20 @@ def read_xgboost(dumps: Sequence[Mapping[str, Any] | None], *, levels: Mapping[i
         trees += [make_leaf(start), *found]
         outputs += [place] * (len(found) + 1)
     return join_trees(trees, outputs)
+
+
+def _read_classes(dump: Mapping[str, Any] | None, *, levels: Mapping[int, int], classes: int) -> Forest:
+    if dump is None:
+        return join_trees([make_leaf(0.0)], [0])
+    learner = dump["learner"]
+    text = str(learner["learner_model_param"]["base_score"]).strip("[]")
+    start = np.array([float(part) for part in text.split(",")])
+    start = np.log(start / (1.0 - start)) if classes == 2 else np.broadcast_to(start, classes)  # a probability, of two
+    outputs = [1] if classes == 2 else list(range(classes))
+    model = learner["gradient_booster"]["model"]
+    own = [1 if classes == 2 else int(label) for label in model["tree_info"]]
+    trees = [_read_tree(tree, levels) for tree in model["trees"]]
+    return join_trees([*(make_leaf(float(one)) for one in start), *trees], [*outputs, *own])
 
 
 def _read_tree(dump: Mapping[str, Any], levels: Mapping[int, int]) -> Tree:

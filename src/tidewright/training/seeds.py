@@ -12,7 +12,7 @@ import numpy as np
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
-from tidewright.data.task import Task
+from tidewright.data.task import Task, refuse_classes
 from tidewright.errors import ConfigError, FallbackWarning, FitError
 from tidewright.features.view import View
 from tidewright.models.ensemble import EnsembleFitted
@@ -67,6 +67,7 @@ def fit_seeds(
     """
     if kind_of(spec) in ("floor", "ensemble"):
         raise ConfigError(f"{spec.name} draws nothing, so seeds don't change it. Fit it once.")
+    refuse_classes(task, "an ensemble of seeds")
     train = train or TrainSpec()
     trains = tuple(replace(train, seed=seed) for seed in read_seeds(seeds, first=train.seed))
     given: dict[str, Any] = {

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
-from tidewright.data.task import Task
+from tidewright.data.task import Task, refuse_classes
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View, keep_schema
 from tidewright.models.ensemble import EnsembleFitted
@@ -62,6 +62,7 @@ def fit_snapshots(
     whole). The history goes on with one record an epoch. Raises `ConfigError` for what is no network with an epoch
     loop, and for `ema`, whose mean would be over all cycles.
     """
+    refuse_classes(task, "a network")
     train = _cycle(spec, train or TrainSpec(), cycles)
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tidewright.data.panel import Panel
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View
 from tidewright.features.windows import Cuts
 from tidewright.models.abreast import Abreast
@@ -55,12 +55,23 @@ class Lesson:
         learn = self.cells(self.training, most=self.spec.most_rows, step=step)
         monotone = place_monotone(self.spec, self.inputs, panel=self.panel, view=self.view)
         judge = self.cells(self.judging, most=JUDGED, step=step)
-        goals = set_goals(self.spec, self.task.quantiles)
+        goals = set_goals(self.spec, self.task)
+        if self.task.classifies:
+            self._check_labels(learn)
         learn = replace(learn, monotone=monotone)
         start = self.start.formulas[(step or 1) - 1] if isinstance(self.start, ByStep) else self.start
         if start is None and are_held(learn, goals):
             start = start_flat(learn, goals)
         return self.add(start, learn=learn, judge=judge, goals=goals, learning=learning)
+
+    def _check_labels(self, learn: Cells) -> None:
+        """Raises `FitError` where the cells to learn from lack a class, which would be told from nothing."""
+        absent = np.setdiff1d(np.arange(len(self.task.classes)), learn.labels)
+        if absent.size:
+            raise FitError(
+                f"{self.spec.name}: none of the {len(learn.labels)} cells that it learns from has the class "
+                f"{self.task.classes[int(absent[0])]!r}. Raise most_rows, or put the class together with another."
+            )
 
     def add(
         self, start: Formula | None, *, learn: Cells, judge: Cells, goals: tuple[Goal, ...], learning: Learning
@@ -131,7 +142,7 @@ def learn_multi(lesson: Lesson, learning: Learning) -> Answer:
     given: dict[str, Any] = {"panel": lesson.panel, "seed": lesson.seed}
     learn = make_rows(spec, inputs, windows=lesson.training, most=spec.most_rows, **given)
     judge = make_rows(spec, inputs, windows=lesson.judging, most=max(1, JUDGED // horizon), **given)
-    (goal,) = set_goals(spec, lesson.task.quantiles)
+    (goal,) = set_goals(spec, lesson.task)
     goals = tuple(replace(goal, step=step) for step in range(1, horizon + 1))
     found = load_learner(spec.name)(spec, learn=learn, judge=judge, goals=goals, learning=learning)
     errors = judge.labels - found.formula.predict(judge.features, width=horizon)
@@ -164,7 +175,7 @@ def measure_offsets(errors: Doubles, steps: Ints, *, task: Task) -> Doubles:
 
 
 def _with_offsets(lesson: Lesson, learned: Learned) -> Answer:
-    if not lesson.spec.points:
+    if not lesson.spec.points or lesson.task.classifies:
         return learned, None
     judge = lesson.cells(lesson.judging, most=JUDGED)
     errors = judge.labels - learned.formula.predict(judge.features, width=1)[:, 0]

@@ -9,6 +9,7 @@ from typing import Any
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.errors import ConfigError
+from tidewright.models.calibrated import Calibrated
 from tidewright.models.conformal import Conformal
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
@@ -65,7 +66,7 @@ def update(
             fitted.spec, panel=panel, split=split, task=fitted.task, view=fitted.view, season=fitted.inputs.season,
             train=train, callbacks=callbacks, deadline=deadline, start=fitted,
         )  # fmt: skip
-    if kind_of(fitted.spec) == "floor":
+    if kind_of(fitted.spec) in ("floor", "class_floor"):
         return _tell_anew(fit(fitted.spec, **asked, task=fitted.task, callbacks=callbacks))
     return _tell_anew(
         fit(
@@ -84,6 +85,8 @@ def _can_add(spec: Tabular) -> bool:
 def _tell_anew(fitted: Any) -> Fitted:
     """The model with a record of how it was updated."""
     record = {"updated": "learned anew, with the choices that it had made"}
+    if isinstance(fitted, Calibrated):
+        return replace(fitted, note={**record, **fitted.note})
     found: Fitted = replace(fitted, history=(record, *fitted.history))
     return found
 

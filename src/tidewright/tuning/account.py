@@ -99,7 +99,7 @@ def settle(
     if winner is None or winner.score is None or not winner.parts.size:
         return None
     compared, table = _align(bets, winner)
-    coverage = subject.quantiles[-1] - subject.quantiles[0]
+    coverage = subject.quantiles[-1] - subject.quantiles[0] if subject.quantiles else 0.0  # none of classes
     sums = sum_parts(table, goal=goal, coverage=coverage, per_year=per_year)
     lags = _count_lags(winner.positions, horizon=subject.horizon) if goal.of == "forecasts" else 0
     chosen, reason = _correct(sums, compared, winner, lags=lags)

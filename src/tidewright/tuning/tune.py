@@ -15,7 +15,7 @@ import numpy as np
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, check_grid, without_test
 from tidewright.data.task import Task
-from tidewright.errors import FitError
+from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View
 from tidewright.metrics.accuracy import METRICS, seasonal_scale
 from tidewright.models.build import build_spec
@@ -166,7 +166,7 @@ def _pose(
     default = start_candidate(space, spec, **given, train=train or TrainSpec(), view=view)
     notes = explain_horizons(space, panel=panel, task=task)
     work = PanelObjective(panel, split, task, season, default, metric, trading=trading or Trading(), **more)
-    metric, said = _usable_metric(metric, panel=panel, split=work.parts[0].split, season=season)
+    metric, said = _usable_metric(metric, panel=panel, split=work.parts[0].split, season=season, task=task)
     return replace(work, metric=metric), (*notes, *said)
 
 
@@ -224,9 +224,15 @@ def _choose_pruner(name: str, *, space: SearchSpace, work: PanelObjective) -> Pr
     return NoPruner() if any(names_option(name, "train.loss") for name in space.names) else among_kin(pruner, space)
 
 
-def _usable_metric(metric: str, *, panel: Panel, split: Split, season: int | None) -> tuple[str, tuple[str, ...]]:
+def _usable_metric(
+    metric: str, *, panel: Panel, split: Split, season: int | None, task: Task
+) -> tuple[str, tuple[str, ...]]:
     """The metric, or mae with a note when no series moves over a season of the training part."""
-    if find_goal(metric).of == "returns" or "scale" not in "".join(METRICS[metric].needs):
+    of = "classes" if metric in METRICS and METRICS[metric].of == "classes" else "numbers"
+    if (of == "classes") != task.classifies:
+        other = "log_loss or brier" if task.classifies else "mase or mae"
+        raise ConfigError(f"{metric} is of {of}, and this task is not. Ask for a metric such as {other}.")
+    if find_goal(metric).of == "returns" or of == "classes" or "scale" not in "".join(METRICS[metric].needs):
         return metric, ()
     season = panel.frequency.season if season is None else season
     past = np.where(panel.positions <= split.train.last + split.horizon, panel.target, np.nan)

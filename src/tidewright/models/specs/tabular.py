@@ -5,7 +5,7 @@ the season before, covariates and the step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from math import inf
 from typing import ClassVar, Literal, get_args
 
@@ -27,6 +27,9 @@ MULTI: dict[str, tuple[Loss, ...]] = {  # models whose leaves can hold a horizon
     "extra_trees": LOSSES,
     "catboost": ("mean",),
 }
+CLASSIFIERS = ("lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "elastic_net")  # tell classes apart
+SHARES = ("random_forest", "extra_trees")  # of these, those whose leaves hold probabilities, and not scores
+OF_NUMBERS = ("statistics", "ratios", "around", "align", "unit", "loss", "weigh", "monotone")  # no say with classes
 HELD = ("lightgbm", "xgboost")  # models whose quantiles can be held to rise or to fall
 WORDS: dict[str, tuple[str, ...]] = {
     "unit": get_args(Unit),
@@ -100,6 +103,11 @@ class Tabular:
         """Whether only a point is learned, and residual quantiles make the others."""
         return self.loss != "quantile" or self.strategy in ("recursive", "multi")
 
+    @property
+    def shares(self) -> bool:
+        """Whether it answers the probabilities of classes, and not their scores."""
+        return self.name in SHARES
+
 
 def check_tabular(spec: Tabular, *, losses: tuple[Loss, ...] = LOSSES, boosted: bool = False) -> None:
     """Raises `ConfigError` for shared options that have no meaning, a loss that the model can't learn, or what only
@@ -170,3 +178,21 @@ def refuse_negative(spec: Tabular, *options: str) -> None:
     for option in options:
         if not 0.0 <= getattr(spec, option) < inf:
             raise ConfigError(f"{spec.name}: {option} is 0 or more and finite; got {getattr(spec, option)!r}.")
+
+
+def check_classifier(spec: Tabular) -> None:
+    """Raises `ConfigError` for a model that tells no classes apart, and for options of a target of numbers."""
+    if spec.name not in CLASSIFIERS:
+        raise ConfigError(f"{spec.name} tells no classes apart. Take {', '.join(CLASSIFIERS)}.")
+    usual = {one.name: one.default if one.default is not MISSING else {} for one in fields(spec)}
+    for option in OF_NUMBERS:
+        if getattr(spec, option) != usual[option]:
+            raise ConfigError(
+                f"{spec.name}.{option} counts the target as a number, and it holds classes; got "
+                f"{getattr(spec, option)!r}. Leave it out."
+            )
+    if spec.strategy not in ("step", "direct"):
+        raise ConfigError(
+            f"{spec.name} tells classes apart with the strategy step or direct; got {spec.strategy}. Ask for one of "
+            "them."
+        )

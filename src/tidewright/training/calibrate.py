@@ -1,0 +1,89 @@
+"""Probabilities calibrated on windows of validation: one curve for directions and for classes.
+
+C cases, K classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tidewright.data.frequency import Ints
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Cutoffs
+from tidewright.errors import DataError
+from tidewright.features.windows import Doubles, cut_windows
+from tidewright.models.calibrated import RAREST, Calibrated, Scaling
+from tidewright.models.fitted import Fitted
+
+MOST = 200_000  # cases that a curve is fitted to
+
+
+def calibrate(fitted: Fitted, *, panel: Panel, cutoffs: Cutoffs) -> Calibrated:
+    """The model with its probabilities of classes calibrated at some cutoffs (the validation part's), all steps alike.
+
+    A temperature is fitted to the earlier half of the cutoffs; where it betters the log loss on the later half, that of
+    all is taken, else the probabilities stay as they are. The history says which. Raises `DataError` where no label is
+    known there.
+    """
+    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1)
+    most = max(1, MOST // fitted.task.horizon)
+    if len(windows) > most:
+        windows = windows.subset(np.linspace(0, len(windows) - 1, most).astype(np.int64))
+    came = windows.labels()
+    known = ~np.isnan(came)
+    if not known.any():
+        raise DataError("no label is known at these cutoffs, so nothing can be calibrated. Give earlier ones.")
+    said, label = fitted.predict(windows)[known], came[known].astype(np.int64)
+    middle = (cutoffs.first + cutoffs.last) / 2.0
+    late = np.broadcast_to((windows.cutoffs > middle)[:, None], known.shape)[known]
+    early = np.broadcast_to((windows.cutoffs + fitted.task.horizon <= middle)[:, None], known.shape)[known]
+    if not (early.any() and late.any()):
+        return Calibrated(fitted, _leave(said), {"calibration": "none", "reason": "too few cutoffs of validation"})
+    first = fit_scaling(said[early], label[early], shifted=False)
+    gain = _loss(said[late], label[late]) - _loss(first.apply(said[late]), label[late])
+    if gain <= 0.0:
+        return Calibrated(
+            fitted, _leave(said), {"calibration": "none", "reason": "no gain later in time", "gain": gain}
+        )
+    found = fit_scaling(said, label, shifted=False)
+    return Calibrated(fitted, found, {"calibration": "temperature", "slope": found.slope, "gain": gain})
+
+
+def fit_scaling(probability: ArrayLike, came: ArrayLike, *, shifted: bool) -> Scaling:
+    """The scaling of most likelihood for probabilities [C, K] of classes [C] that came; without shifts a temperature.
+
+    With shifts its targets are Platt's (1999), which keep away from 0 and 1: a class that came n times among K counts
+    as (n + 1) / (n + K) certain. The loss is convex; Newton's steps end where it is flat.
+    """
+    from scipy.optimize import minimize
+
+    said, label = np.asarray(probability, dtype=np.float64), np.asarray(came).astype(np.int64)
+    logs, classes = np.log(np.maximum(said, RAREST)), said.shape[1]
+    wanted = _soften(label, classes) if shifted else np.eye(classes)[label]
+
+    def loss(numbers: Doubles) -> tuple[float, Doubles]:
+        scores = numbers[0] * logs + np.append(0.0, numbers[1:]) if shifted else numbers[0] * logs
+        level = scores - scores.max(axis=1, keepdims=True)
+        total = np.log(np.exp(level).sum(axis=1))
+        apart = np.exp(level - total[:, None]) - wanted
+        slopes = [(apart * logs).sum(axis=1).mean(), *(apart.mean(axis=0)[1:] if shifted else ())]
+        return float((total - (wanted * level).sum(axis=1)).mean()), np.array(slopes)
+
+    start = np.append(1.0, np.zeros(classes - 1 if shifted else 0))
+    found = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-8}).x
+    return Scaling(float(found[0]), np.append(0.0, found[1:]) if shifted else np.zeros(classes))
+
+
+def _soften(label: Ints, classes: int) -> Doubles:
+    """Platt's targets [C, K]."""
+    count = np.bincount(label, minlength=classes)[label, None]
+    return np.where(np.eye(classes, dtype=np.bool_)[label], count + 1.0, 1.0) / (count + classes)
+
+
+def _leave(said: Doubles) -> Scaling:
+    return Scaling(1.0, np.zeros(said.shape[1]))
+
+
+def _loss(said: Doubles, label: Ints) -> float:
+    return float(-np.log(np.maximum(said[np.arange(len(label)), label], RAREST)).mean())
