@@ -54,8 +54,8 @@ def forecast_panel(
         windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
     check_known(extended, windows, columns=manifest.schema.roles.known)
     values = _answer(session, windows, names=manifest.widths.inputs, numbers=numbers)
-    levels = manifest.task.quantiles
-    return tabulate(extended, values, rows=windows.rows, levels=levels, model=manifest.name)
+    task, name = manifest.task, manifest.name
+    return tabulate(extended, values, rows=windows.rows, levels=task.quantiles, classes=task.classes, model=name)
 
 
 def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:

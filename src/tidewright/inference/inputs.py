@@ -40,6 +40,8 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
     counts = {name: len(array) for name, array in feed.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         raise DataError(f"every input holds the same windows, one or more; got {counts}. Give a row a window.")
+    if manifest.task.classifies:
+        _check_classes(feed["target"], count=len(manifest.task.classes))
     empty = np.isnan(feed["target"]).all(axis=1)
     if empty.any():
         raise DataError(
@@ -92,6 +94,16 @@ def _name_inputs(given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[s
             "name, or give a table to forecast."
         )
     return given
+
+
+def _check_classes(target: Singles, *, count: int) -> None:
+    """Classes are counted from 0, in their order."""
+    strange = ~np.isnan(target) & ~np.isin(target, np.arange(count, dtype=np.float32))
+    if strange.any():
+        raise DataError(
+            f"'target' holds {target[strange][0]:g}; classes are counted from 0 to {count - 1}, in the order of the "
+            "task's classes, and NaN is a missing one. Give tables to forecast, which name them."
+        )
 
 
 def _check_array(given: Any, name: str, *, shape: tuple[int, ...], single: bool) -> Singles:

@@ -36,9 +36,10 @@ class LocalSession:
         self._call, self._row = answerer
         self._latency = Latency()
         self._pending = self._latency.pending
-        self._median = bundle.manifest.task.median
-        # the shape that may take the backend's quick way; batches and covariates take the careful way
-        self._quick = (1, bundle.manifest.view.lookback) if self.inputs == ("target",) else ()
+        task = bundle.manifest.task
+        self._median = -1 if task.classifies else task.median
+        # the shape that may take the backend's quick way; batches, covariates and classes take the careful way
+        self._quick = (1, bundle.manifest.view.lookback) if self.inputs == ("target",) and not task.classifies else ()
 
     @property
     def model(self) -> str:

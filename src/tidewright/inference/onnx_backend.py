@@ -13,7 +13,7 @@ from tidewright.features.windows import Singles
 from tidewright.inference.session import Answerer
 from tidewright.optional import has
 from tidewright.registry.bundle import Bundle
-from tidewright.registry.graph_names import OUTPUT
+from tidewright.registry.graph_names import name_output
 from tidewright.registry.manifest import Manifest
 
 PLAIN = 1e38  # a sum of squares below this is of finite numbers that float32 computes with
@@ -39,8 +39,10 @@ def start_onnx(bundle: Bundle, *, threads: int) -> Answerer:
     except refusals as error:
         raise BackendError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}.") from error
 
+    output = name_output(bundle.manifest.task)
+
     def call(feed: Mapping[str, Singles]) -> Singles:
-        answer: Singles = session.run([OUTPUT], feed)[0]
+        answer: Singles = session.run([output], feed)[0]
         return answer
 
     return Answerer(call, _bind_row(session, bundle.manifest))
@@ -51,13 +53,13 @@ def _bind_row(session: Any, manifest: Manifest) -> Callable[[Singles], Singles |
     own.
     """
     task, lanes = manifest.task, local()
-    shape, answer_shape = (1, manifest.view.lookback), (1, task.horizon, len(task.quantiles))
+    shape, answer_shape = (1, manifest.view.lookback), (1, task.horizon, task.width)
 
     def open_lane() -> Lane:
         given, answer = np.empty(shape, np.float32), np.empty(answer_shape, np.float32)
         binding = session.io_binding()
         binding.bind_input("target", "cpu", 0, np.float32, shape, given.ctypes.data)
-        binding.bind_output(OUTPUT, "cpu", 0, np.float32, answer_shape, answer.ctypes.data)
+        binding.bind_output(name_output(task), "cpu", 0, np.float32, answer_shape, answer.ctypes.data)
         lanes.lane = lane = (binding, given, given.reshape(-1), answer)
         return lane
 

@@ -41,7 +41,7 @@ class Answerer(NamedTuple):
 
 class Prediction(NamedTuple):
     """An answer: quantiles [N, H, Q] on the original scale, how long it took, who gave it, and the median's
-    place.
+    place. Of classes the probabilities [N, H, K], and the place -1.
     """
 
     quantiles: Singles
@@ -51,7 +51,9 @@ class Prediction(NamedTuple):
 
     @property
     def point(self) -> Singles:
-        """The point forecast [N, H]: the median."""
+        """The point forecast [N, H]: the median; of classes the place of the most probable one."""
+        if self.median < 0:
+            return np.asarray(self.quantiles.argmax(axis=2), dtype=np.float32)
         point: Singles = self.quantiles[:, :, self.median]
         return point
 
@@ -190,7 +192,8 @@ def _check_example(call: Call, bundle: Bundle, *, name: str) -> None:
 
     batch, answer = bundle.example()
     feed = {key: np.ascontiguousarray(getattr(batch, key)) for key in bundle.manifest.widths.inputs}
-    apart = relative_difference(call(feed), answer, target=batch.target)
+    target = None if bundle.manifest.task.classifies else batch.target
+    apart = relative_difference(call(feed), answer, target=target)
     if not apart <= bundle.tolerance:
         raise ParityError(
             f"{name} does not give the answer of the bundle's example: it differs by {apart:.3g} "

@@ -24,6 +24,7 @@ from tidewright.data.splits import Split
 from tidewright.errors import BundleError, ConfigError, ParityError
 from tidewright.features.view import keep_schema
 from tidewright.features.windows import Batch, Doubles
+from tidewright.models.class_floors import ClassFloor
 from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
@@ -139,7 +140,9 @@ def save_bundle(
         spec=fitted.spec,
         task=fitted.task,
         view=view,
-        season=inner.season if isinstance(inner, (Floor, Statistical)) else season or panel.frequency.season,
+        season=inner.season
+        if isinstance(inner, (ClassFloor, Floor, Statistical))
+        else season or panel.frequency.season,
         widths=widths,
         parity=parity,
         data=_trained(panel, split),
@@ -299,7 +302,7 @@ def _read_example(content: bytes, manifest: Manifest) -> tuple[Batch, Doubles]:
         "known": (count, lookback + horizon, widths.known),
         "static": (count, widths.static),
     }
-    wanted = {name: shapes[name] for name in widths.inputs} | {ANSWER: (count, horizon, len(manifest.task.quantiles))}
+    wanted = {name: shapes[name] for name in widths.inputs} | {ANSWER: (count, horizon, manifest.task.width)}
     if count == 0 or {name: array.shape for name, array in found.items()} != wanted:
         raise BundleError(
             f"{EXAMPLE} does not hold the inputs and the answer that the manifest says. Export the model again."

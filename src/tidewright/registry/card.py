@@ -16,17 +16,28 @@ LIMITS = (
     "The forecast starts after the last observed value of each series.",
 )
 
+CLASS_LIMITS = (
+    LIMITS[0],
+    LIMITS[1],
+    "Probabilities were learned and calibrated on the past: they say nothing of changes that the past does not hold.",
+    "A class that training did not hold has no probability.",
+    LIMITS[3],
+)
+
 
 def write_card(manifest: Manifest) -> str:
     """The card's text: what it is, what it learned from, its scores beside others', and what to mind."""
     data, schema, view = manifest.data, manifest.schema, manifest.view
-    roles = schema.roles
+    roles, task = schema.roles, manifest.task
+    levels = ", ".join(f"{level:g}" for level in task.quantiles)
+    said = (
+        f"as the probabilities of {', '.join(map(str, task.classes))}" if task.classes else f"as the quantiles {levels}"
+    )
     lines = [
         f"# {manifest.name}",
         "",
-        f"A `{manifest.spec.name}` model that forecasts `{roles.target}` {manifest.task.horizon} steps ahead "
-        f"({schema.frequency.name}) from {view.lookback} past steps, as the quantiles "
-        f"{', '.join(f'{level:g}' for level in manifest.task.quantiles)}.",
+        f"A `{manifest.spec.name}` model that forecasts `{roles.target}` {task.horizon} steps ahead "
+        f"({schema.frequency.name}) from {view.lookback} past steps, {said}.",
         "",
         *_members(manifest),
         "## Trained on",
@@ -43,7 +54,7 @@ def write_card(manifest: Manifest) -> str:
         _compiled(manifest),
         "",
         "## To mind",
-        *(f"- {limit}" for limit in LIMITS),
+        *(f"- {limit}" for limit in (CLASS_LIMITS if task.classifies else LIMITS)),
         "",
     ]
     return "\n".join(lines)

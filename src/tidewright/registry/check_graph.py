@@ -13,7 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
 
 from tidewright.errors import BundleError
-from tidewright.registry.graph_names import OUTPUT
+from tidewright.registry.graph_names import name_output
 from tidewright.registry.graph_size import check_sizes
 from tidewright.registry.manifest import Manifest
 
@@ -79,7 +79,8 @@ def _tensors(model: onnx.ModelProto) -> Iterator[Any]:
 
 def _check_border(model: onnx.ModelProto, manifest: Manifest) -> None:
     """The inputs and the output are those of the manifest, in float32."""
-    lookback, horizon, levels = manifest.view.lookback, manifest.task.horizon, len(manifest.task.quantiles)
+    lookback, task = manifest.view.lookback, manifest.task
+    horizon, output = task.horizon, {name_output(task): [task.horizon, task.width]}
     widths = manifest.widths
     shapes = {
         "target": [lookback],
@@ -87,7 +88,7 @@ def _check_border(model: onnx.ModelProto, manifest: Manifest) -> None:
         "known": [lookback + horizon, widths.known],
         "static": [widths.static],
     }
-    wanted = {name: shapes[name] for name in widths.inputs} | {OUTPUT: [horizon, levels]}
+    wanted = {name: shapes[name] for name in widths.inputs} | output
     found = {}
     for value in (*model.graph.input, *model.graph.output):
         kind = value.type.tensor_type

@@ -15,20 +15,24 @@ import numpy.typing as npt
 from tidewright.features.windows import Singles
 
 
-def relative_difference(ours: npt.NDArray[Any], eager: npt.NDArray[Any], *, target: Singles) -> float:
+def relative_difference(ours: npt.NDArray[Any], eager: npt.NDArray[Any], *, target: Singles | None) -> float:
     """The largest |ours - eager| / max(|answers of the window|, its scale); infinite where only one of the
-    two is NaN.
+    two is NaN. Without a target (of classes, whose probabilities have a size of their own) a window has no scale.
     """
     missing = np.isnan(eager)
     if ours.shape != eager.shape or not np.array_equal(missing, np.isnan(ours)):
         return float("inf")
+    answers = np.where(missing, 0.0, np.abs(eager)).max(axis=(1, 2))
+    size = np.maximum(answers, 0.0 if target is None else _spread(target))[:, None, None]
+    apart = np.abs(ours.astype(np.float64) - eager)
+    share = np.where(apart == 0, 0.0, apart / np.where(size > 0, size, np.finfo(np.float32).tiny))
+    return float(np.max(share, where=~missing, initial=0.0))
+
+
+def _spread(target: Singles) -> npt.NDArray[np.float64]:
+    """The standard deviation of each window's observed values [N]."""
     seen = ~np.isnan(target)
     count = np.maximum(seen.sum(axis=1), 1)
     values = np.where(seen, target, 0.0).astype(np.float64)
     mean = values.sum(axis=1) / count
-    scale = np.sqrt((np.where(seen, values - mean[:, None], 0.0) ** 2).sum(axis=1) / count)
-    answers = np.where(missing, 0.0, np.abs(eager)).max(axis=(1, 2))
-    size = np.maximum(answers, scale)[:, None, None]
-    apart = np.abs(ours.astype(np.float64) - eager)
-    share = np.where(apart == 0, 0.0, apart / np.where(size > 0, size, np.finfo(np.float32).tiny))
-    return float(np.max(share, where=~missing, initial=0.0))
+    return np.asarray(np.sqrt((np.where(seen, values - mean[:, None], 0.0) ** 2).sum(axis=1) / count))

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidewright.errors import BundleError
 from tidewright.models.blockwise import Blockwise
+from tidewright.models.calibrated import Calibrated
 from tidewright.models.conformal import Conformal
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
@@ -17,6 +18,7 @@ from tidewright.models.spec import kind_of
 
 EXPORTERS = {
     "floor": "tidewright.registry.onnx_floors",
+    "class_floor": "tidewright.registry.onnx_class_floors",
     "torch": "tidewright.registry.onnx_torch",
     "trees": "tidewright.registry.onnx_trees",
 }
@@ -41,13 +43,17 @@ def to_onnx(fitted: Fitted) -> Any:
     """The `onnx.ModelProto` of a fitted model, with its preprocessing and inverse scaling inside.
 
     Inputs are `target` [N, L] and, where the model has them, `past` [N, L, P], `known` [N, L + H, K] and
-    `static` [N, M]; the output is `quantiles` [N, H, Q], ascending. All are float32, N is free, NaN is a
-    missing value.
+    `static` [N, M]; the output is `quantiles` [N, H, Q], ascending, or, of classes, `probabilities` [N, H, K]. All are
+    float32, N is free, NaN is a missing value.
     """
     if isinstance(fitted, Conformal):
         from tidewright.registry.onnx_conformal import add_offsets
 
         return add_offsets(fitted, to_onnx(fitted.inner))
+    if isinstance(fitted, Calibrated):
+        from tidewright.registry.onnx_classes import add_scaling
+
+        return add_scaling(fitted, to_onnx(fitted.inner))
     if isinstance(fitted, Logged):
         from tidewright.registry.onnx_logged import add_logs
 

@@ -37,16 +37,16 @@ class GraphText:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def finish(self, answer: str, *, lookback: int, horizon: int, levels: int) -> onnx.ModelProto:
-        """The model from `target` [N, L] float32 to `quantiles` [N, H, Q] float32, given the double answer's
+    def finish(self, answer: str, *, lookback: int, horizon: int, levels: int, output: str = OUTPUT) -> onnx.ModelProto:
+        """The model from `target` [N, L] float32 to `output` [N, H, Q] float32, given the double answer's
         name.
         """
-        self._nodes.append(helper.make_node("Cast", [answer], [OUTPUT], to=TensorProto.FLOAT))
+        self._nodes.append(helper.make_node("Cast", [answer], [output], to=TensorProto.FLOAT))
         graph = helper.make_graph(
             self._nodes,
             "tidewright",
             [helper.make_tensor_value_info("target", TensorProto.FLOAT, ["N", lookback])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", horizon, levels])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", horizon, levels])],
             self._constants,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

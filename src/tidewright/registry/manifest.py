@@ -155,6 +155,7 @@ def _check_sane(stored: _Stored) -> None:
     checks = {
         "view.lookback": 1 <= stored.view.lookback <= MOST_STEPS,
         "task.horizon": stored.task.horizon <= MOST_STEPS,
+        "task.classes": stored.task.classes == stored.schema.classes and stored.task.width > 0,
         "season": 1 <= stored.season <= MOST_STEPS,
         "schema.frequency.count": frequency.count >= 1,
         "schema.frequency.calendar": (frequency.calendar is not None) == (frequency.unit == "session"),

@@ -16,16 +16,17 @@ class Nodes:
 
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
+    prefix: str = ""
 
     def add(self, kind: str, *given: str, outputs: int = 1, name: str = "", domain: str = "", **options: Any) -> str:
         """Adds a node; gives the name of its first output."""
-        names = [name or f"v{len(self.nodes)}_{i}" for i in range(outputs)]
+        names = [name or f"{self.prefix}v{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(given), names, domain=domain, **options))
         return names[0]
 
     def constant(self, value: npt.NDArray[Any]) -> str:
         """Adds a constant."""
-        name = f"c{len(self.constants)}"
+        name = f"{self.prefix}c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 

@@ -37,14 +37,14 @@ def _point(g: GraphText, past: str, *, fitted: Floor) -> str:
         assert fitted.weights is not None
         return _ridge(g, past, weights=fitted.weights)
     if isinstance(spec, SeasonalNaive):
-        return _seasonal(g, past, period=int(spec.period or 1), lookback=lookback, horizon=horizon)
+        return add_seasonal(g, past, period=int(spec.period or 1), lookback=lookback, horizon=horizon)
     if isinstance(spec, Damped):
-        naive = _seasonal(g, past, period=int(spec.period or 1), lookback=lookback, horizon=horizon)
+        naive = add_seasonal(g, past, period=int(spec.period or 1), lookback=lookback, horizon=horizon)
         return g.op("Mul", naive, _damped_level(g, past, spec=spec, lookback=lookback))
     if isinstance(spec, Drift):
         return _drift(g, past, horizon=horizon)
     assert isinstance(spec, (Naive, Median))
-    value = _last_observed(g, past) if isinstance(spec, Naive) else _median(g, past, lookback=lookback)
+    value = add_last_observed(g, past) if isinstance(spec, Naive) else _median(g, past, lookback=lookback)
     return g.op("Mul", value, g.constant(np.ones((1, horizon))))
 
 
@@ -71,7 +71,7 @@ def _place(g: GraphText, values: str, *, last: bool) -> str:
     return g.op("ArgMax", seen, axis=1, keepdims=1, select_last_index=int(last))
 
 
-def _last_observed(g: GraphText, values: str) -> str:
+def add_last_observed(g: GraphText, values: str) -> str:
     return g.op("GatherElements", values, _place(g, values, last=True), axis=1)
 
 
@@ -93,10 +93,10 @@ def _last_columns(g: GraphText, values: str, *, columns: int, lookback: int) -> 
     return _pad(g, last, columns=max(columns - lookback, 0))
 
 
-def _seasonal(g: GraphText, past: str, *, period: int, lookback: int, horizon: int) -> str:
+def add_seasonal(g: GraphText, past: str, *, period: int, lookback: int, horizon: int) -> str:
     carried = _carry_forward(g, past, lookback=lookback)
     cycle = _last_columns(g, carried, columns=period, lookback=lookback)
-    cycle = g.op("Where", g.op("IsNaN", cycle), _last_observed(g, past), cycle)
+    cycle = g.op("Where", g.op("IsNaN", cycle), add_last_observed(g, past), cycle)
     return g.op("Gather", cycle, g.constant(np.arange(horizon) % period), axis=1)
 
 
@@ -162,7 +162,7 @@ def _ridge(g: GraphText, past: str, *, weights: Doubles) -> str:
 def _window_scale(g: GraphText, past: str, *, fitted: Floor) -> str:
     """The mean absolute difference at the seasonal lag [N, 1], falling back to lag 1, then to 0."""
     lookback = fitted.view.lookback
-    scale = g.op("Mul", _last_observed(g, past), g.constant(0.0)) if lookback < 2 else ""
+    scale = g.op("Mul", add_last_observed(g, past), g.constant(0.0)) if lookback < 2 else ""
     for lag in dict.fromkeys((1, fitted.season)):
         if lookback > lag:
             scale = _mean_difference(g, past, lag=lag, otherwise=scale, lookback=lookback)

@@ -19,7 +19,9 @@ from tidewright.models.specs.tabular import LEVEL_UNITS, SEASON_UNITS
 from tidewright.models.tree_inputs import FLAT, TreeInputs
 from tidewright.models.trees import TreesFitted
 from tidewright.registry.graph import IR_VERSION, OPSET
+from tidewright.registry.graph_names import OUTPUT, PROBABILITIES
 from tidewright.registry.nodes import Nodes
+from tidewright.registry.onnx_classes import add_probabilities, add_season_classes, add_window_classes
 from tidewright.registry.onnx_formulas import add_formula
 from tidewright.registry.onnx_seasons import add_around, add_ratios, add_season, add_shares
 
@@ -40,7 +42,7 @@ def to_onnx(fitted: TreesFitted) -> Any:
     graph = Nodes()
     values = graph.add("Cast", "target", to=TensorProto.DOUBLE)
     seen = graph.add("Not", graph.add("IsNaN", "target"))
-    mean, scale = add_window_units(graph, inputs, values=values, seen=seen)
+    mean, scale = ("", "") if inputs.classes else add_window_units(graph, inputs, values=values, seen=seen)
     cells = graph.add(
         "Concat",
         *_window_parts(graph, inputs, values=values, seen=seen, units=(mean, scale), horizon=task.horizon),
@@ -49,9 +51,12 @@ def to_onnx(fitted: TreesFitted) -> Any:
     )
     rows = graph.add("Reshape", cells, graph.ints([-1, len(inputs.names)]))
     exact = graph.add("Cast", rows, to=TensorProto.DOUBLE)  # so that the leaves are summed in float64
-    width = len(task.quantiles) if fitted.offsets is None else 1
+    width = task.width if fitted.offsets is None else 1
     answer = add_formula(graph, fitted.formula, exact, width=width)
     shaped = graph.add("Reshape", answer, graph.ints([-1, task.horizon, width]))
+    if inputs.classes:
+        add_probabilities(graph, shaped, shares=fitted.spec.shares)
+        return finish_graph(graph, inputs, horizon=task.horizon, width=width, output=PROBABILITIES)
     if fitted.offsets is not None:
         point = graph.add("Cast", shaped, to=TensorProto.DOUBLE)
         shaped = graph.add("Add", point, graph.constant(fitted.offsets))
@@ -127,6 +132,30 @@ def _window_parts(
     graph: Nodes, inputs: TreeInputs, *, values: str, seen: str, units: tuple[str, str], horizon: int
 ) -> list[str]:
     """See `window_features`: each part [N, H, .], the same at every step."""
+    own = (
+        add_window_classes(graph, inputs, values)
+        if inputs.classes
+        else _own_parts(graph, inputs, values=values, seen=seen, units=units)
+    )
+    singles = [graph.add("Cast", graph.add("Concat", *own, axis=1), to=TensorProto.FLOAT)]
+    if inputs.past:
+        last = graph.constant(np.array(inputs.lookback - 1, dtype=np.int64))
+        singles.append(graph.add("Gather", "past", last, axis=1))
+    singles += _static_parts(graph, inputs)
+    if inputs.relative_past:
+        drifting = _pick_columns(graph, "past", inputs.relative_past)
+        now = graph.add("Gather", drifting, graph.constant(np.array(inputs.lookback - 1, dtype=np.int64)), axis=1)
+        one = (graph.add("Squeeze", unit, graph.ints([1])) for unit in _covariate_units(graph, drifting))
+        singles.append(graph.add("Cast", _standardise(graph, now, tuple(one)), to=TensorProto.FLOAT))
+    if inputs.ratios:
+        singles.append(add_ratios(graph, inputs.before, values=values, past=inputs.past))
+    return [
+        _repeat(graph, graph.add("Unsqueeze", one, graph.ints([1])), graph.ints([1, horizon, 1])) for one in singles
+    ]
+
+
+def _own_parts(graph: Nodes, inputs: TreeInputs, *, values: str, seen: str, units: tuple[str, str]) -> list[str]:
+    """See the function `_own_features` of models/tree_inputs: each part [N, .] in double."""
     places = graph.ints([inputs.lookback - lag for lag in inputs.lags])
     parts = [_standardise(graph, graph.add("Gather", values, places, axis=1), units)]
     ending = graph.ints([inputs.lookback])
@@ -138,21 +167,7 @@ def _window_parts(
             level = name != "std"  # a deviation has no level to take away
             parts.append(_standardise(graph, found[name], units) if level else graph.add("Div", found[name], units[1]))
     parts.append(graph.add("Div", units[1], graph.add("Add", graph.add("Abs", units[0]), units[1])))
-    singles = [graph.add("Cast", graph.add("Concat", *parts, axis=1), to=TensorProto.FLOAT)]
-    if inputs.past:
-        last = graph.constant(np.array(inputs.lookback - 1, dtype=np.int64))
-        singles.append(graph.add("Gather", "past", last, axis=1))
-    singles += _static_parts(graph, inputs)
-    if inputs.relative_past:
-        own = _pick_columns(graph, "past", inputs.relative_past)
-        now = graph.add("Gather", own, graph.constant(np.array(inputs.lookback - 1, dtype=np.int64)), axis=1)
-        one = (graph.add("Squeeze", unit, graph.ints([1])) for unit in _covariate_units(graph, own))
-        singles.append(graph.add("Cast", _standardise(graph, now, tuple(one)), to=TensorProto.FLOAT))
-    if inputs.ratios:
-        singles.append(add_ratios(graph, inputs.before, values=values, past=inputs.past))
-    return [
-        _repeat(graph, graph.add("Unsqueeze", one, graph.ints([1])), graph.ints([1, horizon, 1])) for one in singles
-    ]
+    return parts
 
 
 def _static_parts(graph: Nodes, inputs: TreeInputs) -> list[str]:
@@ -175,10 +190,14 @@ def _step_parts(graph: Nodes, inputs: TreeInputs, *, values: str, units: tuple[s
     parts = []
     steps = np.arange(1, horizon + 1)
     if inputs.cycles:
-        mean, scale = (graph.add("Unsqueeze", unit, graph.ints([2])) for unit in units)
         cycles = _add_seasons(graph, inputs, values=values, horizon=horizon)
-        picked = graph.add("Concat", *(graph.add("Unsqueeze", one, graph.ints([2])) for one in cycles), axis=2)
-        parts.append(graph.add("Cast", _standardise(graph, picked, (mean, scale)), to=TensorProto.FLOAT))
+        if inputs.classes:
+            picked = add_season_classes(graph, inputs, cycles, horizon=horizon)
+        else:
+            mean, scale = (graph.add("Unsqueeze", unit, graph.ints([2])) for unit in units)
+            each = graph.add("Concat", *(graph.add("Unsqueeze", one, graph.ints([2])) for one in cycles), axis=2)
+            picked = _standardise(graph, each, (mean, scale))
+        parts.append(graph.add("Cast", picked, to=TensorProto.FLOAT))
     count = graph.add("Slice", graph.add("Shape", "target"), *(graph.ints([i]) for i in (0, 1, 0)))
     every = graph.add("Concat", count, graph.ints([1, 1]), axis=0)
     parts.append(_repeat(graph, graph.constant(steps.astype(np.float32)[None, :, None]), every))
@@ -224,7 +243,8 @@ def _repeat(graph: Nodes, part: str, times: str) -> str:
     return graph.add("Expand", part, times)
 
 
-def finish_graph(graph: Nodes, inputs: TreeInputs, *, horizon: int, width: int) -> Any:
+def finish_graph(graph: Nodes, inputs: TreeInputs, *, horizon: int, width: int, output: str = OUTPUT) -> Any:
+    """The ModelProto of what was added, from its inputs to `output` [N, H, width]."""
     shapes = {
         "target": (inputs.lookback,),
         "past": (inputs.lookback, inputs.past),
@@ -236,7 +256,7 @@ def finish_graph(graph: Nodes, inputs: TreeInputs, *, horizon: int, width: int) 
         for name, shape in shapes.items()
         if shape[-1]
     ]
-    answer = helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["N", horizon, width])
+    answer = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", horizon, width])
     made = helper.make_graph(graph.nodes, "tidewright_trees", given, [answer], graph.constants)
     domains = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(made, opset_imports=domains, ir_version=IR_VERSION, producer_name="tidewright")

@@ -13,6 +13,9 @@ import numpy.typing as npt
 from tidewright.data.schema import Schema
 from tidewright.errors import BundleError
 from tidewright.models.build import build_spec
+from tidewright.models.calibrated import MARK as CALIBRATION
+from tidewright.models.calibrated import Calibrated, read_scaling
+from tidewright.models.class_floors import ClassFloor
 from tidewright.models.conformal import Conformal, read_mark
 from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
@@ -21,6 +24,7 @@ from tidewright.models.foundation import DIGEST, Foundation
 from tidewright.models.logged import Logged
 from tidewright.models.pretrained import find_again
 from tidewright.models.spec import COMPOSED, Ridge, kind_of
+from tidewright.models.specs.class_floors import ClassFloorSpec
 from tidewright.models.specs.ensemble import Ensemble, Member
 from tidewright.models.specs.foundation import FoundationSpec
 from tidewright.models.specs.statistical import INTERMITTENT, StatisticalSpec
@@ -40,6 +44,10 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
         name, method, unit = mark
         inner = rebuild(manifest, {key: value for key, value in tensors.items() if key != name})
         return Conformal(inner, tensors[name], method, unit)
+    scaling = read_scaling(tensors, manifest.task)
+    if scaling is not None:
+        inner = rebuild(manifest, {key: value for key, value in tensors.items() if key != CALIBRATION})
+        return Calibrated(inner, scaling)
     if manifest.view.log is not None:
         inner = rebuild(replace(manifest, view=replace(manifest.view, log=None)), tensors)
         return Logged(inner, manifest.view.log)
@@ -47,6 +55,7 @@ def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
         return _ensemble(manifest, manifest.spec, tensors=tensors)
     makers = {
         "floor": _floor,
+        "class_floor": _class_floor,
         "statistical": _statistical,
         "foundation": _foundation,
         "trees": _trees,
@@ -112,6 +121,13 @@ def _floor(manifest: Manifest, tensors: Tensors) -> Fitted:
         spread=tensors["spread"],
         weights=tensors.get("weights"),
     )
+
+
+def _class_floor(manifest: Manifest, tensors: Tensors) -> Fitted:
+    task = manifest.task
+    _check_shapes(manifest, tensors, shapes={"table": (task.horizon, task.width + 1, task.width)})
+    spec = cast(ClassFloorSpec, manifest.spec)
+    return ClassFloor(spec, task, manifest.view, manifest.season, tensors["table"])
 
 
 def _check_shapes(manifest: Manifest, tensors: Tensors, *, shapes: Mapping[str, tuple[int, ...]]) -> None:

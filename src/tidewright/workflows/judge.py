@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.data.splits import split_holdout
-from tidewright.data.task import Task
 from tidewright.inference.session import open_session
 from tidewright.models.build import build_spec
+from tidewright.models.spec import CLASS_FLOORS
 from tidewright.registry.bundle import load_bundle
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
@@ -27,20 +27,21 @@ class Judged:
 
 
 def judge(bundle: str | Path, table: Any, *, last: int | None = None) -> Judged:
-    """The bundle's scores on the last `last` steps (default: four horizons), and those of naive and seasonal naive.
+    """The bundle's scores on the last `last` steps (default: four horizons), and those of naive and seasonal naive,
+    or of the floors of classes.
 
-    Nothing is learned but the floors' intervals, which come from the steps before.
+    Nothing is learned but the floors' intervals and shares, which come from the steps before.
     """
     session = open_session(bundle)
     season = load_bundle(bundle).manifest.season
     panel = session.read(table)
-    task = Task(horizon=session.task.horizon, quantiles=session.task.quantiles)
+    task = session.task
     size = 4 * task.horizon if last is None else last
     split = split_holdout(panel, task, validation=task.horizon, test=size)
     assert split.test is not None
     floors = {
         name: fit(build_spec(name), panel=panel, split=split, task=task, season=season)
-        for name in ("naive", "seasonal")
+        for name in (CLASS_FLOORS if task.classifies else ("naive", "seasonal"))
     }
     contestants = {session.model: session.fitted, **floors}
     scored = {
