@@ -92,6 +92,6 @@ def test_what_are_no_classes_and_no_probabilities_is_an_error() -> None:
         Scored([[2.0]], [[[0.5, 0.5]]], n_classes=2)
     with pytest.raises(DataError, match="lie between 0 and 1, and sum to 1"):
         Scored([[1.0]], [[[0.5, 0.6]]], n_classes=2)
-    with pytest.raises(DataError, match=r"with 3 numbers each, need \(1, 1, 3\)"):
+    with pytest.raises(DataError, match=r"at 3 classes need \(1, 1, 3\)"):
         Scored([[1.0]], [[[0.5, 0.5]]], n_classes=3)
     Scored([[np.nan]], [[[np.nan, np.nan]]], n_classes=2)  # what is not known is not judged

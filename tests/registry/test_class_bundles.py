@@ -58,7 +58,7 @@ def make(name: str) -> Calibrated:
 
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *CLASS_FLOORS, *OTHERS])
 def test_a_bundle_says_what_its_model_says_in_one_graph_and_opened_again(name: str, tmp_path: Path) -> None:
-    model = replace(make(name), scaling=Scaling(1.3, np.array([0.0, 0.2, -0.1])))  # so that its nodes matter
+    model = replace(make(name), scaling=Scaling(1.3, (0.0, 0.2, -0.1)))  # so that its nodes matter
     bundle = save_bundle(model, panel=seen_by(name), folder=tmp_path / "bundle", split=split())
     assert bundle.parity is not None
     assert bundle.parity < 1e-6

@@ -267,7 +267,7 @@ def test_calibration_betters_what_is_too_sure_and_leaves_what_it_would_not_bette
     assert scores_of("lightgbm", mended)["log_loss"] < scores_of("lightgbm", sure)["log_loss"] - 0.05
     short = calibrate(sure, panel=panel(), cutoffs=replace(split().validation, last=split().validation.first))
     assert short.history[0] == {"calibration": "none", "reason": "too few cutoffs of validation"}
-    assert (short.scaling.slope, short.scaling.shifts.tolist()) == (1.0, [0.0, 0.0, 0.0])
+    assert short.scaling == Scaling(1.0, (0.0, 0.0, 0.0))
 
 
 class _Louder:
@@ -284,7 +284,7 @@ def test_a_scaling_undoes_what_was_done_to_probabilities() -> None:
     draw = np.random.default_rng(1)
     true = draw.dirichlet((2.0, 1.0, 1.0), size=40_000)
     came = (draw.random(40_000)[:, None] > true.cumsum(axis=1)).sum(axis=1)
-    twisted = Scaling(2.0, np.array([0.0, 0.5, -0.5])).apply(true)
+    twisted = Scaling(2.0, (0.0, 0.5, -0.5)).apply(true)
     found = fit_scaling(twisted, came, shifted=True)
     assert found.slope == pytest.approx(0.5, abs=0.02)
     np.testing.assert_allclose(found.shifts, [0.0, -0.25, 0.25], atol=0.05)

@@ -57,10 +57,11 @@ class Scored:
         values = np.asarray(actual, dtype=np.float64)
         quantiles = np.asarray(forecast, dtype=np.float64)
         chosen = np.empty(0) if n_classes else check_levels(levels)
-        _check_shapes(values, forecast=quantiles, width=n_classes or chosen.size)
+        names = [f"class {label}" for label in range(n_classes)] or [f"level {level:g}" for level in chosen]
+        _check_shapes(values, forecast=quantiles, names=names)
         if quantiles.ndim == 2:
             quantiles = quantiles[:, :, np.newaxis]
-        _check_values(values, forecast=quantiles)
+        _check_values(values, forecast=quantiles, names=names)
         if n_classes:
             _check_classes(values, forecast=quantiles)
         windows = values.shape[0]
@@ -116,7 +117,8 @@ def check_levels(levels: ArrayLike) -> Floats:
     return array
 
 
-def _check_shapes(actual: Floats, *, forecast: Floats, width: int) -> None:
+def _check_shapes(actual: Floats, *, forecast: Floats, names: list[str]) -> None:
+    width, what = len(names), "classes" if names[0].startswith("class") else "levels"
     if actual.ndim != 2:
         raise DataError(
             f"the actual values are [windows, horizon], got shape {actual.shape}. Reshape them to two axes."
@@ -125,11 +127,11 @@ def _check_shapes(actual: Floats, *, forecast: Floats, width: int) -> None:
     if forecast.shape != want and not (width == 1 and forecast.shape == actual.shape):
         raise DataError(
             f"the forecast's shape is {forecast.shape}, but {actual.shape[0]} windows of {actual.shape[1]} "
-            f"steps, with {width} numbers each, need {want}. Bring both in the same order of windows."
+            f"steps at {width} {what} need {want}. Bring both in the same order of windows."
         )
 
 
-def _check_values(actual: Floats, *, forecast: Floats) -> None:
+def _check_values(actual: Floats, *, forecast: Floats, names: list[str]) -> None:
     endless = np.isinf(actual)
     if endless.any():
         window, step = (int(i) for i in np.argwhere(endless)[0])
@@ -142,7 +144,7 @@ def _check_values(actual: Floats, *, forecast: Floats) -> None:
         count = int(bad.any(axis=2).sum())
         window, step, column = (int(i) for i in np.argwhere(bad)[0])
         raise DataError(
-            f"the forecast of window {window}, step {step}, column {column} is "
+            f"the forecast of window {window}, step {step}, {names[column]} is "
             f"{forecast[window, step, column]}, but its actual value is known ({count} such cells). "
             "Forecast every step that is scored."
         )

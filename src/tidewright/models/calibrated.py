@@ -23,7 +23,7 @@ MARK = "calibration"  # the tensor that says that, and how, a model was calibrat
 RAREST = 1e-6  # the probability that a smaller one counts as, before its logarithm is taken
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """Probabilities [..., K] made softmax(slope * log p + shifts): sharper or flatter, and some classes more likely.
 
@@ -31,17 +31,17 @@ class Scaling:
     bias (Alexandari, Kundaje and Shrikumar 2020); of two classes it is Platt's (1999) curve of the second's logit.
     The first shift is 0.
 
-    >>> Scaling(1.0, np.zeros(2)).apply([0.2, 0.8])
+    >>> Scaling(1.0, (0.0, 0.0)).apply([0.2, 0.8])
     array([0.2, 0.8])
     """
 
     slope: float
-    shifts: Doubles
+    shifts: tuple[float, ...]
 
     def apply(self, probability: npt.ArrayLike) -> Doubles:
         """The calibrated probabilities, of the same shape."""
         held = np.maximum(np.asarray(probability, dtype=np.float64), RAREST)
-        return softmax(self.slope * np.log(held) + self.shifts)
+        return softmax(self.slope * np.log(held) + np.array(self.shifts))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,4 +97,4 @@ def read_scaling(tensors: Mapping[str, npt.NDArray[Any]], task: Task) -> Scaling
         raise BundleError(
             f"'{MARK}' should be finite float64 of the shape {wanted}, in a model of classes. Export anew."
         )
-    return Scaling(float(found[0]), found[1:])
+    return Scaling(float(found[0]), tuple(found[1:].tolist()))

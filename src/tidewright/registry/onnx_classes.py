@@ -82,7 +82,7 @@ def add_scaling(fitted: Calibrated, model: Any) -> Any:
     exact = graph.add("Cast", INNER, to=TensorProto.DOUBLE)
     logs = graph.add("Log", graph.add("Max", exact, graph.number(RAREST)))
     scaled = graph.add("Mul", logs, graph.number(fitted.scaling.slope))
-    scores = graph.add("Add", scaled, graph.constant(fitted.scaling.shifts[None, None, :]))
+    scores = graph.add("Add", scaled, graph.constant(np.array(fitted.scaling.shifts)[None, None, :]))
     graph.add("Cast", graph.add("Softmax", scores, axis=2), to=TensorProto.FLOAT, name=PROBABILITIES)
     added.graph.node.extend(graph.nodes)
     added.graph.initializer.extend(graph.constants)

@@ -72,7 +72,8 @@ def fit_scaling(probability: ArrayLike, came: ArrayLike, *, shifted: bool) -> Sc
 
     start = np.append(1.0, np.zeros(classes - 1 if shifted else 0))
     found = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-8}).x
-    return Scaling(float(found[0]), np.append(0.0, found[1:]) if shifted else np.zeros(classes))
+    shifts = tuple(found[1:].tolist()) if shifted else (0.0,) * (classes - 1)
+    return Scaling(float(found[0]), (0.0, *shifts))
 
 
 def _soften(label: Ints, classes: int) -> Doubles:
@@ -82,7 +83,7 @@ def _soften(label: Ints, classes: int) -> Doubles:
 
 
 def _leave(said: Doubles) -> Scaling:
-    return Scaling(1.0, np.zeros(said.shape[1]))
+    return Scaling(1.0, (0.0,) * said.shape[1])
 
 
 def _loss(said: Doubles, label: Ints) -> float:

@@ -28,7 +28,7 @@ PATHS = 1000
 CHUNK = 256  # windows whose paths are held at once
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Platt:
     """The probability 1 / (1 + exp(-slope * logit(p) - intercept)) (Platt 1999): a `Scaling` of two classes."""
 
@@ -42,7 +42,7 @@ class Platt:
     @property
     def intercept(self) -> float:
         """Above 0 where the event comes more often than it was said."""
-        return float(self.scaling.shifts[1])
+        return self.scaling.shifts[1]
 
     def apply(self, probability: ArrayLike) -> Doubles:
         """The calibrated probabilities, of the same shape."""
