@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, FitError
 from tidewright.models.spec import SeasonalNaive
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.open_store import open_store
 from tidewright.tuning.space import FloatRange, IntRange, SearchSpace
-from tidewright.tuning.store import Stop
+from tidewright.tuning.store import Stop, TrialStore
 from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.tune import tune
 
@@ -220,3 +220,46 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
         open_store(tmp_path / "file")
+
+
+def claim_by_another(folder: Path) -> TrialStore:
+    """Another machine, at work on the only trial of the study."""
+    other = open_store(folder, name="damped")
+    assert isinstance(other.claim(lambda trials: {"model.damping": 0.5}), Trial)
+    return other
+
+
+def test_who_joins_while_the_others_have_nothing_to_show_waits_for_them(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
+    other, waits = claim_by_another(tmp_path), []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.finish(Trial(0, TrialState.COMPLETE, (1.25,), {"model.damping": 0.5}))
+
+    monkeypatch.setattr("tidewright.tuning.search.pause", wait)
+    study = tune(space, model="damped", trials=1, storage=tmp_path, **world.given)
+    assert len(waits) == 3
+    assert (study.best.value, study.best.number) == (1.25, 0)
+
+
+def test_who_can_not_wait_says_what_the_others_do(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space, now = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)}), [0.0]
+    claim_by_another(tmp_path)
+    monkeypatch.setattr("tidewright.tuning.search.pause", lambda seconds: now.append(now[-1] + seconds))
+    asked: dict[str, Any] = {"trials": 1, "budget_s": 3.0, "clock": lambda: now[-1], "storage": tmp_path}
+    with pytest.raises(FitError, match=r"others are at work on 1 of 1\. Make the same call when they are done"):
+        tune(space, model="damped", **asked, **world.given)
+
+
+def test_a_trial_of_another_that_dies_while_it_is_waited_for_is_made_here(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0)})
+    other = claim_by_another(tmp_path)
+    monkeypatch.setattr("tidewright.tuning.search.pause", lambda seconds: other.let_go(0, died=True))
+    study = tune(space, model="damped", trials=1, storage=tmp_path, **world.given)
+    assert study.best.notes == ("taken up again 1 times after its worker died",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import sleep as pause
 from typing import Any
 
 from tidewright.training.events import Callback, TrialEnded, emit
@@ -17,8 +18,9 @@ from tidewright.tuning.searchers.searcher import History, Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.store import Point, Stop, TrialStore
 from tidewright.tuning.task import Orders, Task, others_of
-from tidewright.tuning.trial import Trial, best_trial
+from tidewright.tuning.trial import Trial, TrialState, best_trial
 
+LOOK_S = 0.5  # between two looks at what other machines do
 StopRule = Callable[[Sequence[Trial]], str]
 
 
@@ -64,7 +66,8 @@ class Plan:
 
 def search(objective: Objective, plan: Plan, *, store: TrialStore, crew: Crew | None = None) -> Found:
     """Makes trials until the plan stops, first those whose worker died. Failed trials are kept as such; an interrupt is
-    raised, and what ran is taken up by the next search. Without a crew the trials are made here, one after another."""
+    raised, and what ran is taken up by the next search. While none is complete, those of other machines are waited for,
+    until the budget's end. Without a crew the trials are made here, one after another."""
     crew = crew or Alone(orders_of(objective, plan))
     best: tuple[tuple[float, int], Any] | None = None
     running: dict[int, Trial] = {}
@@ -73,7 +76,9 @@ def search(objective: Objective, plan: Plan, *, store: TrialStore, crew: Crew | 
         while True:
             stop = _hand_out(plan, store, crew, running)
             if not crew.busy:
-                break
+                if not _wait_for_others(plan, store):
+                    break
+                continue
             over = crew.wait(hear)
             trial = _conclude(plan, store, over, running)
             if trial is not None and trial.value is not None and isinstance(over, Ended):
@@ -105,6 +110,15 @@ def _hand_out(plan: Plan, store: TrialStore, crew: Crew, running: dict[int, Tria
         folder = None if store.folder is None else trial_folder(store.folder, claimed.number)
         crew.begin(Task(claimed, others, limits.deadline(others), folder, limits.last))
     return Stop("")
+
+
+def _wait_for_others(plan: Plan, store: TrialStore) -> bool:
+    """Waits a little where others are at work and have nothing to show yet; whether it did."""
+    states = {trial.state for trial in store.trials()}
+    if TrialState.RUNNING not in states or TrialState.COMPLETE in states or plan.limits.is_over:
+        return False
+    pause(LOOK_S)
+    return True
 
 
 def _conclude(plan: Plan, store: TrialStore, over: Ended | Died, running: dict[int, Trial]) -> Trial | None:

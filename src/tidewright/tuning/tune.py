@@ -46,7 +46,7 @@ from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
 from tidewright.tuning.store import TrialStore
 from tidewright.tuning.study import Study
-from tidewright.tuning.trial import Trial, best_trial
+from tidewright.tuning.trial import Trial, TrialState, best_trial
 
 
 def tune(
@@ -174,6 +174,12 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
     found = search(work, plan, store=store, crew=crew)
     best = best_trial(found.trials)
     if best is None:
+        running = sum(trial.state is TrialState.RUNNING for trial in found.trials)
+        if running:
+            raise FitError(
+                f"no trial of {plan.space.model} is complete yet, and others are at work on {running} of "
+                f"{len(found.trials)}. Make the same call when they are done, or give it more time."
+            )
         last = next((trial.error for trial in reversed(found.trials) if trial.error), "none has ended")
         raise FitError(f"none of {len(found.trials)} trials of {plan.space.model} could be completed; the last: {last}")
     fitted, note = found.learned, ""
