@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_folds_in_time_judge_each_trial_and_the_winner_learns_again_on_all_rows(
         answers = result.model(torch.tensor(X, dtype=torch.float32)).numpy()
     assert judge_arrays(y[:, None].astype(np.float32), answers)["loss"] == pytest.approx(result.val_metric, rel=1e-6)
     assert any("one by one: each trial is judged on several folds" in note for note in result.notes)
+
+
+def test_the_budget_holds_for_the_winner_of_folds_that_learns_once_more() -> None:
+    endless = {"max_epochs": 1_000_000, "min_epochs": 1, "early_stopping_patience": 1_000_000}
+    started = time.monotonic()
+    result = AutoTrainer(config(cv_folds=2, budget_s=2.0, **endless)).optimize(make, **rows())
+    assert time.monotonic() - started < 20.0  # a million epochs would take hours
+    assert result.notes[-1] == "the budget ended the winner's last fit before it was done learning"
+    done = AutoTrainer(config(cv_folds=2, budget_s=100.0)).optimize(make, **rows())
+    assert not any("budget" in note for note in done.notes)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "sharpe", "sortino"])

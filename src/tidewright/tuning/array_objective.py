@@ -49,17 +49,22 @@ class ArrayObjective:
 
         train, options = self.read(assignment.point)
         told: list[Mapping[str, float]] = []
+        cut = False
         for place, fold in enumerate(self.folds, start=1):
             network = make_network(self.factory, options, seed=train.seed)
-            told.append(self._learn(network, fold, train=train, assignment=assignment))
+            scores, stopped = self._learn(network, fold, train=train, assignment=assignment)
+            told.append(scores)
+            cut = cut or stopped == "deadline"
             if len(self.folds) > 1:
                 assignment.report(place, badness(told[-1], self.metric))
         scores = {name: sum(one[name] for one in told) / len(told) for name in told[0]}
-        return Outcome(values=(badness(scores, self.metric),), scores=scores, learned=network)
+        values = (badness(scores, self.metric),)
+        return Outcome(values=values, scores=scores, learned=network, cut_short=cut)
 
-    def learn(self, point: Mapping[str, Any]) -> Outcome:
-        """What a point comes to, without a search."""
-        return self(Assignment(0, point, self.train.seed, deadline=None, folder=None, report=lambda step, value: None))
+    def learn(self, point: Mapping[str, Any], *, deadline: float | None = None) -> Outcome:
+        """What a point comes to, without a search, learning until a `deadline`, a `time.monotonic()`."""
+        report: Callable[[int, float], None] = lambda step, value: None  # noqa: E731
+        return self(Assignment(0, point, self.train.seed, deadline=deadline, folder=None, report=report))
 
     def read(self, point: Mapping[str, Any]) -> tuple[TrainSpec, dict[str, Any]]:
         """How a point's network learns, and the factory's arguments."""
@@ -126,12 +131,13 @@ class ArrayObjective:
 
     def _learn(
         self, network: ClassicNet, fold: tuple[Labelled, Labelled], *, train: TrainSpec, assignment: Assignment
-    ) -> dict[str, float]:
+    ) -> tuple[dict[str, float], str]:
+        """The scores of a network on a fold that it has learned from, and why it stopped learning."""
         from tidewright.training.fit_arrays import answer, fit_classic
         from tidewright.training.judge_arrays import judge_arrays
 
         training, judging = fold
-        fit_classic(
+        history = fit_classic(
             network,
             training=training,
             judging=judging,
@@ -141,7 +147,8 @@ class ArrayObjective:
             deadline=assignment.deadline,
         )
         answers = answer(network, judging.features)
-        return judge_arrays(judging.labels, answers, cost_bps=self.cost_bps, periods_per_year=self.periods_per_year)
+        scores = judge_arrays(judging.labels, answers, cost_bps=self.cost_bps, periods_per_year=self.periods_per_year)
+        return scores, str(history[-1].get("stopped"))
 
 
 def _hear(assignment: Assignment) -> Callback:

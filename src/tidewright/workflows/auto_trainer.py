@@ -34,7 +34,8 @@ class AutoTrainerConfig:
     (the label's horizon) apart, and the winner then learns once more on all of them. `cost_bps` is what sharpe and
     sortino pay for what is traded; `periods_per_year` annualises them (1: per period). `prune` ends hopeless trials
     early. `together` trials that differ in nothing but rate, decay and dropout learn in one batched step where the
-    network allows it (feed-forward ones do). `budget_s` ends the search after so many seconds.
+    network allows it (feed-forward ones do). `budget_s` ends the search after so many seconds;
+    with folds a fifth of them is the winner's, to learn once more.
     """
 
     search_method: str = "random"

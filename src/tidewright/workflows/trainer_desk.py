@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tidewright.training.fit_arrays import Labelled
 
 DROPOUT = "dropout_rates"
+LAST_SHARE = 0.2  # of the budget: for the winner of folds, which learns once more on all rows
+CUT = "the budget ended the winner's last fit before it was done learning"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +59,11 @@ class Desk:
         best = best_trial(found.trials)
         if best is None:
             raise FitError(f"none of {len(found.trials)} trials could learn; the last said: {found.trials[-1].error}")
-        scores, model = dict(best.scores), found.learned
+        scores, model, notes = dict(best.scores), found.learned, self.notes
         if len(self.objective.folds) > 1:  # the last fold's network has seen but a part of the rows
-            outcome = replace(self.objective, folds=(self.rows,)).learn(best.parameters)
+            outcome = replace(self.objective, folds=(self.rows,)).learn(best.parameters, deadline=self.end)
             scores, model = dict(outcome.scores), outcome.learned
+            notes = (*notes, CUT) if outcome.cut_short else notes
         point: dict[str, Any] = {name: best.parameters.get(address) for name, address in ADDRESSES.items()}
         return BestResult(
             learning_rate=point["learning_rates"],
@@ -76,8 +79,14 @@ class Desk:
             method=self.method,
             trials=_table(found.trials, self.config.metric),
             seconds=self.plan.limits.clock() - self.plan.limits.started,
-            notes=self.notes,
+            notes=notes,
         )
+
+    @property
+    def end(self) -> float | None:
+        """When all must be over, the winner's last fit too."""
+        budget_s = self.config.budget_s
+        return None if budget_s is None else self.plan.limits.started + budget_s
 
 
 def open_desk(
@@ -89,7 +98,9 @@ def open_desk(
     symbol: str | None,
 ) -> Desk:
     """The plan of a search. Raises `ConfigError`."""
-    limits = Limits(time.monotonic(), config.budget_s, config.max_trials, time.monotonic)
+    share = 1.0 if config.cv_folds == 1 else 1.0 - LAST_SHARE
+    budget_s = None if config.budget_s is None else share * config.budget_s
+    limits = Limits(time.monotonic(), budget_s, config.max_trials, time.monotonic)
     space, notes = _space(config.hyperparameter_space, factory, seed=config.seed, symbol=symbol)
     method, said = _method(config, space)
     objective = _objective(config, factory, rows)
