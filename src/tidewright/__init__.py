@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from tidewright.workflows.hyperparameter_space import HyperparameterSpace as HyperparameterSpace
     from tidewright.workflows.hyperparameter_space import OptimizerType as OptimizerType
     from tidewright.workflows.run import run as run
+    from tidewright.workflows.tune_each import tune_each as tune_each
 
 __version__ = "0.1.0"
 
@@ -153,6 +154,7 @@ _HOMES = {
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
     "tune": "tidewright.tuning.tune:tune",
+    "tune_each": "tidewright.workflows.tune_each:tune_each",
     "update": "tidewright.training.update:update",
     "write_report": "tidewright.report.html:write_report",
 }

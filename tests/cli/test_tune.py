@@ -84,6 +84,7 @@ def test_a_space_of_ones_own_and_bad_words(shop: Path) -> None:
         (["--models", "tcn", "--trials", "0"], "trials is a whole number"),
         (["--models", "tcn", "ensemble=mean"], "ensemble is an option of a run"),
         (["--models", "tcn", "--metric", "sharp"], "Did you mean 'sharpe'"),
+        (["--models", "tcn", "--seeds", "many"], "--seeds is a whole number, 1 or more, or auto; got 'many'"),
     ):
         bad = tidewright("tune", "sales.csv", *NAMES, *FAST, *more, cwd=shop)
         assert bad.returncode == 1, more

@@ -144,7 +144,9 @@ def tune_verb(
     folds: Annotated[
         int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
     ] = 1,
-    seeds: Annotated[int, typer.Option(help="Learn each trial from so many seeds; its score is the mean.")] = 1,
+    seeds: Annotated[
+        str, typer.Option(help="Learn each trial from so many seeds; auto: the best three, where seeds matter.")
+    ] = "1",
     space: Annotated[str | None, typer.Option(help="A YAML file of one model's space, or a folder of them.")] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="Ranges for hours of search in place of those for minutes.")
@@ -175,7 +177,7 @@ def tune_verb(
 
     Without a table: the 20 US stocks that come with the package. Every trial is kept as it is made.
     """
-    from tidewright.cli.tune import split_models, tune_words
+    from tidewright.cli.tune import read_seeds, split_models, tune_words
 
     names, rest = split_models(models, items)
     path, overrides = split_items(rest)
@@ -185,7 +187,7 @@ def tune_verb(
     given |= {"horizon": horizon, "season": season, "folder": out, "strict": strict or None}
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
     asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
-    asked |= {"folds": folds, "seeds": seeds, "metric": metric, "workers": workers, "ray": ray}
+    asked |= {"folds": folds, "seeds": read_seeds(seeds), "metric": metric, "workers": workers, "ray": ray}
     tune_words(asked, given, overrides, as_json=json, quiet=quiet)
 
 

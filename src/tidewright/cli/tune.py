@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -48,6 +48,19 @@ def name_models(models: Sequence[str], overrides: Sequence[str]) -> tuple[tuple[
     models = tuple(models) or DEFAULT_MODELS
     trained = [name for name in models if name in TRAINED]
     return models, [*([f"model={','.join(trained)}"] if trained else []), *overrides]
+
+
+def read_seeds(text: str) -> int | Literal["auto"]:
+    """From how many seeds a trial is learned. Raises `ConfigError`.
+
+    >>> read_seeds("3"), read_seeds("auto")
+    (3, 'auto')
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise ConfigError(f"--seeds is a whole number, 1 or more, or auto; got {text!r}.")
+    return int(text)
 
 
 def tune_words(

@@ -152,25 +152,7 @@ def rank_value(evaluation: Evaluation, metric: str) -> float:
     return find_metric(metric).badness(evaluation.scores[metric], scored=evaluation.scored)
 
 
-def _value(entrant: Entrant, metric: str) -> float:
-    return rank_value(entrant.validation, metric)
-
-
-def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:
-    ours, theirs = entrant.validation, floor.validation
-    cutoffs = ours.windows.cutoffs
-    over_time = diebold_mariano(
-        _losses(ours.scored, metric, cutoffs), _losses(theirs.scored, metric, cutoffs), horizon=horizon, stride=stride
-    )
-    if np.isfinite(over_time.p_value):
-        return Comparison(over_time.p_value, "cutoffs", over_time.n, over_time.reason)
-    across = compare_across_series(_by_series(ours, theirs, metric))
-    if np.isfinite(across.p_value):
-        return Comparison(across.p_value, "series", across.n, across.reason or over_time.reason)
-    return Comparison(float("nan"), "none", over_time.n, f"{over_time.reason}, and {across.reason}")
-
-
-def _losses(scored: Scored, metric: str, group: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def mean_losses(scored: Scored, metric: str, group: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """The mean loss of each group of windows; of a root, which is no mean of losses, the square."""
     if not find_metric(metric).root:
         return loss_by_cutoff(scored, metric, cutoff=group)
@@ -180,12 +162,33 @@ def _losses(scored: Scored, metric: str, group: npt.NDArray[Any]) -> npt.NDArray
     return losses
 
 
+def _value(entrant: Entrant, metric: str) -> float:
+    return rank_value(entrant.validation, metric)
+
+
+def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:
+    ours, theirs = entrant.validation, floor.validation
+    cutoffs = ours.windows.cutoffs
+    over_time = diebold_mariano(
+        mean_losses(ours.scored, metric, cutoffs),
+        mean_losses(theirs.scored, metric, cutoffs),
+        horizon=horizon,
+        stride=stride,
+    )
+    if np.isfinite(over_time.p_value):
+        return Comparison(over_time.p_value, "cutoffs", over_time.n, over_time.reason)
+    across = compare_across_series(_by_series(ours, theirs, metric))
+    if np.isfinite(across.p_value):
+        return Comparison(across.p_value, "series", across.n, across.reason or over_time.reason)
+    return Comparison(float("nan"), "none", over_time.n, f"{over_time.reason}, and {across.reason}")
+
+
 def _by_series(ours: Evaluation, theirs: Evaluation, metric: str) -> npt.NDArray[np.float64]:
     """Our loss minus theirs at each cutoff and series [C, S]; NaN where there is no window."""
     each = np.arange(len(ours.windows))
     found, rows = np.unique(ours.windows.cutoffs, return_inverse=True)
     table = np.full((len(found), len(ours.windows.offsets) - 1), np.nan)
-    table[rows, ours.windows.series] = _losses(ours.scored, metric, each) - _losses(theirs.scored, metric, each)
+    table[rows, ours.windows.series] = mean_losses(ours.scored, metric, each) - mean_losses(theirs.scored, metric, each)
     return table
 
 

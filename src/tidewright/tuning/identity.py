@@ -17,6 +17,7 @@ def describe_study(work: PanelObjective, plan: Plan) -> dict[str, str]:
     several = {name: str(getattr(work, name)) for name in ("folds", "seeds") if getattr(work, name) > 1}
     return {
         **several,
+        **({"seeds": "auto"} if plan.repeats else {}),
         "model": work.default.spec.name,
         "space": digest(plan.space.to_dict()),
         "default": work.default.key,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from tidewright.tuning.repeats import originals
 from tidewright.tuning.trial import Trial, TrialState
 
 
@@ -18,7 +19,7 @@ def remove_ended(folder: Path | None, trials: Sequence[Trial], *, keep: int) -> 
     """Removes the folders of the trials that have ended, but for those of the `keep` best."""
     if folder is None or not folder.exists():
         return
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    complete = [trial for trial in originals(trials) if trial.state is TrialState.COMPLETE]
     best = sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:keep]
     stay = {trial.number for trial in (*best, *trials) if trial in best or trial.state is TrialState.RUNNING}
     for place in folder.iterdir():

@@ -65,6 +65,15 @@ class Limits:
             return ""
         return self._why_no_more(trials) or self._why_no_time([t for t in trials if t.state is not TrialState.RUNNING])
 
+    def is_left(self, count: int, trials: Sequence[Trial]) -> bool:
+        """Whether there is room for no more than `count` trials after these, by their number or by time."""
+        if self.trials is not None and len(trials) + count >= self.trials:
+            return True
+        whole = [trial.seconds for trial in trials if trial.state is TrialState.COMPLETE]
+        if self.budget_s is None or not whole:
+            return False
+        return self.started + self.budget_s - self.clock() < (count + 1) * median(whole)
+
     def _why_no_more(self, trials: Sequence[Trial]) -> str:
         if self.trials is not None and len(trials) >= self.trials:
             return f"all {self.trials} trials were run"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from tidewright.tuning.ledger import StudyLedger
 from tidewright.tuning.objective import Assignment, Outcome, Pruned
 from tidewright.tuning.parts import Part, cut_parts
 from tidewright.tuning.records import Candidate
+from tidewright.tuning.repeats import split_point
 from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.watch import Watch
 
@@ -79,7 +80,7 @@ class PanelObjective:
         try:
             return self._judge(assignment, watch)
         except Pruned:
-            self._keep(assignment, TrialState.PRUNED, self.default.change(assignment.point), None)
+            self._keep(assignment, TrialState.PRUNED, self._read(assignment.point), None)
             raise
         finally:
             watch.announce()
@@ -103,7 +104,7 @@ class PanelObjective:
         )
 
     def _judge(self, assignment: Assignment, watch: Watch) -> Outcome:
-        candidate = self.default.change(assignment.point)
+        candidate = self._read(assignment.point)
         self._replay(candidate, assignment)
         said: list[Said] = []
         notes: dict[str, None] = {}
@@ -167,10 +168,14 @@ class PanelObjective:
         asked |= {"view": candidate.view, "train": candidate.train}
         return learn(candidate.spec, sides=self.trading.sides, **asked)
 
+    def _read(self, point: Mapping[str, Any]) -> Candidate:
+        """The candidate of a point, which may be an earlier one from another seed."""
+        own, seed = split_point(point)
+        return _move_seed(self.default.change(own), seed)
+
     def _at(self, candidate: Candidate, part: Part) -> Candidate:
         """The candidate as it learns one part: from its seed, and with what is known of static columns by then."""
-        if part.seed:
-            candidate = replace(candidate, train=replace(candidate.train, seed=candidate.train.seed + part.seed))
+        candidate = _move_seed(candidate, part.seed)
         if part.split.train.last == self.split.train.last or not candidate.view.static.columns:
             return candidate
         known = fit_static(keep_covariates(self.panel, candidate.spec.takes).until(part.split.train.last))
@@ -213,6 +218,11 @@ class PanelObjective:
         if judged is not None:
             told |= {"score": judged.value, "positions": judged.positions, "parts": judged.parts}
         self.ledger.add(assignment.number, assignment.point, **told)
+
+
+def _move_seed(candidate: Candidate, by: int) -> Candidate:
+    train = candidate.train
+    return replace(candidate, train=replace(train, seed=train.seed + by)) if by else candidate
 
 
 def _share(deadline: float | None, *, now: float, fits: int) -> float | None:

@@ -14,6 +14,7 @@ from tidewright.tuning.keep_best import remove_ended, trial_folder
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Objective
 from tidewright.tuning.pruners import NoPruner, Pruner
+from tidewright.tuning.repeats import REPEATS, TOP, best_of, is_repeat, next_repeat, originals
 from tidewright.tuning.searchers.searcher import History, Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.store import Point, Stop, TrialStore
@@ -39,7 +40,8 @@ class Plan:
     """How a study goes: where points come from, which trials are ended early, and when it is over.
 
     `first` are the points of the first trials, wherever they lie; `stops` further rules, each the reason to stop or
-    an empty text. The `keep` best of the ended trials keep their files.
+    an empty text. The `keep` best of the ended trials keep their files. With `repeats` the last trials are the best
+    ones again, from other seeds (see `repeats`).
     """
 
     space: SearchSpace
@@ -51,17 +53,29 @@ class Plan:
     stops: tuple[StopRule, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     keep: int = 1
+    repeats: bool = False
 
     def choose(self, trials: tuple[Trial, ...]) -> Point | Stop:
         """The next point, or why there is none."""
-        reason = self.limits.why_stop(trials) or next(filter(None, (rule(trials) for rule in self.stops)), "")
+        over = self.limits.why_stop(trials)
+        if over:
+            return Stop(over)
+        known, number = originals(trials), len(trials)
+        reason = next(filter(None, (rule(known) for rule in self.stops)), "")
+        if self.repeats and (reason or self.limits.is_left(REPEATS, known)) and (again := next_repeat(trials)):
+            return again
         if reason:
             return Stop(reason)
-        number = len(trials)
-        if number < len(self.first):
-            return self.first[number]
-        point = self.searcher.suggest(History(self.space, trials, number, self.seed))
+        if len(known) < len(self.first):
+            return self.first[len(known)]
+        point = self.searcher.suggest(History(self.space, known, number, self.seed))
+        if point is None and self.repeats:
+            point = next_repeat(trials)
         return Stop("every point of the space that the sampler finds was tried") if point is None else point
+
+    def best(self, trials: tuple[Trial, ...]) -> Trial | None:
+        """The trial whose model is the study's."""
+        return best_of(trials) if self.repeats else best_trial(trials)
 
 
 def search(objective: Objective, plan: Plan, *, store: TrialStore, crew: Crew | None = None) -> Found:
@@ -81,14 +95,14 @@ def search(objective: Objective, plan: Plan, *, store: TrialStore, crew: Crew | 
                 continue
             over = crew.wait(hear)
             trial = _conclude(plan, store, over, running)
-            if trial is not None and trial.value is not None and isinstance(over, Ended):
+            if trial is not None and trial.value is not None and isinstance(over, Ended) and not is_repeat(trial):
                 rank = trial.value, trial.number
                 best = (rank, over.learned) if best is None or rank < best[0] else best
     finally:
         for number in running:
             store.let_go(number, died=False)
     trials = store.trials()
-    first = best_trial(trials)
+    first = plan.best(trials)
     own = best is not None and first is not None and best[0][1] == first.number
     return Found(trials, best[1] if own and best else None, stop.reason)
 
@@ -130,7 +144,8 @@ def _conclude(plan: Plan, store: TrialStore, over: Ended | Died, running: dict[i
         return None
     trial = store.finish(over.trial, spent=plan.limits.spent)
     if store.folder is not None:
-        remove_ended(store.folder, store.trials(), keep=plan.keep)
+        keep = max(plan.keep, TOP) if plan.repeats else plan.keep
+        remove_ended(store.folder, store.trials(), keep=keep)
     emit(plan.callbacks, _event(plan, trial))
     return trial
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
@@ -12,6 +12,7 @@ from tidewright.models.spec import ModelSpec
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.account import Account
 from tidewright.tuning.goals import Goal, find_goal
+from tidewright.tuning.repeats import Noise
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
 
@@ -24,7 +25,8 @@ class Study:
     positions were). `metric` is what was made as good as could be; trials have it to be made small, `goal.show` turns
     it back. `reason` says why the search stopped, `notes` what was done differently from what was asked. `account` says
     what the best score is worth after all that was tried on the same data. Each trial was judged on `folds` walk-
-    forward folds from `seeds` seeds; `fitted` is of the last fold, and of the first seed.
+    forward folds from `seeds` seeds; `fitted` is of the last fold, and of the first seed. `noise` is what the best came
+    to from other seeds, where that was asked for; where it is large `score` is the best one's mean over seeds.
     """
 
     space: SearchSpace
@@ -42,6 +44,7 @@ class Study:
     account: Account | None = None
     folds: int = 1
     seeds: int = 1
+    noise: Noise | None = None
 
     @property
     def goal(self) -> Goal:
@@ -52,6 +55,8 @@ class Study:
     def score(self) -> float:
         """The best trial's validation score, in the metric's own direction."""
         assert self.best.value is not None, "the best trial is complete"
+        if self.noise is not None and self.noise.large:
+            return self.goal.show(self.noise.means[self.best.number])
         return self.goal.show(self.best.value)
 
     @property
@@ -103,6 +108,7 @@ class Study:
             "folds": self.folds,
             "seeds": self.seeds,
             "parts": [list(scores) for scores in self.parts],
+            "noise": None if self.noise is None else asdict(self.noise),
             "account": None if self.account is None else self.account.to_dict(),
         }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tidewright.catalog import explain_unknown
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, check_grid, without_test
 from tidewright.data.task import Task
@@ -41,12 +42,13 @@ from tidewright.tuning.open_store import open_store
 from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
+from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
 from tidewright.tuning.search import Plan, StopRule, orders_of, search
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
-from tidewright.tuning.store import TrialStore
+from tidewright.tuning.store import Point, TrialStore
 from tidewright.tuning.study import Study
-from tidewright.tuning.trial import Trial, TrialState, best_trial
+from tidewright.tuning.trial import Trial, TrialState
 
 
 def tune(
@@ -65,8 +67,9 @@ def tune(
     metric: str = "mase",
     searcher: str = "auto",
     pruner: str = "median",
+    first: Sequence[Mapping[str, Any]] = (),
     folds: int = 1,
-    seeds: int = 1,
+    seeds: int | Literal["auto"] = 1,
     stops: Sequence[StopRule] = (),
     trading: Trading | None = None,
     ledger: Path | str | bool = True,
@@ -103,7 +106,9 @@ def tune(
     With `folds` each trial is learned and judged on so many walk-forward folds: the split, and before it others like it
     (`walk_back`). Its score is taken over all of them together, its model is the split's; a trial reports the score of
     each fold, and the pruner compares these ("wilcoxon": fold by fold). With `seeds` each trial is learned from so many
-    seeds, and its score is the mean; its model is that of the first.
+    seeds, and its score is the mean; its model is that of the first. "auto" learns each from one seed, and the best
+    three at the end from two more: where seeds differ by more than these do among themselves, the best is the one with
+    the best mean, and the study's score is that (`Noise`). `first` are points that are tried right after the default.
 
     `storage` is where the study is kept under its `name` (default: the model's), see `open_store`: the same call goes
     on with it after any interruption, and comes to what it would have without one. Seconds that were spent until the
@@ -118,35 +123,51 @@ def tune(
     on which trial ends first. A worker that dies is replaced, and its trial is done again.
     """
     refuse_group("a search")
-    limits = Limits(clock(), budget_s, trials, clock)
-    spec = build_spec(model) if isinstance(model, str) else model
+    limits, repeats = Limits(clock(), budget_s, trials, clock), seeds == "auto"
     work, notes = _pose(
-        space, spec, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
-        folds=folds, seeds=seeds, trading=trading, learn=learn, runtime=runtime, clock=clock,
+        space, model, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
+        folds=folds, seeds=1 if repeats else seeds, trading=trading, learn=learn, runtime=runtime, clock=clock,
     )  # fmt: skip
     points, said = choose_searcher(searcher, space=space, trials=trials)
     plan = Plan(
-        space, points, limits, seed,
-        pruner=_choose_pruner(pruner, space=space, work=work),
-        first=(work.default.point(space),), stops=tuple(stops), callbacks=tuple(callbacks), keep=keep,
+        space, points, limits, seed, _choose_pruner(pruner, space=space, work=work, repeats=repeats),
+        _first_points(work, space, first), tuple(stops), tuple(callbacks), keep=keep, repeats=repeats,
     )  # fmt: skip
     with ExitStack() as stack:
-        if ledger is False and (ray is not None or workers not in (None, 1)):
-            ledger = stack.enter_context(TemporaryDirectory(prefix="tidewright-"))  # which workers can write to
-        store = open_store(storage, name=name or space.model, folder=folder)
-        stack.callback(store.close)
-        kept = open_ledger(ledger, subject=subject_of(work.panel, task=task, metric=work.metric))
-        work = replace(work, ledger=StudyLedger(kept, study=store.key))
-        if storage is not None:
-            store.identify(describe_study(work, plan))
-        plan = replace(plan, limits=replace(limits, started=limits.started - store.spent()))
+        where: dict[str, Any] = {"storage": storage, "name": name or space.model, "folder": folder}
+        alone = ray is None and workers in (None, 1)
+        work, plan, store = _open(stack, work, plan=plan, ledger=ledger, alone=alone, **where)
         crew = stack.enter_context(hire(replace(orders_of(work, plan), gpu=work.gpu), workers=workers, ray=ray))
         return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said))
 
 
+def _open(
+    stack: ExitStack,
+    work: PanelObjective,
+    *,
+    plan: Plan,
+    ledger: Path | str | bool,
+    alone: bool,
+    storage: str | Path | None,
+    **more: Any,
+) -> tuple[PanelObjective, Plan, TrialStore]:
+    """The objective with the study's ledger, the plan with the seconds that were spent before, and the study's store,
+    which is closed with the stack."""
+    if ledger is False and not alone:
+        ledger = stack.enter_context(TemporaryDirectory(prefix="tidewright-"))  # which workers can write to
+    store = open_store(storage, **more)
+    stack.callback(store.close)
+    kept = open_ledger(ledger, subject=subject_of(work.panel, task=work.task, metric=work.metric))
+    work = replace(work, ledger=StudyLedger(kept, study=store.key))
+    if storage is not None:
+        store.identify(describe_study(work, plan))
+    limits = replace(plan.limits, started=plan.limits.started - store.spent())
+    return work, replace(plan, limits=limits), store
+
+
 def _pose(
     space: SearchSpace,
-    spec: ModelSpec,
+    model: ModelSpec | str,
     *,
     panel: Panel,
     split: Split,
@@ -159,6 +180,7 @@ def _pose(
     **more: Any,
 ) -> tuple[PanelObjective, tuple[str, ...]]:
     """The objective, without what lies in the test part, and what is to be said of it."""
+    spec = build_spec(model) if isinstance(model, str) else model
     split = without_test(split)
     check_grid(split.train, panel)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
@@ -170,9 +192,20 @@ def _pose(
     return replace(work, metric=metric), (*notes, *said)
 
 
+def _first_points(work: PanelObjective, space: SearchSpace, first: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
+    """The default's and those that are asked for, each once. Raises `ConfigError` for one that can't be tried."""
+    found: list[Point] = [work.default.point(space)]
+    for point in first:
+        for name in (one for one in point if one not in space.names):
+            raise ConfigError(f"first: {explain_unknown('option of the space', name, space.names)}")
+        work.default.change(point)
+        found += [] if point in found else [point]
+    return tuple(found)
+
+
 def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew, notes: tuple[str, ...]) -> Study:
     found = search(work, plan, store=store, crew=crew)
-    best = best_trial(found.trials)
+    best = plan.best(found.trials)
     if best is None:
         running = sum(trial.state is TrialState.RUNNING for trial in found.trials)
         if running:
@@ -186,7 +219,8 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
     if fitted is None:
         place = None if store.folder is None else trial_folder(store.folder, best.number)
         fitted, note = work.learn_again(best, folder=place)
-    changed = work.default.change(best.parameters)
+    changed, noise = work.default.change(best.parameters), measure_noise(found.trials) if plan.repeats else None
+    said = (note, tell_noise(found.trials) if plan.repeats else "")
     return Study(
         space=plan.space,
         metric=work.metric,
@@ -199,8 +233,9 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         trials=found.trials,
         seconds=plan.limits.spent,
         reason=found.reason,
-        notes=tuple(dict.fromkeys((*notes, *filter(None, [note]), *_find_losses(work, found.trials)))),
+        notes=tuple(dict.fromkeys((*notes, *filter(None, said), *_find_losses(work, found.trials)))),
         account=_settle(work, best.number),
+        noise=noise,
         folds=work.folds,
         seeds=work.seeds,
     )
@@ -221,13 +256,17 @@ def _settle(work: PanelObjective, number: int) -> Account | None:
     return settle(ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year)
 
 
-def _choose_pruner(name: str, *, space: SearchSpace, work: PanelObjective) -> Pruner:
+def _choose_pruner(name: str, *, space: SearchSpace, work: PanelObjective, repeats: bool) -> Pruner:
     """The pruner among trials whose losses can be compared; none where the loss itself is searched. Scores of fits can
     be compared whatever was learned."""
     pruner = choose_pruner(name, space=space, epochs=work.default.train.epochs)
     if len(work.parts) > 1:
-        return over_parts(pruner, parts=len(work.parts))
-    return NoPruner() if any(names_option(name, "train.loss") for name in space.names) else among_kin(pruner, space)
+        pruner = over_parts(pruner, parts=len(work.parts))
+    elif any(names_option(option, "train.loss") for option in space.names):
+        pruner = NoPruner()
+    else:
+        pruner = among_kin(pruner, space)
+    return SparesRepeats(pruner) if repeats else pruner
 
 
 def _usable_metric(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
@@ -58,7 +58,7 @@ class TuneWords:
     workers: int | None = None
     ray: str | None = None
     folds: int = 1
-    seeds: int = 1
+    seeds: int | Literal["auto"] = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,191 @@
+"""Whether seeds differ by more than the best trials do: these are made again from other ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidewright.errors import ConfigError
+from tidewright.training.fit import fit
+from tidewright.training.spec import TrainSpec
+from tidewright.tuning.limits import Limits
+from tidewright.tuning.objective import Assignment, Outcome
+from tidewright.tuning.open_store import open_store
+from tidewright.tuning.pruners import MedianPruner
+from tidewright.tuning.repeats import REPEAT, REPEATS, SparesRepeats, is_repeat, measure_noise, split_point, tell_noise
+from tidewright.tuning.search import Found, Plan, search
+from tidewright.tuning.searchers.draw import RandomSearcher
+from tidewright.tuning.searchers.searcher import History
+from tidewright.tuning.space import Choice, FloatRange, IntRange, SearchSpace
+from tidewright.tuning.trial import Trial, TrialState
+from tidewright.tuning.tune import tune
+
+SPACE = SearchSpace("line", {"x": IntRange(0, 99)})
+RATES = SearchSpace("nlinear", {"train.learning_rate": Choice((1e-3, 2e-3, 3e-3, 5e-3))})
+
+
+def line(noise: float, *, calls: list[Any] | None = None) -> Callable[[Assignment], Outcome]:
+    """x / 100, and a normal draw of that deviation from each seed."""
+
+    def objective(assignment: Assignment) -> Outcome:
+        if calls is not None:
+            calls.append(dict(assignment.point))
+        point, seed = split_point(assignment.point)
+        draw = np.random.default_rng([point["x"], seed, 1]).standard_normal()
+        return Outcome((point["x"] / 100 + noise * draw,), learned=(point["x"], seed))
+
+    return objective
+
+
+def make_plan(trials: int, **more: Any) -> Plan:
+    limits = Limits(time.monotonic(), None, trials, time.monotonic)
+    return Plan(SPACE, RandomSearcher(), limits, 7, repeats=True, **more)
+
+
+def run(noise: float, trials: int = 20, **more: Any) -> Found:
+    return search(line(noise), make_plan(trials, **more), store=open_store(None))
+
+
+def test_the_best_three_are_made_again_from_two_more_seeds() -> None:
+    found = run(1.0)
+    first, last = found.trials[:-REPEATS], found.trials[-REPEATS:]
+    assert not any(map(is_repeat, first))
+    best = sorted(first, key=lambda trial: trial.value)[:3]
+    expected = [{**one.parameters, REPEAT: seed} for seed in (1, 2) for one in best]
+    assert [dict(trial.parameters) for trial in last] == expected
+    assert found.reason == "all 20 trials were run"
+
+
+def test_where_seeds_differ_by_more_than_the_best_trials_the_mean_over_seeds_decides() -> None:
+    found = run(1.0)
+    noise = measure_noise(found.trials)
+    assert noise is not None
+    assert noise.large
+    best = sorted(found.trials[:-REPEATS], key=lambda trial: trial.value)[:3]
+    values = {
+        one.number: [
+            line(1.0)(Assignment(0, {**one.parameters, REPEAT: k}, 0, None, None, print)).values[0] for k in range(3)
+        ]
+        for one in best
+    }
+    assert noise.means == pytest.approx({number: np.mean(one) for number, one in values.items()})
+    assert noise.among_seeds == pytest.approx(np.sqrt(np.mean([np.var(one, ddof=1) for one in values.values()])))
+    assert noise.among_best == pytest.approx(np.std([one[0] for one in values.values()], ddof=1))
+    winner = make_plan(20).best(found.trials)
+    assert winner is not None
+    assert winner.number == min(noise.means, key=noise.means.get) != best[0].number
+    assert "seeds differ by more than the best trials" in tell_noise(found.trials)
+
+
+def test_where_they_differ_by_less_the_best_trial_is_the_best_and_it_has_its_model() -> None:
+    found = run(1e-6)
+    best = min(found.trials[:-REPEATS], key=lambda trial: trial.value)
+    assert make_plan(20).best(found.trials) == best
+    assert found.learned == (best.parameters["x"], 0)
+    assert "seeds differ by less than the best trials" in tell_noise(found.trials)
+
+
+def test_where_a_seed_changes_nothing_one_repeat_says_so_and_the_search_goes_on() -> None:
+    found = run(0.0)
+    assert [trial.number for trial in found.trials if is_repeat(trial)] == [14]
+    assert len(found.trials) == 20
+    assert "a seed changes nothing" in tell_noise(found.trials)
+    assert "too few trials were made again" in tell_noise(run(1.0, trials=4).trials)
+
+
+def test_no_searcher_stop_or_pruner_sees_a_repeat() -> None:
+    seen: list[Trial] = []
+
+    class Searcher:
+        def suggest(self, history: History) -> Any:
+            seen.extend(history.trials)
+            return RandomSearcher().suggest(history)
+
+    def stop(trials: Sequence[Trial]) -> str:
+        seen.extend(trials)
+        return "enough" if len(trials) == 8 else ""
+
+    plan = make_plan(30, stops=(stop,))
+    object.__setattr__(plan, "searcher", Searcher())
+    found = search(line(1.0), plan, store=open_store(None))
+    assert (len(found.trials), found.reason) == (8 + REPEATS, "enough")  # a stop is followed by the repeats
+    assert seen
+    assert not any(map(is_repeat, seen))
+    pruner = SparesRepeats(MedianPruner(warmup=1, startup=1))
+    done = Trial(0, TrialState.COMPLETE, (1.0,), steps=((1, 1.0),))
+    again = Trial(1, TrialState.COMPLETE, (1.0,), {REPEAT: 1}, steps=((1, 9.0),))
+    assert "above 1, the median of 1" in pruner.hopeless(Trial(2, TrialState.RUNNING, steps=((1, 2.0),)), [done, again])
+    worse = Trial(2, TrialState.RUNNING, (), {REPEAT: 1}, steps=((1, 2.0),))
+    assert not pruner.hopeless(worse, [done, again])
+
+
+def test_a_study_that_is_interrupted_at_any_trial_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole = run(1.0, trials=12)
+    for stop in range(1, 12):
+        calls: list[Any] = []
+
+        def objective(assignment: Assignment, *, stop: int = stop, calls: list[Any] = calls) -> Outcome:
+            if len(calls) == stop:
+                calls.append(None)
+                raise KeyboardInterrupt
+            return line(1.0, calls=calls)(assignment)
+
+        store = open_store(tmp_path / str(stop))
+        with pytest.raises(KeyboardInterrupt):
+            search(objective, make_plan(12), store=store)
+        store.close()
+        found = search(objective, make_plan(12), store=open_store(tmp_path / str(stop)))
+        assert [(t.parameters, t.values) for t in found.trials] == [(t.parameters, t.values) for t in whole.trials]
+
+
+def test_time_for_the_repeats_is_kept_free(clock: Any) -> None:
+    def objective(assignment: Assignment) -> Outcome:
+        clock.now += 10.0
+        return line(1.0)(assignment)
+
+    plan = Plan(SPACE, RandomSearcher(), Limits(clock(), 200.0, None, clock), 7, repeats=True)
+    found = search(objective, plan, store=open_store(None))
+    assert [is_repeat(trial) for trial in found.trials] == [False] * 14 + [True] * 6
+
+
+def test_a_network_is_judged_by_its_mean_over_seeds_and_is_the_one_of_its_own_seed(world: Any, tmp_path: Path) -> None:
+    seeds: list[int] = []
+
+    def learn(spec: Any, **given: Any) -> Any:
+        seeds.append(given["train"].seed)
+        return fit(spec, **given)
+
+    train = TrainSpec(epochs=1, steps=2, learning_rate=1e-3)
+    asked: dict[str, Any] = {"model": "nlinear", "train": train, "trials": 10, "storage": tmp_path, **world.given}
+    study = tune(RATES, seeds="auto", learn=learn, **asked)
+    assert sorted(seeds) == [train.seed] * 4 + [train.seed + 1] * 3 + [train.seed + 2] * 3
+    assert study.noise is not None
+    assert study.notes[-1] == str(study.noise)
+    assert study.best.number in study.noise.means
+    expected = study.noise.means[study.best.number] if study.noise.large else study.best.value
+    assert study.score == expected
+    alone = fit(study.spec, panel=world.panel, split=world.split, task=world.task, train=study.train, view=study.view)
+    assert study.train.seed == train.seed
+    for name, array in alone.tensors().items():
+        assert np.array_equal(array, study.fitted.tensors()[name])
+    again = tune(RATES, seeds="auto", **asked)
+    assert (again.trials, again.score, again.notes) == (study.trials, study.score, study.notes)
+    assert again.to_dict()["noise"]["seeds"] == 3
+    assert study.account is not None
+    assert study.account.trials == 10
+    with pytest.raises(ConfigError, match="its seeds is auto, not None"):
+        tune(RATES, **asked)
+
+
+def test_points_that_are_asked_for_are_tried_right_after_the_default(world: Any) -> None:
+    space = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0), "model.recent": IntRange(2, 14)})
+    points = [{"model.damping": 0.5, "model.recent": 8}, {"model.damping": 0.9, "model.recent": 3}]
+    study = tune(space, model="damped", trials=4, first=points, **world.given)
+    assert [dict(trial.parameters) for trial in study.trials[:2]] == points  # the first of them is the default
+    with pytest.raises(ConfigError, match="recnt"):
+        tune(space, model="damped", trials=4, first=[{"model.recnt": 3}], **world.given)
