@@ -59,8 +59,10 @@ if TYPE_CHECKING:
     from tidewright.training.spec import TrainSpec as TrainSpec
     from tidewright.training.trade import Trading as Trading
     from tidewright.training.update import update as update
+    from tidewright.tuning.adaptive import AdaptiveSearchSpace as AdaptiveSearchSpace
     from tidewright.tuning.change_space import change_space as change_space
     from tidewright.tuning.importance import importance as importance
+    from tidewright.tuning.patterns import PerformanceTracker as PerformanceTracker
     from tidewright.tuning.pruners import PRUNERS as PRUNERS
     from tidewright.tuning.read_space import find_space as find_space
     from tidewright.tuning.read_space import read_space as read_space
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdaptiveSearchSpace": "tidewright.tuning.adaptive:AdaptiveSearchSpace",
     "AutoTrainer": "tidewright.workflows.auto_trainer:AutoTrainer",
     "AutoTrainerConfig": "tidewright.workflows.auto_trainer:AutoTrainerConfig",
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
@@ -95,6 +98,7 @@ _HOMES = {
     "ModelConfig": "tidewright.models.classic:ModelConfig",
     "OptimizerType": "tidewright.workflows.hyperparameter_space:OptimizerType",
     "Panel": "tidewright.data.panel:Panel",
+    "PerformanceTracker": "tidewright.tuning.patterns:PerformanceTracker",
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
     "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
     "SearchSpace": "tidewright.tuning.space:SearchSpace",

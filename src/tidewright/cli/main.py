@@ -140,6 +140,9 @@ def tune_verb(
     search: Annotated[
         str, typer.Option(help="auto, grid, random, qmc, tpe, gp, numpyro, cmaes, nsga2, hyperopt, skopt.")
     ] = "auto",
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Narrow the space to where trials were good; each trial's notes tell.")
+    ] = False,
     pruner: Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")] = "median",
     folds: Annotated[
         int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
@@ -188,6 +191,7 @@ def tune_verb(
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
     asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
     asked |= {"folds": folds, "seeds": read_seeds(seeds), "metric": metric, "workers": workers, "ray": ray}
+    asked["adaptive"] = adaptive
     tune_words(asked, given, overrides, as_json=json, quiet=quiet)
 
 

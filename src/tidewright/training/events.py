@@ -44,7 +44,7 @@ class FitEnded:
 class TrialEnded:
     """One trial of a search is over.
 
-    `state` is complete, pruned or failed (then `value` is None and `error` says why).
+    `state` is complete, pruned or failed (then `value` is None and `error` says why); `notes` are the trial's.
     """
 
     study: str
@@ -55,6 +55,7 @@ class TrialEnded:
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 Event = FitStarted | EpochEnded | FitEnded | TrialEnded

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from tidewright.errors import ConfigError
+from tidewright.tuning.adaptive import AdaptiveSearchSpace
 from tidewright.tuning.pruners import PRUNERS, HyperbandPruner, MedianPruner, Pruner
+from tidewright.tuning.searchers.adaptive import AdaptiveSearcher
 from tidewright.tuning.searchers.auto import AutoSearcher, pick_searcher
 from tidewright.tuning.searchers.catalog import SEARCHERS
 from tidewright.tuning.searchers.searcher import Searcher
@@ -11,18 +16,33 @@ from tidewright.tuning.space import IntRange, SearchSpace
 WARMUP_EPOCHS = 10  # of a trial that may take 50 epochs or more; a fifth of a shorter one
 
 
-def choose_searcher(name: str, *, space: SearchSpace, trials: int | None) -> tuple[Searcher, tuple[str, ...]]:
+def choose_searcher(
+    name: str, *, space: SearchSpace, trials: int | None, adaptive: AdaptiveSearchSpace | bool = False
+) -> tuple[Searcher, tuple[str, ...]]:
     """A searcher, and what is to be said of it: which one "auto" takes first, and why. Raises `UnknownNameError`.
+
+    With `adaptive` it searches a space that narrows to where trials were good, adapting as usual (True) or as is given;
+    raises `ConfigError` for one of another space.
 
     >>> from tidewright.tuning.ranges import IntRange
     >>> choose_searcher("auto", space=SearchSpace("lstm", {"model.layers": IntRange(1, 3)}), trials=10)[1]
     ('points are of grid: the space has 3 points, so all can be tried.',)
     """
-    if name != "auto":
-        made: Searcher = SEARCHERS.load(name)()
-        return made, ()
-    pick = pick_searcher(space, ended=0, trials=trials)
-    return AutoSearcher(trials=trials), (f"points are of {pick.name}: {pick.reason}.",)
+    notes: tuple[str, ...] = ()
+    if name == "auto":
+        pick = pick_searcher(space, ended=0, trials=trials)
+        notes = (f"points are of {pick.name}: {pick.reason}.",)
+    make = partial(AutoSearcher, trials=trials) if name == "auto" else SEARCHERS.load(name)
+    if adaptive is False:
+        made: Searcher = make()
+        return made, notes
+    adapting = AdaptiveSearchSpace(space) if adaptive is True else adaptive
+    if (adapting.space, adapting.direction) != (space, "minimize"):
+        raise ConfigError(
+            f"the adaptive space is of {adapting.space.model} and to {adapting.direction}; a study of {space.model} "
+            "makes its values small. Give AdaptiveSearchSpace(space), of the same space."
+        )
+    return AdaptiveSearcher(make, adapting), notes
 
 
 def names_option(address: str, option: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import sleep as pause
 from typing import Any
@@ -15,9 +15,9 @@ from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Objective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.repeats import REPEATS, TOP, best_of, is_repeat, next_repeat, originals
-from tidewright.tuning.searchers.searcher import History, Searcher
+from tidewright.tuning.searchers.searcher import Explains, History, Searcher
 from tidewright.tuning.space import SearchSpace
-from tidewright.tuning.store import Point, Stop, TrialStore
+from tidewright.tuning.store import Noted, Point, Stop, TrialStore
 from tidewright.tuning.task import Orders, Task, others_of
 from tidewright.tuning.trial import Trial, TrialState, best_trial
 
@@ -49,14 +49,14 @@ class Plan:
     limits: Limits
     seed: int
     pruner: Pruner = field(default_factory=NoPruner)
-    first: tuple[Point, ...] = ()
+    first: tuple[Point | Noted, ...] = ()
     stops: tuple[StopRule, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     keep: int = 1
     repeats: bool = False
 
-    def choose(self, trials: tuple[Trial, ...]) -> Point | Stop:
-        """The next point, or why there is none."""
+    def choose(self, trials: tuple[Trial, ...]) -> Point | Noted | Stop:
+        """The next point, with what is noted of it, or why there is none."""
         over = self.limits.why_stop(trials)
         if over:
             return Stop(over)
@@ -68,7 +68,10 @@ class Plan:
             return Stop(reason)
         if len(known) < len(self.first):
             return self.first[len(known)]
-        point = self.searcher.suggest(History(self.space, known, number, self.seed))
+        history = History(self.space, known, number, self.seed)
+        point = self.searcher.suggest(history)
+        if point is not None and isinstance(self.searcher, Explains):
+            return Noted(point, self.searcher.explain(history))
         if point is None and self.repeats:
             point = next_repeat(trials)
         return Stop("every point of the space that the sampler finds was tried") if point is None else point
@@ -138,11 +141,12 @@ def _wait_for_others(plan: Plan, store: TrialStore) -> bool:
 def _conclude(plan: Plan, store: TrialStore, over: Ended | Died, running: dict[int, Trial]) -> Trial | None:
     """The trial as it is kept and told of; None where its worker died or it is another's by now."""
     number = over.number if isinstance(over, Died) else over.trial.number
-    del running[number]
+    began = running.pop(number)
     if isinstance(over, Died) or not store.owns(number, spent=plan.limits.spent):
         store.let_go(number, died=True)
         return None
-    trial = store.finish(over.trial, spent=plan.limits.spent)
+    ended = replace(over.trial, notes=(*began.notes, *over.trial.notes))
+    trial = store.finish(ended, spent=plan.limits.spent)
     if store.folder is not None:
         keep = max(plan.keep, TOP) if plan.repeats else plan.keep
         remove_ended(store.folder, store.trials(), keep=keep)
@@ -164,4 +168,5 @@ def _event(plan: Plan, trial: Trial) -> TrialEnded:
         seconds=trial.seconds,
         metrics={f"validation_{metric}": value for metric, value in trial.scores.items()},
         error=trial.error,
+        notes=trial.notes,
     )

@@ -17,7 +17,7 @@ from tidewright.tuning.alive import Holds, OwnHolds
 from tidewright.tuning.searchers.optuna_study import quiet
 from tidewright.tuning.trial import Trial, TrialState, read_point
 
-POINT, TOLD, SPENT, DEATHS = "point", "told", "spent", "deaths"  # attributes of a trial in the storage
+POINT, NOTES, TOLD, SPENT, DEATHS = "point", "notes", "told", "spent", "deaths"  # attributes of a trial in the storage
 IDENTITY, KEY = "identity", "key"  # attributes of the study
 RETRIES = 3  # times in a row that a trial is taken up again without a new step
 
@@ -29,6 +29,14 @@ class Stop:
     """No further trial is begun, and why."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A point, and what is to be noted with its trial from the start."""
+
+    point: Point
+    notes: tuple[str, ...]
 
 
 class TrialStore:
@@ -109,7 +117,7 @@ class TrialStore:
         return max(map(self._when, self._storage.get_all_trials(self._study, deepcopy=False)), default=0.0)
 
     def claim(
-        self, choose: Callable[[tuple[Trial, ...]], Point | Stop], *, spent: float = 0.0, late: bool = False
+        self, choose: Callable[[tuple[Trial, ...]], Point | Noted | Stop], *, spent: float = 0.0, late: bool = False
     ) -> Trial | Stop:
         """A running trial that is this worker's until it ends it or lets it go, or why there is none: one whose worker
         died, with what it had reported, but not where it is too `late`; else a new one at the point that `choose`
@@ -122,16 +130,16 @@ class TrialStore:
             chosen = choose(self.seen)
             if isinstance(chosen, Stop):
                 return chosen
-            frozen = self._optuna.trial.create_trial(
-                state=self._optuna.trial.TrialState.RUNNING,
-                user_attrs={POINT: json.dumps(dict(chosen)), SPENT: spent},
-            )
+            point, notes = (chosen.point, chosen.notes) if isinstance(chosen, Noted) else (chosen, ())
+            told = {POINT: json.dumps(dict(point)), SPENT: spent} | ({NOTES: list(notes)} if notes else {})
+            running = self._optuna.trial.TrialState.RUNNING
+            frozen = self._optuna.trial.create_trial(state=running, user_attrs=told)
             made = self._storage.create_new_trial(self._study, template_trial=frozen)
             number = self._storage.get_trial_number_from_id(made)
             self._ids[number] = made
             self._holds.take(number)
             self._mine[number] = 0, {}
-        return Trial(number, TrialState.RUNNING, parameters=dict(chosen))
+        return Trial(number, TrialState.RUNNING, parameters=dict(point), notes=notes)
 
     def report(self, number: int, *, step: int, value: float, spent: float = 0.0) -> None:
         """Keeps what a running trial reported, as long as it is this worker's."""
@@ -197,7 +205,7 @@ class TrialStore:
         if row > self._retries:
             error = f"its worker died {row} times in a row, the last time after {len(trial.steps)} steps"
             self._mine[trial.number] = before["all"], dict(trial.steps)
-            failed = Trial(trial.number, TrialState.FAILED, parameters=trial.parameters, error=error)
+            failed = replace(trial, state=TrialState.FAILED, steps=(), error=error)
             self.finish(failed, spent=self._holds.last(trial.number))
             return False
         deaths = {"row": row, "all": before["all"] + 1, "steps": len(trial.steps)}
@@ -221,7 +229,8 @@ class TrialStore:
         steps = tuple(sorted(frozen.intermediate_values.items()))
         if not frozen.state.is_finished():
             point = read_point(json.loads(frozen.user_attrs[POINT]))
-            return Trial(frozen.number, TrialState.RUNNING, parameters=point, steps=steps)
+            notes = tuple(frozen.user_attrs.get(NOTES, ()))
+            return Trial(frozen.number, TrialState.RUNNING, parameters=point, steps=steps, notes=notes)
         told = Trial.from_dict(json.loads(frozen.user_attrs[TOLD])["trial"])
         self._ended[frozen.number] = replace(told, steps=steps)
         return self._ended[frozen.number]

@@ -29,6 +29,7 @@ from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading
 from tidewright.tuning.account import Account, settle
+from tidewright.tuning.adaptive import AdaptiveSearchSpace
 from tidewright.tuning.choose import choose_pruner, choose_searcher, names_option
 from tidewright.tuning.crew import Crew, hire
 from tidewright.tuning.goals import find_goal
@@ -44,6 +45,7 @@ from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
 from tidewright.tuning.search import Plan, StopRule, orders_of, search
+from tidewright.tuning.searchers.adaptive import sum_up
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
 from tidewright.tuning.store import Point, TrialStore
@@ -66,6 +68,7 @@ def tune(
     seed: int = 42,
     metric: str = "mase",
     searcher: str = "auto",
+    adaptive: AdaptiveSearchSpace | bool = False,
     pruner: str = "median",
     first: Sequence[Mapping[str, Any]] = (),
     folds: int = 1,
@@ -87,10 +90,11 @@ def tune(
     """The best of the trials that fit into `budget_s` seconds, or of `trials` trials, whichever ends first.
 
     Trial 0 is the default: `model`, `train` and `view` as they are given. The others change only what the
-    space names, at points of a `searcher` of `SEARCHERS`; what "auto" takes, and why, stands in the notes. A trial
-    whose validation losses the `pruner` of `PRUNERS` finds hopeless is ended early ("median": from the sixth complete
-    one on, what stays above the median of the earlier ones), unless the loss itself is searched. `stops` are further
-    reasons to end, such as `Convergence`.
+    space names, at points of a `searcher` of `SEARCHERS`; what "auto" takes, and why, stands in the notes. With
+    `adaptive` its space narrows to where trials were good (`AdaptiveSearchSpace`), which the trials' notes tell. A
+    trial whose validation losses the `pruner` of `PRUNERS` finds hopeless is ended early ("median": from the sixth
+    complete one on, what stays above the median of the earlier ones), unless the loss itself is searched. `stops` are
+    further reasons to end, such as `Convergence`.
     Learning ends at the budget's end and no trial begins that would probably not be done by then. The test
     part is taken off the split and off the panel first. The same seed and number of trials give the same
     study. Where the model is an option of the space, `model` is the first one tried, and each sees the covariates that
@@ -128,7 +132,7 @@ def tune(
         space, model, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
         folds=folds, seeds=1 if repeats else seeds, trading=trading, learn=learn, runtime=runtime, clock=clock,
     )  # fmt: skip
-    points, said = choose_searcher(searcher, space=space, trials=trials)
+    points, said = choose_searcher(searcher, space=space, trials=trials, adaptive=adaptive)
     plan = Plan(
         space, points, limits, seed, _choose_pruner(pruner, space=space, work=work, repeats=repeats),
         _first_points(work, space, first), tuple(stops), tuple(callbacks), keep=keep, repeats=repeats,
@@ -233,7 +237,9 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         trials=found.trials,
         seconds=plan.limits.spent,
         reason=found.reason,
-        notes=tuple(dict.fromkeys((*notes, *filter(None, said), *_find_losses(work, found.trials)))),
+        notes=tuple(
+            dict.fromkeys((*notes, *sum_up(found.trials), *filter(None, said), *_find_losses(work, found.trials)))
+        ),
         account=_settle(work, best.number),
         noise=noise,
         folds=work.folds,

@@ -40,16 +40,17 @@ SEEN = ("metric", "seed", "train", "season", "quantiles", "lookback", "relative"
 class TuneWords:
     """What a search is told beside what a run is: `models` (names of the catalog; none: those that the settings name,
     or one of each kind), how many `trials` and seconds each has, the `metric` (of forecasts or of returns; None: the
-    run's), the `searcher` and `pruner` by name, the `space` (a YAML file of one model's, or a folder with one for each;
-    None: the package's), `wide` for the documents' ranges in place of those for minutes, and `storage` (None: a folder
-    of its own among the runs), and how many `workers`, or which `ray` cluster, make its trials. Each trial is
-    judged on so many walk-forward `folds` from so many `seeds`."""
+    run's), the `searcher` and `pruner` by name, whether its space is `adaptive`, the `space` (a YAML file of one
+    model's, or a folder with one for each; None: the package's), `wide` for the documents' ranges in place of those for
+    minutes, and `storage` (None: a folder of its own among the runs), and how many `workers`, or which `ray` cluster,
+    make its trials. Each trial is judged on so many walk-forward `folds` from so many `seeds`."""
 
     models: tuple[str, ...] = ()
     trials: int | None = None
     budget_s: float | None = None
     metric: str | None = None
     searcher: str = "auto"
+    adaptive: bool = False
     pruner: str = "median"
     space: str | None = None
     wide: bool = False
@@ -232,6 +233,7 @@ def _tune(
         seed=settings.seed,
         metric=words.metric or settings.metric,
         searcher=words.searcher,
+        adaptive=words.adaptive,
         pruner=words.pruner,
         folds=words.folds,
         seeds=words.seeds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tidewright.errors import ConfigError
 from tidewright.tuning.space import SearchSpace
@@ -27,6 +27,15 @@ class Searcher(Protocol):
 
     def suggest(self, history: History) -> Mapping[str, Any] | None:
         """A point that no trial of the history has; None where it finds none."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A searcher that has something to say of the point that it suggests."""
+
+    def explain(self, history: History) -> tuple[str, ...]:
+        """What is noted with the trial of the point that it suggests after this history."""
         ...
 
 
