@@ -175,3 +175,12 @@ def test_a_budget_is_shared_by_the_fits_of_a_trial(world: Any, clock: Any) -> No
 
     tune(DAMPED, model="damped", folds=3, budget_s=60.0, trials=1, learn=learn, clock=clock, **world.given)
     assert deadlines == [20.0, 25.0, 40.0]
+
+
+def test_every_metric_of_every_complete_trial_is_kept_and_told(world: Any) -> None:
+    events: list[Event] = []
+    study = tune(DAMPED, model="damped", trials=2, folds=2, callbacks=[events.append], **world.given)
+    told = [event for event in events if isinstance(event, TrialEnded)]
+    for trial, event in zip(study.trials, told, strict=True):
+        assert {"mase", "mae", "rmse", "mape", "smape", "wape", "coverage"} <= set(trial.scores)
+        assert event.metrics == {f"validation_{name}": value for name, value in trial.scores.items()}

@@ -98,6 +98,22 @@ def test_where_a_seed_changes_nothing_one_repeat_says_so_and_the_search_goes_on(
     assert "too few trials were made again" in tell_noise(run(1.0, trials=4).trials)
 
 
+def test_a_good_trial_that_ended_too_late_to_be_made_again_can_still_be_the_best() -> None:
+    def done(number: int, x: int, value: float, seed: int = 0) -> Trial:
+        return Trial(number, TrialState.COMPLETE, (value,), {"x": x, **({REPEAT: seed} if seed else {})})
+
+    known = [done(n, n, 1.0 + 0.01 * n) for n in range(3)]
+    again = [done(3 * seed + n, n, 1.0 + 0.1 * seed, seed) for seed in (1, 2) for n in range(3)]
+    trials = (*known, *again)
+    noise = measure_noise(trials)
+    assert noise is not None
+    assert noise.large
+    plan = make_plan(10)
+    assert plan.best(trials) == known[0]
+    assert plan.best((*trials, done(9, 9, 1.005))) == known[0]  # a standard deviation of the noise worse: 1.105
+    assert plan.best((*trials, done(9, 9, 0.5))) == done(9, 9, 0.5)
+
+
 def test_no_searcher_stop_or_pruner_sees_a_repeat() -> None:
     seen: list[Trial] = []
 
@@ -161,7 +177,8 @@ def test_a_network_is_judged_by_its_mean_over_seeds_and_is_the_one_of_its_own_se
         return fit(spec, **given)
 
     train = TrainSpec(epochs=1, steps=2, learning_rate=1e-3)
-    asked: dict[str, Any] = {"model": "nlinear", "train": train, "trials": 10, "storage": tmp_path, **world.given}
+    asked: dict[str, Any] = {"model": "nlinear", "train": train, "trials": 10, **world.given}
+    asked |= {"storage": tmp_path / "study", "ledger": tmp_path / "ledger"}
     study = tune(RATES, seeds="auto", learn=learn, **asked)
     assert sorted(seeds) == [train.seed] * 4 + [train.seed + 1] * 3 + [train.seed + 2] * 3
     assert study.noise is not None

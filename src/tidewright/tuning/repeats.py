@@ -74,8 +74,9 @@ def next_repeat(trials: Sequence[Trial]) -> dict[str, Any] | None:
 
 
 def measure_noise(trials: Sequence[Trial]) -> Noise | None:
-    """What the repeats say, of the best trials that have all of theirs; None with fewer than two of these."""
-    found = {one.number: _values(one, trials) for one in _best(trials)}
+    """What the repeats say, of the trials that have all of theirs; None with fewer than two of these."""
+    complete = (one for one in originals(trials) if one.state is TrialState.COMPLETE)
+    found = {one.number: _values(one, trials) for one in complete}
     whole = {number: values for number, values in found.items() if len(values) == SEEDS}
     if len(whole) < 2:
         return None
@@ -95,12 +96,16 @@ def tell_noise(trials: Sequence[Trial]) -> str:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The best trial: by its mean over seeds where their noise is large, else by its own score."""
-    known, noise = originals(trials), measure_noise(trials)
+    """The best trial: by its mean over seeds where their noise is large, else by its own score.
+
+    A good one that ended too late to be made again (several workers) counts a standard deviation of the noise worse.
+    """
+    noise = measure_noise(trials)
     if noise is None or not noise.large:
-        return best_trial(known)
-    number = min(noise.means, key=lambda one: (noise.means[one], one))
-    return next(trial for trial in known if trial.number == number)
+        return best_trial(originals(trials))
+    judged = {one.number: one.values[0] + noise.among_seeds for one in _best(trials)} | dict(noise.means)
+    number = min(judged, key=lambda one: (judged[one], one))
+    return next(trial for trial in trials if trial.number == number)
 
 
 @dataclass(frozen=True, slots=True)

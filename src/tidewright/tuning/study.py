@@ -56,7 +56,7 @@ class Study:
         """The best trial's validation score, in the metric's own direction."""
         assert self.best.value is not None, "the best trial is complete"
         if self.noise is not None and self.noise.large:
-            return self.goal.show(self.noise.means[self.best.number])
+            return self.goal.show(self.noise.means.get(self.best.number, self.best.value))
         return self.goal.show(self.best.value)
 
     @property
