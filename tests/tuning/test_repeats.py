@@ -23,6 +23,7 @@ from tidewright.tuning.searchers.draw import RandomSearcher
 from tidewright.tuning.searchers.searcher import History
 from tidewright.tuning.space import Choice, FloatRange, IntRange, SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
+from tidewright.tuning.tried import Tried
 from tidewright.tuning.tune import tune
 
 SPACE = SearchSpace("line", {"x": IntRange(0, 99)})
@@ -78,6 +79,7 @@ def test_where_seeds_differ_by_more_than_the_best_trials_the_mean_over_seeds_dec
     assert noise.among_best == pytest.approx(np.std([one[0] for one in values.values()], ddof=1))
     winner = make_plan(20).best(found.trials)
     assert winner is not None
+    assert Tried(SPACE, found.trials, ()).best == winner
     assert winner.number == min(noise.means, key=noise.means.get) != best[0].number
     assert "seeds differ by more than the best trials" in tell_noise(found.trials)
 
@@ -85,7 +87,7 @@ def test_where_seeds_differ_by_more_than_the_best_trials_the_mean_over_seeds_dec
 def test_where_they_differ_by_less_the_best_trial_is_the_best_and_it_has_its_model() -> None:
     found = run(1e-6)
     best = min(found.trials[:-REPEATS], key=lambda trial: trial.value)
-    assert make_plan(20).best(found.trials) == best
+    assert make_plan(20).best(found.trials) == Tried(SPACE, found.trials, ()).best == best
     assert found.learned == (best.parameters["x"], 0)
     assert "seeds differ by less than the best trials" in tell_noise(found.trials)
 

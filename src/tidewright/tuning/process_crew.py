@@ -20,6 +20,7 @@ from typing import Any
 
 from tidewright.errors import ConfigError, FitError, TidewrightError
 from tidewright.tuning.crew import Died, Ended, Hearing, end_late
+from tidewright.tuning.repeats import originals
 from tidewright.tuning.task import Orders, Task, carry_out
 from tidewright.tuning.trial import Trial, best_trial
 
@@ -194,7 +195,7 @@ def serve(orders: bytes, line: Connection) -> None:
 
 def _is_best(trial: Trial, task: Task) -> bool:
     """Whether it may be the study's best, so that what it learned is worth sending."""
-    best = best_trial(task.others)
+    best = best_trial(originals(task.others))
     return trial.value is not None and (best is None or best.value is None or trial.value <= best.value)
 
 

@@ -11,9 +11,10 @@ from tidewright.errors import ConfigError
 from tidewright.metrics.accuracy import METRICS
 from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.tuning.goals import Goal, find_goal
+from tidewright.tuning.repeats import best_of
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.study import Study
-from tidewright.tuning.trial import Trial, TrialState, best_trial
+from tidewright.tuning.trial import Trial, TrialState
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,8 +41,8 @@ class Tried:
 
     @property
     def best(self) -> Trial | None:
-        """The best one by the first value; None where none is complete."""
-        return best_trial(self.scored)
+        """The best one by the first value, as a search says it (`best_of`); None where none is complete."""
+        return best_of(self.scored)
 
     def count(self, state: TrialState) -> int:
         """How many ended that way."""

@@ -126,7 +126,6 @@ def tune(
     share a study when each makes the same call with the same PostgreSQL `storage`. Which points are tried then depends
     on which trial ends first. A worker that dies is replaced, and its trial is done again.
     """
-    refuse_group("a search")
     limits, repeats = Limits(clock(), budget_s, trials, clock), seeds == "auto"
     work, notes = _pose(
         space, model, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
@@ -184,6 +183,7 @@ def _pose(
     **more: Any,
 ) -> tuple[PanelObjective, tuple[str, ...]]:
     """The objective, without what lies in the test part, and what is to be said of it."""
+    refuse_group("a search")
     spec = build_spec(model) if isinstance(model, str) else model
     split = without_test(split)
     check_grid(split.train, panel)
