@@ -1,6 +1,6 @@
 """Studies whose processes are killed; a script of its own, for it forks. Prints what a test compares as JSON.
 
-usage: killed.py FOLDER WHAT [ADDRESS], WHAT one of plain, network, two
+usage: killed.py FOLDER WHAT [ADDRESS], WHAT one of plain, network, together, two
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def kill_plain(folder: Path) -> dict[str, Any]:
     return {"kills": kills, "pairs": pairs}
 
 
-def kill_network(folder: Path) -> dict[str, Any]:
+def kill_network(folder: Path, *, together: int = 1, ends: Sequence[int] = (3, 1, 6)) -> dict[str, Any]:
     """A network's study whose process ends itself at given events, and then at random moments."""
     import optuna
     import polars as pl
@@ -127,7 +127,8 @@ def kill_network(folder: Path) -> dict[str, Any]:
         given |= {
             "searcher": "tpe",
             "train": train,
-            "trials": 4,
+            "trials": 4 if together == 1 else 2 * together,
+            "together": together,
             "seed": 1,
             "callbacks": [hear],
             "ledger": folder / "ledger",
@@ -136,13 +137,11 @@ def kill_network(folder: Path) -> dict[str, Any]:
 
     _ = optuna, safetensors.torch, tidewright.training.fit_torch
     draw, done, kept = random.Random(1), False, folder / "study"
-    ends = [3, 1, 6]
-    while ends:
-        _, status = os.waitpid(fork(lambda: study(kept, at=ends[0])), 0)
+    for at in ends:
+        _, status = os.waitpid(fork(lambda at=at: study(kept, at=at)), 0)
         assert os.WIFSIGNALED(status)
-        ends.pop(0)
-    kills = 3
-    while not done and kills < 8:
+    kills = len(ends)
+    while not done and kills < len(ends) + 5:
         done = run_killed(lambda: study(kept), draw, longest_s=0.2 * kills)
         kills += not done
     resumed, whole = study(kept), study(None)
@@ -160,6 +159,11 @@ def kill_network(folder: Path) -> dict[str, Any]:
         "bets": [resumed.account.trials, resumed.account.studies],
         "trial_notes": [trial.notes for trial in resumed.trials],
     }
+
+
+def kill_together(folder: Path) -> dict[str, Any]:
+    """The same with steps of four trials of five epochs: killed in an epoch, and while the ends of a step are told."""
+    return kill_network(folder, together=4, ends=(7, 21, 1, 3, 2))
 
 
 def run_two(folder: Path) -> dict[str, Any]:
@@ -188,5 +192,5 @@ def run_two(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    what = {"plain": kill_plain, "network": kill_network, "two": run_two}[sys.argv[2]]
+    what = {"plain": kill_plain, "network": kill_network, "together": kill_together, "two": run_two}[sys.argv[2]]
     print(json.dumps(what(Path(sys.argv[1]))))

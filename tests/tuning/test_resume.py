@@ -53,6 +53,19 @@ def test_a_network_goes_on_from_its_last_epoch_and_repeats_none(tmp_path: Path) 
     assert any("after its worker died" in note for notes in found["trial_notes"] for note in notes)
 
 
+def test_a_step_of_trials_begins_anew_and_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
+    found = run_script(tmp_path, "together")
+    resumed, whole = found["pairs"][0]
+    assert found["kills"] > 5
+    assert resumed == whole
+    assert {state for _, state, *_ in whole} == {"complete"}
+    assert found["weights"][0] == found["weights"][1]
+    assert found["notes"] == ["up to 4 trials of a form were made in one step: asked for."]
+    assert found["bets"] == [8, 1]
+    assert found["files"] == [f"trials/{found['best']:05d}/checkpoint.safetensors"]
+    assert all(notes[0] == "made in one step of 4 trials" for notes in found["trial_notes"])
+
+
 def test_two_processes_on_one_study_never_run_the_same_trial(tmp_path: Path) -> None:
     for study in run_script(tmp_path, "two").values():
         trials = study["trials"]
@@ -94,7 +107,7 @@ def test_a_network_that_the_budget_cut_short_is_as_it_was(world: Any, tmp_path: 
     first = tune(space, **asked)
     assert first.best.cut_short
     again = tune(space, **asked)
-    assert (again.notes, len(again.trials)) == ((), len(first.trials))
+    assert (again.notes, len(again.trials)) == (first.notes, len(first.trials))
     assert again.reason == "the budget of 0.5 s is spent"
     for name, array in first.fitted.tensors().items():
         assert np.array_equal(array, again.fitted.tensors()[name])

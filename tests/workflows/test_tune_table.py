@@ -11,10 +11,10 @@ import pytest
 
 from tests.worlds import small_table
 from tidewright.cli.tune import name_models
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, FallbackWarning
 from tidewright.tuning.open_store import is_begun, open_store
 from tidewright.workflows.settings import RunSettings, read_settings
-from tidewright.workflows.tune_table import Tuned, TuneWords, tune_table
+from tidewright.workflows.tune_table import Tuned, TuneWords, _lasting, tune_table
 
 TABLE = {"data.series": "shop", "data.time": "hour", "data.target": "sold", "horizon": 4, "track": False}
 
@@ -113,3 +113,19 @@ def test_a_sharpe_ratio_is_told_of_the_test_beside_nothing_and_all_held(tmp_path
     study = found.studies["elastic_net"]
     assert found.rows()[0]["sharpe"] == pytest.approx(study.score)
     assert np.isfinite(found.floors["buy and hold"].test["sharpe"])
+
+
+def test_trials_of_a_network_are_made_together_as_it_is_asked_for_and_computed(tmp_path: Path) -> None:
+    fast = ("model=dlinear", "train.epochs=1", "train.steps=2")
+    told = [search(settings(tmp_path / str(n), *fast), together=n).studies["dlinear"] for n in (1, 2)]
+    assert [{note for trial in study.trials for note in trial.notes} for study in told] == [
+        set(),
+        {"made in one step of 2 trials"},
+    ]
+    with pytest.warns(FallbackWarning, match="together=2: trials were made one by one: a batched step is in float32"):
+        search(settings(tmp_path / "reduced", *fast, "precision=bfloat16"), together=2)
+    assert _key(tmp_path, together=1) == _key(tmp_path, together=2)  # another number may go on with it
+
+
+def _key(folder: Path, **words: Any) -> Any:
+    return _lasting(TuneWords(**words), settings(folder, "model=dlinear"))

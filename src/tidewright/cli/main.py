@@ -158,6 +158,9 @@ def tune_verb(
         str | None, typer.Option(help="Where the studies are kept: a folder, sqlite:///FILE or postgresql://...")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="So many processes make trials at the same time.")] = None,
+    together: Annotated[
+        str, typer.Option(help="So many trials of a network's form learn in one batched step; auto, where it pays.")
+    ] = "auto",
     ray: Annotated[str | None, typer.Option(help="The tasks of this Ray cluster do: auto, or its address.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")] = False,
     series: Series = None,
@@ -191,7 +194,7 @@ def tune_verb(
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
     asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
     asked |= {"folds": folds, "seeds": read_seeds(seeds), "metric": metric, "workers": workers, "ray": ray}
-    asked["adaptive"] = adaptive
+    asked |= {"adaptive": adaptive, "together": together}
     tune_words(asked, given, overrides, as_json=json, quiet=quiet)
 
 

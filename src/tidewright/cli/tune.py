@@ -79,6 +79,8 @@ def tune_words(
     budget_s = None if budget is None else parse_seconds(budget)
     if asked["trials"] is None and budget_s is None:
         asked["trials"] = TRIALS
+    together = asked["together"]
+    asked["together"] = int(together) if together.lstrip("-").isdigit() else together
     words = TuneWords(**{**asked, "models": models, "budget_s": budget_s})
     with ProgressView(quiet=quiet) as view:
         found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)

@@ -176,10 +176,21 @@ def explain_obstacle(
     """Why such networks can't learn in one batched step there, in words; empty where they can."""
     if kind_of(spec) != "torch":
         return f"{spec.name} is no network"
+    network = _sketch(spec, panel=panel, split=split, task=task, view=view)
+    return refuse_runtime(runtime or detect_runtime()) or find_obstacle(network)
+
+
+def measure_load(spec: ModelSpec, train: TrainSpec, *, panel: Panel, split: Split, task: Task, view: View) -> int:
+    """The weights of such a network times the windows of a batch: what a step costs beside its overhead."""
+    network = _sketch(spec, panel=panel, split=split, task=task, view=view)
+    return train.windows * sum(weights.numel() for weights in network.parameters())
+
+
+def _sketch(spec: ModelSpec, *, panel: Panel, split: Split, task: Task, view: View) -> ForecastNet:
+    """Such a network without numbers in it."""
     windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     with torch.device("meta"):  # no memory, and no draw from anybody's generator
-        network = build(spec, shape_of(windows, task), relative=view.relative)
-    return refuse_runtime(runtime or detect_runtime()) or find_obstacle(network)
+        return build(spec, shape_of(windows, task), relative=view.relative)
 
 
 def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way, runtime: Runtime) -> Choice:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidewright.errors import ConfigError, FitError
@@ -20,7 +21,7 @@ from tidewright.tuning.together import Result
 
 if TYPE_CHECKING:
     from tidewright.models.torch.classic import ClassicNet
-    from tidewright.training.fit_arrays import Labelled
+    from tidewright.training.fit_arrays import History, Labelled
 
 MODEL, TRAIN = "model.", "train."
 
@@ -84,10 +85,8 @@ class ArrayObjective:
 
     def make(self, assignments: Sequence[Assignment], *, hopeless: Callable[[int], str]) -> list[Result]:
         """See `Together`."""
-        from tidewright.training.fit_arrays import answer, make_network
-        from tidewright.training.judge_arrays import badness, judge_arrays
+        from tidewright.training.fit_arrays import make_network
         from tidewright.training.population_arrays import fit_classics
-        from tidewright.training.population_loop import GivenUpError
 
         read = [self.read(one.point) for one in assignments]
         networks = [make_network(self.factory, options, seed=train.seed) for train, options in read]
@@ -102,19 +101,7 @@ class ArrayObjective:
             hopeless=hopeless,
             deadline=assignments[0].deadline,
         )
-        results: list[Result] = []
-        for network, ending in zip(networks, endings, strict=True):
-            if isinstance(ending, GivenUpError):
-                results.append(Pruned(str(ending)))
-            elif isinstance(ending, FitError):
-                results.append(ending)
-            else:
-                answers = answer(network, judging.features)
-                scores = judge_arrays(
-                    judging.labels, answers, cost_bps=self.cost_bps, periods_per_year=self.periods_per_year
-                )
-                results.append(Outcome(values=(badness(scores, self.metric),), scores=scores, learned=network))
-        return results
+        return [partial(self._conclude, network, ending) for network, ending in zip(networks, endings, strict=True)]
 
     def obstacle(self, point: Mapping[str, Any]) -> str:
         """Why trials can't be made together, in words; empty where they can."""
@@ -128,6 +115,24 @@ class ArrayObjective:
         if not is_batchable(train):
             return "a population does not learn so"
         return refuse_runtime(self.runtime) or find_obstacle(make_network(self.factory, options, seed=train.seed))
+
+    def _conclude(self, network: ClassicNet, ending: History | FitError) -> Outcome:
+        from tidewright.training.fit_arrays import answer
+        from tidewright.training.judge_arrays import badness, judge_arrays
+        from tidewright.training.population_loop import GivenUpError
+
+        if isinstance(ending, GivenUpError):
+            raise Pruned(str(ending))
+        if isinstance(ending, FitError):
+            raise ending
+        judging = self.folds[0][1]
+        scores = judge_arrays(
+            judging.labels,
+            answer(network, judging.features),
+            cost_bps=self.cost_bps,
+            periods_per_year=self.periods_per_year,
+        )
+        return Outcome(values=(badness(scores, self.metric),), scores=scores, learned=network)
 
     def _learn(
         self, network: ClassicNet, fold: tuple[Labelled, Labelled], *, train: TrainSpec, assignment: Assignment

@@ -16,7 +16,8 @@ OVERTIME = 0.03  # share of a budget that a trial may run over it
 
 @dataclass(frozen=True)
 class Limits:
-    """The end of a search: `budget_s` seconds from `started` on `clock`, `trials` trials, whichever comes first.
+    """The end of a search: `budget_s` seconds from `started` on `clock`, `trials` trials, or `in_a_row` failures,
+    whichever comes first.
 
     Raises `ConfigError` where there is no end, or none that makes sense.
     """
@@ -25,6 +26,7 @@ class Limits:
     budget_s: float | None
     trials: int | None
     clock: Callable[[], float]
+    in_a_row: int = FAILURES_IN_A_ROW
 
     def __post_init__(self) -> None:
         if self.budget_s is None and self.trials is None:
@@ -77,9 +79,9 @@ class Limits:
     def _why_no_more(self, trials: Sequence[Trial]) -> str:
         if self.trials is not None and len(trials) >= self.trials:
             return f"all {self.trials} trials were run"
-        last = [t for t in trials if t.state is not TrialState.RUNNING][-FAILURES_IN_A_ROW:]
-        if len(last) == FAILURES_IN_A_ROW and all(t.state is TrialState.FAILED for t in last):
-            return f"the last {FAILURES_IN_A_ROW} trials failed"
+        last = [t for t in trials if t.state is not TrialState.RUNNING][-self.in_a_row :]
+        if len(last) == self.in_a_row and all(t.state is TrialState.FAILED for t in last):
+            return f"the last {self.in_a_row} trials failed"
         return ""
 
     def _why_no_time(self, ended: Sequence[Trial]) -> str:

@@ -80,7 +80,7 @@ class PanelObjective:
         try:
             return self._judge(assignment, watch)
         except Pruned:
-            self._keep(assignment, TrialState.PRUNED, self._read(assignment.point), None)
+            self.give_up(assignment)
             raise
         finally:
             watch.announce()
@@ -90,7 +90,7 @@ class PanelObjective:
         what is to be said where its score isn't the trial's; empty where it is."""
         candidate = self.default.change(trial.parameters)
         part = next(part for part in self.parts if part.kept)
-        checkpoint = self._checkpoint(candidate, folder, part)
+        checkpoint = self.checkpoint(candidate, folder, part)
         here = checkpoint is not None and checkpoint.exists()
         deadline = -math.inf if trial.cut_short and here else None  # as far as it came, and no further
         fitted = self._learn(candidate, part, callbacks=(), deadline=deadline, folder=folder)
@@ -102,6 +102,21 @@ class PanelObjective:
             f"the model of trial {trial.number} was learned again here, and its {self.metric} on validation is "
             f"{value:.6g}, not {before:.6g}."
         )
+
+    def conclude(self, assignment: Assignment, fitted: Any) -> Outcome:
+        """What a trial of one fit comes to that has learned, elsewhere, what it was to; its bet is kept. Raises
+        `FitError`."""
+        return self._end(assignment, [self._hear(fitted, self.split)], fitted)
+
+    def give_up(self, assignment: Assignment) -> None:
+        """Keeps the bet of a trial that was pruned."""
+        self._keep(assignment, TrialState.PRUNED, self._read(assignment.point), None)
+
+    def checkpoint(self, candidate: Candidate, folder: Path | None, part: Part) -> Path | None:
+        """Where a network keeps how far it came; None where there is no place, or no network."""
+        if folder is None or kind_of(candidate.spec) != "torch":
+            return None
+        return folder / (CHECKPOINT if part.kept else f"fit{part.step}.safetensors")
 
     def _judge(self, assignment: Assignment, watch: Watch) -> Outcome:
         candidate = self._read(assignment.point)
@@ -120,17 +135,14 @@ class PanelObjective:
             said.append(self._hear(fitted, part.split))
             if len(self.parts) > 1:
                 assignment.report(part.step, self._value(said[-1]))
-        judged = self._pool(said)
+        outcome = self._end(assignment, said, learned)
+        return replace(outcome, fit_seconds=seconds, cut_short=cut, notes=(*notes, *outcome.notes))
+
+    def _end(self, assignment: Assignment, said: list[Said], learned: Any) -> Outcome:
+        candidate, judged = self._read(assignment.point), self._pool(said)
         self._keep(assignment, TrialState.COMPLETE, candidate, judged)
-        return Outcome(
-            values=(judged.value,),
-            scores=judged.scores,
-            key=candidate.key,
-            fit_seconds=seconds,
-            cut_short=cut,
-            notes=(*notes, *(() if self.ledger is None else self.ledger.notes)),  # it may be a worker's
-            learned=learned,
-        )
+        notes = () if self.ledger is None else self.ledger.notes  # it may be a worker's
+        return Outcome(values=(judged.value,), scores=judged.scores, key=candidate.key, notes=notes, learned=learned)
 
     def _pool(self, said: list[Said]) -> Judged:
         """What all fits come to: over the folds of a seed together, on average over seeds."""
@@ -152,7 +164,7 @@ class PanelObjective:
         deadline: float | None,
         folder: Path | None,
     ) -> Any:
-        checkpoint = self._checkpoint(candidate, folder, part)
+        checkpoint = self.checkpoint(candidate, folder, part)
         candidate = self._at(candidate, part)
         asked: dict[str, Any] = {"panel": self.panel, "split": part.split}
         asked |= {"callbacks": callbacks, "deadline": deadline}
@@ -183,19 +195,13 @@ class PanelObjective:
 
     def _replay(self, candidate: Candidate, assignment: Assignment) -> None:
         """Reports the epochs of a run that goes on: the last one may be saved and not reported."""
-        checkpoint = self._checkpoint(candidate, assignment.folder, self.parts[0])
+        checkpoint = self.checkpoint(candidate, assignment.folder, self.parts[0])
         if len(self.parts) > 1 or checkpoint is None or not checkpoint.exists():
             return
         from tidewright.training.checkpoint import saved_history
 
         for record in saved_history(checkpoint):
             assignment.report(record["epoch"], record["validation_loss"])
-
-    def _checkpoint(self, candidate: Candidate, folder: Path | None, part: Part) -> Path | None:
-        """Where a network keeps how far it came; None where there is no place, or no network."""
-        if folder is None or kind_of(candidate.spec) != "torch":
-            return None
-        return folder / (CHECKPOINT if part.kept else f"fit{part.step}.safetensors")
 
     def _hear(self, fitted: Any, split: Split) -> Said:
         panel = self.panel

@@ -31,7 +31,7 @@ from tidewright.training.trade import Trading
 from tidewright.tuning.account import Account, settle
 from tidewright.tuning.adaptive import AdaptiveSearchSpace
 from tidewright.tuning.choose import choose_pruner, choose_searcher, names_option
-from tidewright.tuning.crew import Crew, hire
+from tidewright.tuning.crew import Crew
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.horizons import explain_horizons
 from tidewright.tuning.identity import describe_study
@@ -44,10 +44,11 @@ from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
-from tidewright.tuning.search import Plan, StopRule, orders_of, search
+from tidewright.tuning.search import Plan, StopRule, search
 from tidewright.tuning.searchers.adaptive import sum_up
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
+from tidewright.tuning.steps import Asked, plan_steps
 from tidewright.tuning.store import Point, TrialStore
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import Trial, TrialState
@@ -83,6 +84,7 @@ def tune(
     keep: int = 1,
     workers: int | None = None,
     ray: str | None = None,
+    together: Asked = "auto",
     learn: Callable[..., Fitted] = fit,
     runtime: Callable[[], Runtime] | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -125,6 +127,12 @@ def tune(
     on one, else CPUs. `runtime` is called where a trial learns: a worker has its own threads and GPU. Many machines
     share a study when each makes the same call with the same PostgreSQL `storage`. Which points are tried then depends
     on which trial ends first. A worker that dies is replaced, and its trial is done again.
+
+    `together` trials of one form learn in one batched step (`fit_population`), each with its own rate, decay, dropout
+    and seed, and are pruned inside it: the first point of a step sets the form, the others differ from it in these
+    alone. Each scores what it would alone but for rounding. "auto" takes a step where the network has a batched form
+    and finding more in the same time was measured; what it takes, and why, stands in the notes. A step that was killed
+    begins anew; what was made before it is kept.
     """
     limits, repeats = Limits(clock(), budget_s, trials, clock), seeds == "auto"
     work, notes = _pose(
@@ -140,8 +148,10 @@ def tune(
         where: dict[str, Any] = {"storage": storage, "name": name or space.model, "folder": folder}
         alone = ray is None and workers in (None, 1)
         work, plan, store = _open(stack, work, plan=plan, ledger=ledger, alone=alone, **where)
-        crew = stack.enter_context(hire(replace(orders_of(work, plan), gpu=work.gpu), workers=workers, ray=ray))
-        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said))
+        steps = plan_steps(together, work, plan, busy=not alone)
+        plan = steps.change(plan, lambda: choose_searcher(searcher, space=space, trials=trials)[0])
+        crew = stack.enter_context(steps.hire(work, plan, workers=workers, ray=ray))
+        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said, *steps.notes))
 
 
 def _open(

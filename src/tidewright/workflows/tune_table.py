@@ -20,6 +20,7 @@ from tidewright.training.fit import keep_covariates
 from tidewright.tuning.open_store import hide_password, is_begun
 from tidewright.tuning.read_space import UNTUNED, find_space, read_space, spaces, usual_space
 from tidewright.tuning.space import SearchSpace
+from tidewright.tuning.steps import Asked
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import TrialState
 from tidewright.tuning.tune import tune
@@ -43,7 +44,8 @@ class TuneWords:
     run's), the `searcher` and `pruner` by name, whether its space is `adaptive`, the `space` (a YAML file of one
     model's, or a folder with one for each; None: the package's), `wide` for the documents' ranges in place of those for
     minutes, and `storage` (None: a folder of its own among the runs), and how many `workers`, or which `ray` cluster,
-    make its trials. Each trial is judged on so many walk-forward `folds` from so many `seeds`."""
+    make its trials, or how many learn `together`. Each trial is judged on so many walk-forward `folds` from so many
+    `seeds`."""
 
     models: tuple[str, ...] = ()
     trials: int | None = None
@@ -58,6 +60,7 @@ class TuneWords:
     resume: bool = False
     workers: int | None = None
     ray: str | None = None
+    together: Asked = "auto"
     folds: int = 1
     seeds: int | Literal["auto"] = 1
 
@@ -154,7 +157,7 @@ def tune_table(
 
 def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
     """What two calls of the same search have alike: how long it goes on, and who makes the trials, may change."""
-    changing = ("models", "resume", "budget_s", "trials", "workers", "ray", "storage")
+    changing = ("models", "resume", "budget_s", "trials", "workers", "ray", "together", "storage")
     told = {name: value for name, value in asdict(words).items() if name not in changing}
     specs = {name: build_spec(name, options) for name, options in settings.models.items()}
     changed = {name: spec_key(spec) for name, spec in specs.items() if spec != build_spec(name)}
@@ -244,6 +247,7 @@ def _tune(
         name=place[1],
         callbacks=callbacks,
         runtime=partial(choose_runtime, settings),
+        together=words.together,
     )
 
 
