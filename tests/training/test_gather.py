@@ -45,3 +45,15 @@ def test_one_gather_gives_what_the_windows_hold(data: st.DataObject, covariates:
         np.testing.assert_array_equal(value.numpy(), getattr(expected, name))
     np.testing.assert_array_equal(labels.numpy(), windows.labels(np.array(index)).astype(np.float32))
     assert source.complete == (not np.isnan(windows.labels()).any())
+
+
+def test_windows_are_moved_to_a_device_without_being_copied_out() -> None:
+    days = np.arange(300)
+    table = pl.DataFrame({"id": ["a"] * 300, "t": days, "y": np.sin(days), "p": np.cos(days), "k": days / 300.0})
+    panel = Panel.from_table(table, series="id", time="t", target="y", past=["p"], known=["k"], frequency="step")
+    windows = make_windows(panel, View(50), horizon=10, rows=np.arange(60, 200))
+    here, there = open_source(windows), open_source(windows, device="meta")  # it has sizes and no numbers
+    for name in ("target", "past", "known"):
+        ours, theirs = getattr(there, name), getattr(here, name)
+        assert (ours.shape, ours.stride()) == (theirs.shape, theirs.stride())
+        assert ours.untyped_storage().nbytes() == theirs.untyped_storage().nbytes() == 300 * 4

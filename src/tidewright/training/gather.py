@@ -63,7 +63,7 @@ def open_source(windows: Windows, *, device: str = "cpu") -> Source:
     begins = windows.rows - (windows.lookback - 1) + front + windows.series * (front + back)
     target = _padded(windows.y[:, None], rows)
     return Source(
-        target=_sliding(target, length).to(device),
+        target=_sliding(target, length, device=device),
         past=_features(windows.past, rows, length=windows.lookback, device=device),
         known=_features(windows.known, rows, length=length, device=device),
         static=torch.from_numpy(windows.static).to(device) if windows.static.shape[1] else None,
@@ -99,13 +99,13 @@ def _padded(values: npt.NDArray[np.floating], rows: Ints | None) -> npt.NDArray[
 
 
 def _features(values: npt.NDArray[np.float32], rows: Ints | None, *, length: int, device: str) -> Tensor | None:
-    return _sliding(_padded(values, rows), length).to(device) if values.shape[1] else None
+    return _sliding(_padded(values, rows), length, device=device) if values.shape[1] else None
 
 
-def _sliding(table: npt.NDArray[np.float32], length: int) -> Tensor:
+def _sliding(table: npt.NDArray[np.float32], length: int, *, device: str) -> Tensor:
     """Every run of `length` rows of a table [T, F] as a row [T - length + 1, length * F], without a copy."""
     width = table.shape[1]
-    flat = torch.from_numpy(np.ascontiguousarray(table)).view(-1)
+    flat = torch.from_numpy(np.ascontiguousarray(table)).view(-1).to(device)  # moved as a view, every run is copied
     return flat.as_strided((table.shape[0] - length + 1, length * width), (width, 1))
 
 
