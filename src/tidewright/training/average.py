@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tidewright.models.torch.network import ForecastNet
+from tidewright.models.torch.network import ForecastNet, copy_network
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,6 +41,6 @@ def open_average(network: ForecastNet, decay: float, *, own: ForecastNet | None 
     """
     if not decay:
         return None
-    own = (own or copy.deepcopy(network)).eval().requires_grad_(False)
+    own = (own or copy_network(network)).eval().requires_grad_(False)
     theirs = network.state_dict()
     return Average(own, decay, tuple((tensor, theirs[name]) for name, tensor in own.state_dict().items()))

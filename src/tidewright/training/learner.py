@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 
 import torch
 from torch.optim import Optimizer
 
-from tidewright.models.torch.network import ForecastNet
+from tidewright.models.torch.network import ForecastNet, copy_network
 from tidewright.training.average import Average, open_average
 from tidewright.training.checkpoint import Tensors, load_whole, pack_state, part_like, pick, unpack_state, whole
 from tidewright.training.optimizers import open_optimizer
@@ -36,7 +35,7 @@ class Learner:
 
 def open_learner(network: ForecastNet, train: TrainSpec, *, team: Team = ALONE, means: Means | None = None) -> Learner:
     """All that a run begins with."""
-    own = team.shard(copy.deepcopy(network)) if train.ema else None
+    own = team.shard(copy_network(network)) if train.ema else None
     network = team.shard(network)
     optimizer = open_optimizer(train, network.parameters())
     average = open_average(network, train.ema, own=own)

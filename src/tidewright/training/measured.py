@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tidewright.models.torch.network import ForecastNet
+from tidewright.models.torch.network import ForecastNet, copy_network
 from tidewright.runtime import Runtime, find_obstacle
 from tidewright.training.gather import Source
 from tidewright.training.gradients import find_gradients
@@ -182,7 +181,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _whole_step(trial: Trial, means: Means) -> Callable[[], object]:
-    network = copy.deepcopy(trial.network).train()
+    network = copy_network(trial.network).train()
     optimizer = open_optimizer(trial.train, network.parameters())
     find = trial.open_step(network, means)
 

@@ -6,7 +6,6 @@ process's loss is weighted so that the mean of all gradients, which DDP and FSDP
 
 from __future__ import annotations
 
-import copy
 import json
 import warnings
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tidewright.errors import ConfigError, FitError
-from tidewright.models.torch.network import ForecastNet
+from tidewright.models.torch.network import ForecastNet, copy_network
 from tidewright.optional import require
 from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, hold_checkpoint, read_progress, whole
 from tidewright.training.distributed import Strategy
@@ -55,7 +54,7 @@ class Team:
                 "torch has none that is taken over all of them. Set batch_norm to false (or norm to layer), or train "
                 "in one process or on GPUs."
             )
-        own: ForecastNet = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))  # type: ignore[no-untyped-call]
+        own: ForecastNet = nn.SyncBatchNorm.convert_sync_batchnorm(copy_network(network))  # type: ignore[no-untyped-call]
         if self.strategy == "fsdp":
             _shard_weights(own, self)
         return own

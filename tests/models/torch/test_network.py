@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from tidewright.models.build import build_spec
 from tidewright.models.spec import LSTM, MODELS, NETWORKS, FeedForward
 from tidewright.models.torch.heads import PointHead
-from tidewright.models.torch.network import build, standardise
+from tidewright.models.torch.network import build, copy_network, standardise
 from tidewright.models.torch.recurrent import RecurrentCore
 from tidewright.models.torch.shape import Shape
 
@@ -258,3 +258,19 @@ def test_infinities_count_as_missing() -> None:
     np.testing.assert_allclose(values.numpy(), [[-1.0, 0.0, 1.0, 0.0]], rtol=1e-6)
     assert seen.tolist() == [[1.0, 0.0, 1.0, 0.0]]
     assert (mean.item(), scale.item()) == pytest.approx((2.0, 1.0), rel=1e-6)
+
+
+def test_a_copy_has_its_own_weights_and_those_of_recurrent_layers_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[torch.nn.Module] = []
+
+    def join(part: torch.nn.Module) -> None:  # the real one does something on a GPU alone
+        joined.append(part)
+
+    monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", join)
+    network = build(LSTM(hidden=4, head=()), SHAPE)
+    joined.clear()
+    own = copy_network(network)
+    assert [part is own.core.recurrent for part in joined] == [True]
+    for ours, theirs in zip(own.parameters(), network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+        assert ours.data_ptr() != theirs.data_ptr()

@@ -5,6 +5,8 @@ N windows, L lookback, H horizon, P past, K known and M static features, Q quant
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,16 @@ def build(
     """
     made = open_head(head, shape, components=components)
     return ForecastNet(NETWORKS.load(spec.name)(spec, shape, start=made.start), shape, head=made, relative=relative)
+
+
+def copy_network(network: ForecastNet) -> ForecastNet:
+    """A copy with weights of its own, where those of a recurrent layer lie in one piece: else cuDNN puts them together
+    at every call, and warns of it."""
+    own = copy.deepcopy(network)
+    for part in own.modules():
+        if isinstance(part, nn.RNNBase):
+            part.flatten_parameters()
+    return own
 
 
 class ForecastNet(nn.Module):
