@@ -159,7 +159,7 @@ def bare_loop(kind: str, *, steps: int = 300) -> Measure:
     return run
 
 
-def named_parts(members: int) -> tuple[list[Any], list[Any]]:
+def named_parts(members: int, *, device: Any = "cpu") -> tuple[list[Any], list[Any]]:
     """Networks of the named form, and their courses."""
     from tidewright.models.classic import ModelConfig
     from tidewright.models.torch.classic import build_classic
@@ -182,7 +182,7 @@ def named_parts(members: int) -> tuple[list[Any], list[Any]]:
                 loss="mse",
                 learning_rate=1e-4 * (seed + 1),
             ),
-            runtime=detect_runtime("cpu"),
+            runtime=detect_runtime(device),
         )
         for seed in range(members)
     ]
