@@ -1,6 +1,7 @@
 """Where trees are boosted: on the GPU that the runtime found and was asked for, where the library can; else on the CPU.
 
-Written for CUDA and tested as far as a CPU goes: no figure of these models here comes from a GPU.
+LightGBM's wheel from PyPI has no CUDA, and boosts on an H200 through OpenCL. XGBoost and CatBoost were not run on a
+GPU, and no figure of these models here comes from one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`fit_network`: one network taught by this process, by several that it starts, or by those that torchrun started.
 
 Processes on one machine meet through a file and talk over the loopback interface: gloo on the CPU, NCCL on CUDA, one
-process a GPU (written for, and not yet run on, CUDA).
+process a GPU (NCCL was joined on one; DDP and FSDP have not run on CUDA).
 """
 
 from __future__ import annotations

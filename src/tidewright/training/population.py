@@ -109,10 +109,10 @@ def fit_population(
 
     The members have one form: `spec` is one for all, or one each that differ in dropout alone; `trains` may differ in
     the options `OWN`. A member ends as `fit` with its spec would, but for the rounding of float32 sums, whose order
-    differs: same first weights, same batches and, on a CPU, the same dropout masks (a GPU draws its own; none has been
-    tried). Losses agree to 2e-4 after three epochs in the tests; over hundreds of steps at a high rate rounding may
-    grow to another path, as it does whenever a last digit changes there. A member stops by its own patience and gives
-    its own best weights. One whose loss is no longer finite is its `FitError` among `members`, and the others go on. No
+    differs: same first weights, same batches and, on a CPU, the same dropout masks (a GPU draws its own). Losses agree
+    to 2e-4 after three epochs in the tests; over hundreds of steps at a high rate rounding may grow to another path, as
+    it does whenever a last digit changes there. A member stops by its own patience and gives its own best weights. One
+    whose loss is no longer finite is its `FitError` among `members`, and the others go on. No
     epoch of all members is begun that would probably end after `deadline`. A batched member is given up (its
     `GivenUpError`) after the epoch for which `hopeless` says a reason of its place, asked when the callbacks have
     heard of all members. `heard` are callbacks too, one each, which hear of their own member alone.
