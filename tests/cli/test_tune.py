@@ -101,6 +101,19 @@ def test_the_result_for_people_says_what_was_best_and_beside_what(shop: Path) ->
     assert "tuning dlinear" in done.stderr
 
 
+def test_a_search_adapts_its_space_and_begins_with_earlier_points_when_asked_to(shop: Path) -> None:
+    words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "elastic_net", "--quiet", "--json", "seed=5"]
+    done = tidewright(
+        *words, "--search", "random", "--pruner", "none", "--trials", "16", "--adaptive", "--warm-start", cwd=shop
+    )
+    assert done.returncode == 0, done.stderr
+    study = json.loads(done.stdout)["studies"]["elastic_net"]
+    assert any(note.startswith("adaptive space: ") for note in study["notes"])
+    assert any(note.startswith("warm start: ") and "(the same data)" in note for note in study["notes"])
+    assert study["trials"][1]["notes"][0].endswith("on the same data")
+    assert any(note.startswith("adaptive") for trial in study["trials"] for note in trial["notes"])
+
+
 def test_names_after_models_are_models_unless_they_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert split_models(["lstm,tcn"], ["transformer", "a=1"]) == (("lstm", "tcn", "transformer"), ["a=1"])

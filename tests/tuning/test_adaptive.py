@@ -220,7 +220,7 @@ def test_a_study_that_goes_on_is_the_one_that_did_not_stop_notes_too() -> None:
     assert all(one.notes == whole[one.number].notes for one in told if isinstance(one, TrialEnded))
     (line,) = sum_up(whole)
     assert line.startswith("adaptive space: ")
-    assert "ranges were narrowed" in line
+    assert "ranges narrowed" in line
     assert sum_up(plain) == ()
 
 

@@ -143,6 +143,9 @@ def tune_verb(
     adaptive: Annotated[
         bool, typer.Option("--adaptive", help="Narrow the space to where trials were good; each trial's notes tell.")
     ] = False,
+    warm_start: Annotated[
+        bool, typer.Option("--warm-start", help="Begin with the best points of earlier studies of similar data.")
+    ] = False,
     pruner: Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")] = "median",
     folds: Annotated[
         int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
@@ -194,7 +197,7 @@ def tune_verb(
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
     asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
     asked |= {"folds": folds, "seeds": read_seeds(seeds), "metric": metric, "workers": workers, "ray": ray}
-    asked |= {"adaptive": adaptive, "together": together}
+    asked |= {"adaptive": adaptive, "warm_start": warm_start, "together": together}
     tune_words(asked, given, overrides, as_json=json, quiet=quiet)
 
 

@@ -88,7 +88,7 @@ class TrialLedger:
         self._bets: list[Bet] = []
         self._known: set[tuple[str, int]] = set()
         self._read = 0  # bytes of the lines that are known
-        self._lines = self._numbers = None
+        self._lines = self._numbers = self.folder = None
         if folder is None:
             return
         try:
@@ -97,7 +97,7 @@ class TrialLedger:
             raise ConfigError(
                 f"the trial ledger '{folder}' can't be made: {error.strerror}. Name another folder, or ledger=False."
             ) from error
-        folder = folder.absolute()  # a worker may be elsewhere
+        self.folder = folder = folder.absolute()  # a worker may be elsewhere
         self._lines, self._numbers = folder / f"{subject.key}.jsonl", folder / f"{subject.key}.f4"
 
     def add(self, bet: Bet) -> bool:

@@ -18,7 +18,7 @@ from tidewright.tuning.searchers.optuna_study import quiet
 from tidewright.tuning.trial import Trial, TrialState, read_point
 
 POINT, NOTES, TOLD, SPENT, DEATHS = "point", "notes", "told", "spent", "deaths"  # attributes of a trial in the storage
-IDENTITY, KEY = "identity", "key"  # attributes of the study
+IDENTITY, KEY, FIRST = "identity", "key", "first"  # attributes of the study
 RETRIES = 3  # times in a row that a trial is taken up again without a new step
 
 Point = Mapping[str, Any]
@@ -97,6 +97,15 @@ class TrialStore:
                 f"the study '{self.name}' that is kept there is another one: {others}. Ask for the same, or give "
                 "another name or folder."
             )
+
+    def begin_with(self, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What the study began with, as plain data: that which `make` gave the first time somebody asked."""
+        with self._claiming:
+            known = self._storage.get_study_user_attrs(self._study).get(FIRST)
+            if known is None:
+                known = json.loads(json.dumps(make()))
+                self._storage.set_study_user_attr(self._study, FIRST, known)
+        return dict(known)
 
     @property
     def key(self) -> str:

@@ -52,6 +52,7 @@ from tidewright.tuning.steps import Asked, plan_steps
 from tidewright.tuning.store import Point, TrialStore
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import Trial, TrialState
+from tidewright.tuning.warm_study import begin_warm, end_warm
 
 
 def tune(
@@ -72,6 +73,7 @@ def tune(
     adaptive: AdaptiveSearchSpace | bool = False,
     pruner: str = "median",
     first: Sequence[Mapping[str, Any]] = (),
+    warm_start: bool | int = False,
     folds: int = 1,
     seeds: int | Literal["auto"] = 1,
     stops: Sequence[StopRule] = (),
@@ -115,6 +117,8 @@ def tune(
     seeds, and its score is the mean; its model is that of the first. "auto" learns each from one seed, and the best
     three at the end from two more: where seeds differ by more than these do among themselves, the best is the one with
     the best mean, and the study's score is that (`Noise`). `first` are points that are tried right after the default.
+    With `warm_start` the best points of earlier studies that the ledger's folder keeps come next (True: three), those
+    of the same data or else of the most similar ones (`warm.choose_first`); where each is from stands in its notes.
 
     `storage` is where the study is kept under its `name` (default: the model's), see `open_store`: the same call goes
     on with it after any interruption, and comes to what it would have without one. Seconds that were spent until the
@@ -148,10 +152,11 @@ def tune(
         where: dict[str, Any] = {"storage": storage, "name": name or space.model, "folder": folder}
         alone = ray is None and workers in (None, 1)
         work, plan, store = _open(stack, work, plan=plan, ledger=ledger, alone=alone, **where)
+        plan, warm = begin_warm(work, plan, store=store, asked=warm_start)
         steps = plan_steps(together, work, plan, busy=not alone)
         plan = steps.change(plan, lambda: choose_searcher(searcher, space=space, trials=trials)[0])
         crew = stack.enter_context(steps.hire(work, plan, workers=workers, ray=ray))
-        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said, *steps.notes))
+        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said, *warm, *steps.notes))
 
 
 def _open(
@@ -234,7 +239,7 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         place = None if store.folder is None else trial_folder(store.folder, best.number)
         fitted, note = work.learn_again(best, folder=place)
     changed, noise = work.default.change(best.parameters), measure_noise(found.trials) if plan.repeats else None
-    said = (note, tell_noise(found.trials) if plan.repeats else "")
+    said = (note, tell_noise(found.trials) if plan.repeats else "", *end_warm(work, plan, found.trials))
     return Study(
         space=plan.space,
         metric=work.metric,

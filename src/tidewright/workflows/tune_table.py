@@ -41,11 +41,11 @@ SEEN = ("metric", "seed", "train", "season", "quantiles", "lookback", "relative"
 class TuneWords:
     """What a search is told beside what a run is: `models` (names of the catalog; none: those that the settings name,
     or one of each kind), how many `trials` and seconds each has, the `metric` (of forecasts or of returns; None: the
-    run's), the `searcher` and `pruner` by name, whether its space is `adaptive`, the `space` (a YAML file of one
-    model's, or a folder with one for each; None: the package's), `wide` for the documents' ranges in place of those for
-    minutes, and `storage` (None: a folder of its own among the runs), and how many `workers`, or which `ray` cluster,
-    make its trials, or how many learn `together`. Each trial is judged on so many walk-forward `folds` from so many
-    `seeds`."""
+    run's), the `searcher` and `pruner` by name, whether its space is `adaptive`, whether it begins with points
+    of earlier studies (`warm_start`), the `space` (a YAML file of one model's, or a folder with one for each; None: the
+    package's), `wide` for the documents' ranges in place of those for minutes, and `storage` (None: a folder of its own
+    among the runs), and how many `workers`, or which `ray` cluster, make its trials, or how many learn
+    `together`. Each trial is judged on so many walk-forward `folds` from so many `seeds`."""
 
     models: tuple[str, ...] = ()
     trials: int | None = None
@@ -53,6 +53,7 @@ class TuneWords:
     metric: str | None = None
     searcher: str = "auto"
     adaptive: bool = False
+    warm_start: bool = False
     pruner: str = "median"
     space: str | None = None
     wide: bool = False
@@ -237,6 +238,7 @@ def _tune(
         metric=words.metric or settings.metric,
         searcher=words.searcher,
         adaptive=words.adaptive,
+        warm_start=words.warm_start,
         pruner=words.pruner,
         folds=words.folds,
         seeds=words.seeds,

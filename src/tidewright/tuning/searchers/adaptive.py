@@ -74,6 +74,6 @@ def sum_up(trials: Sequence[Trial]) -> tuple[str, ...]:
     inside, whole = sum(note.startswith(REGION) for note in notes), notes.count(EXPLORED)
     counts = {what: sum(f" {what} to " in one for one in changes) for what in ("narrowed", "widened")}
     return (
-        f"adaptive space: {inside} trials in {len(changes)} regions, {whole} anywhere beside them; ranges were "
-        f"narrowed {counts['narrowed']} times and widened {counts['widened']} times. The last: {changes[-1]}.",
+        f"adaptive space: regions {len(changes)}, trials in them {inside}, anywhere beside them {whole}; ranges "
+        f"narrowed {counts['narrowed']}, widened {counts['widened']}. The last: {changes[-1]}.",
     )

@@ -1,0 +1,77 @@
+"""How a panel's study begins with points of earlier ones, and is kept for later ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tidewright.errors import ConfigError, FallbackWarning
+from tidewright.tuning.panel_objective import PanelObjective
+from tidewright.tuning.repeats import originals
+from tidewright.tuning.search import Plan
+from tidewright.tuning.store import Noted, TrialStore
+from tidewright.tuning.trial import Trial
+from tidewright.tuning.warm import (
+    FIRST,
+    PastStudy,
+    WarmStart,
+    choose_first,
+    keep_study,
+    measure_traits,
+    pick_best,
+    read_studies,
+)
+
+
+def begin_warm(
+    work: PanelObjective, plan: Plan, *, store: TrialStore, asked: bool | int
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan with the first points that earlier studies give, `asked` of them (True: as many as usual), and what is
+    to be said. A study that goes on has those that it began with. Raises `ConfigError` and `DataError`."""
+    if asked is False:
+        return plan, ()
+    count = FIRST if asked is True else asked
+    if count < 1:
+        raise ConfigError(f"warm_start is True, False or a number of points, 1 or more; got {asked!r}.")
+    folder = None if work.ledger is None else work.ledger.ledger.folder
+    if folder is None:
+        raise ConfigError("warm_start asks the studies that are kept in a ledger, and ledger is False. Give a folder.")
+
+    def make() -> WarmStart:
+        if store.trials():
+            return WarmStart((), ("warm start: none, for the study had begun without it.",))
+        known = [one.point if isinstance(one, Noted) else one for one in plan.first]
+        own = describe_past(work, plan, ())
+        return choose_first(read_studies(folder), own, space=plan.space, known=known, count=count)
+
+    warm = WarmStart.from_dict(store.begin_with(lambda: make().to_dict()))
+    return replace(plan, first=(*plan.first, *warm.points)), warm.notes
+
+
+def describe_past(work: PanelObjective, plan: Plan, trials: Sequence[Trial]) -> PastStudy:
+    """The study as later ones will know it."""
+    assert work.ledger is not None, "asked where there is a ledger"
+    subject, split = work.ledger.ledger.subject, work.split
+    return PastStudy(
+        study=work.ledger.study,
+        model=plan.space.model,
+        data=subject.data,
+        metric=subject.metric,
+        traits=measure_traits(work.panel, horizon=work.task.horizon, until=split.train.last + split.horizon),
+        best=pick_best(originals(trials), plan.space),
+    )
+
+
+def end_warm(work: PanelObjective, plan: Plan, trials: Sequence[Trial]) -> tuple[str, ...]:
+    """Keeps a study that ended beside its ledger; what is to be said where the disk refuses."""
+    folder = None if work.ledger is None else work.ledger.ledger.folder
+    if folder is None:
+        return ()
+    try:
+        keep_study(folder, describe_past(work, plan, trials))
+    except OSError as error:
+        note = f"the study could not be kept for later ones: {error}"
+        warnings.warn(note, FallbackWarning, stacklevel=2)
+        return (note,)
+    return ()
