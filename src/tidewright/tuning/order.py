@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidewright.errors import ConfigError
@@ -30,20 +30,25 @@ def arrange(ranges: Mapping[str, Range], rules: Mapping[str, Rule]) -> tuple[str
 
 
 def list_points(
-    space: SearchSpace, *, place: int = 0, point: Mapping[str, Any] | None = None
+    space: SearchSpace, *, values: Callable[[Range], Sequence[Any]] = lambda one: one.values()
 ) -> Iterator[dict[str, Any]]:
-    """Every point that begins as `point` does, up to the option at `place`."""
-    point = point or {}
+    """Every point of a space, the last option changing first; `values` gives those of a range."""
+    return _walk(space, 0, {}, values)
+
+
+def _walk(
+    space: SearchSpace, place: int, point: Mapping[str, Any], values: Callable[[Range], Sequence[Any]]
+) -> Iterator[dict[str, Any]]:
     if place == len(space.names):
         yield dict(point)
         return
     name = space.names[place]
     range_ = space.free(name, point)
     if range_ is None:
-        yield from list_points(space, place=place + 1, point=point)
+        yield from _walk(space, place + 1, point, values)
         return
-    for value in range_.values():
-        yield from list_points(space, place=place + 1, point={**point, name: value})
+    for value in values(range_):
+        yield from _walk(space, place + 1, {**point, name: value}, values)
 
 
 def count_points(space: SearchSpace) -> float:

@@ -147,7 +147,7 @@ class SearchSpace:
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every point, the last option changing first. Raises `ConfigError` where there is no end of them."""
-        return list_points(self, point={})
+        return list_points(self)
 
     def holds(self, point: Mapping[str, Any]) -> bool:
         """Whether the point has just the options that are there at it, each with a value that it may have.

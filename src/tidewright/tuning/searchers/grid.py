@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from tidewright.errors import ConfigError
+from tidewright.tuning.order import list_points
 from tidewright.tuning.ranges import Range
 from tidewright.tuning.searchers.searcher import History
 from tidewright.tuning.searchers.shares import is_continuous, value_at
@@ -54,7 +55,7 @@ class GridSearcher:
 
     def _points(self, space: SearchSpace) -> Iterator[dict[str, Any]]:
         self._check(space)
-        return self._walk(space, 0, {})
+        return list_points(space, values=self._values)
 
     def _check(self, space: SearchSpace) -> None:
         endless = next((name for name, one in space.ranges.items() if is_continuous(one)), None)
@@ -63,18 +64,6 @@ class GridSearcher:
                 f"{endless} is continuous, so a grid has no end. Give it a step in the space, give the grid a "
                 "resolution (how many values of each continuous option), or take another search, such as auto."
             )
-
-    def _walk(self, space: SearchSpace, place: int, point: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        if place == len(space.names):
-            yield dict(point)
-            return
-        name = space.names[place]
-        one = space.free(name, point)
-        if one is None:
-            yield from self._walk(space, place + 1, point)
-            return
-        for value in self._values(one):
-            yield from self._walk(space, place + 1, {**point, name: value})
 
     def _values(self, one: Range) -> Sequence[Any]:
         if not is_continuous(one):
