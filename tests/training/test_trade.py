@@ -193,7 +193,7 @@ def test_a_horizon_of_one_step_and_prices_are_refused() -> None:
     task = Task(1)
     split = split_holdout(panel, task, validation=100, test=100)
     said = forecast(panel, split, lambda c, s: np.zeros((len(c), 1)), task=task)
-    with pytest.raises(ConfigError, match=r"Ask for Task\(horizon=2\)"):
+    with pytest.raises(ConfigError, match=r"Ask for a horizon of 2 or more"):
         trade_forecasts(said, panel=panel)
     prices = to_panel(100 * np.cumprod(1 + make_returns(), axis=0))
     split = make_split(prices)

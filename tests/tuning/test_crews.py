@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidewright.errors import ConfigError, FitError, MissingExtraError
+from tidewright.errors import BackendError, ConfigError, FitError, MissingExtraError
 from tidewright.models.build import build_spec
 from tidewright.runtime import detect_runtime
 from tidewright.training.events import EpochEnded, Event, TrialEnded
@@ -128,6 +128,15 @@ def test_a_panel_is_tuned_by_workers(world: Any) -> None:
 
 def _limits() -> Limits:
     return Limits(0.0, None, 1, time.monotonic)
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once() -> None:
+    from tidewright.tuning.ray_crew import RayCrew
+
+    pytest.importorskip("ray")
+    plan = Plan(SPACE, TPESearcher(), _limits(), seed=1)
+    with pytest.raises(BackendError, match=r"no Ray cluster answers at '127.0.0.1:1': .* refused.* ray start --head"):
+        RayCrew(orders_of(open, plan), address="127.0.0.1:1", workers=None)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout, walk_back
 from tidewright.data.task import Task
-from tidewright.errors import FitError
+from tidewright.errors import ConfigError, DataError, FitError
 from tidewright.features.view import View
 from tidewright.metrics.returns import RETURN_METRICS, sharpe, sortino
 from tidewright.runtime import Runtime, detect_runtime
@@ -154,6 +154,21 @@ def test_positions_compute_with_what_a_trial_is_given(market: Market) -> None:
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
     assert {trial.parameters["train.loss"] for trial in study.trials} == {"quantile", "sharpe"}
     assert len(asked) >= 2
+
+
+def test_prices_and_a_horizon_of_one_are_refused_before_anything_is_learned(market: Market) -> None:
+    def learn(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it has learned")
+
+    table = market.panel.table.with_columns(r=100.0 + market.panel.table["r"].fill_null(0.0))
+    prices = Panel.from_table(table, series="asset", time="day", target="r", frequency="1d")
+    with pytest.raises(DataError, match="these look like prices"):
+        market.search("sharpe", panel=prices, learn=learn)
+    with pytest.raises(ConfigError, match="Ask for a horizon of 2 or more"):
+        tune(
+            TREES, panel=market.panel, split=split_holdout(market.panel, Task(1)), task=Task(1), model="lightgbm",
+            trials=1, metric="sharpe", learn=learn, ledger=False,
+        )  # fmt: skip
 
 
 def test_a_score_of_zero_is_a_value_and_a_strategy_without_positions_has_none(market: Market) -> None:

@@ -106,6 +106,7 @@ def test_a_network_that_the_budget_cut_short_is_as_it_was(world: Any, tmp_path: 
     }
     first = tune(space, **asked)
     assert first.best.cut_short
+    assert "the budget ended its learning before it was done" in str(first)
     again = tune(space, **asked)
     assert (again.notes, len(again.trials)) == (first.notes, len(first.trials))
     assert again.reason == "the budget of 0.5 s is spent"
@@ -276,3 +277,24 @@ def test_a_trial_of_another_that_dies_while_it_is_waited_for_is_made_here(
     monkeypatch.setattr("tidewright.tuning.search.pause", lambda seconds: other.let_go(0, died=True))
     study = tune(space, model="damped", trials=1, storage=tmp_path, **world.given)
     assert study.best.notes == ("taken up again 1 times after its worker died",)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("/proc/nothing", "No such file or directory"),
+        ("sqlite:////proc/nothing/a.db", "No such file or directory"),
+        ("{folder}/file/study", "Not a directory"),
+        ("sqlite:///{folder}/file", "file is not a database"),
+        ("{folder}/other", "Expecting value"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "Connection refused"),
+    ],
+)
+def test_a_storage_that_can_not_be_opened_is_an_error_with_its_reason(tmp_path: Path, where: str, said: str) -> None:
+    (tmp_path / "file").write_text("garbage")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "journal.log").write_text("garbage\n")
+    with pytest.raises(ConfigError, match="no study can be kept in") as caught:
+        open_store(where.format(folder=tmp_path))
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -129,3 +129,13 @@ def test_trials_of_a_network_are_made_together_as_it_is_asked_for_and_computed(t
 
 def _key(folder: Path, **words: Any) -> Any:
     return _lasting(TuneWords(**words), settings(folder, "model=dlinear"))
+
+
+def test_a_space_of_one_model_is_no_other_ones_and_that_is_said_before_anything_is_learned(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "model: elastic_net\nparameters:\n  model.l1_share: {type: choice, choices: [0.0, 0.5]}\n"
+    )
+    with pytest.raises(ConfigError, match=r"a space of elastic_net, and ridge is searched too"):
+        search(settings(tmp_path), models=("elastic_net", "ridge"), space=str(tmp_path / "mine.yaml"))
+    with pytest.raises(ConfigError, match=r"there is no 'nowhere.yaml'"):
+        search(settings(tmp_path), models=("elastic_net",), space="nowhere.yaml")

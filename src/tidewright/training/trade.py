@@ -91,14 +91,19 @@ def buy_and_hold(evaluation: Evaluation, *, panel: Panel, trading: Trading | Non
 def _find_decisions(evaluation: Evaluation, *, panel: Panel) -> tuple[Ints, Ints, int]:
     """The cutoffs [D], which of them each window [N] has, and the steps from one to the next."""
     horizon = evaluation.forecast.shape[1]
+    cutoffs, date = np.unique(evaluation.windows.cutoffs, return_inverse=True)
+    check_tradable(panel, horizon=horizon, until=int(cutoffs[-1]) + horizon)
+    return cutoffs, date, int(np.diff(cutoffs).min()) if len(cutoffs) > 1 else horizon
+
+
+def check_tradable(panel: Panel, *, horizon: int, until: int) -> None:
+    """Raises `ConfigError` for a horizon that ends before a position is filled, and what `check_returns` does."""
     if horizon < SETTLED:
         raise ConfigError(
             "a decision is filled one step after its cutoff and earns the step after that, which a horizon of 1 does "
-            "not reach. Ask for Task(horizon=2) or more."
+            "not reach. Ask for a horizon of 2 or more."
         )
-    cutoffs, date = np.unique(evaluation.windows.cutoffs, return_inverse=True)
-    check_returns(panel, until=int(cutoffs[-1]) + horizon)
-    return cutoffs, date, int(np.diff(cutoffs).min()) if len(cutoffs) > 1 else horizon
+    check_returns(panel, until=until)
 
 
 def check_returns(panel: Panel, *, until: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, TidewrightError
 from tidewright.optional import require
 from tidewright.tuning.alive import FileHolds, FileLock, JournalLock
 from tidewright.tuning.store import RETRIES, TrialStore
@@ -37,16 +39,34 @@ def open_store(
     if where is None:
         return TrialStore(optuna.storages.InMemoryStorage(), folder=None if folder is None else Path(folder), **given)
     if isinstance(where, Path) or "://" not in where:
-        return _in_folder(Path(where), optuna, given)
+        with _explaining(str(where)):
+            return _in_folder(Path(where), optuna, given)
     if where.startswith(SQLITE) and where != SQLITE:
-        return _in_sqlite(where, Path(folder) / name if folder else None, optuna, given)
+        with _explaining(where):
+            return _in_sqlite(where, Path(folder) / name if folder else None, optuna, given)
     if where.startswith(POSTGRES):
         from tidewright.tuning.postgres import open_postgres
 
-        return open_postgres(where, folder=Path(folder) if folder else None, grace_s=grace_s, **given)
+        with _explaining(where):
+            return open_postgres(where, folder=Path(folder) if folder else None, grace_s=grace_s, **given)
     raise ConfigError(
         f"a study is kept in a folder, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE; got '{where}'."
     )
+
+
+@contextmanager
+def _explaining(where: str) -> Iterator[None]:
+    """What keeps a storage from being opened is the user's to mend. Raises `ConfigError`."""
+    database = require("sqlalchemy", extra="tuning", purpose="tuning").exc.SQLAlchemyError
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, database) as error:
+        if isinstance(error, TidewrightError):
+            raise
+        said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise ConfigError(
+            f"no study can be kept in '{hide_password(where)}': {said}. Look at it, or name another place."
+        ) from error
 
 
 def is_begun(where: str | Path, *, name: str) -> bool:

@@ -7,6 +7,7 @@ Every node has Tidewright installed, and sees the study's folder (checkpoints) a
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from tidewright.optional import require
 from tidewright.tuning.crew import Died, Ended, Hearing, end_late
 from tidewright.tuning.task import Orders, Task, carry_out
 
+KNOCK_S = 5.0
 LISTEN_S = 0.2  # between two looks at what tasks said
 
 
@@ -28,8 +30,9 @@ class RayCrew:
         self._own = not ray.is_initialized()
         if self._own:
             try:
+                knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-            except (ConnectionError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 raise BackendError(
                     f"no Ray cluster answers at '{address}': {error}. Start one with: ray start --head"
                 ) from error
@@ -121,6 +124,13 @@ class Mail:
     def time_left(self, number: int) -> float | None:
         """The seconds that are left to a trial; None where nobody gave it any."""
         return self._until[number] - time.monotonic() if number in self._until else None
+
+
+def knock(address: str) -> None:
+    """Raises `OSError` where nobody listens at an address of a host: Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def share_cluster(resources: Mapping[str, float], *, workers: int | None, gpu: bool) -> tuple[int, float]:

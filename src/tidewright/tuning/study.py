@@ -119,6 +119,7 @@ class Study:
             f"stopped because {self.reason}",
             f"best {self.metric} {self.score:.4g} (trial {self.best.number})",
             *(f"  {name} = {value}" for name, value in self.best.parameters.items()),
+            *(["the budget ended its learning before it was done"] if self.best.cut_short else []),
             *(
                 f"over {getattr(self, of)} {of}: mean {mean:.4g}, standard deviation {spread:.2g}"
                 for of, (mean, spread) in self.spread.items()

@@ -27,7 +27,7 @@ from tidewright.training.distributed import refuse_group
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
-from tidewright.training.trade import Trading
+from tidewright.training.trade import Trading, check_tradable
 from tidewright.tuning.account import Account, settle
 from tidewright.tuning.adaptive import AdaptiveSearchSpace
 from tidewright.tuning.choose import choose_pruner, choose_searcher, names_option
@@ -298,7 +298,10 @@ def _usable_metric(
     if (of == "classes") != task.classifies:
         other = "log_loss or brier" if task.classifies else "mase or mae"
         raise ConfigError(f"{metric} is of {of}, and this task is not. Ask for a metric such as {other}.")
-    if find_goal(metric).of == "returns" or of == "classes" or "scale" not in "".join(METRICS[metric].needs):
+    if find_goal(metric).of == "returns":
+        check_tradable(panel, horizon=task.horizon, until=panel.span[1])
+        return metric, ()
+    if of == "classes" or "scale" not in "".join(METRICS[metric].needs):
         return metric, ()
     season = panel.frequency.season if season is None else season
     past = np.where(panel.positions <= split.train.last + split.horizon, panel.target, np.nan)

@@ -114,7 +114,7 @@ def run_settings(
     plan = prepare(settings, table)
     if again is not None:
         check_digest(digest_panel(plan.loaded.panel), wanted=again[1], run=again[0].id)
-    _make_folder(settings.folder)
+    make_folder(settings.folder)
     with _listen(settings, plan, again[0] if again else None) as listener:
         contest = _hold(plan, settings, listener, callbacks=callbacks, clock=clock)
         result = _conclude(plan, contest, settings=settings, run_id=listener.run.id, clock=clock)
@@ -258,7 +258,7 @@ def _check_lookback(settings: RunSettings, split: Split) -> None:
         )
 
 
-def _make_folder(folder: str) -> None:
+def make_folder(folder: str) -> None:
     """The folder of runs, made before anything is learned."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

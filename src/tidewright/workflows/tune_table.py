@@ -26,7 +26,7 @@ from tidewright.tuning.trial import TrialState
 from tidewright.tuning.tune import tune
 from tidewright.workflows.contest import Tell
 from tidewright.workflows.field import Field, choose_runtime
-from tidewright.workflows.run import Prepared, prepare
+from tidewright.workflows.run import Prepared, make_folder, prepare
 from tidewright.workflows.settings import RunSettings
 from tidewright.workflows.stakes import place_ledger
 from tidewright.workflows.yardsticks import Floor, judge_part, measure_floors
@@ -126,6 +126,7 @@ def tune_table(
     chosen = {name: _find_space(name, words) for name in models}
     tell("reading the table")
     plan = prepare(settings, table)
+    make_folder(settings.folder)
     key = spec_key(_lasting(words, settings))
     digest = digest_panel(plan.loaded.panel)
     own = spec_key({"key": key, "data": digest, "split": asdict(plan.split)})
@@ -181,8 +182,15 @@ def _find_space(name: str, words: TuneWords) -> SearchSpace:
     build_spec(name)  # an unknown name is told with the near one
     given = None if words.space is None else Path(words.space)
     if given is not None and given.is_file():
-        return read_space(given)
+        space = read_space(given)
+        if name not in space.models:
+            raise ConfigError(
+                f"{given} is a space of {space.model}, and {name} is searched too. Give a folder with a file for each."
+            )
+        return space
     if given is not None:
+        if not given.exists():
+            raise ConfigError(f"there is no '{given}'. Give a YAML file of a space, or a folder with several.")
         return find_space(name, folder=given)
     found = find_space(name) if words.wide and name in spaces() else usual_space(name)
     if found is None:
