@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from tidewright.tuning.adaptive import AdaptiveSearchSpace as AdaptiveSearchSpace
     from tidewright.tuning.change_space import change_space as change_space
     from tidewright.tuning.importance import importance as importance
+    from tidewright.tuning.optimizer import AdaptiveHyperparameterOptimizer as AdaptiveHyperparameterOptimizer
+    from tidewright.tuning.optimizer import OptimizationStrategy as OptimizationStrategy
     from tidewright.tuning.patterns import PerformanceTracker as PerformanceTracker
     from tidewright.tuning.pruners import PRUNERS as PRUNERS
     from tidewright.tuning.read_space import find_space as find_space
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from tidewright.tuning.tune import tune as tune
     from tidewright.workflows.auto_trainer import AutoTrainer as AutoTrainer
     from tidewright.workflows.auto_trainer import AutoTrainerConfig as AutoTrainerConfig
+    from tidewright.workflows.engine_config import MLTrainingEngineConfig as MLTrainingEngineConfig
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
     from tidewright.workflows.forecasters import TCNForecaster as TCNForecaster
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdaptiveHyperparameterOptimizer": "tidewright.tuning.optimizer:AdaptiveHyperparameterOptimizer",
     "AdaptiveSearchSpace": "tidewright.tuning.adaptive:AdaptiveSearchSpace",
     "AutoTrainer": "tidewright.workflows.auto_trainer:AutoTrainer",
     "AutoTrainerConfig": "tidewright.workflows.auto_trainer:AutoTrainerConfig",
@@ -96,6 +100,8 @@ _HOMES = {
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
+    "MLTrainingEngineConfig": "tidewright.workflows.engine_config:MLTrainingEngineConfig",
+    "OptimizationStrategy": "tidewright.tuning.optimizer:OptimizationStrategy",
     "OptimizerType": "tidewright.workflows.hyperparameter_space:OptimizerType",
     "Panel": "tidewright.data.panel:Panel",
     "PerformanceTracker": "tidewright.tuning.patterns:PerformanceTracker",
