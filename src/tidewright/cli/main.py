@@ -46,6 +46,9 @@ Frequency = Annotated[str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; fou
 Calendar = Annotated[str | None, typer.Option(help="An exchange's code for trading days, such as XNYS.")]
 Layout = Annotated[str, typer.Option(help="long, columns (a series a column) or rows (a series a row).")]
 Wide = Annotated[str | None, typer.Option(help="In layout columns: the columns that are series, with commas.")]
+Kind = Annotated[
+    str | None, typer.Option(help="forecast a number, or classify: the probability of each class of the target.")
+]
 Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
 Season = Annotated[int | None, typer.Option(help="The seasonal lag in steps; the grid's own when left out.")]
 Budget = Annotated[str | None, typer.Option(help="How long it may take: 90s, 3m, 1h.")]
@@ -97,6 +100,7 @@ def _make_flow(*, tune: bool) -> Callable[..., None]:
         strict: Strict = False,
         preset: PresetWord = None,
         resume: Resume = None,
+        kind: Kind = None,
     ) -> None:
         from tidewright.cli.verbs import resume_table, run_table
 
@@ -108,6 +112,7 @@ def _make_flow(*, tune: bool) -> Callable[..., None]:
         given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
         given |= {"horizon": horizon, "season": season, "budget_s": budget, "folder": out}
         given |= {"strict": strict or None, "tune.enabled": None if tune else False, "preset": preset}
+        given |= {"kind": kind}
         if resume is None:
             run_table(given, overrides, as_json=json, quiet=quiet)
         else:

@@ -26,16 +26,21 @@ _USUAL = f"lookback {LOOKBACK}, horizon {HORIZON}, {len(QUANTILES)} quantiles"
 
 def show_models(*, as_json: bool) -> None:
     """The catalog: what each model is for, the covariates it takes, its weights at a usual shape, and its options."""
+    from tidewright.models.spec import CLASS_FLOORS
+
     rows = list_models()
     if as_json:
         typer.echo(json.dumps(to_plain(rows), indent=2))
         return
     for row in rows:
         row["takes"] = ", ".join(row["takes"]) or "target alone"
+        row["classifies"] = "yes" if row["classifies"] else ""
         row["weights"] = "" if row["weights"] is None else f"{row['weights']:,}"
         row["options"] = ", ".join(f"{key}={value}" for key, value in row["options"].items())
     taken = ", ".join(f"{count} {kind}" for kind, count in WIDTHS.items())
     show_table(rows, title=f"models and floors; weights at {_USUAL} and, where they are taken, {taken} covariates")
+    floors = ", ".join(f"{name} ({entry.summary})" for name, entry in CLASS_FLOORS.items())
+    typer.echo(f"floors of classes: {floors}")
     typer.echo("which to try on a table: tidewright models --for TABLE --time COLUMN --target COLUMN")
 
 
@@ -43,6 +48,7 @@ def list_models() -> list[dict[str, Any]]:
     """One row a model, as plain data; weights are None where they depend on the data, or torch is not installed."""
     from tidewright.models.build import build_spec
     from tidewright.models.spec import MODELS
+    from tidewright.models.specs.tabular import CLASSIFIERS
 
     rows = []
     for name, entry in MODELS.items():
@@ -53,6 +59,7 @@ def list_models() -> list[dict[str, Any]]:
                 "family": entry.kind,
                 "what": entry.summary,
                 "takes": list(spec.takes),
+                "classifies": name in CLASSIFIERS,
                 "weights": _count(spec, kind=entry.kind),
                 "options": {f.name: getattr(spec, f.name) for f in fields(MODELS.load(name)) if f.name != "name"},
             }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a verb imports what it shows; --help must not
 
 MOST_TRIES = 20  # shown; the report has all
 ASIDE = ("mase", "wape", "rmse", "coverage")
+ASIDE_CLASSES = ("brier", "accuracy", "macro_f1", "calibration_error")
 
 
 def show_result(result: RunResult, *, report: Path) -> None:
@@ -111,9 +112,10 @@ def _show_bundle(console: Console, serving: Serving) -> None:
 
 def show_evaluation(judged: Judged) -> None:
     """A bundle's scores beside its floors'."""
+    of_classes = "log_loss" in next(iter(judged.scores.values()))
+    shown = ("log_loss", *ASIDE_CLASSES) if of_classes else ("mae", *ASIDE)
     rows = [
-        {"model": name, **{key: _number(scores.get(key)) for key in ("mae", *ASIDE)}}
-        for name, scores in judged.scores.items()
+        {"model": name, **{key: _number(scores.get(key)) for key in shown}} for name, scores in judged.scores.items()
     ]
     show_table(rows, title=f"{judged.windows} windows, {judged.first} to {judged.last}")
 
@@ -152,8 +154,11 @@ def to_plain(value: Any) -> Any:
 
 
 def _board(board: Leaderboard) -> Table:
+    from tidewright.metrics.definitions import METRICS
+
     table = Table(box=None, header_style="bold", pad_edge=False)
-    metrics = [board.metric, *(name for name in ASIDE if name != board.metric)]
+    aside = ASIDE if METRICS[board.metric].of == "numbers" else ASIDE_CLASSES
+    metrics = [board.metric, *(name for name in aside if name != board.metric)]
     table.add_column("model")
     for name in (
         f"{board.metric} validation",

@@ -95,9 +95,10 @@ def _parse_numbers(table: pl.DataFrame, name: str, roles: Roles, announce: Annou
     if bad.any():
         row = int(bad.arg_true()[0])
         comma = " Write 1234.5, without thousands separators or a decimal comma." if "," in values[row] else ""
+        classes = " Where it holds classes, say so: classes=True, --kind classify." if name == roles.target else ""
         raise DataError(
             f"'{values[row]}' in column '{name}' at row {row}{_of_series(table, roles, row)} is not a number "
-            f"({bad.sum()} such rows). Numbers are needed here; leave a missing value empty.{comma}"
+            f"({bad.sum()} such rows). Numbers are needed here; leave a missing value empty.{comma}{classes}"
         )
     if values.null_count() == len(values):
         return numbers

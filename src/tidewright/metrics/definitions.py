@@ -30,14 +30,15 @@ class Metric:
 
     `direction` says what is better: "lower", "higher", or "nearest" to `aim` (see `badness`). `unit` is the
     target's, its square, a fraction of the target or of the cells (never a percent), a ratio to a seasonal naive
-    forecast's error, or nats (natural logarithms of a probability). `of` says what is scored: quantile forecasts of
+    forecast's error, nats (natural logarithms of a probability), or a
+    probability squared. `of` says what is scored: quantile forecasts of
     numbers, or probabilities of classes. `pooling` is "mean" for a plain mean over cells, "ratio" for one sum over
     another.
     """
 
     name: str
     direction: Literal["lower", "higher", "nearest"]
-    unit: Literal["target", "target squared", "fraction", "ratio", "nat"]
+    unit: Literal["target", "target squared", "fraction", "ratio", "nat", "squared"]
     formula: str
     source: str
     function: Callable[[Scored], cells.Cells]
@@ -212,7 +213,7 @@ _ALL = (
     Metric(
         "brier",
         "lower",
-        "fraction",
+        "squared",
         "mean over cells of the sum over classes of (p_k - [y = k])^2, from 0 to 2",
         "Brier (1950)",
         class_cells.brier,

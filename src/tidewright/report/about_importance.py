@@ -33,7 +33,7 @@ def tell_importance(result: RunResult) -> Section | None:
     """What the winner needs, on test windows; None for a floor, which has its history alone."""
     name = result.leaderboard.winner
     winner = result.fitted[name]
-    if kind_of(innermost(winner).spec) == "floor":
+    if kind_of(innermost(winner).spec) in ("floor", "class_floor"):
         return None
     title = f"Why {name} says what it says"
     if result.split.test is None:
@@ -51,9 +51,10 @@ def tell_importance(result: RunResult) -> Section | None:
         )
     except ShortSeriesError as error:  # a panel too short to move anything in time
         return Section("importance", title, "", [absent(str(error))])
-    return Section(
-        "importance", title, _lead(found), [_needed(found), *_trees(result, winner), *_changed(result, winner)]
-    )
+    told: list[Block] = [_needed(found)]
+    if not winner.task.classifies:
+        told += [*_trees(result, winner), *_changed(result, winner)]
+    return Section("importance", title, _lead(found), told)
 
 
 def _lead(found: Importance) -> str:

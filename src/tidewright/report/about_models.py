@@ -11,6 +11,7 @@ import numpy as np
 from tidewright.metrics.accuracy import score_by_series
 from tidewright.metrics.definitions import METRICS
 from tidewright.report.about_account import tell_account
+from tidewright.report.about_classes import picture_reliability, tell_classes
 from tidewright.report.blocks import Block, Cell, Column, Picture, Row, Section, Table, Tone, absent
 from tidewright.report.draw_forecasts import choose_series, choose_windows, draw_forecasts
 from tidewright.report.draw_models import (
@@ -71,6 +72,8 @@ def tell_leaderboard(result: RunResult) -> Section:
 
 def tell_forecasts(result: RunResult) -> Section:
     """The winner's forecasts beside what came, and beyond the table's end."""
+    if result.task.classifies:
+        return tell_classes(result)
     board = result.leaderboard
     evaluation = result.evaluations[board.winner]
     chosen = choose_series(evaluation, board.metric)
@@ -107,6 +110,10 @@ def tell_errors(result: RunResult) -> Section:
         f"Line chart of the test {name_metric(board.metric)} by step ahead.",
         title="Error by step",
     )
+    if result.task.classifies:
+        lead = f"Errors of {both} on the test part, at each step and for each series."
+        both_pictures = Row((step, picture_reliability(result)))
+        return Section("errors", "Where the errors are", lead, [both_pictures, _by_series(result, pair, colours)])
     told = "; ".join(f"{name}: {_calibration(evaluation)}" for name, evaluation in pair.items())
     levels = Picture(
         "calibration",

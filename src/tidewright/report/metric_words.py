@@ -9,7 +9,9 @@ from tidewright.metrics.definitions import find_metric
 from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.report.numbers import choose_decimals, write_number, write_percent
 
-_NAMES = {"smape": "sMAPE", "pinball": "Pinball", "coverage": "Coverage", "bias": "Bias"}
+_NAMES = {"smape": "sMAPE", "pinball": "Pinball", "coverage": "Coverage", "bias": "Bias", "brier": "Brier score"}
+_NAMES |= {name: name.replace("_", " ").capitalize() for name in ("log_loss", "accuracy", "balanced_accuracy")}
+_NAMES |= {"macro_f1": "Macro F1", "calibration_error": "Calibration error"}
 _NAMES |= {name: name.replace("_", " ").capitalize() for name in RETURN_METRICS if name != "cagr"}
 
 
@@ -34,6 +36,8 @@ def explain_metric(metric: str, *, target: str) -> str:
         "target": f"it is in the unit of {target}",
         "target squared": f"it is in the squared unit of {target}",
         "fraction": "it is a share, shown in percent",
+        "nat": "0 is certainty of what came",
+        "squared": "0 is certainty of what came",
         "ratio": "1 is the error that a seasonal naive forecast makes inside the training part",
     }
     return f"{name_metric(metric)} is {chosen.formula}: {size[chosen.unit]}; {better[chosen.direction]}."
@@ -46,6 +50,8 @@ def unit_of(metric: str, *, target: str) -> str:
         "target squared": f"{target} squared",
         "fraction": "%",
         "ratio": "ratio",
+        "nat": "nats",
+        "squared": "0 to 2",
     }
     return words[find_metric(metric).unit]
 

@@ -14,6 +14,7 @@ from tidewright.errors import FitError
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, MODELS, spec_key
+from tidewright.models.specs.tabular import OF_NUMBERS
 from tidewright.runtime import Runtime
 from tidewright.training.compare import Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.ensemble import compose
@@ -64,7 +65,7 @@ def hold_contest(
     until = time.monotonic() + budget_s
     ring = Field(panel, split, task, season, settings, callbacks, choose_runtime(settings))
     Stakes(ring, metric=settings.metric, run="")  # a ledger that can't be read is an error before anything is learned
-    for name in FLOORS:
+    for name in ring.floors:
         tell(f"floor {name}")
         ring.enter(name, build_spec(name), view=None, train=None, deadline=None)
     until -= min(ring.judging_seconds(), JUDGING_SHARE * budget_s)
@@ -97,7 +98,7 @@ def conclude(
     search."""
     if _form_ensemble(ring, validations, tell):
         validations = ring.score_all(test=False)
-    if not any(name in ring.fitted for name in FLOORS):
+    if not any(name in ring.fitted for name in ring.floors):
         raise FitError(f"no floor could be fitted: {next(iter(ring.failed.values()), 'none was tried')}")
     tell("the test, once")
     tests = ring.score_all(test=True)
@@ -198,6 +199,9 @@ def _tune_best(
     started, cpu = time.monotonic(), time.process_time()
     space, runtime = usual_space(best), ring.runtime
     assert space is not None
+    if ring.task.classifies and any(name.removeprefix("model.") in OF_NUMBERS for name in space.names):
+        ring.add_note(best, "not tuned: its space is of forecasts of numbers")
+        return None
     study = tune(
         space,
         panel=ring.panels[best],

@@ -14,7 +14,7 @@ from tidewright.data.task import Task
 from tidewright.errors import FitError, TidewrightError
 from tidewright.features.view import View
 from tidewright.models.fitted import Fitted
-from tidewright.models.spec import FLOORS, ModelSpec, kind_of
+from tidewright.models.spec import CLASS_FLOORS, FLOORS, ModelSpec, kind_of
 from tidewright.models.specs.lear import Lear
 from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.compare import Entrant
@@ -52,6 +52,11 @@ class Field:
     scored: dict[tuple[str, bool, int], Evaluation] = field(default_factory=dict)
     shortest: int | None = None
     mixture: tuple[tuple[str, ...], Chosen] | None = None  # the models that were weighed, and how
+
+    @property
+    def floors(self) -> tuple[str, ...]:
+        """The floors that every model stands beside."""
+        return tuple(CLASS_FLOORS) if self.task.classifies else FLOORS
 
     def view(self, spec: ModelSpec) -> View:
         """What a model sees: as usual, but for what the user set: a lookback, units of the window, logarithms."""
@@ -185,7 +190,7 @@ class Field:
     def entrant(self, name: str, validation: Evaluation, test: Evaluation) -> Entrant:
         """A model as the leaderboard takes it."""
         note, tried = self.notes.get(name, ""), self.tried.get(name, 1)
-        return Entrant(validation, test, name in FLOORS, *self.seconds[name], note=note, tried=tried)
+        return Entrant(validation, test, name in self.floors, *self.seconds[name], note=note, tried=tried)
 
     def judging_seconds(self) -> float:
         """How long the scoring that is still to come will take, from how long the floors' validation takes."""

@@ -35,11 +35,11 @@ def load(settings: RunSettings, table: Any = None) -> Loaded:
         if source is None:
             raise ConfigError("no table was given. Give a CSV or Parquet file, or leave all out for recipe=market.")
         name = str(source) if settings.data.path else type(source).__name__
-        return Loaded(read_panel(source, settings.data), None, name)
+        return Loaded(read_panel(source, settings.data, classes=settings.kind == "classify"), None, name)
 
 
-def read_panel(source: Any, data: DataSettings) -> Panel:
-    """The panel of a table in any of the three layouts."""
+def read_panel(source: Any, data: DataSettings, *, classes: bool = False) -> Panel:
+    """The panel of a table in any of the three layouts; a long one may have a target of classes."""
     if data.layout == "long":
         return Panel.from_table(
             source,
@@ -51,6 +51,7 @@ def read_panel(source: Any, data: DataSettings) -> Panel:
             static=data.static,
             frequency=data.frequency,
             calendar=data.calendar,
+            classes=classes,
         )
     covariates = [name for name in (*data.past, *data.known, *data.static)]
     if covariates:

@@ -16,7 +16,7 @@ from tidewright.data.hierarchy import Hierarchy
 from tidewright.data.inspect import inspect
 from tidewright.data.panel import Panel
 from tidewright.data.splits import FEWEST_CUTOFFS, Split, split_holdout, thin
-from tidewright.data.task import Task
+from tidewright.data.task import Task, TaskKind
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.calendar import check_calendar, holiday_columns
 from tidewright.inference.session import Session
@@ -167,7 +167,7 @@ def prepare(settings: RunSettings, table: Any) -> Prepared:
     if settings.hierarchy.levels:
         panel, tree = add_totals(loaded.panel, settings.hierarchy)
         loaded = replace(loaded, panel=panel)
-    panel, task = loaded.panel, Task(horizon=settings.horizon, quantiles=settings.quantiles)
+    panel, task = loaded.panel, _ask(settings, loaded.panel)
     verdict = inspect(panel, horizon=task.horizon)
     if not verdict.ok:
         raise DataError("\n".join(f"{one.message} {one.remedy}" for one in verdict.findings if one.severity == "error"))
@@ -181,6 +181,12 @@ def prepare(settings: RunSettings, table: Any) -> Prepared:
     _check_lookback(settings, split)
     check_calendar(holiday_columns(settings.holidays), panel.frequency)
     return Prepared(loaded, task, settings.season or panel.frequency.season, verdict, split, tree)
+
+
+def _ask(settings: RunSettings, panel: Panel) -> Task:
+    if settings.kind == "classify":
+        return Task(horizon=settings.horizon, kind=TaskKind.CLASSIFY, classes=panel.classes)
+    return Task(horizon=settings.horizon, quantiles=settings.quantiles)
 
 
 def _conclude(plan: Prepared, contest: Contest, *, settings: RunSettings, run_id: str, clock: _Clock) -> RunResult:

@@ -15,14 +15,16 @@ from tidewright.data.task import DEFAULT_QUANTILES
 from tidewright.errors import ConfigError
 from tidewright.models.spec import FLOORS, MODELS
 from tidewright.models.specs.ensemble import MOST_MEMBERS
+from tidewright.models.specs.tabular import CLASSIFIERS
 from tidewright.runtime import Compile, Device, Precision
-from tidewright.training.compare import LOSSES
+from tidewright.training.compare import CLASS_LOSSES, LOSSES
 from tidewright.training.distributed import Strategy
 from tidewright.training.reconcile import Method
 from tidewright.training.spec import TrainSpec
 from tidewright.workflows.presets import PRESETS, PresetName
 
 TRAINED = tuple(name for name in MODELS if name not in FLOORS)
+CLASS_MODELS = ("lightgbm", "extra_trees", "elastic_net")  # where the target holds classes
 DEFAULT_MODELS = ("feedforward", "lstm", "lightgbm")  # one of each family, in a minute
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
 
@@ -108,6 +110,7 @@ class RunSettings(Frozen):
     `devices` processes teach a network together (not in a search)."""
 
     recipe: Literal["table", "market"] = "table"
+    kind: Literal["forecast", "classify"] = "forecast"  # quantiles of a number, or the probability of each class
     preset: PresetName | None = None  # picks models, windows and options by itself: see workflows/search
     data: DataSettings = DataSettings()
     horizon: int = Field(default=5, ge=1)
@@ -158,6 +161,15 @@ class RunSettings(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> RunSettings:
+        known = CLASS_LOSSES if self.kind == "classify" else LOSSES
+        if self.metric not in known:
+            raise ValueError(f"metric: {explain_unknown(f'metric that ranks a {self.kind}', self.metric, known)}")
+        if self.kind == "classify":
+            refuse_numbers(self)
+        return self
+
     @field_validator("quantiles", mode="before")
     @classmethod
     def _one_level(cls, value: Any) -> Any:
@@ -168,13 +180,6 @@ class RunSettings(Frozen):
     def _one_code(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("metric")
-    @classmethod
-    def _known_metric(cls, value: str) -> str:
-        if value not in LOSSES:
-            raise ValueError(explain_unknown("metric that ranks models", value, LOSSES))
-        return value
-
     @field_validator("train")
     @classmethod
     def _of_forecasts(cls, value: TrainSpec) -> TrainSpec:
@@ -183,6 +188,25 @@ class RunSettings(Frozen):
                 "sharpe learns positions and a run learns forecasts. Use fit_positions from Python, or another loss."
             )
         return value
+
+
+def refuse_numbers(settings: RunSettings) -> None:
+    """Raises `ValueError` for what a run of classes can't be told."""
+    strange = [name for name in settings.models if name not in CLASSIFIERS]
+    told = {
+        "quantiles": settings.quantiles != DEFAULT_QUANTILES,
+        "preset": settings.preset is not None,
+        "recipe=market": settings.recipe == "market",
+        "log": settings.log is not None,
+        f"ensemble={settings.ensemble}": settings.ensemble != "none",
+        "hierarchy": bool(settings.hierarchy.levels),
+        f"data.layout={settings.data.layout}": settings.data.layout != "long",
+    }
+    wrong = [name for name, asked in told.items() if asked]
+    if wrong:
+        raise ValueError(f"kind=classify: {wrong[0]} is of forecasts of numbers. Leave it out, or say kind=forecast.")
+    if strange:
+        raise ValueError(f"kind=classify: {strange[0]} tells no classes apart. Take {', '.join(CLASSIFIERS)}.")
 
 
 def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> RunSettings:
@@ -198,6 +222,8 @@ def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None
             _put(options, key, value)
     if options["preset"] in PRESETS:
         _settle_preset(options, spoken={*spoken, *(key for key, value in (given or {}).items() if value is not None)})
+    if options["kind"] == "classify":
+        _settle_classes(options, spoken={*spoken, *(key for key, value in (given or {}).items() if value is not None)})
     if isinstance(options["budget_s"], str):
         options["budget_s"] = parse_seconds(options["budget_s"])
     try:
@@ -220,6 +246,17 @@ def _settle_preset(options: dict[str, Any], *, spoken: set[str]) -> None:
                 "those that you name are tried."
             )
         options["models"] = {}
+
+
+def _settle_classes(options: dict[str, Any], *, spoken: set[str]) -> None:
+    """The usual metric, models and rule where the target holds classes, unless the user named others."""
+    if "metric" not in spoken:
+        options["metric"] = CLASS_LOSSES[0]
+    if "ensemble" not in spoken:
+        options["ensemble"] = "none"
+    if not spoken & {"model", "models"}:
+        own = options["models"]
+        options["models"] = {name: own.get(name, _defaults(MODELS.load(name))) for name in CLASS_MODELS}
 
 
 def schema() -> Schema:

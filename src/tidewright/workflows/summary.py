@@ -20,6 +20,8 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "split": asdict(result.split),
         "task": {
             "horizon": result.task.horizon,
+            "kind": str(result.task.kind),
+            "classes": list(result.task.classes),
             "quantiles": list(result.task.quantiles),
             "season": result.season,
         },
