@@ -68,6 +68,7 @@ ELSEWHERE = {
     "relative",
     "log",
     "hierarchy",  # test_cohere.py: levels, method, nonnegative
+    "kind",  # test_run_classes.py
 }  # tests below, and their own files
 
 

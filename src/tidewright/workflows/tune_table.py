@@ -33,7 +33,17 @@ from tidewright.workflows.yardsticks import Floor, judge_part, measure_floors
 
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
 STUDIES = "studies"
-IDLE = ("preset", "budget_s", "tune", "ensemble", "mix", "devices", "strategy", "decide")  # options of a run alone
+IDLE = (
+    "kind",
+    "preset",
+    "budget_s",
+    "tune",
+    "ensemble",
+    "mix",
+    "devices",
+    "strategy",
+    "decide",
+)  # options of a run alone
 SEEN = ("metric", "seed", "train", "season", "quantiles", "lookback", "relative", "log", "holidays")
 
 
