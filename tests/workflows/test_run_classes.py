@@ -97,13 +97,13 @@ def test_the_usual_models_of_a_run_of_classes_and_what_it_can_not_be_told() -> N
         "ensemble=mean": "ensemble=mean is of forecasts of numbers",
         "quantiles=[0.2,0.5,0.8]": "quantiles is of forecasts of numbers",
         "log=1": "log is of forecasts of numbers",
-        "metric=mase": "no metric that ranks a classify is called 'mase'",
+        "metric=mase": "no metric that ranks models of classes is called 'mase'",
         "recipe=market": "recipe=market is of forecasts of numbers",
     }
     for override, words in cases.items():
         with pytest.raises(ConfigError, match=words):
             read_settings([override], given)
-    with pytest.raises(ConfigError, match="no metric that ranks a forecast is called 'log_loss'"):
+    with pytest.raises(ConfigError, match="no metric that ranks models is called 'log_loss'"):
         read_settings(["metric=log_loss"])
 
 

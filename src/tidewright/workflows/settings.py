@@ -165,7 +165,8 @@ class RunSettings(Frozen):
     def _of_its_kind(self) -> RunSettings:
         known = CLASS_LOSSES if self.kind == "classify" else LOSSES
         if self.metric not in known:
-            raise ValueError(f"metric: {explain_unknown(f'metric that ranks a {self.kind}', self.metric, known)}")
+            noun = "metric that ranks models" + (" of classes" if self.kind == "classify" else "")
+            raise ValueError(f"metric: {explain_unknown(noun, self.metric, known)}")
         if self.kind == "classify":
             refuse_numbers(self)
         return self
