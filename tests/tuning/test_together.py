@@ -17,6 +17,8 @@ import pytest
 
 from tests.tuning.conftest import World
 from tidewright.errors import ConfigError, FallbackWarning
+from tidewright.features.view import View
+from tidewright.models.build import build_spec
 from tidewright.models.spec import FeedForward
 from tidewright.runtime import Choice as Chosen
 from tidewright.runtime import Runtime, detect_runtime
@@ -206,6 +208,14 @@ def test_workers_make_one_trial_each() -> None:
     with pytest.warns(FallbackWarning, match="workers make one each"):
         assert plan_steps(4, work, plan, busy=True).size == 1
     assert plan_steps("auto", work, plan, busy=True).notes == ()
+
+
+def test_a_default_that_can_t_learn_fails_and_the_others_are_tried(world: World) -> None:
+    space = SearchSpace("adaptive_cnn", {"view.lookback": IntRange(24, 28), **RATES})
+    short: dict[str, Any] = {"model": build_spec("adaptive_cnn", {"kernel_size": 21}), "view": View(8)}
+    study = make_study(world, space=space, together="auto", trials=2, train=TrainSpec(epochs=1, steps=1), **short)
+    assert [t.state for t in study.trials][:2] == [TrialState.FAILED, TrialState.COMPLETE]
+    assert study.notes[0].startswith("trials were made one by one: the default can't learn (")
 
 
 def test_what_is_made_together_is_chosen_by_what_was_measured(world: World) -> None:

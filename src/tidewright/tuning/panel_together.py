@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidewright.data.splits import widen_purge
-from tidewright.errors import FitError
+from tidewright.errors import ConfigError, DataError, FitError
 from tidewright.models.blockwise import answer_task
 from tidewright.models.spec import kind_of
 from tidewright.training.fit import fit
@@ -131,4 +131,7 @@ def explain_obstacle(work: PanelObjective, space: SearchSpace) -> str:
         return next(reason for reason, holds in reasons.items() if holds)
     asked: dict[str, Any] = {"panel": work.panel, "split": work.split, "task": default.task or work.task}
     asked |= {"view": default.view, "runtime": None if work.runtime is None else work.runtime()}
-    return explain_network(default.spec, **asked) or refuse_train(default.train)
+    try:
+        return explain_network(default.spec, **asked) or refuse_train(default.train)
+    except (ConfigError, DataError) as error:  # the first trial fails by it; others may not
+        return f"the default can't learn ({error})"

@@ -134,9 +134,9 @@ def tune(
 
     `together` trials of one form learn in one batched step (`fit_population`), each with its own rate, decay, dropout
     and seed, and are pruned inside it: the first point of a step sets the form, the others differ from it in these
-    alone. Each scores what it would alone but for rounding. "auto" takes a step where the network has a batched form
-    and finding more in the same time was measured; what it takes, and why, stands in the notes. A step that was killed
-    begins anew; what was made before it is kept.
+    alone. Each scores what it would alone but for rounding. "auto" takes steps where the network has a batched form
+    and is small enough for them to pay, as was measured; what it takes, and why, stands in the notes. A step that was
+    killed begins anew; what was made before it is kept.
     """
     limits, repeats = Limits(clock(), budget_s, trials, clock), seeds == "auto"
     work, notes = _pose(

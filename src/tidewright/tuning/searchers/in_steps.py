@@ -28,6 +28,7 @@ class StepSearcher:
     own: Callable[[str], bool]
     _whole: Searcher = field(init=False, repr=False)
     _within: _Within | None = field(default=None, init=False, repr=False)
+    _tried: Tried = field(default_factory=Tried, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._whole = self.make()
@@ -39,21 +40,22 @@ class StepSearcher:
         if first is None or all(self.own(name) for name in history.space.names):
             return self._whole.suggest(history)
         if self._within is None or not self._within.is_of(first, history.space):
-            self._within = _Within(history.space, first, searcher=self.make(), own=self.own)
+            self._within = _Within(history.space, first, searcher=self.make(), own=self.own, tried=self._tried)
         return self._within.suggest(history) or self._whole.suggest(history)
 
 
 class _Within:
     """What is left of a space for the form of a trial."""
 
-    def __init__(self, space: SearchSpace, first: Trial, *, searcher: Searcher, own: Callable[[str], bool]) -> None:
-        self._first, self._space, self._searcher = first, space, searcher
+    def __init__(
+        self, space: SearchSpace, first: Trial, *, searcher: Searcher, own: Callable[[str], bool], tried: Tried
+    ) -> None:
+        self._first, self._space, self._searcher, self._tried = first, space, searcher, tried
         self._form = {name: first.parameters[name] for name in space.names if self._is_form(name, own)}
         there = {name: one for name, one in space.ranges.items() if name in first.parameters}
         fixed = {name: Choice((value,)) for name, value in self._form.items()}
         self._left = SearchSpace(space.model, {**there, **fixed})
         self._told: dict[int, tuple[Trial, Trial]] = {}
-        self._tried = Tried()
 
     def is_of(self, first: Trial, space: SearchSpace) -> bool:
         """Whether it was made for that trial."""
