@@ -69,7 +69,6 @@ def fit(
     """
     tell = tuple(callbacks) if leads() else ()
     train = train or TrainSpec()
-    kind = kind_of(spec)
     _check_request(spec, train, alone=devices == 1 and checkpoint is None)
     check_horizon(task, split)
     check_grid(split.train, panel)
@@ -89,39 +88,53 @@ def fit(
     key = spec_key(spec, train, view)
     emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
-    asked = {"panel": panel, "split": split, "task": task}
-    learning: dict[str, Any] = {"view": view, "train": train, "callbacks": tell, "deadline": deadline}
-    fitted: Any
-    if kind == "floor":
-        from tidewright.models.fit_floors import fit_floor
-
-        fitted = fit_floor(spec, **asked, season=season)  # type: ignore[arg-type]  # the catalog's kind says so
-    elif kind == "class_floor":
-        from tidewright.models.class_floors import fit_class_floor
-
-        fitted = fit_class_floor(spec, **asked, season=season)  # type: ignore[arg-type]  # likewise
-    elif kind == "statistical":
-        from tidewright.models.fit_statistical import fit_statistical
-
-        strict = runtime is not None and runtime.strict
-        fitted = fit_statistical(spec, **asked, view=view, season=season, deadline=deadline, strict=strict)  # type: ignore[arg-type]  # likewise
-    elif kind == "foundation":
-        from tidewright.models.foundation import fit_foundation
-
-        fitted = fit_foundation(spec, **asked, view=view, runtime=runtime)  # type: ignore[arg-type]  # likewise
-    elif kind == "trees":
-        from tidewright.training.fit_trees import fit_trees
-
-        fitted = fit_trees(spec, **asked, **learning, season=season, runtime=runtime)  # type: ignore[arg-type]  # likewise
-    else:
-        computing: dict[str, Any] = {"runtime": runtime, "devices": devices, "strategy": strategy}
-        fitted = fit_network(spec, **asked, **learning, **computing, checkpoint=checkpoint)
+    fitted = _teach(
+        spec,
+        asked={"panel": panel, "split": split, "task": task},
+        learning={"view": view, "train": train, "callbacks": tell, "deadline": deadline},
+        computing={"runtime": runtime, "devices": devices, "strategy": strategy},
+        season=season,
+        checkpoint=checkpoint,
+    )
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
     learned: Fitted = replace(fitted, view=keep_schema(fitted.view, panel, takes=spec.takes))
     if task.classifies:
         return calibrate(learned, panel=panel, cutoffs=split.validation)
     return learned
+
+
+def _teach(
+    spec: ModelSpec,
+    *,
+    asked: Mapping[str, Any],
+    learning: Mapping[str, Any],
+    computing: Mapping[str, Any],
+    season: int | None,
+    checkpoint: Path | None,
+) -> Any:
+    """What a model of its kind learns, by the function of that kind."""
+    kind, runtime = kind_of(spec), computing["runtime"]
+    view, deadline = learning["view"], learning["deadline"]
+    learner: Any = spec  # of the kind that the catalog says
+    if kind == "floor":
+        from tidewright.models.fit_floors import fit_floor
+
+        return fit_floor(learner, **asked, season=season)
+    if kind == "statistical":
+        from tidewright.models.fit_statistical import fit_statistical
+
+        strict = runtime is not None and runtime.strict
+        return fit_statistical(learner, **asked, view=view, season=season, deadline=deadline, strict=strict)
+    if kind == "foundation":
+        from tidewright.models.foundation import fit_foundation
+
+        return fit_foundation(learner, **asked, view=view, runtime=runtime)
+    if kind == "trees":
+        from tidewright.training.fit_trees import fit_trees
+
+        return fit_trees(learner, **asked, **learning, season=season, runtime=runtime)
+    return fit_network(spec, **asked, **learning, **computing, checkpoint=checkpoint)
 
 
 def _fit_logs(spec: ModelSpec, panel: Panel, *, split: Split, view: View, options: Mapping[str, Any]) -> Fitted:
