@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.report.html import write_report as write_report
+    from tidewright.report.study_page import write_study_page as write_study_page
     from tidewright.training.change import Vintage as Vintage
     from tidewright.training.change import explain_change as explain_change
     from tidewright.training.ensemble import fit_ensemble as fit_ensemble
@@ -167,6 +168,7 @@ _HOMES = {
     "tune_each": "tidewright.workflows.tune_each:tune_each",
     "update": "tidewright.training.update:update",
     "write_report": "tidewright.report.html:write_report",
+    "write_study_page": "tidewright.report.study_page:write_study_page",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # a list of names, made from the table that says where they live

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.report.pages import read_page
 from tests.worlds import small_table
 from tidewright.cli.tune import split_models
 
@@ -49,6 +51,31 @@ def test_models_are_searched_one_study_each_and_the_winner_is_scored_on_the_test
     assert bool(found["advice"]) == (floors[0] <= scores[0])
     assert (shop / found["folder"] / "dlinear" / "journal.log").exists()
     assert list((shop / "tidewright-runs" / "ledger").glob("*.jsonl"))  # where a run counts its own trials
+
+
+def test_a_page_shows_what_was_found_and_says_what_to_type_next(shop: Path) -> None:
+    found = json.loads((shop / "found.json").read_text())
+    assert found["report"] == f"tidewright-runs/{found['run']}/report.html"
+    page = read_page((shop / found["report"]).read_text())
+    winner = found["winner"]
+    drawn = {name.removeprefix(f"study-{winner}-") for name in page.figures if name.startswith(f"study-{winner}-")}
+    assert {"history-0", "slices", "parallel"} <= drawn
+    account = found["studies"][winner]["account"]
+    row = next(row for row in page.rows if row[0] == winner and len(row) == 4)  # the three scores side by side
+    scores = [float(cell) if cell != "undefined" else math.nan for cell in row[1:]]
+    asked = [
+        account["score"],
+        math.nan if account["corrected"] is None else account["corrected"],
+        found["test"]["mase"],
+    ]
+    assert scores == pytest.approx(asked, abs=6e-4, nan_ok=True)
+    for name in ("data", "split", "found", "winner", "study-dlinear", "study-elastic_net", "reproduce"):
+        assert page.sections[name]
+    assert all(name in page.sections["found"] for name in found["floors"])
+    assert f"model={winner}" in page.sections["winner"]
+    assert "--models=dlinear,elastic_net --trials=2 --resume" in page.sections["reproduce"]
+    assert "15 complete trials" in found["studies"][winner]["importance"]["reason"]
+    assert found["studies"][winner]["asked"]["searcher"] == "auto"
 
 
 def test_the_same_search_goes_on_only_when_asked_to_and_repeats_no_trial(shop: Path) -> None:
@@ -96,7 +123,7 @@ def test_the_result_for_people_says_what_was_best_and_beside_what(shop: Path) ->
     words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "dlinear,elastic_net", "--trials", "2", "--resume"]
     done = tidewright(*words, cwd=shop)
     assert done.returncode == 0, done.stderr
-    for said in ("mase on validation", "best mase", "models without a search", "seasonal", "studies  "):
+    for said in ("mase on validation", "best mase", "models without a search", "seasonal", "studies  ", "report   "):
         assert said in done.stdout
     assert "tuning dlinear" in done.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.report.worlds import NASTY, make_decision, make_panel, make_result, make_study
+from tests.report.worlds import NASTY, make_decision, make_panel, make_result
 from tidewright.metrics.accuracy import score_by_series, score_by_step
 from tidewright.report.draw_data import find_spans
 from tidewright.report.draw_forecasts import choose_series, choose_windows
@@ -26,7 +25,6 @@ from tidewright.report.figures import (
     draw_leaderboard,
     draw_missing,
     draw_split,
-    draw_study,
     draw_weights,
 )
 from tidewright.report.style import choose_colours, thin, to_times
@@ -169,22 +167,6 @@ def test_weights_are_drawn_in_percent_largest_on_top() -> None:
     assert sum(bars.x) == pytest.approx(100.0)
     assert list(bars.x) == sorted(bars.x)
     assert bars.customdata[-1] == max(weights.as_dict(), key=weights.as_dict().__getitem__)
-
-
-def test_a_search_is_drawn_with_every_trial_and_the_best_so_far(result: RunResult) -> None:
-    study = make_study(result.fitted["naive"])
-    traces = {trace.name: trace for trace in draw_study(study).data}
-    assert list(traces["pruned (no score)"].x) == [4]
-    assert list(traces["failed (no score)"].x) == [9]
-    assert len(traces["complete"].x) == 12
-    assert traces["best so far"].y[-1] == study.best.value
-    assert (np.diff(traces["best so far"].y) <= 0).all()
-
-
-def test_a_search_without_a_complete_trial_is_drawn(result: RunResult) -> None:
-    study = make_study(result.fitted["naive"])
-    failed = replace(study, trials=(study.trials[4], study.trials[9]))
-    assert {len(trace.x) for trace in draw_study(failed).data} == {0, 1}
 
 
 def test_no_picture_takes_a_users_name_for_markup(tmp_path: Path) -> None:

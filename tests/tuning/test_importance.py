@@ -79,7 +79,7 @@ def test_an_option_of_a_branch_is_judged_among_the_trials_that_have_it() -> None
 
 def test_too_few_trials_equal_scores_and_single_values_have_no_share() -> None:
     few = importance(draw(SPACE, additive, trials=FEWEST - 1))
-    assert (few.shares, few.reason) == ({}, "14 trials inside the space are complete, and 15 are needed")
+    assert (few.shares, few.reason) == ({}, "15 complete trials inside the space are needed, and there are 14")
     assert "the same score" in importance(draw(SPACE, lambda _: 0.0, trials=30)).reason
     fixed = SearchSpace("f", {"a": FloatRange(0.0, 1.0), "one": FloatRange(2.0, 2.0)})
     found = importance(draw(fixed, lambda point: point["a"], trials=30))

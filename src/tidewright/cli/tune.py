@@ -68,6 +68,7 @@ def tune_words(
 ) -> None:
     """Searches with its progress on stderr, and shows what was found."""
     from tidewright.cli.progress import ProgressView
+    from tidewright.report.study_page import write_search_page
     from tidewright.workflows.settings import parse_seconds, read_settings
     from tidewright.workflows.tune_table import TuneWords, tune_table
 
@@ -84,14 +85,16 @@ def tune_words(
     words = TuneWords(**{**asked, "models": models, "budget_s": budget_s})
     with ProgressView(quiet=quiet) as view:
         found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)
+        view.tell("writing the report")
+        report = write_search_page(found, Path(settings.folder) / found.run / "report.html")
     if as_json:
-        typer.echo(json.dumps(to_plain(found.to_dict()), indent=2))
+        typer.echo(json.dumps(to_plain({**found.to_dict(), "report": report}), indent=2))
     else:
-        show_tuned(found)
+        show_tuned(found, report=report)
 
 
-def show_tuned(found: Tuned) -> None:
-    """The studies, the best options, what they are worth, and the floors beside them."""
+def show_tuned(found: Tuned, *, report: Path) -> None:
+    """The studies, the best options, what they are worth, the floors beside them, and where all of it is drawn."""
     console = wide_console()
     rows = [{name: _short(value) for name, value in row.items()} for row in found.rows()]
     show_table(rows, title=f"{found.metric} on validation, and on the test for the winner alone")
@@ -107,7 +110,7 @@ def show_tuned(found: Tuned) -> None:
         console.print(found.advice, markup=False, highlight=False)
     for name, reason in found.failed.items():
         console.print(f"left out: {name}: {reason}", markup=False)
-    console.print(f"studies  {found.folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"studies  {found.folder}\nreport   {report}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tidewright.metrics.bootstrap import Interval
 from tidewright.report.blocks import Block, Cell, Column, Facts, Picture, Row, Table
 from tidewright.report.draw_account import draw_account
 from tidewright.report.metric_words import name_metric, score_decimals, write_score
@@ -14,26 +15,34 @@ from tidewright.workflows.result import RunResult
 
 def tell_account(result: RunResult) -> list[Block]:
     """The winner's three scores side by side, and what they rest on; nothing where the run has no account."""
-    account = result.account
-    if account is None:
+    if result.account is None:
         return []
-    board = result.leaderboard
-    row = board.row(board.winner)
-    test = row.test[board.metric]
+    row = result.leaderboard.row(result.leaderboard.winner)
+    test = row.test[result.leaderboard.metric]
+    return tell_worth(result.account, winner=row.model, test=test, interval=row.interval)
+
+
+def tell_worth(account: Account, *, winner: str, test: float | None, interval: Interval | None) -> list[Block]:
+    """What a winner is worth after all that was tried; `test` is None where it wasn't scored there."""
+    scored = math.nan if test is None else test
     picture = Picture(
         "account",
-        draw_account(account, test=test, interval=row.interval),
-        f"{name_metric(account.metric)} of {board.winner}: the validation score by which it was chosen, the same "
+        draw_account(account, test=scored, interval=interval),
+        f"{name_metric(account.metric)} of {winner}: the validation score by which it was chosen, the same "
         "corrected for having been chosen by it, and the test score.",
         "Dot plot of the winner's validation, corrected and test scores.",
     )
-    return [_scores(account, winner=board.winner, test=test), Row((picture, _facts(account)))]
+    return [_scores(account, winner=winner, test=test), Row((picture, _facts(account)))]
 
 
-def _scores(account: Account, *, winner: str, test: float) -> Table:
-    decimals = score_decimals(account.metric, [account.score, test])
-    values = (account.score, account.corrected, test)
-    cells = (Cell(write_score(account.metric, value, decimals=decimals), value=value) for value in values)
+def _scores(account: Account, *, winner: str, test: float | None) -> Table:
+    decimals = score_decimals(account.metric, [account.score, account.score if test is None else test])
+    cells = (
+        Cell("not scored", tone="muted")
+        if value is None
+        else Cell(write_score(account.metric, value, decimals=decimals), value=value)
+        for value in (account.score, account.corrected, test)
+    )
     columns = (
         Column("Winner"),
         Column("Validation", "as it was chosen by", number=True),
@@ -59,7 +68,22 @@ def _facts(account: Account) -> Facts:
     if math.isfinite(chance.probability):
         ways = f"over {chance.ways:,} ways to halve validation"
         items.append(("Probability of overfitting", Cell(write_percent(chance.probability, decimals=0), small=ways)))
-    return Facts(tuple(items), title="What was tried")
+    return Facts((*items, *_skill(account)), title="What was tried")
+
+
+def _skill(account: Account) -> list[tuple[str, Cell]]:
+    """What luck leaves of a strategy's Sharpe ratio."""
+    skill = account.skill
+    if skill is None:
+        return []
+    record = (
+        f"{math.ceil(skill.track_record):,} periods" if math.isfinite(skill.track_record) else "none is long enough"
+    )
+    luck = "the chance that it is above the best that as many trials without skill would show"
+    return [
+        ("Deflated Sharpe ratio", Cell(write_percent(skill.deflated.probability, decimals=0), small=luck)),
+        ("Track record that proves it above 0", Cell(record, small=f"there are {skill.periods:,}")),
+    ]
 
 
 def _compared(account: Account) -> str:

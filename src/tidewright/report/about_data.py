@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from tidewright.data.findings import Severity
+from typing import Protocol
+
+from tidewright.data.findings import Severity, Verdict
+from tidewright.data.panel import Panel
+from tidewright.data.splits import Split
 from tidewright.report.blocks import Block, Cell, Column, Facts, Picture, Section, Table, Tone, absent
 from tidewright.report.draw_data import MOST_SERIES, choose_example, draw_missing, draw_split
 from tidewright.report.numbers import write_count, write_grid, write_percent
 from tidewright.report.style import MOST_POINTS
-from tidewright.workflows.result import RunResult
+
+
+class Surveyed(Protocol):
+    """What a run and a search know of their table before anything is learned."""
+
+    @property
+    def panel(self) -> Panel:
+        """The table."""
+        ...
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was found in it."""
+        ...
+
+    @property
+    def split(self) -> Split:
+        """How its time axis was cut."""
+        ...
+
+    @property
+    def season(self) -> int:
+        """Its season in steps."""
+        ...
+
 
 _TONES: dict[Severity, Tone] = {"error": "bad", "warning": "warn", "info": "muted"}
 
 
-def tell_data(result: RunResult) -> Section:
+def tell_data(result: Surveyed) -> Section:
     """The verdict on the table: what it is, what was found, what was mended, where values are missing."""
     verdict = result.verdict
     counts = {s: sum(f.severity == s for f in verdict.findings) for s in _TONES}
@@ -26,7 +54,7 @@ def tell_data(result: RunResult) -> Section:
     return Section("data", "The data", lead, blocks)
 
 
-def tell_split(result: RunResult) -> Section:
+def tell_split(result: Surveyed) -> Section:
     """How the time axis was cut."""
     split, panel = result.split, result.panel
     purged = f"{write_count(split.purge, 'step')} are purged between the parts (the horizon is {split.horizon})"
@@ -48,7 +76,7 @@ def tell_split(result: RunResult) -> Section:
     return Section("split", "The split", lead, [picture, _parts(result)])
 
 
-def _shape(result: RunResult) -> Facts:
+def _shape(result: Surveyed) -> Facts:
     verdict, panel = result.verdict, result.panel
     roles = panel.roles
     lengths = f"{verdict.shortest:,} to {verdict.longest:,}, median {verdict.median_length:,.0f}"
@@ -78,7 +106,7 @@ def _shape(result: RunResult) -> Facts:
     return Facts(tuple(items))
 
 
-def _findings(result: RunResult) -> Table:
+def _findings(result: Surveyed) -> Table:
     columns = (
         Column("Severity"),
         Column("What was found"),
@@ -113,7 +141,7 @@ def _place(series: object, time: str | None) -> Cell:
     return Cell(str(series), small=time or "", tone="place")
 
 
-def _repairs(result: RunResult) -> Block:
+def _repairs(result: Surveyed) -> Block:
     repairs = result.panel.repairs
     if not repairs:
         return absent("Nothing had to be mended while reading the table.", title="Repairs")
@@ -122,7 +150,7 @@ def _repairs(result: RunResult) -> Block:
     return Table(columns, rows, caption="Repairs made while reading the table.")
 
 
-def _missing(result: RunResult) -> Block:
+def _missing(result: Surveyed) -> Block:
     figure = draw_missing(result.panel)
     if figure is None:
         return absent(
@@ -136,7 +164,7 @@ def _missing(result: RunResult) -> Block:
     return Picture("missing", figure, caption, "Heat map of missing values by series and time.", title="Missing values")
 
 
-def _parts(result: RunResult) -> Table:
+def _parts(result: Surveyed) -> Table:
     split, panel = result.split, result.panel
     parts = [("train", split.train), ("validation", split.validation)]
     parts += [("test", split.test)] if split.test is not None else []

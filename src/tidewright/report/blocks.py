@@ -44,13 +44,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A plotly figure with the words that say what is seen; `alt` is for those who can't see it."""
+    """A plotly figure with the words that say what is seen; `alt` is for those who can't see it. A screen with fewer
+    than `least` pixels across shows a part of it, to be moved."""
 
     name: str
     figure: Any
     caption: str
     alt: str
     title: str = ""
+    least: int = 0
     kind: str = "picture"
 
 

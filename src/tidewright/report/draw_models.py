@@ -1,4 +1,4 @@
-"""Pictures of the contest: scores with error bars, error by step and series, calibration, the search."""
+"""Pictures of the contest: scores with error bars, error by step and series, calibration."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from tidewright.metrics.accuracy import score_by_series, score_by_step
-from tidewright.report.metric_words import axis_of, name_metric, scale_of
+from tidewright.report.metric_words import axis_of, scale_of
 from tidewright.report.style import (
-    ALARM,
-    FLOOR,
-    INK,
     MOST_POINTS,
     MUTED,
     WINNER,
@@ -24,8 +21,6 @@ from tidewright.report.style import (
 )
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
-from tidewright.tuning.study import Study
-from tidewright.tuning.trial import TrialState
 
 
 def draw_leaderboard(board: Leaderboard) -> Any:
@@ -131,33 +126,6 @@ def draw_error_by_series(
         )
     )
     return figure
-
-
-def draw_study(study: Study) -> Any:
-    """A search's trials and the best so far; those without a score stand at the best one."""
-    figure = new_figure(height=300, x="trial", y=f"validation {name_metric(study.metric)}")
-    complete = [t for t in study.trials if t.state is TrialState.COMPLETE]
-    x = [t.number for t in complete]
-    made_small = np.array([t.value for t in complete], dtype=np.float64)
-    values = study.goal.show(made_small)
-    figure.add_trace(_dots("complete", x, values, colour=WINNER, symbol="circle"))
-    line = {"color": INK, "width": 1.3, "shape": "hv"}
-    best = study.goal.show(np.minimum.accumulate(made_small))
-    if x:  # the best holds up to the last trial
-        x, best = [*x, max(t.number for t in study.trials)], np.append(best, best[-1])
-    figure.add_trace(go.Scatter(x=x, y=best, mode="lines", line=line, name="best so far"))
-    lowest = float(best[-1]) if x else 0.0
-    for state, colour, symbol in ((TrialState.PRUNED, FLOOR, "circle-open"), (TrialState.FAILED, ALARM, "x")):
-        numbers = [t.number for t in study.trials if t.state is state]
-        if numbers:
-            dots = _dots(f"{state} (no score)", numbers, np.full(len(numbers), lowest), colour=colour, symbol=symbol)
-            figure.add_trace(dots)
-    return figure
-
-
-def _dots(name: str, x: list[int], y: Any, *, colour: str, symbol: str) -> Any:
-    marker = {"color": colour, "symbol": symbol, "size": 8}
-    return go.Scatter(x=x, y=y, mode="markers", marker=marker, name=name, hovertemplate="trial %{x}: %{y:.4~g}")
 
 
 def _colours(board: Leaderboard) -> Mapping[str, str]:

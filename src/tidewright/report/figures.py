@@ -23,10 +23,11 @@ from tidewright.report.draw_models import (
     draw_error_by_series,
     draw_error_by_step,
     draw_leaderboard,
-    draw_study,
 )
+from tidewright.report.draw_options import draw_option_importance, draw_parallel, draw_slices
 from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_weights
 from tidewright.report.draw_search import draw_search
+from tidewright.report.draw_trials import draw_front, draw_history, draw_reports
 
 __all__ = [
     "draw_account",
@@ -40,12 +41,17 @@ __all__ = [
     "draw_error_by_series",
     "draw_error_by_step",
     "draw_forecasts",
+    "draw_front",
+    "draw_history",
     "draw_importance",
     "draw_leaderboard",
     "draw_missing",
+    "draw_option_importance",
+    "draw_parallel",
+    "draw_reports",
     "draw_search",
+    "draw_slices",
     "draw_split",
-    "draw_study",
     "draw_tree_importance",
     "draw_tree_parts",
     "draw_variable_weights",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from tidewright.metrics.definitions import find_metric
+from tidewright.metrics.definitions import METRICS, find_metric
 from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.report.numbers import choose_decimals, write_number, write_percent
 
@@ -16,23 +16,29 @@ _NAMES |= {name: name.replace("_", " ").capitalize() for name in RETURN_METRICS 
 
 
 def name_metric(metric: str) -> str:
-    """The name that the literature gives it.
+    """The name that the literature gives it; what is no metric keeps its own.
 
-    >>> name_metric("mase"), name_metric("smape")
-    ('MASE', 'sMAPE')
+    >>> name_metric("mase"), name_metric("smape"), name_metric("my loss")
+    ('MASE', 'sMAPE', 'my loss')
     """
-    return _NAMES.get(metric, metric.upper())
+    known = metric in METRICS or metric in RETURN_METRICS
+    return _NAMES.get(metric, metric.upper()) if known else metric
 
 
 def explain_metric(metric: str, *, target: str) -> str:
     """What a value of it means, in a sentence."""
+    if metric in RETURN_METRICS:
+        earned = RETURN_METRICS[metric]
+        size = "a share" if "fraction" in earned.unit else "a ratio"
+        told = f"{name_metric(metric)} is {earned.formula} of net returns after costs"
+        return f"{told}, {size}; {earned.direction} is better."
     chosen = find_metric(metric)
     better = {
         "lower": "lower is better",
         "higher": "higher is better",
         "nearest": "nearer to its aim is better",
     }
-    size = {
+    means = {
         "target": f"it is in the unit of {target}",
         "target squared": f"it is in the squared unit of {target}",
         "fraction": "it is a share, shown in percent",
@@ -40,7 +46,7 @@ def explain_metric(metric: str, *, target: str) -> str:
         "squared": "0 is certainty of what came",
         "ratio": "1 is the error that a seasonal naive forecast makes inside the training part",
     }
-    return f"{name_metric(metric)} is {chosen.formula}: {size[chosen.unit]}; {better[chosen.direction]}."
+    return f"{name_metric(metric)} is {chosen.formula}: {means[chosen.unit]}; {better[chosen.direction]}."
 
 
 def unit_of(metric: str, *, target: str) -> str:
@@ -62,7 +68,7 @@ def write_score(metric: str, value: float, *, decimals: int | None = None) -> st
     >>> write_score("wape", 0.1049).replace("\\xa0", " "), write_score("mase", 0.97012)
     ('10.49 %', '0.9701')
     """
-    if find_metric(metric).unit == "fraction":
+    if scale_of(metric) == 100.0:
         return write_percent(value, decimals=2 if decimals is None else decimals)
     return write_number(value, decimals=decimals)
 
@@ -75,9 +81,10 @@ def score_decimals(metric: str, values: Iterable[float]) -> int:
 
 def scale_of(metric: str) -> float:
     """100 for what is drawn in percent, else 1."""
-    return 100.0 if find_metric(metric).unit == "fraction" else 1.0
+    known = METRICS.get(metric) or RETURN_METRICS.get(metric)
+    return 100.0 if known is not None and "fraction" in known.unit else 1.0
 
 
 def axis_of(metric: str) -> str:
     """The title of an axis of scores."""
-    return f"{name_metric(metric)}, %" if find_metric(metric).unit == "fraction" else name_metric(metric)
+    return f"{name_metric(metric)}, %" if scale_of(metric) == 100.0 else name_metric(metric)

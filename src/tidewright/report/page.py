@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,15 @@ def render_page(page: Page) -> str:
         page=page, figures=_figures(page.sections), plotly_js=plotly.get_plotlyjs()
     )
     return text
+
+
+def slug_of(name: str) -> str:
+    """A name as a part of a section's or a picture's own.
+
+    >>> slug_of("My model, <2>"), slug_of("?")
+    ('my-model-2', 'x')
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-") or "x"
 
 
 def _figures(sections: Sequence[Section]) -> Mapping[str, Any]:

@@ -6,16 +6,25 @@ import platform
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tidewright.tuning.open_store import hide_password
+from tidewright.tuning.study import Study
 from tidewright.workflows.settings import RunSettings, schema
+from tidewright.workflows.tune_table import TuneWords
 
 PACKAGES = (
     "tidewright", "numpy", "polars", "scipy", "torch", "lightgbm", "xgboost-cpu", "catboost",
     "optuna", "onnx", "onnxruntime", "mlflow", "skfolio", "exchange-calendars", "plotly",
 )  # fmt: skip
 _BARE = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
+_FLAGS = {  # of the verb `tune`, by their field of TuneWords
+    "trials": "trials", "budget_s": "budget", "metric": "metric", "searcher": "search", "pruner": "pruner",
+    "space": "space", "wide": "wide", "storage": "storage", "workers": "workers", "ray": "ray", "folds": "folds",
+    "seeds": "seeds", "adaptive": "adaptive", "together": "together", "warm_start": "warm-start",
+}  # fmt: skip
 _WORDS = {"null", "true", "false", "nan", "inf"}
 
 
@@ -28,6 +37,43 @@ def write_command(settings: RunSettings) -> str | None:
     if path is None:  # without a table the recipe is market
         return shlex.join(["tidewright", "run", *(item for item in overrides if item != "recipe=market")])
     return shlex.join(["tidewright", "run", path, *(i for i in overrides if not i.startswith("data.path="))])
+
+
+def write_tune_command(settings: RunSettings, words: TuneWords) -> str | None:
+    """The shell command of a search, a password of its storage left out; None when its table came from memory."""
+    if settings.recipe == "table" and settings.data.path is None:
+        return None
+    path = [] if settings.data.path is None else [settings.data.path]
+    skipped = ("data.path=", "model=", "recipe=")
+    overrides = [item for item in list_overrides(settings) if not item.startswith(skipped)]
+    usual = TuneWords()
+    flags = [f"--models={','.join(words.models)}"]
+    for name, flag in _FLAGS.items():
+        value = getattr(words, name)
+        if value != getattr(usual, name):
+            flags.append(f"--{flag}" if value is True else f"--{flag}={hide_password(str(value))}")
+    return shlex.join(["tidewright", "tune", *path, *overrides, *flags])
+
+
+def write_winner_command(settings: RunSettings, study: Study) -> str | None:
+    """The command that runs the best options of a search to a sealed model; None where no run can be told them: the
+    table came from memory, positions were learned, the steps that the model learns at once are searched, or the model
+    is none that a run can be asked for.
+    """
+    if study.spec.name not in schema().groups["model"].options:
+        return None
+    if study.train.loss == "sharpe" or any(name.endswith("task.horizon") for name in study.best.parameters):
+        return None
+    options = asdict(study.spec)  # type: ignore[call-overload]  # every spec is a dataclass
+    options.pop("name", None)
+    looked = any(name.endswith("view.lookback") for name in study.best.parameters)
+    changes = {
+        "models": {study.spec.name: options},
+        "train": study.train,
+        "lookback": study.view.lookback if looked else settings.lookback,
+        "tune": settings.tune.model_copy(update={"enabled": False}),
+    }
+    return write_command(settings.model_copy(update=changes))
 
 
 def list_overrides(settings: RunSettings) -> list[str]:

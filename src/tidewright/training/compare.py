@@ -152,6 +152,27 @@ def rank_value(evaluation: Evaluation, metric: str) -> float:
     return find_metric(metric).badness(evaluation.scores[metric], scored=evaluation.scored)
 
 
+def bootstrap_score(
+    numerator: npt.NDArray[np.float64],
+    denominator: npt.NDArray[np.float64],
+    *,
+    metric: str,
+    horizon: int,
+    stride: int,
+    seed: int = 0,
+) -> Interval | None:
+    """The interval of a score from its two sums at each of C cutoffs [C], `stride` steps apart, by a block bootstrap;
+    None where there are fewer than 3."""
+    count = len(numerator)
+    if count < 3:
+        return None
+    block = choose_block(count, lags=-(-horizon // stride) - 1)
+    interval = block_bootstrap_ratio(numerator, denominator, block=block, seed=seed)
+    if find_metric(metric).root:  # the ends of a monotone map are the map of the ends
+        return replace(interval, low=float(np.sqrt(interval.low)), high=float(np.sqrt(interval.high)))
+    return interval
+
+
 def mean_losses(scored: Scored, metric: str, group: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """The mean loss of each group of windows; of a root, which is no mean of losses, the square."""
     if not find_metric(metric).root:
@@ -194,14 +215,7 @@ def _by_series(ours: Evaluation, theirs: Evaluation, metric: str) -> npt.NDArray
 
 def _interval(entrant: Entrant, metric: str, horizon: int, stride: int, seed: int) -> Interval | None:
     sums = sum_by_group(entrant.test.scored, metric, group=entrant.test.windows.cutoffs)
-    count = len(sums.numerator)
-    if count < 3:
-        return None
-    block = choose_block(count, lags=-(-horizon // stride) - 1)
-    interval = block_bootstrap_ratio(sums.numerator, sums.denominator, block=block, seed=seed)
-    if find_metric(metric).root:  # the ends of a monotone map are the map of the ends
-        return replace(interval, low=float(np.sqrt(interval.low)), high=float(np.sqrt(interval.high)))
-    return interval
+    return bootstrap_score(sums.numerator, sums.denominator, metric=metric, horizon=horizon, stride=stride, seed=seed)
 
 
 def _verdict(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.errors import ConfigError
+from tidewright.errors import ConfigError, MissingExtraError
 from tidewright.optional import require
 from tidewright.tuning.ranges import Choice
 from tidewright.tuning.searchers.optuna_study import quiet
@@ -70,13 +70,21 @@ def importance(study: Study | Tried, *, objective: int = 0, method: Method = "fa
         raise ConfigError(f"the study has {len(tried.goals)} objectives, counted from 0; got {objective}.")
     known = [trial for trial in tried.scored if tried.space.holds(trial.parameters)]
     if len(known) < FEWEST:
-        reason = f"{len(known)} trials inside the space are complete, and {FEWEST} are needed"
+        reason = f"{FEWEST} complete trials inside the space are needed, and there are {len(known)}"
         return OptionImportance(method, {}, {}, {}, {}, reason)
     if np.ptp([trial.values[objective] for trial in known]) == 0:
         return OptionImportance(method, {}, {}, {}, {}, "every complete trial has the same score")
     if method == "fanova":
         require("sklearn", extra="forests", purpose="the importance of options by fanova")
     return _measure(tried.space, _spread_out(known), objective=objective, method=method)
+
+
+def weigh_options(study: Study | Tried, *, objective: int = 0) -> OptionImportance:
+    """The importance by fanova, or, without its package, none and the reason."""
+    try:
+        return importance(study, objective=objective)
+    except MissingExtraError as error:
+        return OptionImportance("fanova", {}, {}, {}, {}, str(error))
 
 
 def cap_far(values: Doubles) -> Doubles:

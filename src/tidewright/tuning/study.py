@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -26,7 +27,8 @@ class Study:
     it back. `reason` says why the search stopped, `notes` what was done differently from what was asked. `account` says
     what the best score is worth after all that was tried on the same data. Each trial was judged on `folds` walk-
     forward folds from `seeds` seeds; `fitted` is of the last fold, and of the first seed. `noise` is what the best came
-    to from other seeds, where that was asked for; where it is large `score` is the best one's mean over seeds.
+    to from other seeds, where that was asked for; where it is large `score` is the best one's mean over seeds. `asked`
+    says by which searcher and pruner, and within which limits.
     """
 
     space: SearchSpace
@@ -45,6 +47,7 @@ class Study:
     folds: int = 1
     seeds: int = 1
     noise: Noise | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def goal(self) -> Goal:
@@ -109,6 +112,7 @@ class Study:
             "seeds": self.seeds,
             "parts": [list(scores) for scores in self.parts],
             "noise": None if self.noise is None else asdict(self.noise),
+            "asked": dict(self.asked),
             "account": None if self.account is None else self.account.to_dict(),
         }
 

@@ -156,7 +156,9 @@ def tune(
         steps = plan_steps(together, work, plan, busy=not alone)
         plan = steps.change(plan, lambda: choose_searcher(searcher, space=space, trials=trials)[0])
         crew = stack.enter_context(steps.hire(work, plan, workers=workers, ray=ray))
-        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said, *warm, *steps.notes))
+        found = _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said, *warm, *steps.notes))
+    asked = {"searcher": searcher, "pruner": pruner, "trials": trials, "budget_s": budget_s}
+    return replace(found, asked=asked)
 
 
 def _open(

@@ -159,6 +159,11 @@ class Prepared:
     split: Split
     tree: Hierarchy | None
 
+    @property
+    def panel(self) -> Panel:
+        """The table that was read."""
+        return self.loaded.panel
+
 
 def prepare(settings: RunSettings, table: Any) -> Prepared:
     """The table read, judged and split. Raises before anything is learned."""

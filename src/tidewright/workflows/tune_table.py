@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
+from tidewright.metrics.bootstrap import Interval
 from tidewright.models.build import build_spec
 from tidewright.models.spec import spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
+from tidewright.training.compare import bootstrap_score
 from tidewright.training.events import Callback
 from tidewright.training.fit import keep_covariates
+from tidewright.tuning.goals import Goal, Judged
+from tidewright.tuning.importance import weigh_options
 from tidewright.tuning.open_store import hide_password, is_begun
 from tidewright.tuning.read_space import UNTUNED, find_space, read_space, spaces, usual_space
 from tidewright.tuning.space import SearchSpace
@@ -93,7 +97,11 @@ class Tuned:
     test: Mapping[str, float]
     folder: str
     run: str
+    plan: Prepared
+    settings: RunSettings
+    words: TuneWords
     advice: str = ""
+    interval: Interval | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a model, the best first: its validation score, what is left of it after all trials, its trials."""
@@ -106,6 +114,7 @@ class Tuned:
     def to_dict(self) -> dict[str, Any]:
         """The result as plain data."""
         told = {name: study.to_dict() for name, study in self.studies.items()}
+        told = {name: {**one, "importance": weigh_options(self.studies[name]).to_dict()} for name, one in told.items()}
         plain = {"winner": self.winner, "metric": self.metric, "folder": self.folder}
         plain |= {"run": self.run, "advice": self.advice}
         return {
@@ -162,7 +171,9 @@ def tune_table(
         if not studies:
             raise FitError(f"no model could be tuned; {next(iter(failed.values()))}")
         tell("scoring the winner on the test")
-        result = _conclude(studies, failed, plan=plan, folder=hide_password(storage), run=listener.run.id)
+        asked = settings, replace(words, models=models)
+        found = studies, failed
+        result = _conclude(*found, plan=plan, asked=asked, folder=hide_password(storage), run=listener.run.id)
         listener.note(metrics={f"test_{name}": value for name, value in result.test.items() if math.isfinite(value)})
     return result
 
@@ -272,7 +283,13 @@ def _tune(
 
 
 def _conclude(
-    studies: Mapping[str, Study], failed: Mapping[str, str], *, plan: Prepared, folder: str, run: str
+    studies: Mapping[str, Study],
+    failed: Mapping[str, str],
+    *,
+    plan: Prepared,
+    asked: tuple[RunSettings, TuneWords],
+    folder: str,
+    run: str,
 ) -> Tuned:
     """The winner beside the floors, on validation and once on the test."""
     winner = min(studies, key=lambda name: studies[name].best.values)
@@ -284,7 +301,17 @@ def _conclude(
     first = next(iter(floors))
     beaten = here.value < floors[first].badness  # of the same cutoffs: the search may have judged it on more folds
     advice = "" if beaten else f"Nothing beats {first} on validation: take {first}, or look for more columns."
-    return Tuned(studies, failed, winner, goal.name, floors, dict(test.scores), folder, run, advice)
+    interval = _interval(test, goal=goal, plan=plan)
+    scores = dict(test.scores)
+    return Tuned(studies, failed, winner, goal.name, floors, scores, folder, run, plan, *asked, advice, interval)
+
+
+def _interval(test: Judged, *, goal: Goal, plan: Prepared) -> Interval | None:
+    """The interval of the winner's test score; None for one of returns, or where it has too few cutoffs."""
+    if goal.of == "returns" or plan.split.test is None:
+        return None
+    steps = {"horizon": plan.task.horizon, "stride": plan.split.test.stride}
+    return bootstrap_score(test.parts[0], test.parts[1], metric=goal.name, **steps)
 
 
 def _row(study: Study, *, test: float | None) -> dict[str, Any]:
