@@ -125,10 +125,6 @@ def _teach(
         from tidewright.models.class_floors import fit_class_floor
 
         return fit_class_floor(learner, **asked, season=season)
-    if kind == "class_floor":
-        from tidewright.models.class_floors import fit_class_floor
-
-        return fit_class_floor(learner, **asked, season=season)
     if kind == "statistical":
         from tidewright.models.fit_statistical import fit_statistical
 
