@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from tidewright.models.trees import TreesFitted, settle_spec
 from tidewright.runtime import Runtime
 from tidewright.training.cells import Learning
 from tidewright.training.events import Callback, EpochEnded, emit
+from tidewright.training.fewer_rows import learn_in_memory
 from tidewright.training.spec import TrainSpec
 from tidewright.training.strategies import STRATEGIES, Lesson
 
@@ -51,8 +52,9 @@ def fit_trees(
     Of `train` only `seed` and `least_gain` matter: the share by which 25 rounds must better a quantile's
     validation loss for it to go on. `season` is the seasonal lag (default: the frequency's). The round during
     which the `time.monotonic()` of `deadline` passes is the last one, and the history says so. The same seed
-    gives the same model. `runtime` says whether a GPU was asked for; see boost_device. With `start`, a
-    fitted lightgbm, it sees what that one sees, and trees are added to its own.
+    gives the same model. Where memory ends it learns from fewer rows, which the history and a `FallbackWarning` say.
+    `runtime` says whether a GPU was asked for; see boost_device. With `start`, a fitted lightgbm, it sees what that one
+    sees, and trees are added to its own.
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ConfigError(f"{spec.name}: threads is a whole number, 1 or more; got {threads!r}.")
@@ -70,7 +72,12 @@ def fit_trees(
     lesson = Lesson(spec, task, panel, view, inputs, training=cuts, judging=judged, seed=train.seed, start=known)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
     learning = Learning(train.seed, threads, train.least_gain, deadline=deadline, tell=tell.tell, runtime=runtime)
-    learned, offsets = STRATEGIES[spec.strategy](lesson, learning)
+    (learned, offsets), told = learn_in_memory(
+        lambda rows: STRATEGIES[spec.strategy](replace(lesson, spec=replace(spec, most_rows=rows)), learning),
+        rows=min(spec.most_rows, len(cuts) * task.horizon),
+        model=spec.name,
+        strict=runtime is not None and runtime.strict,
+    )
     return TreesFitted(
         spec=settle_spec(spec, inputs),
         task=task,
@@ -78,7 +85,7 @@ def fit_trees(
         inputs=inputs,
         formula=learned.formula,
         offsets=offsets,
-        history=learned.history,
+        history=(*told, *learned.history),
     )
 
 

@@ -26,6 +26,7 @@ from tidewright.models.rollout import roll_out
 from tidewright.models.specs.tabular import Tabular
 from tidewright.models.tree_inputs import TreeInputs, window_units
 from tidewright.training.cells import Cells, Goal, Learned, Learning, load_learner, make_cells, make_rows, set_goals
+from tidewright.training.fewer_rows import name_memory_error
 from tidewright.training.monotone import place_monotone
 from tidewright.training.quantile_steps import are_held, start_flat
 
@@ -79,9 +80,11 @@ class Lesson:
         """What the spec's learner adds to a forest; all that it learns, where there is none."""
         learner = load_learner(self.spec.name)
         if not isinstance(start, Forest):
-            return learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
+            with name_memory_error(self.spec.name):
+                return learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
         learn, judge = (replace(one, base=start.predict(one.features, width=len(goals))) for one in (learn, judge))
-        found = learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
+        with name_memory_error(self.spec.name):
+            found = learner(self.spec, learn=learn, judge=judge, goals=goals, learning=learning)
         assert isinstance(found.formula, Forest)
         return replace(found, formula=add_forests(start, found.formula))
 
