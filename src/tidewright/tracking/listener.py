@@ -51,6 +51,8 @@ class RunListener:
     last to finish.
     """
 
+    wants_scores = True  # of every epoch, on the original scale
+
     def __init__(self, run: Run, *, trackers: Sequence[Tracker], strict: bool = False) -> None:
         self.run = run
         self._strict = strict

@@ -24,7 +24,7 @@ from tidewright.training.calibrate import calibrate
 from tidewright.training.distributed import Strategy, fit_network, leads
 from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.fit_classes import settle_classes
-from tidewright.training.logs import log_panel
+from tidewright.training.logs import OfLogs, log_panel
 from tidewright.training.spec import TrainSpec
 
 COVARIATES = ("past", "known", "static")
@@ -145,7 +145,8 @@ def _fit_logs(spec: ModelSpec, panel: Panel, *, split: Split, view: View, option
     """The model of the logarithms that a view asks for, on the original scale."""
     logs, own = log_panel(panel, view, split=split)
     assert view.log is not None
-    return Logged(fit(spec, panel=logs, split=split, view=own, **options), view.log)
+    heard = tuple(OfLogs(one, view.log) for one in options["callbacks"])
+    return Logged(fit(spec, panel=logs, split=split, view=own, **{**options, "callbacks": heard}), view.log)
 
 
 def _check_request(spec: ModelSpec, train: TrainSpec, *, alone: bool) -> None:

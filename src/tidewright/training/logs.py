@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,24 @@ from tidewright.errors import DataError
 from tidewright.features.scaling import replace_target
 from tidewright.features.view import View
 from tidewright.models.logged import take_logs
+from tidewright.training.events import Callback, Event, wants_scores
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OfLogs:
+    """A callback of a fit on log(y + offset), so that what it is told of scores is of y."""
+
+    callback: Callback
+    offset: float
+
+    def __call__(self, event: Event) -> None:
+        """Passes it on."""
+        self.callback(event)
+
+    @property
+    def wants_scores(self) -> bool:
+        """See `training.events.wants_scores`."""
+        return wants_scores((self.callback,))
 
 
 def log_panel(panel: Panel, view: View, *, split: Split) -> tuple[Panel, View]:

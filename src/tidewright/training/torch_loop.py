@@ -14,6 +14,7 @@ from tidewright.models.torch.network import ForecastNet
 from tidewright.training.batches import Notes, judge_in_memory, run_in_memory, settle_batch
 from tidewright.training.checkpoint import Checkpoint, Progress, whole
 from tidewright.training.epoch import Course, History, draw_batches, open_losses
+from tidewright.training.epoch_scores import score_epoch
 from tidewright.training.events import EpochEnded, emit
 from tidewright.training.learner import (
     Learner,
@@ -80,7 +81,8 @@ def train_network(
         if checkpoint:
             team.save(checkpoint, progress, pack_learner(learner, best, device=device))
         with team.lead():
-            emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, trained, judged, seconds))
+            said = (course.model, course.key, progress.epoch, trained, judged, seconds)
+            emit(course.callbacks, EpochEnded(*said, metrics=score_epoch(learner.judged, course)))
     network.load_state_dict(whole(best))
     return progress
 

@@ -65,7 +65,16 @@ class Limits:
         """Why no further trial is begun; empty when one is. The first one always is."""
         if not trials:
             return ""
-        return self._why_no_more(trials) or self._why_no_time([t for t in trials if t.state is not TrialState.RUNNING])
+        return self._why_no_more(trials) or (f"the budget of {self.budget_s:g} s is spent" if self.is_over else "")
+
+    def why_late(self, expected: float | None) -> str:
+        """Why a trial that takes `expected` seconds is not begun; empty when it is."""
+        if self.budget_s is None or expected is None:
+            return ""
+        left = self.started + self.budget_s - self.clock()
+        if left >= expected:
+            return ""
+        return f"{left:.1f} of {self.budget_s:g} s are left, and the next trial would take about {expected:.1f} s"
 
     def is_left(self, count: int, trials: Sequence[Trial]) -> bool:
         """Whether there is room for no more than `count` trials after these, by their number or by time."""
@@ -82,15 +91,4 @@ class Limits:
         last = [t for t in trials if t.state is not TrialState.RUNNING][-self.in_a_row :]
         if len(last) == self.in_a_row and all(t.state is TrialState.FAILED for t in last):
             return f"the last {self.in_a_row} trials failed"
-        return ""
-
-    def _why_no_time(self, ended: Sequence[Trial]) -> str:
-        if self.budget_s is None:
-            return ""
-        left = self.started + self.budget_s - self.clock()
-        if left <= 0:
-            return f"the budget of {self.budget_s:g} s is spent"
-        whole = [t.seconds for t in ended if t.state is TrialState.COMPLETE] or [t.seconds for t in ended]
-        if whole and left < median(whole):
-            return f"{left:.1f} of {self.budget_s:g} s are left, and a trial takes {median(whole):.1f} s"
         return ""

@@ -23,16 +23,18 @@ from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.trade import Trading
 from tidewright.tuning.goals import Judged, Said, average, find_goal, hear_positions, join_said, judge
 from tidewright.tuning.horizons import learn_candidate
+from tidewright.tuning.keep_best import CHECKPOINT
 from tidewright.tuning.ledger import StudyLedger
 from tidewright.tuning.objective import Assignment, Outcome, Pruned
 from tidewright.tuning.parts import Part, cut_parts
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.repeats import split_point
-from tidewright.tuning.trial import Trial, TrialState
+from tidewright.tuning.trial import TRAINING, Trial, TrialState
 from tidewright.tuning.watch import Watch
 
 ON_GPU = {"torch", "trees", "foundation"}  # kinds of models
-CHECKPOINT = "checkpoint.safetensors"  # of a network, in its trial's folder
+FOLLOWED, FOLLOWED_WINDOWS = ("mape", "rmse", "mae"), 1024  # of training
+QUICK = ("torch", "trees")  # kinds that answer windows at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ class PanelObjective:
     `learn`'s deadline is; `runtime` says, where a trial learns, what it computes with. Training by the Sharpe ratio
     learns positions (`fit_positions`). For a metric of returns
     forecasts are traded as `trading` says. Every trial that was judged, pruned ones too, is kept in the `ledger`. A
-    network in a trial with a folder keeps a checkpoint of each fit there, and goes on from it.
+    network in a trial with a folder keeps a checkpoint of each fit there, and goes on from it. Where it is `followed`,
+    networks say scores of every epoch, and networks and trees those of training.
     """
 
     panel: Panel
@@ -62,6 +65,7 @@ class PanelObjective:
     folds: int = 1
     seeds: int = 1
     runtime: Callable[[], Runtime] | None = None
+    followed: bool = False
 
     @property
     def gpu(self) -> bool:
@@ -76,7 +80,7 @@ class PanelObjective:
 
     def __call__(self, assignment: Assignment) -> Outcome:
         """See `Objective`. One fit reports its epochs, several their scores."""
-        watch = Watch(assignment, model=self.default.spec.name, fits=len(self.parts))
+        watch = Watch(assignment, model=self.default.spec.name, fits=len(self.parts), wants_scores=self.followed)
         try:
             return self._judge(assignment, watch)
         except Pruned:
@@ -142,7 +146,8 @@ class PanelObjective:
         candidate, judged = self._read(assignment.point), self._pool(said)
         self._keep(assignment, TrialState.COMPLETE, candidate, judged)
         notes = () if self.ledger is None else self.ledger.notes  # it may be a worker's
-        return Outcome(values=(judged.value,), scores=judged.scores, key=candidate.key, notes=notes, learned=learned)
+        scores = {**judged.scores, **self._score_training(learned, candidate)}
+        return Outcome(values=(judged.value,), scores=scores, key=candidate.key, notes=notes, learned=learned)
 
     def _pool(self, said: list[Said]) -> Judged:
         """What all fits come to: over the folds of a seed together, on average over seeds."""
@@ -210,6 +215,16 @@ class PanelObjective:
         if self.default.others:  # models that take other covariates are searched together
             panel = keep_covariates(panel, fitted.spec.takes)
         return evaluate(fitted, panel=panel, split=split, cutoffs=split.validation, season=self.season)
+
+    def _score_training(self, fitted: Any, candidate: Candidate) -> dict[str, float]:
+        """MAPE, RMSE and MAE (train_mae) on some training windows, where the search is followed and that is quick."""
+        if not self.followed or not hasattr(fitted, "predict") or kind_of(candidate.spec) not in QUICK:
+            return {}
+        panel, train = keep_covariates(self.panel, fitted.spec.takes), self.split.train
+        most = max(1, FOLLOWED_WINDOWS // panel.n_series)
+        cutoffs = replace(train, stride=train.stride * max(1, -(-len(train) // most)))
+        scores = evaluate(fitted, panel=panel, split=self.split, cutoffs=cutoffs, season=self.season).scores
+        return {f"{TRAINING}{name}": scores[name] for name in FOLLOWED if name in scores}
 
     def _weigh(self, said: Said) -> Judged:
         return judge(said, goal=find_goal(self.metric), panel=self.panel, trading=self.trading)

@@ -8,9 +8,10 @@ from functools import partial
 from time import sleep as pause
 from typing import Any
 
-from tidewright.training.events import Callback, TrialEnded, emit
+from tidewright.training.events import Callback, TrialEnded, TrialStarted, emit
 from tidewright.tuning.crew import Alone, Crew, Died, Ended, Hearing
-from tidewright.tuning.keep_best import remove_ended, trial_folder
+from tidewright.tuning.durations import expect_seconds
+from tidewright.tuning.keep_best import CHECKPOINT, remove_ended, trial_folder
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Objective
 from tidewright.tuning.pruners import NoPruner, Pruner
@@ -19,7 +20,7 @@ from tidewright.tuning.searchers.searcher import Explains, History, Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.store import Noted, Point, Stop, TrialStore
 from tidewright.tuning.task import Orders, Task, others_of
-from tidewright.tuning.trial import Trial, TrialState, best_trial
+from tidewright.tuning.trial import TRAINING, Trial, TrialState, best_trial
 
 LOOK_S = 0.5  # between two looks at what other machines do
 StopRule = Callable[[Sequence[Trial]], str]
@@ -60,21 +61,33 @@ class Plan:
         over = self.limits.why_stop(trials)
         if over:
             return Stop(over)
-        known, number = originals(trials), len(trials)
+        known = originals(trials)
         reason = next(filter(None, (rule(known) for rule in self.stops)), "")
         if self.repeats and (reason or self.limits.is_left(REPEATS, known)) and (again := next_repeat(trials)):
             return again
         if reason:
             return Stop(reason)
+        point = self._suggest(trials, known)
+        if point is None:
+            return Stop("every point of the space that the sampler finds was tried")
+        if self.limits.budget_s is not None:
+            where = point.point if isinstance(point, Noted) else point
+            if late := self.limits.why_late(self.expect(known, where)):
+                return Stop(late)
+        return point
+
+    def expect(self, trials: Sequence[Trial], point: Point) -> float | None:
+        """How many seconds a trial at a point will probably take; None where no trial has ended."""
+        return expect_seconds(trials, point, space=self.space)
+
+    def _suggest(self, trials: tuple[Trial, ...], known: tuple[Trial, ...]) -> Point | Noted | None:
         if len(known) < len(self.first):
             return self.first[len(known)]
-        history = History(self.space, known, number, self.seed)
+        history = History(self.space, known, len(trials), self.seed)
         point = self.searcher.suggest(history)
         if point is not None and isinstance(self.searcher, Explains):
             return Noted(point, self.searcher.explain(history))
-        if point is None and self.repeats:
-            point = next_repeat(trials)
-        return Stop("every point of the space that the sampler finds was tried") if point is None else point
+        return next_repeat(trials) if point is None and self.repeats else point
 
     def best(self, trials: tuple[Trial, ...]) -> Trial | None:
         """The trial whose model is the study's."""
@@ -122,7 +135,9 @@ def _hand_out(plan: Plan, store: TrialStore, crew: Crew, running: dict[int, Tria
         claimed = store.claim(plan.choose, spent=limits.spent, late=limits.is_over)
         if isinstance(claimed, Stop):
             return claimed
-        running[claimed.number] = claimed
+        expected = plan.expect(store.seen, claimed.parameters)
+        running[claimed.number] = replace(claimed, expected_s=expected)
+        emit(plan.callbacks, TrialStarted(plan.space.model, claimed.number, claimed.parameters, expected))
         others = others_of(claimed, store.seen)
         folder = None if store.folder is None else trial_folder(store.folder, claimed.number)
         crew.begin(Task(claimed, others, limits.deadline(others), folder, limits.last))
@@ -145,12 +160,16 @@ def _conclude(plan: Plan, store: TrialStore, over: Ended | Died, running: dict[i
     if isinstance(over, Died) or not store.owns(number, spent=plan.limits.spent):
         store.let_go(number, died=True)
         return None
-    ended = replace(over.trial, notes=(*began.notes, *over.trial.notes))
+    ended = replace(over.trial, notes=(*began.notes, *over.trial.notes), expected_s=began.expected_s)
     trial = store.finish(ended, spent=plan.limits.spent)
+    kept: tuple[int, ...] = ()
+    checkpoint = ""
     if store.folder is not None:
         keep = max(plan.keep, TOP) if plan.repeats else plan.keep
-        remove_ended(store.folder, store.trials(), keep=keep)
-    emit(plan.callbacks, _event(plan, trial))
+        kept = remove_ended(store.folder, store.trials(), keep=keep)
+        file = trial_folder(store.folder, number) / CHECKPOINT
+        checkpoint = str(file) if file.exists() else ""
+    emit(plan.callbacks, replace(event_of(plan.space.model, trial), kept=kept, checkpoint=checkpoint))
     return trial
 
 
@@ -158,15 +177,17 @@ def _keep(store: TrialStore, plan: Plan, number: int, step: int, value: float) -
     store.report(number, step=step, value=value, spent=plan.limits.spent)
 
 
-def _event(plan: Plan, trial: Trial) -> TrialEnded:
+def event_of(study: str, trial: Trial) -> TrialEnded:
+    """A trial that has ended, as it is told."""
     return TrialEnded(
-        study=plan.space.model,
+        study=study,
         number=trial.number,
         state=str(trial.state),
         value=trial.value,
         parameters=trial.parameters,
         seconds=trial.seconds,
-        metrics={f"validation_{metric}": value for metric, value in trial.scores.items()},
+        metrics={name if name.startswith(TRAINING) else f"validation_{name}": v for name, v in trial.scores.items()},
         error=trial.error,
         notes=trial.notes,
+        expected_s=trial.expected_s,
     )

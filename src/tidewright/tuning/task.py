@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tidewright.training.events import Event
+from tidewright.training.events import Event, of_trial
 from tidewright.tuning.attempt import attempt
 from tidewright.tuning.objective import Assignment, Objective, Pruned
 from tidewright.tuning.pruners import Pruner
@@ -52,7 +52,7 @@ def carry_out(orders: Orders, task: Task, *, keep: Keep, tell: Callable[[Event],
         deadline=task.deadline,
         folder=task.folder,
         report=reporter,
-        tell=tell,
+        tell=lambda event: tell(of_trial(event, task.trial.number)),
     )
     return attempt(orders.objective, assignment, clock=orders.clock)
 

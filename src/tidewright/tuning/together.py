@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any, Protocol
 
 from tidewright.errors import ConfigError, FitError
+from tidewright.training.events import of_trial
 from tidewright.tuning.attempt import attempt
 from tidewright.tuning.crew import Died, Ended, Hearing
 from tidewright.tuning.keep_step import find_step, keep_step
@@ -163,7 +164,7 @@ class Batch:
                 deadline=deadline,
                 folder=task.folder,
                 report=reporter,
-                tell=hear.tell,
+                tell=lambda event, number=task.trial.number: hear.tell(of_trial(event, number)),  # type: ignore[misc]  # bound here
             )
             for task, reporter in zip(tasks, reporters, strict=True)
         ]

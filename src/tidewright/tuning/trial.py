@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+TRAINING = "train_"  # before the names of scores on training windows
+
 
 class TrialState(StrEnum):
     """How a trial ended; a running one has not."""
@@ -22,11 +24,12 @@ class TrialState(StrEnum):
 class Trial:
     """One trial. Trial 0 is the default.
 
-    `values` are what was made small, one an objective, and empty unless the trial is complete; `parameters` are the
+    `values` are what were made small, one an objective, and empty unless the trial is complete; `parameters` are the
     values of the space's options by address; `steps` what it reported: (epoch or fold from 1, value) in the order of
-    the report; `scores` further metrics of its validation; `error` the last line of a failed trial's traceback, or why
-    it was pruned; `notes` what was done differently from what was asked; `cut_short` says that the budget ended it
-    before it was done learning. A running trial has only a number, its parameters and steps.
+    the report; `scores` further metrics of its validation (and, as train_..., of training); `error` the last line of a
+    failed trial's traceback, or why it was pruned; `notes` what was done differently from what was asked; `cut_short`
+    says that the budget ended it before it was done learning; `expected_s` is how long it was to take by the trials
+    before it, None where there were none. A running trial has only a number, its parameters and steps.
     """
 
     number: int
@@ -41,6 +44,7 @@ class Trial:
     error: str = ""
     notes: tuple[str, ...] = ()
     cut_short: bool = False
+    expected_s: float | None = None
 
     @property
     def value(self) -> float | None:

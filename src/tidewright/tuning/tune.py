@@ -24,7 +24,7 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec
 from tidewright.runtime import Runtime
 from tidewright.training.distributed import refuse_group
-from tidewright.training.events import Callback
+from tidewright.training.events import Callback, SearchEnded, SearchStarted, emit, wants_scores
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading, check_tradable
@@ -44,7 +44,7 @@ from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
-from tidewright.tuning.search import Plan, StopRule, search
+from tidewright.tuning.search import Plan, StopRule, event_of, search
 from tidewright.tuning.searchers.adaptive import sum_up
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
@@ -142,6 +142,7 @@ def tune(
     work, notes = _pose(
         space, model, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
         folds=folds, seeds=1 if repeats else seeds, trading=trading, learn=learn, runtime=runtime, clock=clock,
+        followed=wants_scores(callbacks),
     )  # fmt: skip
     points, said = choose_searcher(searcher, space=space, trials=trials, adaptive=adaptive)
     plan = Plan(
@@ -225,7 +226,9 @@ def _first_points(work: PanelObjective, space: SearchSpace, first: Sequence[Mapp
 
 
 def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew, notes: tuple[str, ...]) -> Study:
+    emit(plan.callbacks, _begin(work, plan, store))
     found = search(work, plan, store=store, crew=crew)
+    emit(plan.callbacks, SearchEnded(plan.space.model, found.reason, plan.limits.spent))
     best = plan.best(found.trials)
     if best is None:
         running = sum(trial.state is TrialState.RUNNING for trial in found.trials)
@@ -262,6 +265,12 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         folds=work.folds,
         seeds=work.seeds,
     )
+
+
+def _begin(work: PanelObjective, plan: Plan, store: TrialStore) -> SearchStarted:
+    limits, study = plan.limits, plan.space.model
+    ended = tuple(event_of(study, trial) for trial in store.trials() if trial.state is not TrialState.RUNNING)
+    return SearchStarted(study, work.metric, limits.trials, limits.budget_s, limits.spent, ended)
 
 
 def _find_losses(work: PanelObjective, trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ class Watch:
     """Passes the events of a trial's fits on. One fit alone reports its validation losses; several are told as one
     whose epochs go on from fit to fit, and report their scores."""
 
-    def __init__(self, assignment: Assignment, *, model: str, fits: int) -> None:
+    def __init__(self, assignment: Assignment, *, model: str, fits: int, wants_scores: bool = False) -> None:
+        self.wants_scores = wants_scores
         self._assignment, self._model, self._fits = assignment, model, fits
         self._started, self._ended = False, 0
         self._before, self._last = 0, 0  # epochs of the fits that are over, and of all so far

@@ -1,0 +1,90 @@
+"""Is a budget kept, and are a trial's seconds told well? Searches of LightGBM and of an LSTM on 20 stocks of 3 years.
+
+A budget is the whole call of `tune`, wall time on a machine that may be busy: the start of workers, the last trial's
+judging, and learning the best model again where that is needed. A trial's time is told by a regression on its options;
+the other way, the median of the complete trials before it, is computed from the same record. An error is a factor,
+exp of the median of |log(told / real)|, over complete trials from the seventh on. usage: search_budget.py [SECONDS...]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import polars as pl
+
+from tidewright.data.market import load_market, to_returns
+from tidewright.data.panel import Panel
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
+from tidewright.models.build import build_spec
+from tidewright.training.fit import keep_covariates
+from tidewright.tuning.read_space import usual_space
+from tidewright.tuning.trial import Trial, TrialState
+from tidewright.tuning.tune import tune
+
+MODELS, WORKERS, BUDGETS = ("lightgbm", "lstm"), (1, 2), (20.0, 60.0)
+FIRST = 6  # trials that nothing is told of
+RESULTS = Path(__file__).parent / "results" / "search_budget.jsonl"
+
+
+def tell(name: str, ours: float, theirs: float, unit: str, n: int, note: str = "") -> None:
+    line = {"name": name, "ours": round(ours, 3), "theirs": round(theirs, 3), "unit": unit}
+    line |= {"ratio": round(ours / theirs, 3), "n": n, "note": note}
+    print(json.dumps(line), flush=True)
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def measure(model: str, workers: int, budget_s: float, panel: Panel) -> None:
+    task = Task(horizon=5)
+    spec, space = build_spec(model), usual_space(model)
+    assert space is not None
+    panel = keep_covariates(panel, spec.takes)
+    split = split_holdout(panel, task)
+    started = time.monotonic()
+    study = tune(
+        space, panel=panel, split=split, task=task, model=spec, budget_s=budget_s, workers=workers, ledger=False
+    )
+    seconds = time.monotonic() - started
+    counts = ", ".join(f"{study.count(state)} {state}" for state in TrialState if study.count(state))
+    case = f"{model}, {workers} worker{'s' if workers > 1 else ''}, {budget_s:g} s"
+    tell(f"{case} vs its budget", seconds, budget_s, "s wall", len(study.trials), f"{counts}; {study.reason}")
+    ours, theirs = errors_of(study.trials)
+    if ours:
+        tell(f"{case}: seconds of a trial, vs the median before", factor(ours), factor(theirs), "factor", len(ours))
+
+
+def errors_of(trials: tuple[Trial, ...]) -> tuple[list[float], list[float]]:
+    """How far off, in logarithms, what was told and what the median would have told."""
+    whole = [one for one in trials if one.state is TrialState.COMPLETE and not one.cut_short]
+    ours, theirs = [], []
+    for place, trial in enumerate(whole):
+        if place >= FIRST and trial.expected_s:
+            ours.append(abs(math.log(trial.expected_s / trial.seconds)))
+            theirs.append(abs(math.log(median(one.seconds for one in whole[:place]) / trial.seconds)))
+    return ours, theirs
+
+
+def factor(errors: list[float]) -> float:
+    return math.exp(median(errors))
+
+
+def main(budgets: tuple[float, ...]) -> None:
+    table = load_market().filter(pl.col("date") >= date(2020, 1, 1))
+    prices = Panel.from_table(table, series="stock", time="date", target="price", calendar="XNYS")
+    panel = to_returns(prices)
+    for model in MODELS:
+        for workers in WORKERS:
+            for budget_s in budgets:
+                measure(model, workers, budget_s, panel)
+
+
+if __name__ == "__main__":
+    RESULTS.unlink(missing_ok=True)
+    main(tuple(map(float, sys.argv[1:])) or BUDGETS)

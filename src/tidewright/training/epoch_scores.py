@@ -1,0 +1,69 @@
+"""Scores of a network after an epoch, on the original scale, for those who follow a training.
+
+N windows, H horizon, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from tidewright.features.windows import Doubles
+from tidewright.metrics.accuracy import Scored, score
+from tidewright.models.logged import MOST
+from tidewright.models.torch.network import ForecastNet
+from tidewright.training.epoch import Course
+from tidewright.training.events import Callback, wants_scores
+from tidewright.training.gather import Source
+from tidewright.training.logs import OfLogs
+
+FOLLOWED = ("mape", "rmse", "mae")
+MOST_WINDOWS, LEAST_WINDOWS, SHARE = 1024, 64, 16
+
+
+def score_epoch(network: ForecastNet, course: Course) -> dict[str, float]:
+    """MAPE, RMSE and MAE of the point forecast on windows of training and validation, by name (train_mae); nothing
+    where no callback `wants_scores`, several processes learn, or positions are learned.
+
+    So that it costs next to nothing, they are of at most 1024 windows of each part, evenly spaced, and of no more than
+    a sixteenth of those that an epoch learns from, but of 64. Weights and draws are left as they are.
+    """
+    parts = {"train": course.training, "validation": course.judging}
+    if course.team.size > 1 or not wants_scores(course.callbacks):
+        return {}
+    learned = min(len(course.training), course.train.steps * course.train.windows)
+    most = min(MOST_WINDOWS, max(LEAST_WINDOWS, learned // SHARE))
+    offset = _offset(course.callbacks)
+    found: dict[str, float] = {}
+    for part, source in parts.items():
+        if isinstance(source, Source):
+            actual, point = _forecast(network, source, most=most)
+            found |= {f"{part}_{name}": value for name, value in _score(actual, point, offset=offset).items()}
+    return found
+
+
+def _forecast(network: ForecastNet, source: Source, *, most: int) -> tuple[Doubles, Doubles]:
+    """Labels and the median [N, H] of some windows."""
+    median = network.shape.quantiles.index(0.5)
+    network.eval()
+    with torch.inference_mode():
+        index = torch.linspace(0, len(source) - 1, min(most, len(source)), device=source.begins.device).long()
+        inputs, labels = source.batch(index)
+        point = network(**inputs)[:, :, median]
+    return labels.double().cpu().numpy(), point.double().cpu().numpy()
+
+
+def _score(actual: Doubles, point: Doubles, *, offset: float | None) -> dict[str, float]:
+    if offset is not None:
+        actual, point = (np.exp(np.minimum(one, MOST)) - offset for one in (actual, point))
+    if not np.isfinite(point).all():
+        return dict.fromkeys(FOLLOWED, math.nan)
+    return score(Scored(actual, point), FOLLOWED)
+
+
+def _offset(callbacks: Sequence[Callback]) -> float | None:
+    """What was added before logarithms were taken; None where none were."""
+    return next((one.offset for one in callbacks if isinstance(one, OfLogs)), None)
