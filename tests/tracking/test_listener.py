@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.worlds import small_table
+from tidewright.data.panel import Panel
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
 from tidewright.errors import FallbackWarning
 from tidewright.tracking import mlflow_client
 from tidewright.tracking.listener import RunListener, describe, open_listener
@@ -23,7 +27,10 @@ from tidewright.tracking.local import LocalRecord, list_runs
 from tidewright.tracking.mlflow_client import MlflowRecord
 from tidewright.tracking.mlflow_process import ENVIRONMENT
 from tidewright.tracking.run import Run, RunState, begin_run
-from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted, TrialEnded
+from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted, SearchEnded, TrialEnded, TrialStarted
+from tidewright.training.spec import TrainSpec
+from tidewright.tuning.space import FloatRange, SearchSpace
+from tidewright.tuning.tune import tune
 
 KEY = "0123456789ab"
 
@@ -32,10 +39,11 @@ def new_run(name: str = "market") -> Run:
     return begin_run(name, command="tidewright run", key=KEY)
 
 
-def fit_events(model: str = "lstm", *, epochs: int = 2, ended: bool = True) -> list[Event]:
-    told: list[Event] = [FitStarted(model, KEY, {"hidden": 8, "head": (4,)}, epochs)]
-    told += [EpochEnded(model, KEY, n, 1.0 / n, 2.0 / n, 0.5) for n in range(1, epochs + 1)]
-    return [*told, FitEnded(model, KEY, 3.0, 2.5, "patience")] if ended else told
+def fit_events(model: str = "lstm", *, epochs: int = 2, ended: bool = True, trial: int | None = None) -> list[Event]:
+    told: list[Event] = [FitStarted(model, KEY, {"hidden": 8, "head": (4,)}, epochs, trial)]
+    said = {"train_mae": 0.5, "validation_mape": 0.0}
+    told += [EpochEnded(model, KEY, n, 1.0 / n, 2.0 / n, 0.5, said, trial) for n in range(1, epochs + 1)]
+    return [*told, FitEnded(model, KEY, 3.0, 2.5, "patience", trial)] if ended else told
 
 
 def trial(number: int, state: str = "complete", value: float | None = 0.0, error: str = "") -> TrialEnded:
@@ -155,12 +163,18 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
     listener = open_listener(new_run(), folder=tmp_path, experiment="walmart")
     told = [
         *fit_events(),
-        *fit_events(ended=False),
+        TrialStarted("lstm", 0, {"model.hidden": 8}),
+        TrialStarted("lstm", 1, {"model.hidden": 9}, 3.5),
+        *fit_events(trial=0, ended=False)[:1],  # two workers speak by turns
+        *fit_events(trial=1, ended=False)[:2],
+        *fit_events(trial=0)[1:],
+        trial(1, "pruned", None, "hopeless"),
         trial(0),
-        *fit_events(ended=False),
-        trial(1, "pruned", None),
-        FitStarted("lstm", "", {}),
+        TrialStarted("lstm", 2, {"model.hidden": 10}),
+        FitStarted("lstm", "", {}, trial=2),
         trial(2, "failed", None, "MemoryError: no room"),
+        TrialStarted("lstm", 3, {"model.hidden": 11}),
+        SearchEnded("lstm", "all is well", 3.0),
         *fit_events("lightgbm", ended=False),
     ]
     for event in told:
@@ -176,7 +190,7 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
     assert run.fallbacks == ()
     client = mlflow_store(tmp_path)
     found = by_name(client, "walmart")
-    assert set(found) == {"market", "lstm", "lstm trial 0", "lstm trial 1", "lstm trial 2", "lightgbm"}
+    assert set(found) == {"market", "lstm", "lstm trial 0", "lstm trial 1", "lstm trial 2", "lstm trial 3", "lightgbm"}
     main = found["market"]
     assert (main.info.run_id, main.info.status) == (run.mlflow_run, "FINISHED")
     assert (main.data.tags["tidewright.run"], main.data.tags["tidewright.bundle"]) == (run.id, "bundles/one")
@@ -193,6 +207,7 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
         "lstm trial 0": ("FINISHED", "complete"),
         "lstm trial 1": ("KILLED", "pruned"),
         "lstm trial 2": ("FAILED", "failed"),
+        "lstm trial 3": ("FAILED", "running"),
         "lightgbm": ("FAILED", None),
     }
     steps = client.get_metric_history(found["lstm"].info.run_id, "validation_loss")
@@ -203,8 +218,45 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
     assert found["lstm trial 0"].data.metrics["validation_mase"] == 0.0
     assert found["lstm trial 0"].data.params["trial.model.hidden"] == "8"
     assert "value" not in found["lstm trial 1"].data.metrics
-    assert found["lstm trial 2"].data.tags["tidewright.error"] == "MemoryError: no room"
+    assert found["lstm trial 2"].data.tags["tidewright.reason"] == "MemoryError: no room"
+    assert found["lstm trial 1"].data.tags["tidewright.reason"] == "hopeless"
+    assert found["lstm trial 1"].data.metrics["expected_seconds"] == 3.5
+    for name, epochs in (("lstm trial 0", [1, 2]), ("lstm trial 1", [1])):
+        told_of = client.get_metric_history(found[name].info.run_id, "train_mae")
+        assert [(metric.step, metric.value) for metric in told_of] == [(epoch, 0.5) for epoch in epochs]
+        assert found[name].data.metrics["validation_mape"] == 0.0
+    assert main.data.metrics["lstm.best_value"] == 0.0
     assert client.get_experiment_by_name("walmart").artifact_location.startswith((tmp_path / "artifacts").as_uri())
+
+
+def test_the_store_has_every_epoch_of_a_real_search_and_the_checkpoint_of_its_best_trial_alone(
+    tmp_path: Path, mlflow_store: Any
+) -> None:
+    table = small_table(covariates=False).tail(300)
+    panel, task = Panel.from_table(table, series="shop", time="hour", target="sold"), Task(horizon=4)
+    space = SearchSpace("nlinear", {"train.learning_rate": FloatRange(1e-4, 1e-2, log=True)})
+    with open_listener(new_run("shops"), folder=tmp_path) as listener:
+        study = tune(
+            space, panel=panel, split=split_holdout(panel, task), task=task, model="nlinear", trials=4, pruner="none",
+            train=TrainSpec(epochs=2, steps=3), storage=tmp_path / "study", ledger=False, callbacks=[listener],
+        )  # fmt: skip
+    client = mlflow_store(tmp_path)
+    found = by_name(client)
+    assert len({trial.value for trial in study.trials}) == 4
+    for trial in study.trials:
+        run = found[f"nlinear trial {trial.number}"]
+        for part in ("train", "validation"):
+            for metric in ("mape", "rmse", "mae"):
+                history = client.get_metric_history(run.info.run_id, f"{part}_{metric}")
+                assert [one.step for one in history[:2]] == [1, 2]
+                assert all(one.value > 0.0 for one in history)
+        assert run.data.metrics["value"] == trial.value
+        assert float(run.data.params["trial.train.learning_rate"]) == trial.parameters["train.learning_rate"]
+        files = [file.path for file in client.list_artifacts(run.info.run_id)]
+        assert files == (["checkpoint.safetensors"] if trial.number == study.best.number else [])
+    kept = tmp_path / "study" / "trials" / f"{study.best.number:05d}" / "checkpoint.safetensors"
+    place = client.download_artifacts(found[f"nlinear trial {study.best.number}"].info.run_id, "checkpoint.safetensors")
+    assert Path(place).read_bytes() == kept.read_bytes()
 
 
 TELLER = """
@@ -330,4 +382,8 @@ def test_an_event_is_described_by_its_fields() -> None:
         "seconds": 4.0,
         "metrics": {},
         "error": "E: x",
+        "notes": [],
+        "expected_s": None,
+        "checkpoint": "",
+        "kept": [],
     }

@@ -1,14 +1,19 @@
-"""`MlflowLog`: a run, its fits and its trials in an MLflow store on SQLite; every fit is a nested run.
+"""`MlflowLog`: a run, its fits and its trials in an MLflow store on SQLite; every fit and every trial is a nested run.
 
 It needs MLflow itself (seconds to import, and chatty), so it lives in a process of its own: `mlflow_process`.
 """
 
 from __future__ import annotations
 
+import math
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from tidewright.tracking.files import locked
 from tidewright.tracking.plain import to_number
@@ -39,8 +44,10 @@ class MlflowLog:
             found = self._store.get_experiment_by_name(experiment)
             self._experiment = found.experiment_id if found else self._store.create_experiment(experiment, None, [])
         self._run = ""
-        self._fit = ""  # the nested run of the fit that is going on, or that ended last
-        self._fit_open = False
+        self._fit = ""  # the nested run of the fit that is going on outside of a search
+        self._trials: dict[int, str] = {}  # those of the trials that are going on, by number
+        self._kept: dict[tuple[str, int], Path] = {}  # checkpoints of a study's trials
+        self._best: dict[str, float] = {}  # the least value of each study
         self._target = ""  # the run that the lists below are for
         self._metrics: list[Any] = []
         self._params: list[Any] = []
@@ -60,13 +67,16 @@ class MlflowLog:
         elif kind == "EpochEnded":
             names = ("train_loss", "validation_loss", "seconds")
             numbers = {("epoch_seconds" if n == "seconds" else n): event[n] for n in names}
-            self._write(self._fit or self._run, metrics=numbers, step=int(event["epoch"]), moment=moment)
+            numbers |= event["metrics"]
+            self._write(self._place(event), metrics=numbers, step=int(event["epoch"]), moment=moment)
         elif kind == "FitEnded":
-            numbers = {"fit_seconds": event["seconds"], "fit_cpu_seconds": event["cpu_seconds"]}
-            self._write(self._fit, metrics=numbers, tags={"tidewright.reason": event["reason"]}, moment=moment)
-            self._end_fit("FINISHED")
+            self._end_fit(event, moment)
+        elif kind == "TrialStarted":
+            self._start_trial(event, moment)
         elif kind == "TrialEnded":
             self._end_trial(event, moment)
+        elif kind in ("SearchStarted", "SearchEnded"):
+            self._close("FAILED")
 
     def flush(self) -> None:
         """Writes what was heard and not written yet, in as few transactions as can be."""
@@ -81,8 +91,7 @@ class MlflowLog:
 
     def finish(self, run: Mapping[str, Any]) -> None:
         """Ends the run with its last record: parameters, metrics and tags."""
-        if self._fit_open:
-            self._end_fit("FAILED")
+        self._close("FAILED")
         records = {name: run[name] for name in ("spec", "train", "view", "task", "split", "data")}
         floors = {f"floor.{name}.{k}": v for name, scores in run["floors"].items() for k, v in scores.items()}
         self._write(
@@ -102,28 +111,81 @@ class MlflowLog:
 
     def abandon(self) -> None:
         """Ends the run as killed: whoever told of it is gone."""
-        if self._fit_open:
-            self._end_fit("KILLED")
+        self._close("KILLED")
         self._end(self._run, "KILLED")
 
-    def _start_fit(self, event: Mapping[str, Any]) -> None:
-        if self._fit_open:  # the one before never ended
-            self._end_fit("FAILED")
-        self._fit = self._begin(event["model"], tags={PARENT: self._run, "tidewright.key": event["key"]})
-        self._fit_open = True
-        self._write(self._fit, params=flatten({"model": event["parameters"]}))
+    def _place(self, event: Mapping[str, Any]) -> str:
+        """The nested run that an event of a fit belongs to."""
+        return self._fit or self._run if event["trial"] is None else self._trials.get(event["trial"], self._run)
 
-    def _end_trial(self, event: Mapping[str, Any], moment: int) -> None:
-        value = {} if event["value"] is None else {"value": event["value"]}
-        tags = {"tidewright.trial": str(event["number"]), "tidewright.state": event["state"]}
+    def _start_fit(self, event: Mapping[str, Any]) -> None:
+        if event["trial"] is None:
+            if self._fit:  # the one before never ended
+                self._end(self._fit, "FAILED")
+            self._fit = self._begin(event["model"], tags={PARENT: self._run})
+        tags, known = {"tidewright.key": event["key"]}, self._place(event)
+        self._write(known, params=flatten({"model": event["parameters"]}) if event["key"] else {}, tags=tags)
+
+    def _end_fit(self, event: Mapping[str, Any], moment: int) -> None:
+        numbers = {"fit_seconds": event["seconds"], "fit_cpu_seconds": event["cpu_seconds"]}
+        self._write(self._place(event), metrics=numbers, tags={"tidewright.stopped": event["reason"]}, moment=moment)
+        if event["trial"] is None and self._fit:
+            self._end(self._fit, "FINISHED")
+            self._fit = ""
+
+    def _start_trial(self, event: Mapping[str, Any], moment: int) -> None:
+        number, study = event["number"], event["study"]
+        tags = {PARENT: self._run, "tidewright.trial": str(number), "tidewright.study": study}
+        tags |= {"tidewright.state": "running"}
+        self._trials[number] = self._begin(f"{study} trial {number}", tags=tags)
         self._write(
-            self._fit,
+            self._trials[number],
             params={f"trial.{name}": one for name, one in event["parameters"].items()},
-            metrics={**event["metrics"], **value, "trial_seconds": event["seconds"]},
-            tags={**tags, "tidewright.study": event["study"], "tidewright.error": event["error"]},
+            metrics={} if event["expected_s"] is None else {"expected_seconds": event["expected_s"]},
             moment=moment,
         )
-        self._end_fit(_ENDS[event["state"]], name=f"{event['study']} trial {event['number']}")
+
+    def _end_trial(self, event: Mapping[str, Any], moment: int) -> None:
+        number, study, value = event["number"], event["study"], event["value"]
+        if number not in self._trials:
+            self._start_trial(event, moment)
+        run = self._trials.pop(number)
+        self._write(
+            run,
+            metrics={
+                **event["metrics"],
+                **({} if value is None else {"value": value}),
+                "trial_seconds": event["seconds"],
+            },
+            tags={"tidewright.state": event["state"], "tidewright.reason": event["error"]},
+            moment=moment,
+        )
+        self._keep_checkpoints(event, run)
+        self._end(run, _ENDS[event["state"]])
+        if value is not None and value < self._best.get(study, math.inf):
+            self._best[study] = value
+            self._write(self._run, metrics={f"{study}.best_value": value}, step=number, moment=moment)
+
+    def _keep_checkpoints(self, event: Mapping[str, Any], run: str) -> None:
+        """A copy of the trial's checkpoint where it is among the best; those of trials that no longer are go."""
+        study, number, kept = event["study"], event["number"], event["kept"]
+        if event["checkpoint"] and number in kept:
+            place = self._artifacts(run) / Path(event["checkpoint"]).name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # a better trial has ended since
+                shutil.copyfile(event["checkpoint"], place)
+                self._kept[study, number] = place
+        for key in [key for key in self._kept if key[0] == study and key[1] not in kept]:
+            self._kept.pop(key).unlink(missing_ok=True)
+
+    def _artifacts(self, run: str) -> Path:
+        return Path(url2pathname(urlparse(self._store.get_run(run).info.artifact_uri).path))
+
+    def _close(self, status: str) -> None:
+        """Ends the nested runs that nobody ended."""
+        for run in (*([self._fit] if self._fit else []), *self._trials.values()):
+            self._end(run, status)
+        self._fit, self._trials = "", {}
 
     def _begin(self, name: str, *, tags: Mapping[str, str]) -> str:
         with locked(self._lock):
@@ -149,14 +211,10 @@ class MlflowLog:
         self._params += [self._entities.Param(_name(k), str(v)) for k, v in (params or {}).items()]
         self._tags += [self._entities.RunTag(_name(k), v) for k, v in (tags or {}).items() if v]
 
-    def _end_fit(self, status: str, *, name: str | None = None) -> None:
-        self._fit_open = False
-        self._end(self._fit, status, name=name)
-
-    def _end(self, run: str, status: str, *, name: str | None = None) -> None:
+    def _end(self, run: str, status: str) -> None:
         self.flush()
         with locked(self._lock):
-            self._store.update_run_info(run, self._entities.RunStatus.from_string(status), _now(), name)
+            self._store.update_run_info(run, self._entities.RunStatus.from_string(status), _now(), None)
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
