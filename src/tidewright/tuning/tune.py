@@ -46,6 +46,7 @@ from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
 from tidewright.tuning.search import Plan, StopRule, event_of, search
 from tidewright.tuning.searchers.adaptive import sum_up
+from tidewright.tuning.searchers.searcher import Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
 from tidewright.tuning.steps import Asked, plan_steps
@@ -149,17 +150,36 @@ def tune(
         space, points, limits, seed, _choose_pruner(pruner, space=space, work=work, repeats=repeats),
         _first_points(work, space, first), tuple(stops), tuple(callbacks), keep=keep, repeats=repeats,
     )  # fmt: skip
+    asked = {"searcher": searcher, "pruner": pruner, "trials": trials, "budget_s": budget_s}
+    found = _carry_out(
+        work, plan, again=lambda: choose_searcher(searcher, space=space, trials=trials)[0], notes=(*notes, *said),
+        together=together, warm_start=warm_start, workers=workers, ray=ray, ledger=ledger, storage=storage,
+        name=name or space.model, folder=folder,
+    )  # fmt: skip
+    return replace(found, asked=asked)
+
+
+def _carry_out(
+    work: PanelObjective,
+    plan: Plan,
+    *,
+    again: Callable[[], Searcher],
+    notes: tuple[str, ...],
+    together: Any,
+    warm_start: Any,
+    workers: int | None,
+    ray: str | None,
+    **where: Any,
+) -> Study:
+    """The study, its trials made by whoever was asked for; `again` gives a fresh searcher."""
     with ExitStack() as stack:
-        where: dict[str, Any] = {"storage": storage, "name": name or space.model, "folder": folder}
         alone = ray is None and workers in (None, 1)
-        work, plan, store = _open(stack, work, plan=plan, ledger=ledger, alone=alone, **where)
+        work, plan, store = _open(stack, work, plan=plan, alone=alone, **where)
         plan, warm = begin_warm(work, plan, store=store, asked=warm_start)
         steps = plan_steps(together, work, plan, busy=not alone)
-        plan = steps.change(plan, lambda: choose_searcher(searcher, space=space, trials=trials)[0])
+        plan = steps.change(plan, again)
         crew = stack.enter_context(steps.hire(work, plan, workers=workers, ray=ray))
-        found = _conclude(work, plan, store=store, crew=crew, notes=(*notes, *said, *warm, *steps.notes))
-    asked = {"searcher": searcher, "pruner": pruner, "trials": trials, "budget_s": budget_s}
-    return replace(found, asked=asked)
+        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *warm, *steps.notes))
 
 
 def _open(
