@@ -46,7 +46,7 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Calibrated:
-    """The model `inner` with its probabilities calibrated by `scaling`; `note` is how that was chosen."""
+    """The model `inner` with its probabilities calibrated by `scaling`; `note` is how that was found."""
 
     inner: Fitted
     scaling: Scaling

@@ -22,9 +22,9 @@ MOST = 200_000  # cases that a curve is fitted to
 def calibrate(fitted: Fitted, *, panel: Panel, cutoffs: Cutoffs) -> Calibrated:
     """The model with its probabilities of classes calibrated at some cutoffs (the validation part's), all steps alike.
 
-    A temperature is fitted to the earlier half of the cutoffs; where it betters the log loss on the later half, that of
-    all is taken, else the probabilities stay as they are. The history says which. Raises `DataError` where no label is
-    known there.
+    It is a temperature, which leaves the order of classes: shifts would move their shares to those of the part, and
+    isotonic curves need more windows than a part has (benchmarks/classification.py). Raises `DataError` where no label
+    is known there.
     """
     windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1)
     most = max(1, MOST // fitted.task.horizon)
@@ -34,20 +34,8 @@ def calibrate(fitted: Fitted, *, panel: Panel, cutoffs: Cutoffs) -> Calibrated:
     known = ~np.isnan(came)
     if not known.any():
         raise DataError("no label is known at these cutoffs, so nothing can be calibrated. Give earlier ones.")
-    said, label = fitted.predict(windows)[known], came[known].astype(np.int64)
-    middle = (cutoffs.first + cutoffs.last) / 2.0
-    late = np.broadcast_to((windows.cutoffs > middle)[:, None], known.shape)[known]
-    early = np.broadcast_to((windows.cutoffs + fitted.task.horizon <= middle)[:, None], known.shape)[known]
-    if not (early.any() and late.any()):
-        return Calibrated(fitted, _leave(said), {"calibration": "none", "reason": "too few cutoffs of validation"})
-    first = fit_scaling(said[early], label[early], shifted=False)
-    gain = _loss(said[late], label[late]) - _loss(first.apply(said[late]), label[late])
-    if gain <= 0.0:
-        return Calibrated(
-            fitted, _leave(said), {"calibration": "none", "reason": "no gain later in time", "gain": gain}
-        )
-    found = fit_scaling(said, label, shifted=False)
-    return Calibrated(fitted, found, {"calibration": "temperature", "slope": found.slope, "gain": gain})
+    found = fit_scaling(fitted.predict(windows)[known], came[known], shifted=False)
+    return Calibrated(fitted, found, {"calibration": "temperature", "slope": found.slope, "cells": int(known.sum())})
 
 
 def fit_scaling(probability: ArrayLike, came: ArrayLike, *, shifted: bool) -> Scaling:
@@ -80,11 +68,3 @@ def _soften(label: Ints, classes: int) -> Doubles:
     """Platt's targets [C, K]."""
     count = np.bincount(label, minlength=classes)[label, None]
     return np.where(np.eye(classes, dtype=np.bool_)[label], count + 1.0, 1.0) / (count + classes)
-
-
-def _leave(said: Doubles) -> Scaling:
-    return Scaling(1.0, (0.0,) * said.shape[1])
-
-
-def _loss(said: Doubles, label: Ints) -> float:
-    return float(-np.log(np.maximum(said[np.arange(len(label)), label], RAREST)).mean())
