@@ -277,6 +277,20 @@ def models_verb(
         show_models(as_json=json)
 
 
+@app.command("dash")
+def dash_verb(
+    where: Annotated[
+        str, typer.Argument(help="A folder of runs or studies, sqlite:///FILE or postgresql://...")
+    ] = "tidewright-runs",
+    port: Annotated[int, typer.Option(help="Where it answers, on this machine alone.")] = 8501,
+    refresh: Annotated[float, typer.Option(help="Seconds between two looks at a study that runs; 0: none.")] = 2.0,
+) -> None:
+    """Show searches in the browser, while they run and after, until it is interrupted."""
+    from tidewright.dashboard.open_app import open_app
+
+    raise Exit(open_app(where, port=port, refresh_s=refresh))
+
+
 @app.command("doctor")
 def doctor_verb(json: Json = False) -> None:
     """Say what this machine has, and what Tidewright will use."""
@@ -334,7 +348,8 @@ def _run(words: list[str]) -> int:
         if done.code == INTERRUPTED:
             typer.echo(
                 "interrupted. What was done so far is in the run's record: tidewright runs\n"
-                "A run with a preset goes on with: tidewright run --resume last",
+                "A run with a preset goes on with: tidewright run --resume last\n"
+                "A search goes on with the same line and --resume",
                 err=True,
             )
         return done.code if isinstance(done.code, int) else 0

@@ -83,7 +83,7 @@ def tune_words(
     together = asked["together"]
     asked["together"] = int(together) if together.lstrip("-").isdigit() else together
     words = TuneWords(**{**asked, "models": models, "budget_s": budget_s})
-    with ProgressView(quiet=quiet) as view:
+    with ProgressView(quiet=quiet, plain=as_json) as view:
         found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)
         view.tell("writing the report")
         report = write_search_page(found, Path(settings.folder) / found.run / "report.html")

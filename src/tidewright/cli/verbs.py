@@ -50,7 +50,7 @@ def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> Non
     from tidewright.report.html import write_report
     from tidewright.workflows.summary import summarise
 
-    with ProgressView(quiet=quiet) as view, _Told(view.tell):
+    with ProgressView(quiet=quiet, plain=as_json) as view, _Told(view.tell):
         result = run(callbacks=(view.hear,), tell=view.tell)
         result = replace(result, next_command=_typeable(result.next_command))
         report = write_report(result, result.folder / "report.html")

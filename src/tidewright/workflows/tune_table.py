@@ -17,7 +17,7 @@ from tidewright.models.spec import spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
 from tidewright.training.compare import bootstrap_score
-from tidewright.training.events import Callback
+from tidewright.training.events import Callback, FloorsScored, emit
 from tidewright.training.fit import keep_covariates
 from tidewright.tuning.goals import Goal, Judged
 from tidewright.tuning.importance import weigh_options
@@ -33,7 +33,7 @@ from tidewright.workflows.field import Field, choose_runtime
 from tidewright.workflows.run import Prepared, make_folder, prepare
 from tidewright.workflows.settings import RunSettings
 from tidewright.workflows.stakes import place_ledger
-from tidewright.workflows.yardsticks import Floor, judge_part, measure_floors
+from tidewright.workflows.yardsticks import Floor, Said, judge_part, measure_floors, say_floors
 
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
 STUDIES = "studies"
@@ -156,6 +156,8 @@ def tune_table(
     listener = open_listener(run, folder=settings.folder, mlflow=settings.track, strict=settings.strict)
     with listener:
         listener.note(task=asdict(plan.task), split=asdict(plan.split), data={"digest": digest})
+        floors = say_floors(plan)
+        emit((*callbacks, listener), FloorsScored({name: said.scores for name, (_, said) in floors.items()}))
         studies, failed = {}, {}
         for name, space in chosen.items():
             tell(f"tuning {name}")
@@ -173,7 +175,8 @@ def tune_table(
         tell("scoring the winner on the test")
         asked = settings, replace(words, models=models)
         found = studies, failed
-        result = _conclude(*found, plan=plan, asked=asked, folder=hide_password(storage), run=listener.run.id)
+        place, own = hide_password(storage), listener.run.id
+        result = _conclude(*found, floors=floors, plan=plan, asked=asked, folder=place, run=own)
         listener.note(metrics={f"test_{name}": value for name, value in result.test.items() if math.isfinite(value)})
     return result
 
@@ -286,6 +289,7 @@ def _conclude(
     studies: Mapping[str, Study],
     failed: Mapping[str, str],
     *,
+    floors: Said,
     plan: Prepared,
     asked: tuple[RunSettings, TuneWords],
     folder: str,
@@ -294,16 +298,16 @@ def _conclude(
     """The winner beside the floors, on validation and once on the test."""
     winner = min(studies, key=lambda name: studies[name].best.values)
     goal = studies[winner].goal
-    floors = measure_floors(plan, goal)
+    measured = measure_floors(plan, goal, floors=floors)
     here, test = (
         judge_part(studies[winner].fitted, plan=plan, goal=goal, part=part) for part in ("validation", "test")
     )
-    first = next(iter(floors))
-    beaten = here.value < floors[first].badness  # of the same cutoffs: the search may have judged it on more folds
+    first = next(iter(measured))
+    beaten = here.value < measured[first].badness  # of the same cutoffs: the search may have judged it on more folds
     advice = "" if beaten else f"Nothing beats {first} on validation: take {first}, or look for more columns."
     interval = _interval(test, goal=goal, plan=plan)
     scores = dict(test.scores)
-    return Tuned(studies, failed, winner, goal.name, floors, scores, folder, run, plan, *asked, advice, interval)
+    return Tuned(studies, failed, winner, goal.name, measured, scores, folder, run, plan, *asked, advice, interval)
 
 
 def _interval(test: Judged, *, goal: Goal, plan: Prepared) -> Interval | None:

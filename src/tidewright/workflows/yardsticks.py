@@ -16,6 +16,7 @@ from tidewright.tuning.goals import Goal, Judged, hear_positions, judge, judge_r
 from tidewright.workflows.run import Prepared
 
 FLAT, HELD = "flat", "buy and hold"
+Said = Mapping[str, tuple[Any, Evaluation]]  # floors, and what they say of validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,26 @@ def judge_part(fitted: Any, *, plan: Prepared, goal: Goal, part: str) -> Judged:
     return judge(said, goal=goal, panel=panel, trading=Trading())
 
 
-def measure_floors(plan: Prepared, goal: Goal) -> dict[str, Floor]:
-    """Every floor by a goal, the best on validation first; one without a score there is left out.
+def say_floors(plan: Prepared) -> Said:
+    """Every floor, fitted, and what it says of validation."""
+    asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season}
+    found: dict[str, tuple[Any, Evaluation]] = {}
+    for name in FLOORS:
+        spec = build_spec(name)
+        fitted = fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked)
+        found[name] = (fitted, _ask(fitted, plan, part="validation"))
+    return found
+
+
+def measure_floors(plan: Prepared, goal: Goal, *, floors: Said) -> dict[str, Floor]:
+    """Every floor of `say_floors` by a goal, the best on validation first; one without a score there is left out.
 
     Of returns these are the floors' forecasts, traded, nothing held, and all held. Holding nothing earns 0 by each
     figure, also by a ratio, which has no value of its own there.
     """
-    asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season}
     found: dict[str, Floor] = {}
-    for name in FLOORS:
-        spec = build_spec(name)
-        fitted = fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked)
-        said, later = (_ask(fitted, plan, part=part) for part in ("validation", "test"))
+    for name, (fitted, said) in floors.items():
+        later = _ask(fitted, plan, part="test")
         judged = (judge(one, goal=goal, panel=plan.loaded.panel, trading=Trading()) for one in (said, later))
         found[name] = _floor(goal, *judged)
     if goal.of == "returns":

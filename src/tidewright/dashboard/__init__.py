@@ -1,0 +1,1 @@
+"""A page in the browser that shows searches while they run and after."""
