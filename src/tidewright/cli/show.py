@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # a verb imports what it shows; --help must not
     from tidewright.workflows.search_record import Search
 
 MOST_TRIES = 20  # shown; the report has all
+NEVER_BROKEN = 12  # characters of a cell
+WIDTH = 140  # of what is no terminal
 ASIDE = ("mase", "wape", "rmse", "coverage")
 ASIDE_CLASSES = ("brier", "accuracy", "macro_f1", "calibration_error")
 
@@ -121,19 +123,22 @@ def show_evaluation(judged: Judged) -> None:
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Rows with the same keys, as a table."""
+    """Rows with the same keys, as a table; what is as short as a number is never broken."""
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    for name in rows[0]:
-        table.add_column(str(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    texts = [["" if value is None else str(value) for value in row.values()] for row in rows]
+    for name, column in zip(rows[0], zip(*texts, strict=True), strict=True):
+        widest = max(map(len, column))
+        words = max(map(len, str(name).split()), default=0)
+        table.add_column(str(name), overflow="fold", min_width=max(words, widest if widest <= NEVER_BROKEN else 0))
+    for row in texts:
+        table.add_row(*map(Text, row))
     wide_console().print(table)
 
 
 def wide_console() -> Console:
-    """The terminal; a pipe or a file has 140 columns, since nothing there wraps by itself."""
+    """The terminal; a pipe or a file has `WIDTH` columns, since nothing there wraps by itself."""
     console = Console()
-    return console if console.is_terminal else Console(width=140)
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def to_plain(value: Any) -> Any:

@@ -96,8 +96,11 @@ def tune_words(
 def show_tuned(found: Tuned, *, report: Path) -> None:
     """The studies, the best options, what they are worth, the floors beside them, and where all of it is drawn."""
     console = wide_console()
-    rows = [{name: _short(value) for name, value in row.items()} for row in found.rows()]
+    rows = [{name: _short(value) for name, value in row.items() if name != "ended"} for row in found.rows()]
     show_table(rows, title=f"{found.metric} on validation, and on the test for the winner alone")
+    for name, study in found.studies.items():
+        if name != found.winner:
+            console.print(f"{name} stopped because {study.reason}", markup=False, highlight=False)
     best = found.studies[found.winner]
     console.print(str(best), markup=False, highlight=False)
     floors = [
