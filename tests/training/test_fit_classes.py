@@ -346,6 +346,9 @@ def test_training_must_hold_each_class_and_more_than_one() -> None:
         DataError, match=r"class 'foggy' comes never among the labels of training .first in series 'p0'"
     ):
         fit(spec, panel=late, split=split(), task=TASK)
+    other = late.select(["p1"])  # as a study of one series sees it
+    with pytest.raises(DataError, match=r"class 'foggy' comes never among the labels of training, and 2 times"):
+        fit(spec, panel=other, split=split(), task=TASK)
     with pytest.raises(DataError, match=r"class 'foggy' comes once among the labels of training"):
         fit(spec, panel=put([date(2021, 3, 1)], "foggy"), split=split(), task=TASK)
     one = read(weather().with_columns(pl.lit("calm").alias("state")))

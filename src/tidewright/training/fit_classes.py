@@ -65,10 +65,11 @@ def _check_training(panel: Panel, split: Split) -> None:
     labels = panel.target[part & ~np.isnan(panel.target)].astype(np.int64)
     for place, count in enumerate(np.bincount(labels, minlength=len(panel.classes))):
         if count < FEWEST:
-            first = panel.place(int(np.flatnonzero(panel.target == place)[0]))
+            rows = np.flatnonzero(panel.target == place)  # none where a search, or a study of one series, left them out
+            first = f" (first in {panel.place(int(rows[0]))})" if rows.size else ""
             times = "once" if count else "never"
             raise DataError(
-                f"the class {panel.classes[place]!r} comes {times} among the labels of training (first in {first}), "
+                f"the class {panel.classes[place]!r} comes {times} among the labels of training{first}, "
                 f"and {FEWEST} times is the least. Put it together with another, leave its rows empty, or split later."
             )
 
