@@ -86,3 +86,8 @@ def test_where_there_is_no_terminal_a_trial_is_a_line_on_stderr(capsys: pytest.C
         view.hear(tell_search()[1])
         view.hear(tell_search()[3])
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_trial_made_again_from_another_seed_is_not_the_best() -> None:
+    again = TrialEnded("lstm", 4, "complete", 0.1, {"model.hidden": 8, "repeat.seed": 1}, 1.0)
+    assert "best mase 0.8 (trial 0)" in draw([*tell_search(), again], width=100)

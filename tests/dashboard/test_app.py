@@ -14,6 +14,7 @@ from tidewright.dashboard import open_app, tables
 from tidewright.errors import ConfigError
 from tidewright.tuning.kept import Address, list_studies, read_kept
 from tidewright.tuning.open_store import open_store
+from tidewright.tuning.repeats import REPEAT
 from tidewright.tuning.trial import Trial, TrialState
 
 PAGE = Path(open_app.__file__).with_name("app.py")
@@ -122,3 +123,14 @@ def test_the_history_never_rises(tmp_path: Path) -> None:
     make_study(tmp_path / "a")
     rows = tables.list_history(read_kept(list_studies(tmp_path)[0]))
     assert rows == [{"trial": 0, "score": 0.8, "best so far": 0.8}, {"trial": 1, "score": 0.5, "best so far": 0.5}]
+
+
+def test_a_trial_made_again_from_another_seed_is_not_the_best(tmp_path: Path, show: Any) -> None:
+    store = open_store(tmp_path / "a", name="lstm")
+    for number, (value, point) in enumerate(((0.8, POINTS[0]), (0.5, {**POINTS[0], REPEAT: 1}))):
+        store.claim(lambda trials, point=point: point)
+        store.finish(Trial(number, TrialState.COMPLETE, (value,), parameters=point), spent=1.0)
+    store.close()
+    assert "Trial 0 is the best: model.hidden = 8" in [one.value for one in show(tmp_path).markdown]
+    rows = tables.list_history(read_kept(list_studies(tmp_path)[0]))
+    assert rows == [{"trial": 0, "score": 0.8, "best so far": 0.8}]

@@ -92,8 +92,10 @@ class SearchView:
 
     @property
     def best(self) -> TrialEnded | None:
-        """The complete trial of the least value."""
-        complete = [trial for trial in self.ended if trial.value is not None]
+        """The complete trial of the least value; an earlier one from another seed is none of its own."""
+        from tidewright.tuning.repeats import REPEAT
+
+        complete = [trial for trial in self.ended if trial.value is not None and REPEAT not in trial.parameters]
         return min(complete, key=lambda trial: (trial.value or 0.0, trial.number), default=None)
 
     @property

@@ -12,6 +12,7 @@ from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.tracking.local import list_runs
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.kept import Kept
+from tidewright.tuning.repeats import originals
 from tidewright.tuning.trial import Trial, TrialState, best_trial
 
 Row = dict[str, Any]
@@ -39,10 +40,10 @@ def list_reasons(kept: Kept) -> list[Row]:
 
 
 def list_history(kept: Kept) -> list[Row]:
-    """The score of every complete trial, and the best so far, in the order of the number."""
+    """The score of every complete trial that is no repeat, and the best so far, in the order of the number."""
     rows: list[Row] = []
     best: Trial | None = None
-    for trial in kept.trials:
+    for trial in originals(kept.trials):
         if trial.state is TrialState.COMPLETE:
             best = best_trial([trial, *([best] if best else [])])
             assert best is not None, "the trial is complete"
