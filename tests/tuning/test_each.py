@@ -20,6 +20,7 @@ from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
 from tidewright.training.forecast import forecast
 from tidewright.tuning.each import search_each
+from tidewright.tuning.repeats import is_repeat
 from tidewright.tuning.space import Choice, SearchSpace
 from tidewright.tuning.trial import TrialState
 from tidewright.workflows.tune_each import tune_each
@@ -65,6 +66,12 @@ def test_a_series_that_is_otherwise_than_most_keeps_its_own_and_the_others_the_s
     assert all(not found.compared[shop].kept and found.compared[shop].reason for shop in ("drawn", "other", "third"))
     assert f"{len(found.kept)} of 4 series keep a model of their own" in str(found)
     assert found.to_dict()["kept"] == ["grown"]
+
+
+def test_a_repeat_from_another_seed_is_no_beginning_of_a_series_study(given: Any) -> None:
+    found = search(given, seeds="auto", shared_trials=9, trials=1)
+    assert any(is_repeat(trial) for trial in found.shared.trials)
+    assert len(found.studies) == 4
 
 
 def test_each_study_begins_with_the_best_of_the_shared_one(given: Any) -> None:

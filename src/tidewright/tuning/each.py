@@ -21,6 +21,7 @@ from tidewright.training.compare import LEVEL, LOSSES, mean_losses
 from tidewright.training.each import EachFitted
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.fit import read_panel
+from tidewright.tuning.repeats import originals
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import Trial, TrialState
@@ -205,7 +206,7 @@ def _search_all(
 
 
 def _best_points(trials: Sequence[Trial]) -> tuple[Mapping[str, Any], ...]:
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    complete = [trial for trial in originals(trials) if trial.state is TrialState.COMPLETE]
     ranked = sorted(complete, key=lambda trial: (trial.values[0], trial.number))
     return tuple(trial.parameters for trial in ranked[:BEGINNINGS])
 
