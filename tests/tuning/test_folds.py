@@ -60,8 +60,10 @@ def test_the_folds_are_the_split_and_others_like_it_before_it_that_share_no_labe
         assert before.validation.positions[-1] + world.task.horizon == after.validation.first
     with pytest.raises(ShortSeriesError, match=r"9 folds of \d+ steps leave no training part: the split trains on"):
         walk_back(world.split, folds=9)
-    with pytest.raises(ConfigError, match="folds is the number of walk-forward folds"):
-        walk_back(world.split, folds=0)
+    wrong: tuple[Any, ...] = (0, 2.0, "a")
+    for folds in wrong:
+        with pytest.raises(ConfigError, match="folds is the number of walk-forward folds"):
+            walk_back(world.split, folds=folds)
 
 
 def test_the_score_is_that_of_all_folds_together_and_each_fold_is_reported(world: Any) -> None:
@@ -123,8 +125,10 @@ def test_a_trial_from_several_seeds_scores_their_mean(world: Any) -> None:
     assert study.score == pytest.approx(np.mean(values))
     assert study.spread["seeds"] == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))
     assert values[0] == tune(RATES, **asked).score
-    with pytest.raises(ConfigError, match="seeds is from how many seeds"):
-        tune(RATES, seeds=0, **asked)
+    wrong: tuple[Any, ...] = (0, 1.5, "many")
+    for seeds in wrong:
+        with pytest.raises(ConfigError, match="seeds is from how many seeds"):
+            tune(RATES, seeds=seeds, **asked)
 
 
 def test_a_trial_that_is_worse_on_the_first_folds_is_ended_there(world: Any) -> None:

@@ -201,6 +201,8 @@ def test_what_can_t_be_done_is_said(world: Any, tmp_path: Path, monkeypatch: pyt
         tune(DAMPED, ledger=False, warm_start=True, **asked)
     with pytest.raises(ConfigError, match="a number of points, 1 or more; got 0"):
         tune(DAMPED, ledger=tmp_path, warm_start=0, **asked)
+    with pytest.raises(ConfigError, match="a number of points, 1 or more; got 'yes'"):
+        tune(DAMPED, ledger=tmp_path, warm_start="yes", **asked)  # type: ignore[arg-type]
     begun = {"storage": tmp_path / "study", "ledger": tmp_path / "l"}
     tune(DAMPED, **begun, **asked)
     late = tune(DAMPED, warm_start=True, **begun, **{**asked, "trials": 2})

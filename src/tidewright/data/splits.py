@@ -202,8 +202,8 @@ def walk_back(split: Split, *, folds: int) -> tuple[Split, ...]:
     Each validates on as many cutoffs as the split, as far apart, right before those of the next fold, and trains from
     where the split does, with its purge and embargo. Raises `ShortSeriesError` where the first would train on nothing.
     """
-    if folds < 1:
-        raise ConfigError(f"folds is the number of walk-forward folds, 1 or more; got {folds}.")
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 1:
+        raise ConfigError(f"folds is the number of walk-forward folds, 1 or more; got {folds!r}.")
     count, stride = len(split.validation), split.validation.stride
     size = (count - 1) * stride + max(stride, split.horizon)  # no label of one fold is another's
     back = (folds - 1) * size

@@ -24,8 +24,8 @@ class Part:
 def cut_parts(split: Split, *, folds: int, seeds: int) -> tuple[Part, ...]:
     """The fits of every trial in their order: all folds of the first seed, then those of the next. Raises `ConfigError`
     and `ShortSeriesError`."""
-    if seeds < 1:
-        raise ConfigError(f"seeds is from how many seeds each trial is learned, 1 or more; got {seeds}.")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f'seeds is from how many seeds each trial is learned, 1 or more, or "auto"; got {seeds!r}.')
     splits = walk_back(split, folds=folds)
     pairs = [(seed, place) for seed in range(seeds) for place in range(folds)]
     return tuple(

@@ -32,7 +32,7 @@ def begin_warm(
     if asked is False:
         return plan, ()
     count = FIRST if asked is True else asked
-    if count < 1:
+    if not isinstance(count, int) or count < 1:
         raise ConfigError(f"warm_start is True, False or a number of points, 1 or more; got {asked!r}.")
     folder = None if work.ledger is None else work.ledger.ledger.folder
     if folder is None:
