@@ -220,8 +220,10 @@ def test_a_default_that_can_t_learn_fails_and_the_others_are_tried(world: World)
 
 def test_what_is_made_together_is_chosen_by_what_was_measured(world: World) -> None:
     asked: dict[str, Any] = {"together": "auto", "trials": 2, "train": TrainSpec(epochs=1, steps=1, batch_size=16)}
-    small = make_study(world, space=FORMS, **asked)
-    assert small.notes[0].startswith("up to 16 trials of a form were made in one step: a step of ")
+    few = make_study(world, space=FORMS, **asked)
+    assert few.notes[0].startswith("trials were made one by one: 2 trials are too few ")
+    small = make_study(world, space=FORMS, **{**asked, "trials": 16})
+    assert small.notes[0].startswith("up to 2 trials of a form were made in one step: a step of ")
     assert {note for trial in small.trials for note in trial.notes} == {"made in one step of 2 trials"}
     large = make_study(world, **{**asked, "train": TrainSpec(epochs=1, steps=1, batch_size=512)})
     assert large.notes[0].startswith("trials were made one by one: with ")
@@ -280,7 +282,7 @@ def run_bowl(
     budget_s: float | None = None,
 ) -> Any:
     def hear(event: Any) -> None:
-        if event.number == stop_at:
+        if isinstance(event, TrialEnded) and event.number == stop_at:
             raise KeyboardInterrupt
 
     limits = Limits(clock(), budget_s, trials, clock)

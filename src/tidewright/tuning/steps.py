@@ -21,6 +21,7 @@ from tidewright.tuning.together import Batch
 
 Asked = int | Literal["auto"]
 MANY = 16  # trials at a time that "auto" takes
+ROUNDS = 8  # steps that "auto" leaves a search of few trials, so that it learns from some and tries several forms
 SMALL = 1_000_000  # weights times windows of a batch, below which a step costs its overhead above all
 
 
@@ -64,7 +65,7 @@ def plan_steps(asked: Asked, work: PanelObjective, plan: Plan, *, busy: bool) ->
     size, why = asked, "asked for"
     obstacle = _find_obstacle(work, plan, busy=busy)
     if size == "auto" and not obstacle:
-        size, why = _choose_size(work)
+        size, why = _choose_size(work, trials=plan.limits.trials)
         obstacle = "" if size > 1 else why
     if not obstacle and size != "auto":
         return Steps(size, PanelTogether(work), (f"up to {size} trials of a form were made in one step: {why}.",))
@@ -84,10 +85,13 @@ def _find_obstacle(work: PanelObjective, plan: Plan, *, busy: bool) -> str:
     return explain_obstacle(work, plan.space)
 
 
-def _choose_size(work: PanelObjective) -> tuple[int, str]:
+def _choose_size(work: PanelObjective, *, trials: int | None) -> tuple[int, str]:
     """What was measured to find more in the same time (benchmarks/search_together.py), and why."""
     load = measure_step(work)
     told = f"{load:,} weights times windows"
-    if load <= SMALL:
-        return MANY, f"a step of {told} costs its overhead above all"
-    return 1, f"with {told} a batched step saves less than the search loses by learning of a step's trials all at once"
+    if load > SMALL:
+        return 1, f"with {told} a batched step saves less than the search loses by learning of a step's trials at once"
+    if trials is not None and trials < 2 * ROUNDS:
+        return 1, f"{trials} trials are too few to be learned of several at once"
+    size = MANY if trials is None else min(MANY, trials // ROUNDS)
+    return size, f"a step of {told} costs its overhead above all"
