@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tidewright.runtime import detect_runtime
 from tidewright.training.events import EpochEnded, Event, TrialEnded
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
+from tidewright.tuning import process_crew
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.open_store import open_store
 from tidewright.tuning.panel_objective import PanelObjective
@@ -243,3 +245,10 @@ def test_a_trial_that_was_let_go_may_still_be_heard_of(tmp_path: Path) -> None:
     store.report(0, step=1, value=1.0)
     assert store.trials()[0].steps == ()
     store.close()
+
+
+def test_a_network_of_normed_weights_comes_back_from_a_worker_without_its_model() -> None:
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2))  # as those of the TCN
+    ended = pickle.loads(process_crew._pack(Trial(0, TrialState.COMPLETE, (0.5,)), layer))
+    assert (ended.trial.value, ended.learned) == (0.5, None)

@@ -24,7 +24,7 @@ from tidewright.tuning.repeats import originals
 from tidewright.tuning.task import Orders, Task, carry_out
 from tidewright.tuning.trial import Trial, best_trial
 
-UNPICKLED = (pickle.PicklingError, TypeError, AttributeError)
+UNPICKLED = (pickle.PicklingError, TypeError, AttributeError, RuntimeError)  # the last: torch, of normed weights
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA", "RAYON")  # each with _NUM_THREADS
 GPUS = Path("/proc/driver/nvidia/gpus")
 
