@@ -22,6 +22,7 @@ from tidewright.data.market import load_market, to_returns
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.errors import FitError
 from tidewright.models.build import build_spec
 from tidewright.training.fit import keep_covariates
 from tidewright.tuning.read_space import usual_space
@@ -48,12 +49,15 @@ def measure(model: str, workers: int, budget_s: float, panel: Panel) -> None:
     panel = keep_covariates(panel, spec.takes)
     split = split_holdout(panel, task)
     started = time.monotonic()
-    study = tune(
-        space, panel=panel, split=split, task=task, model=spec, budget_s=budget_s, workers=workers, ledger=False
-    )
+    given = {"panel": panel, "split": split, "task": task, "model": spec, "ledger": False}
+    case = f"{model}, {workers} worker{'s' if workers > 1 else ''}, {budget_s:g} s"
+    try:
+        study = tune(space, budget_s=budget_s, workers=workers, **given)
+    except FitError as error:  # nothing was complete by then
+        tell(f"{case} vs its budget", time.monotonic() - started, budget_s, "s wall", 0, str(error))
+        return
     seconds = time.monotonic() - started
     counts = ", ".join(f"{study.count(state)} {state}" for state in TrialState if study.count(state))
-    case = f"{model}, {workers} worker{'s' if workers > 1 else ''}, {budget_s:g} s"
     tell(f"{case} vs its budget", seconds, budget_s, "s wall", len(study.trials), f"{counts}; {study.reason}")
     ours, theirs = errors_of(study.trials)
     if ours:

@@ -134,3 +134,17 @@ def test_a_trial_made_again_from_another_seed_is_not_the_best(tmp_path: Path, sh
     assert "Trial 0 is the best: model.hidden = 8" in [one.value for one in show(tmp_path).markdown]
     rows = tables.list_history(read_kept(list_studies(tmp_path)[0]))
     assert rows == [{"trial": 0, "score": 0.8, "best so far": 0.8}]
+
+
+def test_the_server_takes_the_place_of_the_command_and_is_told_where_by_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_study(tmp_path / "a")
+    taken: list[Any] = []
+    monkeypatch.setattr(open_app.os, "execve", lambda *words: taken.extend(words))
+    open_app.open_app(str(tmp_path), port=8765, refresh_s=3.0)
+    _, command, environment = taken
+    assert "--server.port=8765" in command
+    assert "--server.address=localhost" in command
+    assert (environment[open_app.PLACE], environment[open_app.SECONDS]) == (str(tmp_path), "3.0")
+    assert str(tmp_path) not in command  # an address may have a password

@@ -290,7 +290,7 @@ def dash_verb(
     """Show searches in the browser, while they run and after, until it is interrupted."""
     from tidewright.dashboard.open_app import open_app
 
-    raise Exit(open_app(where, port=port, refresh_s=refresh))
+    open_app(where, port=port, refresh_s=refresh)
 
 
 @app.command("doctor")

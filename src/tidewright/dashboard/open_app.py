@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from tidewright.errors import ConfigError
 from tidewright.optional import require
@@ -16,8 +16,8 @@ PLACE, SECONDS = "TIDEWRIGHT_DASH", "TIDEWRIGHT_DASH_SECONDS"  # what the page i
 QUIET = ("--server.headless=true", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none")
 
 
-def open_app(where: str, *, port: int, refresh_s: float) -> int:
-    """Serves the page at http://localhost:PORT; gives the exit code of the server. It answers this machine alone.
+def open_app(where: str, *, port: int, refresh_s: float) -> NoReturn:
+    """Serves the page at http://localhost:PORT, to this machine alone, in place of this process.
 
     `where` is a folder of runs or studies or the address of a storage; a study that runs is read again every
     `refresh_s` seconds (0: never). Raises `ConfigError` where there is nothing to show, and `MissingExtraError`.
@@ -28,9 +28,4 @@ def open_app(where: str, *, port: int, refresh_s: float) -> int:
     page = Path(__file__).with_name("app.py")
     address = ("--server.address=localhost", f"--server.port={port}")
     command = [sys.executable, "-m", "streamlit", "run", str(page), *QUIET, *address]
-    told = {**os.environ, PLACE: where, SECONDS: str(refresh_s)}
-    with subprocess.Popen(command, env=told) as server:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:  # it was told, too, and ends by itself
-            return server.wait()
+    os.execve(sys.executable, command, {**os.environ, PLACE: where, SECONDS: str(refresh_s)})

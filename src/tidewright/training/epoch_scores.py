@@ -21,15 +21,15 @@ from tidewright.training.gather import Source
 from tidewright.training.logs import OfLogs
 
 FOLLOWED = ("mape", "rmse", "mae")
-MOST_WINDOWS, LEAST_WINDOWS, SHARE = 1024, 64, 16
+MOST_WINDOWS, LEAST_WINDOWS, SHARE = 512, 64, 40
 
 
 def score_epoch(network: ForecastNet, course: Course) -> dict[str, float]:
     """MAPE, RMSE and MAE of the point forecast on windows of training and validation, by name (train_mae); nothing
     where no callback `wants_scores`, several processes learn, or positions are learned.
 
-    So that it costs next to nothing, they are of at most 1024 windows of each part, evenly spaced, and of no more than
-    a sixteenth of those that an epoch learns from, but of 64. Weights and draws are left as they are.
+    So that it costs next to nothing, they are of at most 512 windows of each part, evenly spaced, and of no more than
+    a fortieth of those that an epoch learns from, but of 64. Weights and draws are left as they are.
     """
     parts = {"train": course.training, "validation": course.judging}
     if course.team.size > 1 or not wants_scores(course.callbacks):
