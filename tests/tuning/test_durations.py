@@ -71,6 +71,15 @@ def test_an_answer_does_not_run_away_beyond_what_was_seen() -> None:
     assert longest <= expected <= longest * (longest / shortest) ** 0.5 * 1.0001
 
 
+def test_a_default_with_a_value_that_is_no_choice_of_the_space_is_left_out() -> None:
+    trials = [made(number, point) for number, point in enumerate(draw(30))]
+    point = draw(1, seed=1)[0]
+    odd = made(30, {"hidden": 64, "cell": "rnn"}, seconds=900.0)
+    assert expect_seconds([*trials, odd], point, space=SPACE) == expect_seconds(trials, point, space=SPACE)
+    told = expect_seconds(trials, {"hidden": 64, "cell": "rnn"}, space=SPACE)
+    assert told == np.median([trial.seconds for trial in trials])
+
+
 def test_with_several_models_only_trials_of_the_same_one_count() -> None:
     space = SearchSpace("any", {"model": Choice(("a", "b")), "x": FloatRange(0.0, 1.0)})
     trials = [made(n, {"model": "ab"[n % 2], "x": 0.1}, seconds=(1.0, 50.0)[n % 2]) for n in range(6)]

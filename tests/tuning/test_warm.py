@@ -34,7 +34,7 @@ from tidewright.tuning.warm import (
 
 DAMPED = SearchSpace("damped", {"model.damping": FloatRange(0.0, 1.0), "model.recent": IntRange(2, 14)})
 SPACE = SearchSpace("net", {"x": FloatRange(0.0, 1.0), "kind": Choice(("a", "b"))})
-OWN = PastStudy("own", "net", "data", "mae", {"rows": 2.0, "season": None}, ())
+OWN = PastStudy("own", "net", "data", "mae", "2024-06-30", {"rows": 2.0, "season": None}, ())
 
 
 def past(study: str, *xs: float, **changes: Any) -> PastStudy:
@@ -65,6 +65,16 @@ def test_another_model_no_study_and_oneself_give_nothing_and_that_is_said() -> N
     for kept in ([], [past("a", 0.1, model="other")], [past("own", 0.1)], [past("a")]):
         warm = choose_first(kept, OWN, space=SPACE)
         assert warm == WarmStart((), ("warm start: none, for no earlier study of net is kept.",))
+
+
+def test_a_study_that_was_judged_by_later_labels_is_left_out_for_it_may_know_the_test_part() -> None:
+    late, early = past("late", 0.1, until="2024-07-01"), past("early", 0.9, data="e", until="2024-06-30")
+    warm = choose_first([late, early], OWN, space=SPACE)
+    assert xs_of(warm) == [0.9]
+    assert "1 that were judged by labels after 2024-06-30 were left out" in warm.notes[1]
+    alone = choose_first([late], OWN, space=SPACE)
+    assert not alone.points
+    assert "after 2024-06-30 were left out" in alone.notes[0]
 
 
 def test_points_outside_the_space_are_dropped_aloud_and_further_options_are_cut_off() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.tuning.ranges import Choice
 from tidewright.tuning.searchers.cube import Cube
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
@@ -34,13 +35,20 @@ def expect_seconds(trials: Sequence[Trial], point: Mapping[str, Any], *, space: 
     whole = [trial for trial in ended if trial.state is TrialState.COMPLETE and not trial.cut_short][-LATEST:]
     kin = [trial for trial in whole if trial.parameters.get("model") == point.get("model")]
     cube = Cube(space)
-    if len(kin) >= LEAST and cube.options:
-        places = np.array([cube.places(trial.parameters) for trial in kin] + [cube.places(point)])
+    placed = [trial for trial in kin if _has_place(space, trial.parameters)]
+    if len(placed) >= LEAST and cube.options and _has_place(space, point):
+        places = np.array([cube.places(trial.parameters) for trial in placed] + [cube.places(point)])
         columns = cube.columns(np.clip(places, 0.0, 1.0))  # the default may lie outside its range
-        logs = np.log([trial.seconds for trial in kin])
+        logs = np.log([trial.seconds for trial in placed])
         return math.exp(_predict(columns[:-1], logs, columns[-1]))
     known = kin or whole or ended
     return median(trial.seconds for trial in known) if known else None
+
+
+def _has_place(space: SearchSpace, point: Mapping[str, Any]) -> bool:
+    """Whether every option that is one of several values has one of these; the default's may be another."""
+    chosen = {name: one for name, one in space.ranges.items() if isinstance(one, Choice) and name in point}
+    return all(one.holds(point[name]) for name, one in chosen.items())
 
 
 def _predict(columns: Doubles, logs: Doubles, asked: Doubles) -> float:

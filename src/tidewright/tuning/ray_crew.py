@@ -16,6 +16,7 @@ from typing import Any
 from tidewright.errors import BackendError, TidewrightError
 from tidewright.optional import require
 from tidewright.tuning.crew import Died, Ended, Hearing, end_late
+from tidewright.tuning.process_crew import UNPICKLED
 from tidewright.tuning.task import Orders, Task, carry_out
 
 KNOCK_S = 5.0
@@ -159,4 +160,9 @@ def work_on(orders: Orders, task: Task, mail: Any) -> Ended:
         ray.get(mail.put.remote(number, message))  # in order, and there before the trial ends
 
     keep: Callable[[int, float], None] = lambda step, value: say((step, value))  # noqa: E731
-    return Ended(*carry_out(orders, task, keep=keep, tell=say))
+    trial, learned = carry_out(orders, task, keep=keep, tell=say)
+    try:
+        ray.cloudpickle.dumps(learned)
+    except UNPICKLED:  # then the model is learned again from its checkpoint
+        return Ended(trial, None)
+    return Ended(trial, learned)

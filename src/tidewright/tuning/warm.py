@@ -42,13 +42,15 @@ HEAVY = ("skewness", "kurtosis")  # whose size says less the larger it is
 
 @dataclass(frozen=True, slots=True)
 class PastStudy:
-    """A study that ended: which model's space on which data (a digest) by which metric, what the data are like, and its
-    best points (trial, value to be made small, point), the best first, apart from each other."""
+    """A study that ended: which model's space on which data (a digest) by which metric, the time of the last label that
+    it was judged by, what the data are like, and its best points (trial, value to be made small, point), the best
+    first, apart from each other."""
 
     study: str
     model: str
     data: str
     metric: str
+    until: str
     traits: Mapping[str, float | None]
     best: tuple[tuple[int, float, Point], ...]
 
@@ -171,12 +173,17 @@ def choose_first(
     or, where there is none, on the `STUDIES` most similar panels (those by the same metric first); the best of each,
     then the second of each, and so on.
 
-    A point is cut to the space's options; one that lies outside the space is dropped, and the notes say so. None is
-    near another one or one that is `known`.
+    A study that was judged by later labels than this one will be is left out, for what it chose may know this one's
+    test part. A point is cut to the space's options; one that lies outside the space is dropped. The notes say so of
+    both. None is near another one or one that is `known`.
     """
     kin = [one for one in studies if (one.model, bool(one.best)) == (own.model, True) and one.study != own.study]
+    late = sum(_is_later(one.until, own.until) for one in kin)
+    kin = [one for one in kin if not _is_later(one.until, own.until)]
+    told = f"{late} that were judged by labels after {own.until} were left out" if late else ""
     if not kin:
-        return WarmStart((), (f"warm start: none, for no earlier study of {own.model} is kept.",))
+        more = f"; {told}" if told else ""
+        return WarmStart((), (f"warm start: none, for no earlier study of {own.model} is kept{more}.",))
     far = measure_distances(own.traits, [one.traits for one in kin])
     asked = sorted(zip(kin, far, strict=True), key=lambda pair: (pair[0].metric != own.metric, pair[1]))
     same = [(one, 0.0) for one, _ in asked if one.data == own.data]
@@ -189,7 +196,20 @@ def choose_first(
             dropped += 1
         elif len(found) < count and not _is_near(space, fit, [*known, *(one.point for one in found)]):
             found.append(Noted(fit, (f"warm start: trial {number} of study {past.study}, {_tell(distance, same)}",)))
-    return WarmStart(tuple(found), (_sum_up(asked, found, dropped=dropped, same=bool(same)),))
+    said = (_sum_up(asked, found, dropped=dropped, same=bool(same)), f"warm start: {told}." if told else "")
+    return WarmStart(tuple(found), tuple(filter(None, said)))
+
+
+def _is_later(one: str, other: str) -> bool:
+    """Whether a time, as `Panel.time_at` writes it, is after another: numbers by their size, dates by their text.
+
+    >>> _is_later("2020-02-01", "2020-01-31 12:00"), _is_later("9", "10")
+    (True, False)
+    """
+    try:
+        return int(one) > int(other)
+    except ValueError:
+        return one > other
 
 
 def _in_turn(asked: Sequence[tuple[PastStudy, float]]) -> Iterator[tuple[PastStudy, float, tuple[int, float, Point]]]:

@@ -58,6 +58,7 @@ def describe_past(work: PanelObjective, plan: Plan, trials: Sequence[Trial]) -> 
         model=plan.space.model,
         data=subject.data,
         metric=subject.metric,
+        until=work.panel.time_at(int(split.validation.positions[-1]) + split.horizon),
         traits=measure_traits(work.panel, horizon=work.task.horizon, until=split.train.last + split.horizon),
         best=pick_best(originals(trials), plan.space),
     )
