@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Assignment, Outcome
 from tidewright.tuning.open_store import open_store
 from tidewright.tuning.pruners import MedianPruner
-from tidewright.tuning.repeats import REPEAT, REPEATS, SparesRepeats, is_repeat, measure_noise, split_point, tell_noise
+from tidewright.tuning.repeats import (
+    REPEAT,
+    REPEATS,
+    Noise,
+    SparesRepeats,
+    is_repeat,
+    measure_noise,
+    split_point,
+    tell_noise,
+)
 from tidewright.tuning.search import Found, Plan, search
 from tidewright.tuning.searchers.draw import RandomSearcher
 from tidewright.tuning.searchers.searcher import History
@@ -208,3 +218,13 @@ def test_points_that_are_asked_for_are_tried_right_after_the_default(world: Any)
     assert [dict(trial.parameters) for trial in study.trials[:2]] == points  # the first of them is the default
     with pytest.raises(ConfigError, match="recnt"):
         tune(space, model="damped", trials=4, first=[{"model.recnt": 3}], **world.given)
+
+
+def test_where_noise_is_large_a_study_is_worth_its_mean_over_seeds_wherever_it_is_compared(world: Any) -> None:
+    study = tune(RATES, model="nlinear", trials=2, train=TrainSpec(epochs=1, steps=2), ledger=False, **world.given)
+    assert study.value == study.best.value
+    assert study.shown == study.best.scores[study.metric]
+    noisy = replace(study, noise=Noise(0.2, 0.1, {study.best.number: 7.0}))
+    assert noisy.value == noisy.score == noisy.shown == 7.0
+    calm = replace(study, noise=Noise(0.1, 0.2, {study.best.number: 7.0}))
+    assert calm.value == study.value

@@ -106,15 +106,10 @@ def list_changes(study: Study) -> Table:
     return Table(columns, tuple(rows), tones=tones, caption=caption, sortable=False)
 
 
-def score_of(study: Study) -> float:
-    """The best trial's validation score, as the metric has it (one of direction "nearest" too)."""
-    return study.best.scores.get(study.metric, study.score)
-
-
 def _board(found: Tuned) -> Table:
     metric = found.metric
-    decimals = score_decimals(metric, [score_of(study) for study in found.studies.values()])
-    entries = [(study.best.values[0], _study_row(found, name, decimals), name) for name, study in found.studies.items()]
+    decimals = score_decimals(metric, [study.shown for study in found.studies.values()])
+    entries = [(study.value, _study_row(found, name, decimals), name) for name, study in found.studies.items()]
     for name, floor in found.floors.items():
         cells = (
             Cell(name, small="floor" if name in FLOORS else "without a forecast", tone="muted"),
@@ -146,7 +141,7 @@ def _study_row(found: Tuned, name: str, decimals: int) -> tuple[Cell, ...]:
     counts = len(study.trials), study.count(TrialState.PRUNED), study.count(TrialState.FAILED)
     return (
         Cell(name, mark="winner" if won else "", tone="strong"),
-        _number(metric, score_of(study), decimals, small=spread),
+        _number(metric, study.shown, decimals, small=spread),
         Cell("no account", tone="muted") if account is None else _number(metric, account.corrected, decimals),
         Cell("not scored", tone="muted") if test is None else _number(metric, test, decimals),
         *(Cell(f"{count:,}", value=count) for count in counts),
@@ -178,7 +173,7 @@ def _facts(study: Study) -> Facts:
         )
         judged = f"{write_count(study.folds, 'fold')}, {write_count(study.seeds, 'seed')}"
         items.append(("Each trial judged on", Cell(judged, small=f"the best: {'; '.join(told)}")))
-    score = f"{name_metric(study.metric)} {write_score(study.metric, score_of(study))}"
+    score = f"{name_metric(study.metric)} {write_score(study.metric, study.shown)}"
     items.append(("Best trial", Cell(f"{study.best.number}", small=score)))
     return Facts(tuple(items))
 

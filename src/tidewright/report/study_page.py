@@ -8,7 +8,7 @@ from pathlib import Path
 from tidewright.report.about_account import tell_worth
 from tidewright.report.about_data import tell_data, tell_split
 from tidewright.report.about_trials import count_states, list_reasons, list_seconds, list_trials, tell_pictures
-from tidewright.report.about_tune import list_changes, score_of, tell_again, tell_found, tell_one, tell_winner
+from tidewright.report.about_tune import list_changes, tell_again, tell_found, tell_one, tell_winner
 from tidewright.report.blocks import Block, Row, Section, Tile
 from tidewright.report.metric_words import name_metric, write_score
 from tidewright.report.numbers import UNDEFINED, write_count, write_grid, write_seconds
@@ -113,7 +113,7 @@ def _tiles(study: Study, *, winner: str, test: float | None) -> tuple[Tile, ...]
     tried = "" if account is None else f"{account.trials:,} on these data in all"
     return (
         Tile("Winner", winner, f"trial {study.best.number}"),
-        Tile(f"Validation {name_metric(metric)}", write_score(metric, score_of(study)), "as it was chosen by"),
+        Tile(f"Validation {name_metric(metric)}", write_score(metric, study.shown), "as it was chosen by"),
         Tile("Corrected", corrected, "for having been chosen"),
         Tile("Test", on_test, "scored once" if test is not None else "the study never reads it"),
         Tile("Trials", f"{len(study.trials):,}", tried),
@@ -128,7 +128,7 @@ def _score(tried: Tried) -> str:
 
 def _sentence(found: Tuned) -> str:
     study, metric = found.studies[found.winner], found.metric
-    text = f"{name_metric(metric)} {write_score(metric, score_of(study))} on validation"
+    text = f"{name_metric(metric)} {write_score(metric, study.shown)} on validation"
     account = study.account
     if account is not None and math.isfinite(account.corrected):
         text += f", {write_score(metric, account.corrected)} corrected for the choice"

@@ -39,7 +39,8 @@ class Noise:
         told = f"(deviation {self.among_seeds:.2g}; among the best {len(self.means)} {self.among_best:.2g})"
         if self.large:
             return (
-                f"seeds differ by more than the best trials {told}: these are judged by means over {self.seeds} seeds."
+                f"seeds differ by more than the best trials {told}: these are judged by means over {self.seeds} seeds. "
+                "What is corrected for the choice, and the model that is kept, are of the first seed."
             )
         return f"seeds differ by less than the best trials {told}: one seed tells these apart."
 

@@ -55,12 +55,22 @@ class Study:
         return find_goal(self.metric)
 
     @property
-    def score(self) -> float:
-        """The best trial's validation score, in the metric's own direction."""
+    def value(self) -> float:
+        """What the best trial is worth, to be made small: the mean over seeds where their noise is large."""
         assert self.best.value is not None, "the best trial is complete"
         if self.noise is not None and self.noise.large:
-            return self.goal.show(self.noise.means.get(self.best.number, self.best.value))
-        return self.goal.show(self.best.value)
+            return self.noise.means.get(self.best.number, self.best.value)
+        return self.best.value
+
+    @property
+    def score(self) -> float:
+        """The same in the metric's own direction: the best trial's validation score."""
+        return self.goal.show(self.value)
+
+    @property
+    def shown(self) -> float:
+        """The score as tables have it: as the metric itself says it, where that is to be near a number."""
+        return self.best.scores.get(self.metric, self.score) if self.value == self.best.value else self.score
 
     @property
     def parts(self) -> tuple[tuple[float, ...], ...]:

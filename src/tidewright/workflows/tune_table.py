@@ -105,7 +105,7 @@ class Tuned:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a model, the best first: its validation score, what is left of it after all trials, its trials."""
-        ranked = sorted(self.studies, key=lambda name: self.studies[name].best.values)
+        ranked = sorted(self.studies, key=lambda name: self.studies[name].value)
         return [
             _row(self.studies[name], test=self.test.get(self.metric) if name == self.winner else None)
             for name in ranked
@@ -296,7 +296,7 @@ def _conclude(
     run: str,
 ) -> Tuned:
     """The winner beside the floors, on validation and once on the test."""
-    winner = min(studies, key=lambda name: studies[name].best.values)
+    winner = min(studies, key=lambda name: studies[name].value)
     goal = studies[winner].goal
     measured = measure_floors(plan, goal, floors=floors)
     here, test = (
@@ -322,7 +322,7 @@ def _row(study: Study, *, test: float | None) -> dict[str, Any]:
     account, best = study.account, study.best
     return {
         "model": study.spec.name,
-        study.metric: best.scores.get(study.metric, study.score),
+        study.metric: study.shown,
         **{f"sd over {of}": spread for of, (_, spread) in study.spread.items()},
         "corrected": None if account is None else account.corrected,
         "test": test,
