@@ -38,7 +38,6 @@ from tidewright.workflows.yardsticks import Floor, Said, judge_part, measure_flo
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
 STUDIES = "studies"
 IDLE = (
-    "kind",
     "preset",
     "budget_s",
     "tune",
@@ -192,6 +191,11 @@ def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
 
 def _check_idle(settings: RunSettings) -> None:
     """Raises `ConfigError` for an option that a search does not heed."""
+    if settings.kind != "forecast":
+        raise ConfigError(
+            "tidewright tune searches models of forecasts. For classes, tidewright run --kind classify searches the "
+            "best one's options too, and tune(metric='log_loss') one model's in Python."
+        )
     usual = RunSettings()
     idle = [name for name in IDLE if getattr(settings, name) != getattr(usual, name)]
     if idle:
