@@ -5,9 +5,7 @@ C cells, F features.
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from tidewright.models.line import REACH, Line
 from tidewright.models.specs.regression import ElasticNet
 from tidewright.optional import require
 from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes
+from tidewright.training.choose_penalty import choose_penalty
 from tidewright.training.learn_logistic import learn_logistic
 from tidewright.training.learn_svr import measure_columns
 
@@ -38,22 +37,15 @@ def learn_elastic_net(
         return learn_logistic(spec, rows, learn=learn, judge=judge, goals=goals, learning=learning)
     labels = learn.labels.astype(np.float64)
     level, spread = float(np.average(labels, weights=learn.weights)), float(labels.std()) or 1.0
-    history: list[Mapping[str, Any]] = []
-    best, best_loss, chosen, late = None, float("inf"), 0.0, False
-    for number, penalty in enumerate(sorted(spec.penalties, reverse=True), start=1):
+
+    def solve(penalty: float) -> tuple[Line, bool]:
         weights, bias, solved = _solve(spec, rows, (labels - level) / spread, weights=learn.weights, penalty=penalty)
-        line = Line(weights[:, None] * spread, np.array([bias * spread + level]), centre, scale)
-        losses = [_mean_square(line, cells) for cells in (learn, judge)]
-        used = int((weights != 0.0).sum())
-        history.append({**learning.tell(number, *losses), "penalty": penalty, "features": used, "solved": solved})
-        if best is None or losses[1] < best_loss:
-            best, best_loss, chosen = line, losses[1], penalty
-        late = learning.deadline is not None and time.monotonic() > learning.deadline
-        if late:
-            break
-    assert best is not None
-    told = {"goal": "mean", "penalty": chosen, "cells": len(labels), "validation_loss": best_loss}
-    return Learned(best, (*history, {**told, "stopped": "deadline" if late else "all penalties"}))
+        return Line(weights[:, None] * spread, np.array([bias * spread + level]), centre, scale), solved
+
+    def measure(line: Line) -> tuple[float, float]:
+        return _mean_square(line, learn), _mean_square(line, judge)
+
+    return choose_penalty(spec.penalties, solve, judge=measure, goal="mean", cells=len(labels), learning=learning)
 
 
 def _solve(

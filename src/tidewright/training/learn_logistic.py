@@ -5,9 +5,7 @@ C cells, F features, K classes.
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from tidewright.models.line import Line
 from tidewright.models.specs.regression import ElasticNet
 from tidewright.optional import require
 from tidewright.training.cells import Cells, Goal, Learned, Learning, count_classes, measure_loss
+from tidewright.training.choose_penalty import choose_penalty
 from tidewright.training.learn_svr import measure_columns
 
 Doubles = npt.NDArray[np.float64]
@@ -38,22 +37,18 @@ def learn_logistic(
         l1_ratio=spec.l1_share, solver=solver, tol=tolerance, max_iter=MOST_PASSES, warm_start=True,
         random_state=learning.seed,
     )  # fmt: skip
-    history: list[Mapping[str, Any]] = []
-    best, best_loss, chosen, late = None, float("inf"), 0.0, False
-    for number, penalty in enumerate(sorted(spec.penalties, reverse=True), start=1):
+
+    def solve(penalty: float) -> tuple[Line, bool]:
         solved = _solve(model.set_params(C=1.0 / (len(rows) * penalty)), rows, learn)
-        line = _read_line(model, classes, units)
-        losses = [measure_loss(goals[0], one, line.predict(one.features, width=classes)) for one in (learn, judge)]
-        used = int((line.weights != 0.0).any(axis=1).sum())
-        history.append({**learning.tell(number, *losses), "penalty": penalty, "features": used, "solved": solved})
-        if best is None or losses[1] < best_loss:
-            best, best_loss, chosen = line, losses[1], penalty
-        late = learning.deadline is not None and time.monotonic() > learning.deadline
-        if late:
-            break
-    assert best is not None
-    told = {"goal": "class", "penalty": chosen, "cells": len(rows), "validation_loss": best_loss}
-    return Learned(best, (*history, {**told, "stopped": "deadline" if late else "all penalties"}))
+        return _read_line(model, classes, units), solved
+
+    def measure(line: Line) -> tuple[float, float]:
+        trained, judged = (
+            measure_loss(goals[0], one, line.predict(one.features, width=classes)) for one in (learn, judge)
+        )
+        return trained, judged
+
+    return choose_penalty(spec.penalties, solve, judge=measure, goal="class", cells=len(rows), learning=learning)
 
 
 def _solve(model: Any, rows: Doubles, learn: Cells) -> bool:
