@@ -24,6 +24,7 @@ from typing import Any
 
 from search import TRIALS, Surface, make_surfaces  # first: it sets the number of threads
 from search_surfaces import ROOT, SPACES
+from tell import tell
 
 from tidewright.tuning.adaptive import AdaptiveSearchSpace
 from tidewright.tuning.searchers.adaptive import AdaptiveSearcher
@@ -93,10 +94,7 @@ def run(names: Sequence[str]) -> None:
 def write() -> None:
     """The comparisons, from the runs that there are."""
     runs = read_runs()
-    lines = [*compare_regret(runs), *compare_speed(runs)]
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for line in lines:
-        print(json.dumps(line))
+    tell([*compare_regret(runs), *compare_speed(runs)], out=RESULTS)
 
 
 def compare_regret(runs: Runs) -> Iterator[dict[str, Any]]:

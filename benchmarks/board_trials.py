@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from board_fit import DATA, ROOT
+from tell import add
 
 from tidewright.errors import RepairWarning
 
@@ -61,9 +62,7 @@ def _try_once(board: str, name: str, own: Own, *, judge: Judge) -> None:
     criterion = round(next(iter(found.values())), 5)
     line = {"model": name, "criterion": criterion, "cpu_s": spent}
     line |= {what: round(value, 5) for what, value in found.items()} | {"own": own}
-    with _path(board).open("a") as out:
-        out.write(json.dumps(line) + "\n")
-    print(json.dumps(line), flush=True)
+    add(line, out=_path(board))
 
 
 def _path(board: str) -> Any:

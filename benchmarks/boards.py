@@ -23,6 +23,8 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+from tell import add
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
@@ -137,10 +139,7 @@ def main() -> None:
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     for seed, board, name in product(seeds, asked.board, asked.models.split(",")):
         if seed == 0 or name not in FLOORS:
-            line = json.dumps(measure(board, name, seed=seed))
-            print(line, flush=True)
-            with (RETAIL if board.startswith("walmart") else RESULTS).open("a") as out:
-                out.write(line + "\n")
+            add(measure(board, name, seed=seed), out=RETAIL if board.startswith("walmart") else RESULTS)
     if asked.write:
         write_page()
 

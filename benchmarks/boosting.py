@@ -10,29 +10,19 @@ ours / theirs.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 SERIES, ROWS, ROUNDS, CELLS, REPEATS, ASKED = 200, 600, 100, 100_000, 3, 50_000
 
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    lines = []
-    for line in compare():
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(compare(), out=open_parser(__doc__).parse_args().out)
 
 
 def compare() -> Iterator[dict[str, Any]]:
@@ -152,15 +142,8 @@ def clock(work: Callable[[], Any]) -> float:
 def line(name: str, pairs: list[tuple[float, float]], *, unit: str, note: str) -> dict[str, Any]:
     """The comparison of both sides' medians."""
     mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return {
-        "name": name,
-        "ours": mine,
-        "theirs": other,
-        "unit": unit,
-        "ratio": mine / other,
-        "n": len(pairs),
-        "note": f"{note}; median of {len(pairs)} alternating runs",
-    }
+    note = f"{note}; median of {len(pairs)} alternating runs"
+    return make_line(name, mine, other, unit=unit, n=len(pairs), note=note)
 
 
 if __name__ == "__main__":

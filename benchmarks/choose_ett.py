@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from board_ett import CHOICES, judge_ett, learn_ett, open_ett, read_trials
+from tell import add
 
 # a grid: options in the order in which they are tried; every value is a piece of "own" (see board_fit.py)
 Piece = dict[str, Any]
@@ -112,9 +113,7 @@ def try_once(name: str, *, horizon: int, own: Piece) -> float:
     criterion = sum(found[metric] / floor[metric] for metric in floor) / len(floor)
     line = {"model": name, "horizon": horizon, "criterion": round(criterion, 5), "cpu_s": round(cpu, 1)}
     line |= {f"validation {metric}": round(value, 5) for metric, value in found.items()} | {"own": own}
-    with CHOICES.open("a") as out:
-        out.write(json.dumps(line) + "\n")
-    print(json.dumps(line), flush=True)
+    add(line, out=CHOICES)
     return criterion
 
 

@@ -13,8 +13,6 @@ a comparison; ratio is ours / theirs.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 import warnings
@@ -22,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from tell import open_parser, tell
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
@@ -69,19 +69,11 @@ READERS = {"walmart": read_walmart, "ett": read_ett}
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
+    parser = open_parser(__doc__)
     parser.add_argument("--data", nargs="+", choices=READERS, default=list(READERS))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    lines = []
-    for name in options.data:
-        for line in compare(name):
-            print(json.dumps(line), flush=True)
-            lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell((line for name in options.data for line in compare(name)), out=options.out)
 
 
 def compare(name: str) -> Iterator[dict[str, Any]]:

@@ -9,14 +9,13 @@ code of earlier runs is not used: the compiler's cache is a new folder.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 BATCH = 256
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -28,18 +27,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    lines = []
+    options = open_parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        for case in CASES:
-            lines.append(json.dumps(compare(case)) + "\n")
-            print(lines[-1], end="", flush=True)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+        tell(map(compare, CASES), out=options.out)
 
 
 def compare(case: str) -> dict[str, Any]:
@@ -82,16 +73,12 @@ def compare(case: str) -> dict[str, Any]:
         taken = trial.time({"compiled": compiled, "eager": trial.open_step(network, Means())})
     ours, theirs = taken["compiled"] / 1e3, taken["eager"] / 1e3
     gain = f"paid back after {spent / (theirs - ours):,.0f} steps" if ours < theirs else "never paid back"
-    return {
-        "name": f"training step: {case} compiled vs eager",
-        "ours": ours,
-        "theirs": theirs,
-        "unit": "cpu_s/step",
-        "ratio": ours / theirs,
-        "n": REPEATS,
-        "note": f"batch {BATCH}, one thread, the least of {REPEATS} alternating steps; compiling took {spent:.0f} CPU "
-        f"s, {wall:.0f} s by the clock, {gain}",
-    }
+    note = (
+        f"batch {BATCH}, one thread, the least of {REPEATS} alternating steps; compiling took {spent:.0f} CPU "
+        f"s, {wall:.0f} s by the clock, {gain}"
+    )
+    name = f"training step: {case} compiled vs eager"
+    return make_line(name, ours, theirs, unit="cpu_s/step", n=REPEATS, note=note)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ part (7 channels, 8640 hours), lookback 96, horizon 96, three quantiles, global 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -18,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "ett" / "ETTh1.csv"
@@ -27,18 +27,10 @@ EPOCHS, STEPS, REPEATS = 3, 12, 3
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
+    options = open_parser(__doc__).parse_args()
     if not DATA.exists():
         sys.exit(f"ETTh1.csv is not at {DATA.relative_to(ROOT.parent)} beside the project; nothing was measured.")
-    lines = []
-    for line in compare_processes():
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(compare_processes(), out=options.out)
 
 
 def compare_processes() -> Iterator[dict[str, Any]]:
@@ -69,7 +61,8 @@ def compare(name: str, *, ours: list[dict[str, Any]], theirs: list[dict[str, Any
         ("start_s", "s", f"seconds of the whole call beyond its epochs: processes, imports, windows; {load}"),
     ):
         mine, other = statistics.median(r[key] for r in ours), statistics.median(r[key] for r in theirs)
-        yield make_line(f"{name}: {unit if key == 'rate' else 'start'}", ours=mine, theirs=other, unit=unit, note=note)
+        title = f"distributed: {name}: {unit if key == 'rate' else 'start'}"
+        yield make_line(title, mine, other, unit=unit, n=REPEATS, note=note)
 
 
 def compare_curves(name: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -80,21 +73,7 @@ def compare_curves(name: str, ours: list[dict[str, Any]], theirs: list[dict[str,
         f"validation loss after {EPOCHS} epochs of {STEPS} steps; relative difference of the training loss "
         f"{apart[0]:.1e} in the first epoch, of any loss {max(apart):.1e} at most"
     )
-    return make_line(f"{name}: loss", ours=pairs[-1][0], theirs=pairs[-1][1], unit="loss", note=note)
-
-
-def make_line(name: str, *, ours: float, theirs: float, unit: str, note: str) -> dict[str, Any]:
-    """One comparison."""
-    ratio = ours / theirs
-    return {
-        "name": f"distributed: {name}",
-        "ours": ours,
-        "theirs": theirs,
-        "unit": unit,
-        "ratio": ratio,
-        "n": REPEATS,
-        "note": note,
-    }
+    return make_line(f"distributed: {name}: loss", *pairs[-1], unit="loss", n=REPEATS, note=note)
 
 
 def learn(spec: Any, *, parts: int = 1, **devices: Any) -> dict[str, Any]:

@@ -8,13 +8,12 @@ The two sides alternate in one process on one thread; the figures are medians. O
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 MODELS = ("feedforward", "resmlp", "tcn", "tft", "cnn_lstm_transformer", "tsmixer")
 BATCH, LOOKBACK, HORIZON, KNOWN = 256, 96, 24, 4
@@ -23,16 +22,7 @@ REPEATS = 9
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    lines = []
-    for line in compare():
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(compare(), out=open_parser(__doc__).parse_args().out)
 
 
 def compare() -> Iterator[dict[str, Any]]:
@@ -60,15 +50,8 @@ def compare() -> Iterator[dict[str, Any]]:
         with keep_memory():
             pairs = [(measure(ours, inputs), measure(theirs, inputs)) for _ in range(REPEATS + 1)][1:]
         mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-        yield {
-            "name": f"dropout: {name} vs nn.Dropout",
-            "ours": mine,
-            "theirs": other,
-            "unit": "cpu_s/pass",
-            "ratio": mine / other,
-            "n": REPEATS,
-            "note": f"forward and backward of {BATCH} windows in training; median of {REPEATS} alternating runs",
-        }
+        note = f"forward and backward of {BATCH} windows in training; median of {REPEATS} alternating runs"
+        yield make_line(f"dropout: {name} vs nn.Dropout", mine, other, unit="cpu_s/pass", n=REPEATS, note=note)
 
 
 def measure(network: Any, inputs: dict[str, Any]) -> float:

@@ -10,18 +10,16 @@ comparison; ratio is ours / theirs, below 1 the ensemble is better.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from board_ett import open_ett
 from board_fit import LEVELS
 from board_m4 import open_m4
 from board_prices import open_price
+from tell import make_line, open_parser, tell
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
@@ -63,17 +61,9 @@ class World:
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    lines = []
-    for world in (open_hourly, open_channels, open_belgium):
-        for line in compare(world()):
-            print(json.dumps(line), flush=True)
-            lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    options = open_parser(__doc__).parse_args()
+    worlds = (open_hourly, open_channels, open_belgium)
+    tell((line for world in worlds for line in compare(world())), out=options.out)
 
 
 def open_hourly() -> World:
@@ -141,7 +131,7 @@ def asked(world: World, name: str) -> dict[str, Any]:
 
 def line(name: str, ours: float, theirs: float, note: str) -> dict[str, Any]:
     """One comparison."""
-    return {"name": name, "ours": ours, "theirs": theirs, "unit": "MASE", "ratio": ours / theirs, "n": 1, "note": note}
+    return make_line(name, ours, theirs, unit="MASE", n=1, note=note)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Twenty stocks of three years; medians of alternating runs on one thread. usage: 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import date
@@ -14,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import polars as pl
+from tell import add
 
 from tidewright.data.market import load_market, to_returns
 from tidewright.data.panel import Panel
@@ -56,9 +56,7 @@ def main(runs: int) -> None:
         ours, theirs = (median(side) for side in zip(*pairs, strict=True))
         line = {"name": f"{model}, scores of every epoch vs none", "ours": round(ours, 3), "theirs": round(theirs, 3)}
         line |= {"unit": "CPU s", "ratio": round(median(a / b for a, b in pairs), 3), "n": runs, "note": ""}
-        print(json.dumps(line), flush=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        add(line, out=RESULTS)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ exponents. One JSON line a comparison; ratio is ours / theirs, of mean absolute 
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tell import make_line, open_parser, tell
 
 import tidewright as tw
 from tidewright.data.panel import Panel
@@ -29,16 +27,7 @@ CLASSICAL = ("hurst_whittle", "hurst_rs", "dfa")
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    lines = []
-    for line in compare():
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(compare(), out=open_parser(__doc__).parse_args().out)
 
 
 def compare() -> Iterator[dict[str, Any]]:
@@ -56,15 +45,8 @@ def compare() -> Iterator[dict[str, Any]]:
         inside = (made["lower"].to_numpy() <= truth) & (truth <= made["upper"].to_numpy())
         note = f"{learned:.1f} CPU s to learn, five folds among them; the interval of 80 % holds {inside.mean():.1%}"
         for peer, theirs in peers.items():
-            yield {
-                "name": f"hurst of fractional noise: {name} vs {peer}",
-                "ours": error,
-                "theirs": theirs,
-                "unit": "mean absolute error",
-                "ratio": error / theirs,
-                "n": SERIES,
-                "note": note,
-            }
+            what = f"hurst of fractional noise: {name} vs {peer}"
+            yield make_line(what, error, theirs, unit="mean absolute error", n=SERIES, note=note)
 
 
 def world(*, seed: int) -> Panel:

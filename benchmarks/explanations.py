@@ -8,16 +8,15 @@ theirs. A store's folder is made for the run and deleted after it.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -29,16 +28,8 @@ SERIES, LENGTH = 500, 1000
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    lines = []
-    for line in (*compare_shapley(), compare_store()):
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    options = open_parser(__doc__).parse_args()
+    tell((*compare_shapley(), compare_store()), out=options.out)
 
 
 def compare_shapley() -> Iterator[dict[str, Any]]:
@@ -70,12 +61,9 @@ def compare_shapley() -> Iterator[dict[str, Any]]:
             return explainer.shap_values(rows, check_additivity=False)
 
         mine, other, apart = alternate(ours, theirs)
-        yield line_of(
-            f"shapley: {rounds} trees of {leaves} leaves vs shap",
-            mine,
-            other,
-            note=f"{ROWS} rows, {BACKGROUND} of background, {FEATURES} features; largest difference {apart:.1e}",
-        )
+        note = f"{ROWS} rows, {BACKGROUND} of background, {FEATURES} features; largest difference {apart:.1e}"
+        name = f"shapley: {rounds} trees of {leaves} leaves vs shap"
+        yield make_line(name, mine, other, unit="cpu_s", n=REPEATS, note=note)
 
 
 def compare_store() -> dict[str, Any]:
@@ -107,12 +95,9 @@ def compare_store() -> dict[str, Any]:
         store.get(panel, recipe)
         mine, other, _ = alternate(lambda: store.get(panel, recipe).table, lambda: recipe.apply(panel).table)
         size = store.size_bytes
-    return line_of(
-        "store: reading kept features vs computing them",
-        mine,
-        other,
-        note=f"{SERIES} series of {LENGTH:,} rows, 16 columns, digest and checksum included; {size / 1e6:.0f} MB kept",
-    )
+    note = f"{SERIES} series of {LENGTH:,} rows, 16 columns, digest and checksum included; {size / 1e6:.0f} MB kept"
+    name = "store: reading kept features vs computing them"
+    return make_line(name, mine, other, unit="cpu_s", n=REPEATS, note=note)
 
 
 def alternate(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[float, float, float]:
@@ -134,19 +119,6 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     started = time.process_time()
     answer = call()
     return answer, time.process_time() - started
-
-
-def line_of(name: str, ours: float, theirs: float, *, note: str) -> dict[str, Any]:
-    """One comparison."""
-    return {
-        "name": name,
-        "ours": ours,
-        "theirs": theirs,
-        "unit": "cpu_s",
-        "ratio": ours / theirs,
-        "n": REPEATS,
-        "note": note,
-    }
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tell import tell
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
@@ -59,12 +61,8 @@ def main() -> None:
     if asked.peer:
         print(json.dumps(serve_peer(asked.peer, runs=asked.runs)))
         return
-    lines = []
-    for line in [*compare_frames(asked.runs), *compare_sizes(asked.runs), *compare_peers(asked.runs)]:
-        print(json.dumps(line), flush=True)
-        lines.append(line)
-    if asked.keep:
-        RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines = [*compare_frames(asked.runs), *compare_sizes(asked.runs), *compare_peers(asked.runs)]
+    tell(lines, out=RESULTS if asked.keep else None)
 
 
 def compare_frames(runs: int) -> Iterator[Line]:

@@ -11,7 +11,6 @@ stdout and to benchmarks/results/floors.jsonl.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -20,6 +19,8 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from tell import tell
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
@@ -68,12 +69,7 @@ def main() -> None:
     """Prints every comparison and keeps them in benchmarks/results/floors.jsonl."""
     if not DATA.is_dir():
         sys.exit(f"the real data are not on this machine: there is no {DATA.name} folder beside the project.")
-    lines = []
-    for line in chain(etth1(), m4_hourly(), walmart()):
-        print(json.dumps(line), flush=True)
-        lines.append(line)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    tell(chain(etth1(), m4_hourly(), walmart()), out=RESULTS)
 
 
 def etth1() -> Iterator[Line]:
@@ -99,7 +95,9 @@ def etth1() -> Iterator[Line]:
             for row, metric in ((row, metric) for row in rows for metric in ("mse", "mae")):
                 theirs = ETTH1[row][horizon][("mse", "mae").index(metric)]
                 name = f"ETTh1 horizon {horizon} {metric.upper()}: {spec.name} vs {row}"
-                yield compare(name, found[metric], theirs, unit=metric.upper(), n=len(windows), note=tell(floor, cpu))
+                yield compare(
+                    name, found[metric], theirs, unit=metric.upper(), n=len(windows), note=explain(floor, cpu)
+                )
             if spec.name == "ridge":
                 name = f"ETTh1 horizon {horizon} fit: ridge vs a CPU second"
                 note = "theirs is the budget; one thread, every candidate's choice on validation included"
@@ -171,7 +169,7 @@ def score_last(panel: Panel, spec: FloorSpec, *, horizon: int, lag: int, season:
     floor, cpu = fit(spec, past, split=split, task=task, season=season)
     windows = make_windows(panel, floor.view, horizon=horizon, rows=rows)
     scale = past_scale(panel.target, offsets=panel.offsets, season=lag, series=windows.series, ends=rows + 1)
-    return Scored(windows.labels(), floor.predict(windows)[:, :, task.median], scale=scale), tell(floor, cpu)
+    return Scored(windows.labels(), floor.predict(windows)[:, :, task.median], scale=scale), explain(floor, cpu)
 
 
 def fit(spec: FloorSpec, panel: Panel, *, split: Split, task: Task, season: int | None = None) -> tuple[Floor, float]:
@@ -184,7 +182,7 @@ def fit(spec: FloorSpec, panel: Panel, *, split: Split, task: Task, season: int 
     return floor, median(spent)
 
 
-def tell(floor: Floor, cpu: float) -> str:
+def explain(floor: Floor, cpu: float) -> str:
     """What was chosen, and what the fit cost."""
     chosen = next(record["candidate"] for record in floor.history if record["chosen"])
     return f"{chosen}; {len(floor.history)} candidates, {cpu:.2f} CPU s"

@@ -36,6 +36,7 @@ from gpu_step import (
     peak_of,
     wait,
 )
+from tell import tell
 
 PLAIN, RICH, KNOWN = (336, 96, 0, 0, 0), (96, 24, 4, 8, 2), (96, 24, 0, 4, 0)
 WIDE: dict[str, Case] = {
@@ -129,8 +130,7 @@ def say_part(name: str, device: str) -> None:
     """Prints a part's lines as they come."""
     torch.set_num_threads(len(os.sched_getaffinity(0)) if device == "cuda" else 1)
     part, _, *words = PARTS[name]
-    for line in part(device, *words):
-        print(json.dumps(line), flush=True)
+    tell(part(device, *words))
 
 
 def fitted_to(case: Case, device: str) -> Case:

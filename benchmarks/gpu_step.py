@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import tell
 import torch
 from torch import Tensor
 
@@ -183,15 +184,7 @@ def free(device: str) -> None:
 
 def make_line(name: str, ours: float, theirs: float, *, unit: str, n: int, note: str) -> dict[str, Any]:
     """One comparison."""
-    return {
-        "name": f"gpu: {name}",
-        "ours": ours,
-        "theirs": theirs,
-        "unit": unit,
-        "ratio": ours / theirs,
-        "n": n,
-        "note": f"{note}; {name_card()}",
-    }
+    return tell.make_line(f"gpu: {name}", ours, theirs, unit=unit, n=n, note=f"{note}; {name_card()}")
 
 
 def name_card() -> str:

@@ -7,7 +7,6 @@ them near one point of a space, and the nearer the more alike.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_samples
+from tell import tell
 
 from tidewright.metrics.effective import effective_number, expected_largest
 from tidewright.metrics.score_sums import sums_of_losses, sums_of_returns
@@ -29,12 +29,7 @@ WORLDS, SHARPE_WORLDS, REPEATS = 400, 600, 8
 
 def main() -> None:
     """Writes a line a comparison."""
-    with OUT.open("w") as out:
-        for line in (*corrected(), *overfitted(), *effective(), *called_skill()):
-            text = json.dumps(line)
-            out.write(text + "\n")
-            out.flush()
-            print(text, flush=True)
+    tell((*corrected(), *overfitted(), *effective(), *called_skill()), out=OUT)
 
 
 # the score of the best trial

@@ -23,6 +23,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from tell import make_line, open_parser, tell
+
 REPEATS, STEPS = 3, 2  # processes a side, and steps in each of them
 QUANTILES = (0.1, 0.5, 0.9)
 CASES: dict[str, dict[str, Any]] = {
@@ -45,22 +47,15 @@ UNITS = {"memory": "MiB", "cpu": "cpu_s/step"}
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = open_parser(__doc__)
     parser.add_argument("--only", choices=sorted(CASES), help="one network")
-    parser.add_argument("--out", type=Path, help="a file for the lines")
     parser.add_argument("--side", help=argparse.SUPPRESS)  # one measurement, in a process of its own
     options = parser.parse_args()
     if options.side:
         print(json.dumps(measure_step(**json.loads(options.side))))
         return
-    lines = []
-    for name in [options.only] if options.only else CASES:
-        for line in compare(name):
-            print(json.dumps(line), flush=True)
-            lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    names = [options.only] if options.only else CASES
+    tell((line for name in names for line in compare(name)), out=options.out)
 
 
 def compare(name: str) -> Iterator[dict[str, Any]]:
@@ -76,20 +71,7 @@ def compare(name: str) -> Iterator[dict[str, Any]]:
     )
     for what, unit in UNITS.items():
         ours, theirs = (statistics.median(one[what] for one in sides[again]) for again in (True, False))
-        yield make_line(f"{what} of a step on cpu: {name}", ours=ours, theirs=theirs, unit=unit, note=note)
-
-
-def make_line(name: str, *, ours: float, theirs: float, unit: str, note: str) -> dict[str, Any]:
-    """One comparison."""
-    return {
-        "name": name,
-        "ours": ours,
-        "theirs": theirs,
-        "unit": unit,
-        "ratio": ours / theirs,
-        "n": REPEATS,
-        "note": note,
-    }
+        yield make_line(f"{what} of a step on cpu: {name}", ours, theirs, unit=unit, n=REPEATS, note=note)
 
 
 def ask_side(side: dict[str, Any]) -> dict[str, float]:

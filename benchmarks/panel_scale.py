@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tell import tell
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS")
 for variable in THREADS:
     os.environ[variable] = "1"
@@ -49,12 +51,7 @@ def main() -> None:
         print(json.dumps(measure(run_ours if asked.side == "ours" else run_theirs, asked.table)))
         return
     install_peer()
-    lines = []
-    for line in compare([int(count) for count in asked.series.split(",")]):
-        print(json.dumps(line), flush=True)
-        lines.append(line)
-    if asked.write:
-        RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    tell(compare([int(count) for count in asked.series.split(",")]), out=RESULTS if asked.write else None)
 
 
 def compare(sizes: list[int]) -> Iterator[dict[str, Any]]:

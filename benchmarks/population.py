@@ -9,19 +9,17 @@ simulated hourly series (lookback 48, horizon 12, three quantiles).
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tell import make_line, open_parser, tell
 from torch import Generator, nn
 
 SIZES, BATCH, MEMBERS, ROWS = (100, 64, 32, 16, 1), 32, 64, 4096
@@ -51,21 +49,13 @@ Measure = Callable[[], float]
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = open_parser(__doc__)
     parser.add_argument("--only", choices=("named", "catalog", "vmap"), help="one part")
-    parser.add_argument("--out", type=Path, help="a file for the lines")
     options = parser.parse_args()
     torch.set_num_threads(1)
     parts = {"named": compare_named, "catalog": compare_catalog, "vmap": compare_vmap}
-    lines = []
-    for name, part in parts.items():
-        if options.only in (None, name):
-            for line in part():
-                print(json.dumps(line), flush=True)
-                lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    asked = [part for name, part in parts.items() if options.only in (None, name)]
+    tell((line for part in asked for line in part()), out=options.out)
 
 
 def compare_named() -> Iterator[dict[str, Any]]:
@@ -110,15 +100,8 @@ def compare(name: str, ours: Measure, theirs: Measure, *, note: str) -> dict[str
     with keep_memory():  # as `fit` does
         pairs = [(ours(), theirs()) for _ in range(REPEATS + 1)][1:]
     mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return {
-        "name": f"population: {name}",
-        "ours": mine,
-        "theirs": other,
-        "unit": "cpu_s/model-step",
-        "ratio": mine / other,
-        "n": REPEATS,
-        "note": f"{note}; median of {REPEATS} alternating runs, one thread",
-    }
+    note = f"{note}; median of {REPEATS} alternating runs, one thread"
+    return make_line(f"population: {name}", mine, other, unit="cpu_s/model-step", n=REPEATS, note=note)
 
 
 BARE = {

@@ -10,14 +10,16 @@ steps, lookback 96, horizon 24.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 STEPS, BATCH, REPEATS = 12, 256, 3
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -31,14 +33,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
-    options = parser.parse_args()
-    prepared = prepare()
-    lines = [line for case in CASES for line in compare(case, prepared)] + [compare_products()]
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = open_parser(__doc__).parse_args()
+    tell(compare_all(prepare()), out=options.out)
+
+
+def compare_all(prepared: Any) -> Iterator[dict[str, Any]]:
+    """Every network, and a product of matrices."""
+    for case in CASES:
+        yield from compare(case, prepared)
+    yield compare_products()
 
 
 def prepare() -> Any:
@@ -59,32 +62,22 @@ def prepare() -> Any:
     return open_source(windows), shape_of(windows, task)
 
 
-def compare(case: str, prepared: Any) -> list[dict[str, Any]]:
+def compare(case: str, prepared: Any) -> Iterator[dict[str, Any]]:
     """The step's CPU seconds and the memory of one network."""
     found: dict[str, list[dict[str, float]]] = {"bfloat16": [], "float32": []}
     for _ in range(REPEATS):
         for precision, seen in found.items():
             seen.append(ask(case, precision, prepared))
-    lines = []
     for what, unit in (("seconds", "cpu_s/step"), ("mebibytes", "MiB")):
         ours, theirs = (statistics.median(one[what] for one in found[name]) for name in ("bfloat16", "float32"))
         name = "training step" if what == "seconds" else "memory of training"
         loss = statistics.median(one["loss"] for one in found["bfloat16"])
         other = statistics.median(one["loss"] for one in found["float32"])
-        lines.append(
-            {
-                "name": f"{name}: {case} bfloat16 vs float32",
-                "ours": ours,
-                "theirs": theirs,
-                "unit": unit,
-                "ratio": ours / theirs,
-                "n": REPEATS,
-                "note": f"batch {BATCH}, lookback 96, horizon 24, one thread, {STEPS} steps a turn, medians; mean loss "
-                f"of the second {STEPS} steps {loss:.4f} in bfloat16, {other:.4f} in float32",
-            }
+        note = (
+            f"batch {BATCH}, lookback 96, horizon 24, one thread, {STEPS} steps a turn, medians; mean loss "
+            f"of the second {STEPS} steps {loss:.4f} in bfloat16, {other:.4f} in float32"
         )
-        print(json.dumps(lines[-1]), flush=True)
-    return lines
+        yield make_line(f"{name}: {case} bfloat16 vs float32", ours, theirs, unit=unit, n=REPEATS, note=note)
 
 
 def ask(case: str, precision: str, prepared: Any) -> dict[str, float]:
@@ -111,11 +104,11 @@ def measure_one(case: str, precision: str, prepared: Any) -> dict[str, float]:
     from tidewright.models.build import build_spec
     from tidewright.models.torch.network import build
     from tidewright.runtime import keep_memory
+    from tidewright.training.epoch import Course, run_epoch
     from tidewright.training.learner import open_learner
     from tidewright.training.losses import open_loss
     from tidewright.training.precision import open_means
     from tidewright.training.spec import TrainSpec
-    from tidewright.training.torch_loop import Course, run_epoch
 
     source, shape = prepared
     before, train = read_peak(), TrainSpec(steps=STEPS, batch_size=BATCH)
@@ -156,17 +149,9 @@ def compare_products() -> dict[str, Any]:
             times.append(time.process_time() - started)
         taken[dtype] = statistics.median(times[1:])
     ours, theirs = taken[torch.float16], taken[torch.float32]
-    line = {
-        "name": "product of two 1024 x 1024 matrices: float16 vs float32",
-        "ours": ours,
-        "theirs": theirs,
-        "unit": "cpu_s",
-        "ratio": ours / theirs,
-        "n": 3,
-        "note": "one thread; the reason that float16 on a CPU is a recorded fallback",
-    }
-    print(json.dumps(line), flush=True)
-    return line
+    name = "product of two 1024 x 1024 matrices: float16 vs float32"
+    note = "one thread; the reason that float16 on a CPU is a recorded fallback"
+    return make_line(name, ours, theirs, unit="cpu_s", n=3, note=note)
 
 
 if __name__ == "__main__":

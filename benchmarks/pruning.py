@@ -19,6 +19,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tell import tell
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
@@ -238,13 +240,9 @@ def compare(surface: str, curves: Sequence[Mapping[str, Any]], name: str) -> dic
 def main() -> None:
     """Prints the lines and keeps them."""
     torch.set_num_threads(1)
-    lines = []
-    for surface in SPACES:
-        curves = open_curves(surface)
-        for name in ("median", "halving", "hyperband"):
-            lines.append(compare(surface, curves, name))
-            print(json.dumps(lines[-1]), flush=True)
-    (RESULTS / "pruning.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    names = ("median", "halving", "hyperband")
+    curves = ((surface, open_curves(surface)) for surface in SPACES)
+    tell((compare(*one, name) for one in curves for name in names), out=RESULTS / "pruning.jsonl")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tell import tell
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
@@ -158,9 +160,7 @@ def write_results() -> None:
                 seeds = [s for s in range(SEEDS) if (name, surface, s) in runs and (peer, surface, s) in runs]
                 if seeds:
                     lines.append(_compare(runs, surface, name, peer, seeds))
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for line in lines:
-        print(json.dumps(line))
+    tell(lines, out=RESULTS)
 
 
 def _compare(runs: Any, surface: str, name: str, peer: str, seeds: list[int]) -> dict[str, Any]:

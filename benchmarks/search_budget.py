@@ -8,15 +8,17 @@ exp of the median of |log(told / real)|, over complete trials from the seventh o
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import polars as pl
+from tell import add, make_line, round_line
 
 from tidewright.data.market import load_market, to_returns
 from tidewright.data.panel import Panel
@@ -34,15 +36,7 @@ FIRST = 6  # trials that nothing is told of
 RESULTS = Path(__file__).parent / "results" / "search_budget.jsonl"
 
 
-def tell(name: str, ours: float, theirs: float, unit: str, n: int, note: str = "") -> None:
-    line = {"name": name, "ours": round(ours, 3), "theirs": round(theirs, 3), "unit": unit}
-    line |= {"ratio": round(ours / theirs, 3), "n": n, "note": note}
-    print(json.dumps(line), flush=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def measure(model: str, workers: int, budget_s: float, panel: Panel) -> None:
+def measure(model: str, workers: int, budget_s: float, panel: Panel) -> Iterator[dict[str, Any]]:
     task = Task(horizon=5)
     spec, space = build_spec(model), usual_space(model)
     assert space is not None
@@ -54,14 +48,18 @@ def measure(model: str, workers: int, budget_s: float, panel: Panel) -> None:
     try:
         study = tune(space, budget_s=budget_s, workers=workers, **given)
     except FitError as error:  # nothing was complete by then
-        tell(f"{case} vs its budget", time.monotonic() - started, budget_s, "s wall", 0, str(error))
+        yield make_line(
+            f"{case} vs its budget", time.monotonic() - started, budget_s, unit="s wall", n=0, note=str(error)
+        )
         return
     seconds = time.monotonic() - started
     counts = ", ".join(f"{study.count(state)} {state}" for state in TrialState if study.count(state))
-    tell(f"{case} vs its budget", seconds, budget_s, "s wall", len(study.trials), f"{counts}; {study.reason}")
+    note = f"{counts}; {study.reason}"
+    yield make_line(f"{case} vs its budget", seconds, budget_s, unit="s wall", n=len(study.trials), note=note)
     ours, theirs = errors_of(study.trials)
     if ours:
-        tell(f"{case}: seconds of a trial, vs the median before", factor(ours), factor(theirs), "factor", len(ours))
+        name = f"{case}: seconds of a trial, vs the median before"
+        yield make_line(name, factor(ours), factor(theirs), unit="factor", n=len(ours))
 
 
 def errors_of(trials: tuple[Trial, ...]) -> tuple[list[float], list[float]]:
@@ -86,7 +84,8 @@ def main(budgets: tuple[float, ...]) -> None:
     for model in MODELS:
         for workers in WORKERS:
             for budget_s in budgets:
-                measure(model, workers, budget_s, panel)
+                for line in measure(model, workers, budget_s, panel):
+                    add(round_line(line, digits=3), out=RESULTS)
 
 
 if __name__ == "__main__":

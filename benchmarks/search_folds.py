@@ -13,13 +13,13 @@ alone. The test part is the last 26 weeks, or a fifth; MASE, lag a year for week
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from tell import keep
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
@@ -142,15 +142,7 @@ def main() -> None:
         sys.exit(f"the data are missing: {DATA}")
     for part in sys.argv[1:] or ["damped", "each", "lightgbm"]:
         for line in compare_each() if part == "each" else compare_folds(part):
-            keep(OUT, line)
-            print(json.dumps(line), flush=True)
-
-
-def keep(path: Path, line: dict[str, Any]) -> None:
-    """Replaces the line of that name."""
-    lines = [json.loads(one) for one in path.read_text().splitlines()] if path.exists() else []
-    lines = [one for one in lines if one["name"] != line["name"]] + [line]
-    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+            keep(line, out=OUT)
 
 
 if __name__ == "__main__":

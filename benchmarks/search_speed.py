@@ -12,17 +12,15 @@ is ours / theirs.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tell import open_parser, tell
 from torch import nn
 
 TRIALS, EPOCHS, ROWS, JUDGED, BATCH = 64, 20, 20_000, 4_000, 32
@@ -166,7 +164,7 @@ def ours(data: tuple[Any, ...], seed: int, *, together: int, pruner: str, search
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = open_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--together", type=int, default=16)
     parser.add_argument(
@@ -174,7 +172,6 @@ def main() -> None:
     )
     parser.add_argument("--pruner", default="hyperband")
     parser.add_argument("--searcher", default="gp")
-    parser.add_argument("--out", type=Path, help="a file for the lines")
     options = parser.parse_args()
     torch.set_num_threads(1)
     pairs: dict[bool, list[tuple[Course, Course]]] = {False: [], True: []}
@@ -191,11 +188,7 @@ def main() -> None:
         for prunes, kept in pairs.items():
             kept.append((own, plain(data, seed, prunes=prunes)))
     how = f"{options.searcher}, {options.together} together, {options.pruner}"
-    lines = [line for prunes, kept in pairs.items() for line in describe(kept, how, PEERS[prunes])]
-    for line in lines:
-        print(json.dumps(line))
-    if options.out:
-        options.out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    tell((line for prunes, kept in pairs.items() for line in describe(kept, how, PEERS[prunes])), out=options.out)
 
 
 def describe(pairs: list[tuple[Course, Course]], how: str, peer: str) -> Any:

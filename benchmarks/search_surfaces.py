@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from typing import Any
 
+from tell import add
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
@@ -140,9 +142,7 @@ def fill(name: str) -> None:
         point = {key: place(one, share) for (key, one), share in zip(space.ranges.items(), row, strict=True)}
         started = time.process_time()
         line = {"point": point, "value": judge(point), "cpu_s": round(time.process_time() - started, 2)}
-        with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
+        add(line, out=path)
 
 
 class Interpolated:

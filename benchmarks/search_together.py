@@ -12,8 +12,6 @@ other in one process of one thread. One JSON line a comparison; ratio is ours / 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import time
@@ -21,8 +19,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
+
+from tell import add, open_parser
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
@@ -178,19 +177,15 @@ def describe(name: str, pairs: list[tuple[Course, Course]]) -> Iterator[dict[str
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = open_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", default="", help="cases whose name begins so, such as nlinear_etth1")
-    parser.add_argument("--out", type=Path, help="a file for the lines")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="parsed times")
     for model, world, kind in CASES:
         if f"{model}_{world}_{kind}".startswith(options.only):
             for line in compare(model, world, kind, seeds=options.seeds):
-                print(json.dumps(line), flush=True)
-                if options.out:
-                    with options.out.open("a") as file:
-                        file.write(json.dumps(line) + "\n")
+                add(line, out=options.out)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tell import open_parser, tell
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".venv-peers"
@@ -31,20 +32,13 @@ SETS = ("same kinds", "efficient set")
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
+    parser = open_parser(__doc__)
     parser.add_argument("--peer", choices=SETS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         print(json.dumps(serve(options.peer)))
         return
-    lines = []
-    for line in compare():
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(compare(), out=options.out)
 
 
 def compare() -> Iterator[dict[str, Any]]:

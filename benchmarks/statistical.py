@@ -9,14 +9,13 @@ gaps bridged, the unit taken out, a simplex that starts again (ETS) and paths wh
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 os.environ.setdefault("NIXTLA_NUMBA_CACHE", "1")  # what it compiles is no part of a window's cost, on either side
 import numpy as np
@@ -28,18 +27,11 @@ CASES = (("monthly", 12, 144, 8), ("hourly", 24, 240, 5))  # name, season, value
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a file for the lines")
+    parser = open_parser(__doc__)
     parser.add_argument("--only", nargs="*", default=[], help="of the seasonal models, by name; nothing else is run")
     options = parser.parse_args()
-    lines = []
     sides = compare_seasonal(options.only)
-    for line in sides if options.only else (*compare_demand(), *sides, compare_ends()):
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(sides if options.only else (*compare_demand(), *sides, compare_ends()), out=options.out)
 
 
 def compare_demand() -> Iterator[dict[str, Any]]:
@@ -115,15 +107,7 @@ def compare_ends() -> dict[str, Any]:
     with restart_simplex():
         again = float(AutoETS(season_length=12).fit(series).model_["aic"])
     note = "the form with the least AICc on AirPassengers, one start of its simplex against up to three"
-    return {
-        "name": "auto_ets AirPassengers vs statsforecast",
-        "ours": again,
-        "theirs": alone,
-        "unit": "AIC",
-        "ratio": again / alone,
-        "n": 1,
-        "note": note,
-    }
+    return make_line("auto_ets AirPassengers vs statsforecast", again, alone, unit="AIC", n=1, note=note)
 
 
 def draw_windows(season: int, *, length: int, count: int) -> np.ndarray:
@@ -144,15 +128,7 @@ def measure(run: Callable[[], object]) -> float:
 def line(name: str, sides: list[tuple[float, float]], note: str) -> dict[str, Any]:
     """One comparison: the medians of both sides."""
     ours, theirs = (statistics.median(side) for side in zip(*sides, strict=True))
-    return {
-        "name": name,
-        "ours": ours,
-        "theirs": theirs,
-        "unit": "cpu_s/window",
-        "ratio": ours / theirs,
-        "n": len(sides),
-        "note": note,
-    }
+    return make_line(name, ours, theirs, unit="cpu_s/window", n=len(sides), note=note)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tell import keep
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
@@ -137,9 +139,7 @@ def main() -> None:
         return
     for name in asked.models.split(","):
         for line in compare(name, seeds=asked.seeds, steps=asked.steps, batch=asked.batch):
-            print(json.dumps(line), flush=True)
-            if asked.keep:
-                keep(line)
+            keep(line, out=RESULTS if asked.keep else None)
 
 
 def compare(name: str, *, seeds: int, steps: int | None, batch: int | None) -> Iterator[dict[str, Any]]:
@@ -178,13 +178,6 @@ def make_line(name: str, ours: float, theirs: float, *, unit: str, n: int, note:
         "n": n,
         "note": note,
     }
-
-
-def keep(line: dict[str, Any]) -> None:
-    """Puts a line into the results, in the place of one of the same name."""
-    kept = [json.loads(text) for text in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    lines = {row["name"]: row for row in [*kept, line]}
-    RESULTS.write_text("".join(json.dumps(row) + "\n" for row in lines.values()))
 
 
 def fit_ours(pair: Pair, *, batch: int, steps: int, seed: int, scored: bool) -> dict[str, Any]:

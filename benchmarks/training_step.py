@@ -17,8 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from tell import make_line, open_parser, tell
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "ett" / "ETTh1.csv"
@@ -38,9 +41,8 @@ Measure = Callable[[], float]
 
 def main() -> None:
     """Prints the lines, and keeps them in a file when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = open_parser(__doc__)
     parser.add_argument("--no-peers", action="store_true", help="only the bare loop")
-    parser.add_argument("--out", type=Path, help="a file for the lines")
     parser.add_argument("--peer", help=argparse.SUPPRESS)  # this script inside the peer's environment
     options = parser.parse_args()
     if options.peer:
@@ -51,13 +53,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    lines = []
-    for line in [*compare_bare(), *([] if options.no_peers else compare_peers())]:
-        print(json.dumps(line), flush=True)
-        lines.append(json.dumps(line) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("".join(lines))
+    tell(chain(compare_bare(), () if options.no_peers else compare_peers()), out=options.out)
 
 
 def compare_bare() -> Iterator[dict[str, Any]]:
@@ -78,7 +74,7 @@ def compare_bare() -> Iterator[dict[str, Any]]:
             f"batch {BATCH}; gather, forward, pinball loss, backward, clip, AdamW. The bare loop's windows are cut in "
             f"advance and held in memory; {KINDS[kind]}"
         )
-        yield make_line(f"{name} vs bare loop, {kind}", ours=ours, theirs=theirs, n=REPEATS, note=note)
+        yield line_of(f"{name} vs bare loop, {kind}", ours, theirs, n=REPEATS, note=note)
 
 
 def compare_peers() -> Iterator[dict[str, Any]]:
@@ -111,20 +107,13 @@ def compare_peers() -> Iterator[dict[str, Any]]:
             f"({facts['weights']:,}), batches of {BATCH} windows, MQLoss there, pinball here; their step is the "
             f"difference of {PEER_STEPS[1]} and {PEER_STEPS[0]} steps, so that start and set-up don't count"
         )
-        yield make_line(f"{spec.name} vs neuralforecast {name}", ours=ours, theirs=theirs, n=PEER_REPEATS, note=note)
+        yield line_of(f"{spec.name} vs neuralforecast {name}", ours, theirs, n=PEER_REPEATS, note=note)
 
 
-def make_line(name: str, *, ours: float, theirs: float, n: int, note: str) -> dict[str, Any]:
+def line_of(name: str, ours: float, theirs: float, *, n: int, note: str) -> dict[str, Any]:
     """One comparison, in CPU seconds a step."""
-    return {
-        "name": f"training step: {name}",
-        "ours": ours,
-        "theirs": theirs,
-        "unit": "cpu_s/step",
-        "ratio": ours / theirs,
-        "n": n,
-        "note": f"{note}; median of {n} alternating runs, one thread",
-    }
+    note = f"{note}; median of {n} alternating runs, one thread"
+    return make_line(f"training step: {name}", ours, theirs, unit="cpu_s/step", n=n, note=note)
 
 
 def alternate(ours: Measure, theirs: Measure, *, repeats: int) -> tuple[float, float]:

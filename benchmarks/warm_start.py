@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tell import tell
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[variable] = "1"
 
@@ -111,9 +113,7 @@ def write() -> None:
         line: dict[str, Any] = {"name": f"lightgbm walmart warm vs cold, {trials} trials"}
         line |= {"ours": means[0], "theirs": means[1], "unit": "mean regret (MASE)"}
         lines.append({**line, "ratio": means[0] / means[1] if means[1] else None, "n": len(runs), "note": note})
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for line in lines:
-        print(json.dumps(line))
+    tell(lines, out=RESULTS)
 
 
 def main() -> None:
