@@ -13,12 +13,14 @@ import pytest
 import xgboost
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
 
 from tests.training.test_boosters import LEVELS, SPECS, draw_features, learning, make_cells
 from tidewright.models.calibrated import softmax
 from tidewright.models.line import Line
+from tidewright.models.machine import Machine
 from tidewright.models.specs.forests import ExtraTrees, RandomForest
-from tidewright.models.specs.regression import ElasticNet
+from tidewright.models.specs.regression import SVR, ElasticNet
 from tidewright.training import learn_catboost, learn_lightgbm, learn_xgboost
 from tidewright.training.cells import Cells, Goal, class_losses, load_learner
 
@@ -124,3 +126,27 @@ def test_the_elastic_net_of_classes_is_scikit_learns_logistic_regression(classes
     np.testing.assert_allclose(ours, theirs.predict_proba(rows), atol=5e-3)
     if share:
         assert found.history[0]["features"] <= 6
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_support_vectors_of_classes_have_scikit_learns_margins_of_each_class_against_the_rest(classes: int) -> None:
+    cells = class_cells(classes, count=500)
+    weights = np.random.default_rng(3).uniform(0.1, 2.0, 500).astype(np.float32)
+    cells = replace(cells, features=np.nan_to_num(cells.features), weights=weights)
+    found = learn(SVR(cost=2.0, width=1.2), cells, classes)
+    centre, scale = cells.features.mean(axis=0, dtype=np.float64), cells.features.std(axis=0, dtype=np.float64)
+    asked = np.nan_to_num(draw_features(count=700, seed=9))
+    kept, margins = set(), []
+    for label in range(classes):
+        theirs = SVC(C=2.0, gamma=0.2).fit((cells.features - centre) / scale, cells.labels == label, weights)
+        margins.append(theirs.decision_function((asked - centre) / scale))
+        kept |= set(theirs.support_.tolist())
+    ours = found.formula.predict(asked, width=classes)
+    assert isinstance(found.formula, Machine)
+    np.testing.assert_allclose(ours, np.column_stack(margins), atol=2e-3 if classes == 2 else 1e-6)
+    assert (ours.argmax(axis=1) == np.argmax(margins, axis=0)).all()
+    assert len(found.formula.vectors) == len(kept)
+    told = found.history[-1]
+    assert (told["cells"], told["vectors"], told["stopped"]) == (500, len(kept), "solved")
+    alone = np.vstack([found.formula.predict(asked[row : row + 1], width=classes) for row in range(20)])
+    assert alone.tobytes() == ours[:20].tobytes()

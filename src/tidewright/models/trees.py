@@ -44,10 +44,10 @@ CELLS = 1 << 17  # windows times steps predicted at once: bounds memory
 class TreesFitted:
     """A learned formula, what it sees (`inputs`), and what it was asked.
 
-    Of classes it answers the score of each, or, where it is a forest of shares, their probabilities, and `predict`
-    gives these [N, H, K]. Else its answer is in the units of `inputs`, and `predict` gives it back on the original
-    scale. A formula of one output, the point, has `offsets` [H, Q]: what is added to it for each quantile, in the same
-    units (those of the window at the cutoff, where a formula of one step is rolled out).
+    Of classes it answers the score or the margin of each, or, where it is a forest of shares, their probabilities, and
+    `predict` gives these [N, H, K]. Else its answer is in the units of `inputs`, and `predict` gives it back on the
+    original scale. A formula of one output, the point, has `offsets` [H, Q]: what is added to it for each quantile, in
+    the same units (those of the window at the cutoff, where a formula of one step is rolled out).
     """
 
     spec: Tabular

@@ -14,28 +14,34 @@ from tidewright.data.splits import Cutoffs
 from tidewright.errors import DataError
 from tidewright.features.windows import Doubles, cut_windows
 from tidewright.models.calibrated import RAREST, Calibrated, Scaling
+from tidewright.models.fit_floors import sample_windows
 from tidewright.models.fitted import Fitted
+from tidewright.models.specs.tabular import MARGINS
 
 MOST = 200_000  # cases that a curve is fitted to
+MOST_OF_MARGINS = 20_000  # likewise, where a case costs a sum over all support vectors
 
 
 def calibrate(fitted: Fitted, *, panel: Panel, cutoffs: Cutoffs) -> Calibrated:
     """The model with its probabilities of classes calibrated at some cutoffs (the validation part's), all steps alike.
 
     It is a temperature, which leaves the order of classes: shifts would move their shares to those of the part, and
-    isotonic curves need more windows than a part has (benchmarks/classification.py). Raises `DataError` where no label
-    is known there.
+    isotonic curves need more windows than a part has. A model of `MARGINS` gets shifts too, for a margin says on which
+    side of a border a case lies, and nothing of how often its class comes (benchmarks/classification.py). Raises
+    `DataError` where no label is known there.
     """
-    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1)
-    most = max(1, MOST // fitted.task.horizon)
-    if len(windows) > most:
-        windows = windows.subset(np.linspace(0, len(windows) - 1, most).astype(np.int64))
+    margins, horizon = fitted.spec.name in MARGINS, fitted.task.horizon
+    windows = cut_windows(panel, fitted.view, horizon=horizon, cutoffs=cutoffs, least=1)
+    windows = sample_windows(windows, most=max(1, (MOST_OF_MARGINS if margins else MOST) // horizon))
     came = windows.labels()
     known = ~np.isnan(came)
     if not known.any():
         raise DataError("no label is known at these cutoffs, so nothing can be calibrated. Give earlier ones.")
-    found = fit_scaling(fitted.predict(windows)[known], came[known], shifted=False)
-    return Calibrated(fitted, found, {"calibration": "temperature", "slope": found.slope, "cells": int(known.sum())})
+    found = fit_scaling(fitted.predict(windows)[known], came[known], shifted=margins)
+    told = {"slope": found.slope, "cells": int(known.sum())}
+    if margins:
+        return Calibrated(fitted, found, {"calibration": "temperature and shifts", **told, "shifts": found.shifts})
+    return Calibrated(fitted, found, {"calibration": "temperature", **told})
 
 
 def fit_scaling(probability: ArrayLike, came: ArrayLike, *, shifted: bool) -> Scaling:

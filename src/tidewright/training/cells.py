@@ -73,7 +73,7 @@ class Cells:
 class Goal:
     """What one output is to be: a quantile of a level, or the mean; of a step, where each is an output of its own. Or
     the score of a class: the logarithm of its probability, but for a constant of all classes (a forest gives the
-    probability itself); the labels are then the numbers of classes.
+    probability itself, support vectors a margin); the labels are then the numbers of classes.
     """
 
     kind: Literal["quantile", "mean", "class"]

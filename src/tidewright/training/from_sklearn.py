@@ -39,6 +39,27 @@ def read_machine(machine: Any, *, centre: Doubles, scale: Doubles, level: float,
     )
 
 
+def read_margins(machines: Sequence[Any], rows: Doubles, *, centre: Doubles, scale: Doubles) -> Machine:
+    """The machine of fitted `SVC`s, each of a class against the rest, that learned from the same rows [C, F], in units
+    of `centre` and `scale` [F]. One alone is of two classes: of the second, and turned over of the first.
+    """
+    kept = np.unique(np.concatenate([one.support_ for one in machines]))
+    weights = np.zeros((len(kept), len(machines)))
+    for place, one in enumerate(machines):
+        weights[np.searchsorted(kept, one.support_), place] = one.dual_coef_[0]
+    bias = np.array([one.intercept_[0] for one in machines])
+    if len(machines) == 1:
+        weights, bias = np.hstack([-weights, weights]), np.append(-bias, bias)
+    return Machine(
+        vectors=np.ascontiguousarray(rows[kept], dtype=np.float64),
+        weights=weights,
+        bias=bias,
+        gamma=np.array([machines[0].gamma], dtype=np.float64),
+        centre=centre,
+        scale=scale,
+    )
+
+
 def _read_tree(tree: Any, values: Doubles) -> Tree:
     """One tree's nodes; scikit-learn writes a leaf's children as -1, and its threshold is in float64."""
     leaf = tree.children_left < 0

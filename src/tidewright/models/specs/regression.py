@@ -17,7 +17,8 @@ class SVR(Tabular):
     `cost` weighs errors against smoothness, `tube` is the error that costs nothing, in deviations of the labels, and
     `width` over the number of features is the kernel's gamma. Its cost grows with the square of `most_rows`, so these
     are few, and the history says how many cells it learned from. It learns the median (absolute errors beyond the
-    tube); residuals make the other quantiles. A missing feature counts as the column's mean.
+    tube); residuals make the other quantiles. A missing feature counts as the column's mean. Of classes it learns each
+    one against the rest (support vector classification; Cortes and Vapnik 1995), where `tube` has no say.
     """
 
     cost: float = 1.0

@@ -27,9 +27,28 @@ MULTI: dict[str, tuple[Loss, ...]] = {  # models whose leaves can hold a horizon
     "extra_trees": LOSSES,
     "catboost": ("mean",),
 }
-CLASSIFIERS = ("lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "elastic_net")  # tell classes apart
+CLASSIFIERS = (  # tell classes apart
+    "lightgbm",
+    "xgboost",
+    "catboost",
+    "random_forest",
+    "extra_trees",
+    "svr",
+    "elastic_net",
+)
 SHARES = ("random_forest", "extra_trees")  # of these, those whose leaves hold probabilities, and not scores
-OF_NUMBERS = ("statistics", "ratios", "around", "align", "unit", "loss", "weigh", "monotone")  # no say with classes
+MARGINS = ("svr",)  # and those whose scores are margins, which say nothing of how often a class comes
+OF_NUMBERS = (  # no say with classes
+    "statistics",
+    "ratios",
+    "around",
+    "align",
+    "unit",
+    "loss",
+    "tube",
+    "weigh",
+    "monotone",
+)
 HELD = ("lightgbm", "xgboost")  # models whose quantiles can be held to rise or to fall
 WORDS: dict[str, tuple[str, ...]] = {
     "unit": get_args(Unit),
@@ -186,7 +205,7 @@ def check_classifier(spec: Tabular) -> None:
         raise ConfigError(f"{spec.name} tells no classes apart. Take {', '.join(CLASSIFIERS)}.")
     usual = {one.name: one.default if one.default is not MISSING else {} for one in fields(spec)}
     for option in OF_NUMBERS:
-        if getattr(spec, option) != usual[option]:
+        if option in usual and getattr(spec, option) != usual[option]:
             raise ConfigError(
                 f"{spec.name}.{option} counts the target as a number, and it holds classes; got "
                 f"{getattr(spec, option)!r}. Leave it out."
