@@ -63,14 +63,7 @@ def add_events(
     array([[0., 0., 0., 1., 0., 0.],
            [3., 2., 1., 0., 3., 3.]])
     """
-    for what, number in (("before", before), ("after", after), ("ahead", ahead)):
-        whole_numbers(what, [number], least=0)
-    if role not in ("known", "past"):
-        raise ConfigError(explain_unknown("role of events", role, ("known", "past")))
-    if role == "past" and (before or ahead):
-        raise ConfigError(
-            "events that aren't known ahead can't say how near the next one is. Leave before and ahead 0."
-        )
+    _check_request(role, before=before, after=after, ahead=ahead)
     extended = panel.extend(int(ahead))
     found = _read(extended, events, time=time, until=until, series=series, kind=kind, size=size, dated=dated)
     columns: dict[str, Doubles] = {}
@@ -80,6 +73,17 @@ def add_events(
             raise ColumnError(f"two kinds of events would have the column '{twice}'. Rename the kind '{name}'.")
         columns |= made
     return add_columns(extended, columns, role=role)
+
+
+def _check_request(role: str, *, before: int, after: int, ahead: int) -> None:
+    for what, number in (("before", before), ("after", after), ("ahead", ahead)):
+        whole_numbers(what, [number], least=0)
+    if role not in ("known", "past"):
+        raise ConfigError(explain_unknown("role of events", role, ("known", "past")))
+    if role == "past" and (before or ahead):
+        raise ConfigError(
+            "events that aren't known ahead can't say how near the next one is. Leave before and ahead 0."
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

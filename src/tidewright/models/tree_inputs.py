@@ -139,24 +139,10 @@ def plan_inputs(
     lags = spec.lags or tuple(range(1, min(lookback, max(8, min(season, 24))) + 1))
     usual = {max(4, season // 4), season, 2 * season, 7 * season, lookback}
     rolling = spec.rolling or tuple(sorted(length for length in usual if 2 <= length <= lookback))
-    for what, numbers, least in (("lag", lags, 1), ("rolling length", rolling, 2)):
-        wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int) or not least <= n <= lookback]
-        if wrong or len(set(numbers)) != len(numbers):
-            raise ConfigError(
-                f"{spec.name}: each {what} is a different whole number from {least} to the lookback {lookback}; "
-                f"got {numbers}. Ask for shorter ones or a longer lookback."
-            )
+    _check_lengths(spec, lags=lags, rolling=rolling, lookback=lookback)
     cycles = tuple(k for k in CYCLES if season > 1 and k * season <= lookback)
-    if align is not None and not cycles:
-        raise ConfigError(
-            f"{spec.name}: align moves the season before, which a lookback of {lookback} does not hold (season: "
-            f"{season} rows). Ask for a longer lookback, or leave align out."
-        )
-    if spec.unit in SEASON_UNITS and not cycles:
-        raise ConfigError(
-            f"{spec.name}: the unit {spec.unit} counts from the season before, which a lookback of {lookback} does not "
-            f"hold (season: {season} rows). Ask for a longer lookback or another unit."
-        )
+    if not cycles:
+        _check_unaligned(spec, align, lookback=lookback, season=season)
     check_season(SeasonInputs(season, lookback, spec.ratios, spec.around), model=spec.name)
     return TreeInputs(
         lookback=lookback,
@@ -177,6 +163,30 @@ def plan_inputs(
         unit="class" if classes else spec.unit,
         classes=classes,
     )
+
+
+def _check_lengths(spec: Tabular, *, lags: tuple[int, ...], rolling: tuple[int, ...], lookback: int) -> None:
+    for what, numbers, least in (("lag", lags, 1), ("rolling length", rolling, 2)):
+        wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int) or not least <= n <= lookback]
+        if wrong or len(set(numbers)) != len(numbers):
+            raise ConfigError(
+                f"{spec.name}: each {what} is a different whole number from {least} to the lookback {lookback}; "
+                f"got {numbers}. Ask for shorter ones or a longer lookback."
+            )
+
+
+def _check_unaligned(spec: Tabular, align: int | None, *, lookback: int, season: int) -> None:
+    """Raises `ConfigError` for what counts from a season before, which the lookback does not hold."""
+    if align is not None:
+        raise ConfigError(
+            f"{spec.name}: align moves the season before, which a lookback of {lookback} does not hold (season: "
+            f"{season} rows). Ask for a longer lookback, or leave align out."
+        )
+    if spec.unit in SEASON_UNITS:
+        raise ConfigError(
+            f"{spec.name}: the unit {spec.unit} counts from the season before, which a lookback of {lookback} does not "
+            f"hold (season: {season} rows). Ask for a longer lookback or another unit."
+        )
 
 
 def least_lookback(spec: Tabular, *, season: int) -> int:

@@ -77,14 +77,8 @@ def backtest_weights(
     at_fill = _choose_fill_prices(closes, fill=fill, opens=opens, assets=names, stamps=stamps)
     book = _Book(plan=plan, closes=closes, fills=at_fill, at_close=fill == "next close")
     _check_tradable(book, assets=names, stamps=stamps)
-    return _settle(
-        book,
-        stamps=stamps,
-        assets=names,
-        rate=costs.rate,
-        initial_cash=initial_cash,
-        notes=(*notes, *_note_jumps(book, assets=names, stamps=stamps)),
-    )
+    notes = (*notes, *_note_jumps(book, assets=names, stamps=stamps))
+    return _settle(book, stamps=stamps, assets=names, rate=costs.rate, initial_cash=initial_cash, notes=notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -133,16 +133,14 @@ def save_bundle(
 
     view = fitted.view if fitted.view.schema else keep_schema(fitted.view, panel, takes=fitted.spec.takes)
     real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
-    no_graph, inner = explain_no_graph(fitted), plain(innermost(fitted))
+    no_graph = explain_no_graph(fitted)
     graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real)
     manifest = Manifest(
         name=name,
         spec=fitted.spec,
         task=fitted.task,
         view=view,
-        season=inner.season
-        if isinstance(inner, (ClassFloor, Floor, Statistical))
-        else season or panel.frequency.season,
+        season=_season(fitted, panel, asked=season),
         widths=widths,
         parity=parity,
         data=_trained(panel, split),
@@ -153,16 +151,28 @@ def save_bundle(
     )
     example = _write_example(fitted, real, names=widths.inputs)
     weights, card = write_tensors(fitted.tensors()), write_card(manifest).encode()
-    files = {WEIGHTS: weights, EXAMPLE: example, CARD: card}
-    if graph is None:
-        _check_again(manifest, files)
-    else:
-        from tidewright.registry.check_graph import check_graph
-
-        check_graph(graph, manifest)
-        files[GRAPH] = graph
+    files = _take_graph(graph, manifest, files={WEIGHTS: weights, EXAMPLE: example, CARD: card})
     write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
     return load_bundle(folder)
+
+
+def _season(fitted: Fitted, panel: Panel, *, asked: int | None) -> int:
+    """The seasonal lag of its scores."""
+    inner = plain(innermost(fitted))
+    if isinstance(inner, (ClassFloor, Floor, Statistical)):
+        return inner.season
+    return asked or panel.frequency.season
+
+
+def _take_graph(graph: bytes | None, manifest: Manifest, *, files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files with the graph; where there is none, the model is read again from them and asked."""
+    if graph is None:
+        _check_again(manifest, files)
+        return files
+    from tidewright.registry.check_graph import check_graph
+
+    check_graph(graph, manifest)
+    return {**files, GRAPH: graph}
 
 
 def load_bundle(folder: str | Path) -> Bundle:

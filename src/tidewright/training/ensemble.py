@@ -108,6 +108,15 @@ def compose(members: Sequence[Fitted], chosen: Chosen, *, panel: Panel) -> Ensem
     return EnsembleFitted(Ensemble(members=told, combine=chosen.combine), fitted[0].task, view, fitted, chosen.history)
 
 
+def join(
+    members: Sequence[Fitted], *, panel: Panel, split: Split, rule: Rule, metric: str, season: int | None
+) -> EnsembleFitted:
+    """Models that were learned alike, joined by a rule of `fit_ensemble`; or the one that is left."""
+    if len(members) == 1 or rule == "mean":
+        return compose(members, weigh_alike(len(members)), panel=panel)
+    return fit_ensemble(members, panel=panel, split=split, rule=rule, metric=metric, season=season)
+
+
 def check_members(members: Sequence[Fitted], *, combine: Combine = "mean") -> None:
     """Raises `ConfigError` unless there are two, of one task, and none is an ensemble that can't be taken apart."""
     if not isinstance(members, Sequence) or not all(hasattr(member, "predict") for member in members):

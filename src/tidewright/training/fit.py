@@ -52,8 +52,7 @@ def fit(
     the frequency's). `deadline` is a `time.monotonic()`: no epoch that would probably end after it, and no boosting
     round after it, is begun, but for the first; the history says when that happened. A network replaces the file
     `checkpoint` after every epoch, goes on from it where there is one (no further, with a deadline of minus infinity),
-    and computes as `runtime` says (default:
-    `detect_runtime`).
+    and computes as `runtime` says (default: `detect_runtime`).
 
     `devices` processes teach a network together; `fit` starts them (a script makes the call under
     `if __name__ == "__main__"`), or torchrun has, and then every one of them gives the same model and only the first
@@ -67,86 +66,84 @@ def fit(
     Floors choose their own lookback, take neither train nor anything of the view but its `log`, and look at the target
     alone. Raises `ConfigError` for covariates that the model does not take (`keep_covariates` leaves them out).
     """
-    tell = tuple(callbacks) if leads() else ()
     train = train or TrainSpec()
     _check_request(spec, train, alone=devices == 1 and checkpoint is None)
+    task, view = _settle(spec, panel=panel, split=split, task=task, view=view, season=season)
+    asked = {"panel": panel, "split": split, "task": task, "season": season}
+    learning = {"view": view, "train": train, "callbacks": callbacks, "deadline": deadline}
+    computing = {"runtime": runtime, "devices": devices, "strategy": strategy, "checkpoint": checkpoint}
+    return (_fit_plain if view.log is None else _fit_logs)(spec, asked=asked, learning=learning, computing=computing)
+
+
+def _settle(
+    spec: ModelSpec, *, panel: Panel, split: Split, task: Task, view: View | None, season: int | None
+) -> tuple[Task, View]:
+    """The task with its classes and what the model sees, both checked."""
     check_horizon(task, split)
     check_grid(split.train, panel)
     task = settle_classes(spec, task, panel=panel, split=split, view=view)
     view = replace(view or view_of(spec, panel=panel, split=split, task=task, season=season), schema=None)
     check_covariates(spec, panel, view)
-    if view.log is not None:
-        asked: dict[str, Any] = {
-            "task": task,
-            "train": train,
-            "season": season,
-            "callbacks": callbacks,
-            "deadline": deadline,
-        }
-        asked |= {"checkpoint": checkpoint, "runtime": runtime, "devices": devices, "strategy": strategy}
-        return _fit_logs(spec, panel, split=split, view=view, options=asked)
-    key = spec_key(spec, train, view)
-    emit(tell, FitStarted(spec.name, key, asdict(spec), train.epochs))  # type: ignore[call-overload]
+    return task, view
+
+
+def _fit_logs(
+    spec: ModelSpec, *, asked: Mapping[str, Any], learning: Mapping[str, Any], computing: Mapping[str, Any]
+) -> Fitted:
+    """The model of the logarithms that a view asks for, on the original scale."""
+    log = learning["view"].log
+    logs, own = log_panel(asked["panel"], learning["view"], split=asked["split"])
+    heard = tuple(OfLogs(one, log) for one in learning["callbacks"])
+    return Logged(fit(spec, **{**asked, **learning, **computing, "panel": logs, "view": own, "callbacks": heard}), log)
+
+
+def _fit_plain(
+    spec: ModelSpec, *, asked: Mapping[str, Any], learning: Mapping[str, Any], computing: Mapping[str, Any]
+) -> Fitted:
+    """The model of what it sees as it is; the callbacks hear that it starts and ends."""
+    tell = tuple(learning["callbacks"]) if leads() else ()
+    key = spec_key(spec, learning["train"], learning["view"])
+    emit(tell, FitStarted(spec.name, key, asdict(spec), learning["train"].epochs))  # type: ignore[call-overload]
     started, cpu = time.monotonic(), time.process_time()
-    fitted = _teach(
-        spec,
-        asked={"panel": panel, "split": split, "task": task},
-        learning={"view": view, "train": train, "callbacks": tell, "deadline": deadline},
-        computing={"runtime": runtime, "devices": devices, "strategy": strategy},
-        season=season,
-        checkpoint=checkpoint,
-    )
+    fitted = _teach(spec, asked=asked, learning={**learning, "callbacks": tell}, computing=computing)
     reason = str(fitted.history[-1].get("stopped", "")) if fitted.history else ""
     emit(tell, FitEnded(spec.name, key, time.monotonic() - started, time.process_time() - cpu, reason))
-    learned: Fitted = replace(fitted, view=keep_schema(fitted.view, panel, takes=spec.takes))
-    if task.classifies:
-        return calibrate(learned, panel=panel, cutoffs=split.validation)
+    learned: Fitted = replace(fitted, view=keep_schema(fitted.view, asked["panel"], takes=spec.takes))
+    if asked["task"].classifies:
+        return calibrate(learned, panel=asked["panel"], cutoffs=asked["split"].validation)
     return learned
 
 
 def _teach(
-    spec: ModelSpec,
-    *,
-    asked: Mapping[str, Any],
-    learning: Mapping[str, Any],
-    computing: Mapping[str, Any],
-    season: int | None,
-    checkpoint: Path | None,
+    spec: ModelSpec, *, asked: Mapping[str, Any], learning: Mapping[str, Any], computing: Mapping[str, Any]
 ) -> Any:
     """What a model of its kind learns, by the function of that kind."""
     kind, runtime = kind_of(spec), computing["runtime"]
     view, deadline = learning["view"], learning["deadline"]
+    taken = {name: one for name, one in asked.items() if name != "season"}
     learner: Any = spec  # of the kind that the catalog says
     if kind == "floor":
         from tidewright.models.fit_floors import fit_floor
 
-        return fit_floor(learner, **asked, season=season)
+        return fit_floor(learner, **asked)
     if kind == "class_floor":
         from tidewright.models.class_floors import fit_class_floor
 
-        return fit_class_floor(learner, **asked, season=season)
+        return fit_class_floor(learner, **asked)
     if kind == "statistical":
         from tidewright.models.fit_statistical import fit_statistical
 
         strict = runtime is not None and runtime.strict
-        return fit_statistical(learner, **asked, view=view, season=season, deadline=deadline, strict=strict)
+        return fit_statistical(learner, **asked, view=view, deadline=deadline, strict=strict)
     if kind == "foundation":
         from tidewright.models.foundation import fit_foundation
 
-        return fit_foundation(learner, **asked, view=view, runtime=runtime)
+        return fit_foundation(learner, **taken, view=view, runtime=runtime)
     if kind == "trees":
         from tidewright.training.fit_trees import fit_trees
 
-        return fit_trees(learner, **asked, **learning, season=season, runtime=runtime)
-    return fit_network(spec, **asked, **learning, **computing, checkpoint=checkpoint)
-
-
-def _fit_logs(spec: ModelSpec, panel: Panel, *, split: Split, view: View, options: Mapping[str, Any]) -> Fitted:
-    """The model of the logarithms that a view asks for, on the original scale."""
-    logs, own = log_panel(panel, view, split=split)
-    assert view.log is not None
-    heard = tuple(OfLogs(one, view.log) for one in options["callbacks"])
-    return Logged(fit(spec, panel=logs, split=split, view=own, **{**options, "callbacks": heard}), view.log)
+        return fit_trees(learner, **asked, **learning, runtime=runtime)
+    return fit_network(spec, **taken, **learning, **computing)
 
 
 def _check_request(spec: ModelSpec, train: TrainSpec, *, alone: bool) -> None:

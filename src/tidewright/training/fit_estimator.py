@@ -63,29 +63,21 @@ def fit_estimator(
     """
     spec: EstimatorSpec = ESTIMATORS.load(model)() if isinstance(model, str) else model
     _check(folds, coverage, seed)
-    shape = shape or ShapeSpec()
-    shape = replace(shape, season=panel.frequency.season if shape.season is None else shape.season)
+    shape = _settle_shape(shape or ShapeSpec(), panel)
     columns = _check_features(shape, features)
     inputs = pick_features(shape_table(panel, spec=shape, until=until), columns)
     goal, kin = _read_target(panel, target), _read_groups(panel, groups)
-    kept = np.isfinite(goal) & is_measured(inputs)
     notes = _tell_left_out(goal, inputs)
-    inputs, goal = inputs[kept], goal[kept]
-    kin = np.unique(kin[kept], return_inverse=True)[1]
+    inputs, goal, kin = _keep_measured(inputs, goal, kin)
     fold = _deal_folds(kin, folds=folds, seed=seed)
     guessed = _estimate_out_of_fold(spec, inputs, goal, fold=fold, seed=seed)
     formula, told = learn_estimator(spec, inputs, goal, seed=seed)
+    judgement = _judge(spec.name, guessed, goal, kin=kin, fold=fold, coverage=coverage)
     return Estimator(
-        spec=spec,
-        shape=shape,
-        features=columns,
-        target=target if isinstance(target, str) else "target",
-        formula=formula,
-        offsets=_interval(goal - guessed[:, 0], coverage),
-        coverage=coverage,
-        judgement=_judge(spec.name, guessed, goal, kin=kin, fold=fold, coverage=coverage),
+        spec=spec, shape=shape, features=columns, target=target if isinstance(target, str) else "target",
+        formula=formula, offsets=_interval(goal - guessed[:, 0], coverage), coverage=coverage, judgement=judgement,
         notes=(*notes, *told),
-    )
+    )  # fmt: skip
 
 
 def _check(folds: int, coverage: float, seed: int) -> None:
@@ -141,6 +133,16 @@ def _read_groups(panel: Panel, groups: Mapping[Any, Hashable] | str | None) -> I
         named = [groups[name] for name in panel.series_ids]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(named))}
     return np.array([numbers[name] for name in named], dtype=np.int64)
+
+
+def _settle_shape(shape: ShapeSpec, panel: Panel) -> ShapeSpec:
+    return replace(shape, season=panel.frequency.season if shape.season is None else shape.season)
+
+
+def _keep_measured(inputs: Singles, goal: Doubles, kin: Ints) -> tuple[Singles, Doubles, Ints]:
+    """The same of the series to learn from, their groups numbered anew."""
+    kept = np.isfinite(goal) & is_measured(inputs)
+    return inputs[kept], goal[kept], np.unique(kin[kept], return_inverse=True)[1]
 
 
 def _tell_left_out(goal: Doubles, inputs: Singles) -> tuple[Mapping[str, Any], ...]:

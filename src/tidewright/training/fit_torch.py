@@ -117,13 +117,7 @@ def learn_lesson(
         torch.random.fork_rng(devices),
         hold_together(checkpoint, key, team=team) as held,
     ):
-        torch.manual_seed(train.seed)
-        shape = shape_of(lesson.training, task)
-        network = build(spec, shape, head=head, components=train.components, relative=view.relative)
-        fit_scalings(network, lesson, view=view)
-        if start is not None:
-            network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in start.items()})
-        network.to(device)
+        network = _open_network(spec, lesson, task=task, view=view, train=train, head=head, start=start).to(device)
         training, judging = (lesson.source(part, device=device) for part in (lesson.training, lesson.judging))
         callbacks = (*callbacks, watch(network)) if watch else callbacks
         course = Course(
@@ -131,15 +125,34 @@ def learn_lesson(
             callbacks=callbacks, deadline=deadline, device=device, team=team, runtime=runtime,
         )  # fmt: skip
         with recompute_blocks(network, model=spec.name) if train.recompute else nullcontext():
-            history = (
-                solve_lear(spec, network, course)
-                if isinstance(spec, Lear)
-                else train_network(network, course, checkpoint=held, learned=start is not None).history
-            )
+            if isinstance(spec, Lear):
+                history = solve_lear(spec, network, course)
+            else:
+                history = train_network(network, course, checkpoint=held, learned=start is not None).history
         network.to("cpu").eval()
         if isinstance(network.head, PointHead):
             network.head.spread.copy_(torch.from_numpy(measure_spread(network, lesson.training)))
     return network, history
+
+
+def _open_network(
+    spec: ModelSpec,
+    lesson: Lesson,
+    *,
+    task: Task,
+    view: View,
+    train: TrainSpec,
+    head: str,
+    start: Mapping[str, npt.NDArray[Any]] | None,
+) -> ForecastNet:
+    """The network before it learns, its first weights drawn from the spec's seed, or those of `start`."""
+    torch.manual_seed(train.seed)
+    shape = shape_of(lesson.training, task)
+    network = build(spec, shape, head=head, components=train.components, relative=view.relative)
+    fit_scalings(network, lesson, view=view)
+    if start is not None:
+        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in start.items()})
+    return network
 
 
 def training_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs) -> Windows:

@@ -66,8 +66,7 @@ def fit_trees(
     flat = cuts.flat
     relative = _relative(flat, view, rows=panel.positions <= split.train.last)
     seen: dict[str, Any] = {"relative": relative, "static": view.static, "align": _place_align(spec, panel)}
-    seen["classes"] = len(task.classes)
-    inputs = start.inputs if start else plan_inputs(spec, flat, season=season, **seen)
+    inputs = start.inputs if start else plan_inputs(spec, flat, season=season, classes=len(task.classes), **seen)
     known = start.formula if start else None
     lesson = Lesson(spec, task, panel, view, inputs, training=cuts, judging=judged, seed=train.seed, start=known)
     tell = _Teller(spec.name, spec_key(spec, train, view), tuple(callbacks))
@@ -79,14 +78,9 @@ def fit_trees(
         strict=runtime is not None and runtime.strict,
     )
     return TreesFitted(
-        spec=settle_spec(spec, inputs),
-        task=task,
-        view=view,
-        inputs=inputs,
-        formula=learned.formula,
-        offsets=offsets,
+        spec=settle_spec(spec, inputs), task=task, view=view, inputs=inputs, formula=learned.formula, offsets=offsets,
         history=(*told, *learned.history),
-    )
+    )  # fmt: skip
 
 
 def _relative(windows: Windows, view: View, *, rows: npt.NDArray[np.bool_]) -> Relative:

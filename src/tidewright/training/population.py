@@ -1,12 +1,26 @@
 """`fit_population`: many networks of one form that learn at once, each as `fit` alone would teach it.
 
 M members, H horizon, Q quantiles.
+
+A member differs from what `fit` gives by the order of float32 sums alone: same first weights, same batches and, on a
+CPU, the same dropout masks (a GPU draws its own). Losses agree to 2e-4 after three epochs in the tests; over hundreds
+of steps at a high rate rounding may grow to another path, as it does whenever a last digit changes there.
+
+>>> from tidewright.data.simulate import noise_panel
+>>> from tidewright.data.splits import split_holdout
+>>> from tidewright.models.spec import FeedForward
+>>> panel, task = noise_panel(n_series=2, length=80, seed=0), Task(horizon=2)
+>>> seeds = [TrainSpec(seed=seed, epochs=1, steps=2) for seed in range(3)]
+>>> asked = {"panel": panel, "split": split_holdout(panel, task), "task": task, "view": View(8)}
+>>> population = fit_population(FeedForward(hidden=(8,)), trains=seeds, **asked)
+>>> len(population.fitted), population.way.used
+(3, 'batched')
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -108,14 +122,11 @@ def fit_population(
     """One fitted network for each of `trains`, taught in one batched step for all of them.
 
     The members have one form: `spec` is one for all, or one each that differ in dropout alone; `trains` may differ in
-    the options `OWN`. A member ends as `fit` with its spec would, but for the rounding of float32 sums, whose order
-    differs: same first weights, same batches and, on a CPU, the same dropout masks (a GPU draws its own). Losses agree
-    to 2e-4 after three epochs in the tests; over hundreds of steps at a high rate rounding may grow to another path, as
-    it does whenever a last digit changes there. A member stops by its own patience and gives its own best weights. One
-    whose loss is no longer finite is its `FitError` among `members`, and the others go on. No
-    epoch of all members is begun that would probably end after `deadline`. A batched member is given up (its
-    `GivenUpError`) after the epoch for which `hopeless` says a reason of its place, asked when the callbacks have
-    heard of all members. `heard` are callbacks too, one each, which hear of their own member alone.
+    the options `OWN`. A member ends as `fit` with its spec would, but for rounding (see above), stops by its own
+    patience and gives its own best weights. One whose loss is no longer finite is its `FitError` among `members`, and
+    the others go on. No epoch of all members is begun that would probably end after `deadline`. A batched member is
+    given up (its `GivenUpError`) after the epoch for which `hopeless` says a reason of its place, asked when the
+    callbacks have heard of all members. `heard` are callbacks too, one each, which hear of their own member alone.
 
     A population that is killed begins anew. Where `checkpoints` are given, one each, a member that learned is kept in
     its file at the end, and `fit` with that file gives it without learning (one that the deadline ended, with a
@@ -125,16 +136,6 @@ def fit_population(
     transformers, where it costs about as much: see benchmarks/README.md) and else "one_by_one"; `Population.way` says
     which and why. Raises `ConfigError` for options that a population doesn't do or members don't share, and for
     "batched" where a layer has no batched form.
-
-    >>> from tidewright.data.simulate import noise_panel
-    >>> from tidewright.data.splits import split_holdout
-    >>> from tidewright.models.spec import FeedForward
-    >>> panel, task = noise_panel(n_series=2, length=80, seed=0), Task(horizon=2)
-    >>> seeds = [TrainSpec(seed=seed, epochs=1, steps=2) for seed in range(3)]
-    >>> asked = {"panel": panel, "split": split_holdout(panel, task), "task": task, "view": View(8)}
-    >>> population = fit_population(FeedForward(hidden=(8,)), trains=seeds, **asked)
-    >>> len(population.fitted), population.way.used
-    (3, 'batched')
     """
     specs = check_specs(spec, count=len(trains))
     refuse_classes(task, "a population of networks")
@@ -142,32 +143,14 @@ def fit_population(
     view = view or usual_view(panel, split=split, task=task, season=season, takes=specs[0].takes)
     check_covariates(specs[0], panel, view)
     if view.log is not None:
-        logs, own = log_panel(panel, view, split=split)
         given: dict[str, Any] = {"season": season, "callbacks": callbacks, "deadline": deadline, "runtime": runtime}
-        given |= {"hopeless": hopeless, "heard": heard, "checkpoints": checkpoints}
-        found = fit_population(specs, trains=trains, panel=logs, split=split, task=task, view=own, way=way, **given)
-        members = (Logged(one, view.log) if isinstance(one, TorchFitted) else one for one in found.members)
-        return replace(found, members=tuple(members))
-    view = keep_schema(view, panel, takes=specs[0].takes)
-    runtime = runtime or detect_runtime()
+        given |= {"hopeless": hopeless, "heard": heard, "checkpoints": checkpoints, "way": way, "trains": trains}
+        return _fit_logs(specs, panel, split=split, task=task, view=view, options=given)
     plan = _Plan(
-        specs, tuple(trains), panel, split, task, view, season, tuple(callbacks), deadline, runtime, hopeless,
-        tuple(heard), tuple(checkpoints),
+        specs, tuple(trains), panel, split, task, keep_schema(view, panel, takes=specs[0].takes), season,
+        tuple(callbacks), deadline, runtime or detect_runtime(), hopeless, tuple(heard), tuple(checkpoints),
     )  # fmt: skip
-    for name, one_each in (("heard", heard), ("checkpoints", checkpoints)):
-        if one_each and len(one_each) != len(specs):
-            raise ConfigError(f"{name} are one a member; got {len(one_each)} for {len(specs)} members.")
-    if way not in get_args(Way):
-        raise ConfigError(f"way is one of {', '.join(get_args(Way))}; got {way!r}.")
-    if way == "one_by_one":
-        return Population(_learn_each(plan), Choice(way, way, "asked for"))
-    check_trains(plan.trains)
-    lesson = prepare(panel, split, task=task, view=view, train=trains[0])
-    check_labels(trains[0].loss, lesson.training.y[lesson.rows])
-    networks, draws = _build_each(plan, lesson)
-    choice = _choose(networks[0], specs[0], way=way, runtime=runtime)
-    batched = choice.used == "batched"
-    return Population(_learn_batched(plan, lesson, networks, draws) if batched else _learn_each(plan), choice)
+    return _learn(plan, way)
 
 
 def explain_obstacle(
@@ -191,6 +174,40 @@ def _sketch(spec: ModelSpec, *, panel: Panel, split: Split, task: Task, view: Vi
     windows = cut_windows(panel, view, horizon=task.horizon, cutoffs=split.validation, least=1)
     with torch.device("meta"):  # no memory, and no draw from anybody's generator
         return build(spec, shape_of(windows, task), relative=view.relative)
+
+
+def _fit_logs(
+    specs: tuple[ModelSpec, ...], panel: Panel, *, split: Split, task: Task, view: View, options: Mapping[str, Any]
+) -> Population:
+    """The members of the logarithms that a view asks for, on the original scale."""
+    logs, own = log_panel(panel, view, split=split)
+    assert view.log is not None
+    found = fit_population(specs, panel=logs, split=split, task=task, view=own, **options)
+    members = (Logged(one, view.log) if isinstance(one, TorchFitted) else one for one in found.members)
+    return replace(found, members=tuple(members))
+
+
+def _learn(plan: _Plan, way: Way) -> Population:
+    """In one batched step, where that is asked for and can be."""
+    _check_request(plan, way)
+    if way == "one_by_one":
+        return Population(_learn_each(plan), Choice(way, way, "asked for"))
+    check_trains(plan.trains)
+    train = plan.trains[0]
+    lesson = prepare(plan.panel, plan.split, task=plan.task, view=plan.view, train=train)
+    check_labels(train.loss, lesson.training.y[lesson.rows])
+    networks, draws = _build_each(plan, lesson)
+    choice = _choose(networks[0], plan.specs[0], way=way, runtime=plan.runtime)
+    batched = choice.used == "batched"
+    return Population(_learn_batched(plan, lesson, networks, draws) if batched else _learn_each(plan), choice)
+
+
+def _check_request(plan: _Plan, way: Way) -> None:
+    for name, one_each in (("heard", plan.heard), ("checkpoints", plan.checkpoints)):
+        if one_each and len(one_each) != len(plan.specs):
+            raise ConfigError(f"{name} are one a member; got {len(one_each)} for {len(plan.specs)} members.")
+    if way not in get_args(Way):
+        raise ConfigError(f"way is one of {', '.join(get_args(Way))}; got {way!r}.")
 
 
 def _choose(network: ForecastNet, spec: ModelSpec, *, way: Way, runtime: Runtime) -> Choice:

@@ -20,11 +20,11 @@ from tidewright.models.fitted import Fitted
 from tidewright.models.spec import ModelSpec, kind_of
 from tidewright.models.specs.ensemble import MOST_MEMBERS
 from tidewright.runtime import Runtime
-from tidewright.training.ensemble import compose, fit_ensemble
+from tidewright.training.ensemble import join
 from tidewright.training.events import Callback
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
-from tidewright.training.weigh import Rule, weigh_alike
+from tidewright.training.weigh import Rule
 
 Learned = Sequence[Fitted | FitError]
 
@@ -81,10 +81,7 @@ def fit_seeds(
     way, learned = _learn(_Plan(spec, trains, given, deadline, runtime))
     kept, told = _sort_out(spec, trains, learned, strict=strict)
     told = ({"seeds": [one.seed for one in trains], "way": way}, *told)
-    if len(kept) == 1 or rule == "mean":
-        found = compose(kept, weigh_alike(len(kept)), panel=panel)
-    else:
-        found = fit_ensemble(kept, panel=panel, split=split, rule=rule, metric=metric, season=season)
+    found = join(kept, panel=panel, split=split, rule=rule, metric=metric, season=season)
     return replace(found, history=(*told, *found.history))
 
 

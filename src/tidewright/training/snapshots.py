@@ -24,14 +24,14 @@ from tidewright.models.torch.fitted import TorchFitted
 from tidewright.models.torch.heads import PointHead
 from tidewright.models.torch.network import ForecastNet
 from tidewright.runtime import Runtime, apply_threads, detect_runtime
-from tidewright.training.ensemble import compose, fit_ensemble
+from tidewright.training.ensemble import join
 from tidewright.training.events import Callback, EpochEnded, Event, FitEnded, FitStarted, emit
 from tidewright.training.fit import check_covariates, check_horizon, usual_view
 from tidewright.training.fit_torch import Lesson, learn_lesson, measure_spread, prepare
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.seeds import left_out
 from tidewright.training.spec import TrainSpec
-from tidewright.training.weigh import Rule, weigh_alike
+from tidewright.training.weigh import Rule
 
 Weights = dict[str, Tensor]
 
@@ -67,10 +67,7 @@ def fit_snapshots(
     check_horizon(task, split)
     view = view or usual_view(panel, split=split, task=task, season=season, takes=spec.takes)
     check_covariates(spec, panel, view)
-    if view.log is not None:
-        raise ConfigError(
-            "snapshots are of a network that sees the target itself. Leave the view's log out, or take fit_seeds."
-        )
+    _refuse_log(view)
     view = keep_schema(view, panel, takes=spec.takes)
     runtime = runtime or detect_runtime()
     lesson = prepare(panel, split, task=task, view=view, train=train)
@@ -85,10 +82,7 @@ def fit_snapshots(
         TorchFitted(spec, task, view, network.shape, _develop(network, weights, lesson, runtime), history)
         for weights in camera.taken
     ]
-    if len(kept) == 1 or rule == "mean":
-        found = compose(kept, weigh_alike(len(kept)), panel=panel)
-    else:
-        found = fit_ensemble(kept, panel=panel, split=split, rule=rule, metric=metric, season=season)
+    found = join(kept, panel=panel, split=split, rule=rule, metric=metric, season=season)
     return replace(found, history=({"snapshots": len(kept)}, *told, *found.history, *history))
 
 
@@ -130,6 +124,13 @@ def _cycle(spec: ModelSpec, train: TrainSpec, cycles: int) -> TrainSpec:
     if train.ema or train.warmup or train.schedule not in ("constant", "cyclic"):
         raise ConfigError("snapshots have a cyclic schedule of their own, without warmup and ema. Leave these out.")
     return replace(train, schedule="cyclic", cycles=cycles, least_epochs=train.epochs)
+
+
+def _refuse_log(view: View) -> None:
+    if view.log is not None:
+        raise ConfigError(
+            "snapshots are of a network that sees the target itself. Leave the view's log out, or take fit_seeds."
+        )
 
 
 def _learn(

@@ -12,7 +12,7 @@ import torch
 from tidewright.errors import ConfigError, FitError
 from tidewright.models.torch.network import ForecastNet
 from tidewright.training.batches import Notes, judge_in_memory, run_in_memory, settle_batch
-from tidewright.training.checkpoint import Checkpoint, Progress, whole
+from tidewright.training.checkpoint import Checkpoint, Progress, Tensors, whole
 from tidewright.training.epoch import Course, History, draw_batches, open_losses
 from tidewright.training.epoch_scores import score_epoch
 from tidewright.training.events import EpochEnded, emit
@@ -53,12 +53,7 @@ def train_network(
     progress, best = Progress(), snapshot(learner.judged)
     saved = team.load(checkpoint) if checkpoint else None
     if saved:
-        progress, tensors = saved
-        resume(means, progress.history, network=learner.network)
-        best = restore_learner(learner, tensors, device=device)
-        if course.deadline == -math.inf:
-            end = progress.stopped or "deadline"
-            progress = note(replace(progress, stopped=end), {"stopped": end})
+        progress, best = _go_on(learner, course, saved=saved)
     course, notes = settle_batch(learner, course, measure=learn, history=progress.history)
     if learned and not saved:
         known = judge_in_memory(learner, course, measure=judge)
@@ -85,6 +80,17 @@ def train_network(
             emit(course.callbacks, EpochEnded(*said, metrics=score_epoch(learner.judged, course)))
     network.load_state_dict(whole(best))
     return progress
+
+
+def _go_on(learner: Learner, course: Course, *, saved: tuple[Progress, Tensors]) -> tuple[Progress, Tensors]:
+    """What was kept of an earlier run, put into the learner, and the best weights so far."""
+    progress, tensors = saved
+    resume(learner.means, progress.history, network=learner.network)
+    best = restore_learner(learner, tensors, device=course.device)
+    if course.deadline == -math.inf:
+        end = progress.stopped or "deadline"
+        progress = note(replace(progress, stopped=end), {"stopped": end})
+    return progress, best
 
 
 def learn_epoch(

@@ -50,7 +50,7 @@ def decide(
     """
     assert split.test is not None
     wide, returns = to_wide(prices), to_wide(panel)
-    rows = returns.positions >= split.test.first - settings.lookback + 1
+    rows, bars = returns.positions >= split.test.first - settings.lookback + 1, wide.positions >= split.test.first
     assets = tuple(str(name) for name in panel.series_ids)
     per_year = panel.frequency.periods_per_year
     skill = _measure(validation, panel.n_series) if board.beat_floor else 0.0
@@ -65,14 +65,8 @@ def decide(
             returns.values[rows], times=returns.times[rows], assets=assets, decide_every=settings.decide_every,
             lookback=settings.lookback, rule=rule, view=tilt,
         )  # fmt: skip
-        bars = wide.positions >= split.test.first
         ledgers[name] = backtest_weights(
-            targets.values,
-            wide.values[bars],
-            times=wide.times[bars],
-            assets=assets,
-            decided=targets.times,
-            costs=costs,
+            targets.values, wide.values[bars], times=wide.times[bars], assets=assets, decided=targets.times, costs=costs
         )
     base = hrp_weights(returns.values[-settings.lookback :], assets=assets)
     if view is not None:
