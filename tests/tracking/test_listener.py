@@ -272,7 +272,7 @@ with open_listener(begin_run(sys.argv[2], command="c", key="k"), folder=sys.argv
     if len(sys.argv) > 3:
         import os, signal
         print(listener._live[-1]._process.pid, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL if sys.argv[3] == "kill" else signal.SIGINT)
 assert not listener.run.fallbacks, listener.run.fallbacks
 assert "mlflow" not in sys.modules
 """
@@ -300,13 +300,16 @@ def test_two_processes_that_track_into_one_new_folder_both_succeed(tmp_path: Pat
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_a_killed_run_is_killed_in_mlflow_too(tmp_path: Path, mlflow_store: Any) -> None:
-    process = tell(tmp_path, "gone", "kill")
+@pytest.mark.parametrize(("how", "state"), [("kill", RunState.RUNNING), ("interrupt", RunState.INTERRUPTED)])
+def test_a_killed_or_interrupted_run_is_killed_in_mlflow_too(
+    how: str, state: RunState, tmp_path: Path, mlflow_store: Any
+) -> None:
+    process = tell(tmp_path, "gone", how)
     said, _ = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == -(signal.SIGKILL if how == "kill" else signal.SIGINT)
     wait_for_end(int(said))
     (run,) = list_runs(tmp_path).runs
-    assert run.state is RunState.RUNNING
+    assert (run.state, run.error) == (state, "")
     found = by_name(mlflow_store(tmp_path))
     assert (found["gone"].info.status, found["gone-2"].info.status) == ("KILLED", "KILLED")
 

@@ -146,7 +146,8 @@ def test_runs_are_listed_newest_first_and_half_written_ones_are_noted(tmp_path: 
     moved.mkdir()
     (moved / "run.json").write_text(full_run().to_json())
     (tmp_path / "mlflow.db").write_bytes(b"")
-    (tmp_path / "artifacts").mkdir()
+    for other in ("artifacts", "ledger", "studies"):
+        (tmp_path / other).mkdir()
     listed = list_runs(tmp_path)
     assert [run.started[17:19] for run in listed.runs] == ["02", "01", "00"]
     assert len(listed.notes) == 3

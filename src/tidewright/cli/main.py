@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -343,17 +344,29 @@ def main() -> None:
     sys.exit(_run(sys.argv[1:]))
 
 
+def _interrupted(words: list[str]) -> str:
+    """What is kept of a command that was interrupted, and how it goes on."""
+    verb = next((word for word in words if not word.startswith("-")), "")
+    if verb == "tune":
+        from tidewright.cli.verbs import typeable
+
+        line = typeable(shlex.join(["tidewright", *(word for word in words if word != "--resume"), "--resume"]))
+        secret = any("://" in word and "@" in word for word in words)  # a password is not repeated
+        return (
+            f"interrupted. Trials that ended are kept. Go on with: {'the same line and --resume' if secret else line}"
+        )
+    if verb not in ("run", "train"):
+        return "interrupted."
+    told = "interrupted. What was done so far is in the run's record: tidewright runs"
+    return f"{told}\nA run with a preset goes on with: tidewright run --resume last" if verb == "run" else told
+
+
 def _run(words: list[str]) -> int:
     try:
         app(words)
     except SystemExit as done:  # typer's own way out: 0, 2 for wrong usage, 130 when interrupted
         if done.code == INTERRUPTED:
-            typer.echo(
-                "interrupted. What was done so far is in the run's record: tidewright runs\n"
-                "A run with a preset goes on with: tidewright run --resume last\n"
-                "A search goes on with the same line and --resume",
-                err=True,
-            )
+            typer.echo(_interrupted(words), err=True)
         return done.code if isinstance(done.code, int) else 0
     except TidewrightError as error:
         typer.echo(f"error: {error}", err=True)

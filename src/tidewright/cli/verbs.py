@@ -52,7 +52,7 @@ def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> Non
 
     with ProgressView(quiet=quiet, plain=as_json) as view, _Told(view.tell):
         result = run(callbacks=(view.hear,), tell=view.tell)
-        result = replace(result, next_command=_typeable(result.next_command))
+        result = replace(result, next_command=typeable(result.next_command))
         report = write_report(result, result.folder / "report.html")
     if as_json:
         typer.echo(json.dumps(to_plain({**summarise(result), "report": report}), indent=2))
@@ -60,7 +60,7 @@ def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> Non
         show_result(result, report=report)
 
 
-def _typeable(command: str) -> str:
+def typeable(command: str) -> str:
     """The command with the path of this program where a shell would not find it by its name."""
     program = Path(sys.argv[0])
     if which("tidewright") or program.name != "tidewright":

@@ -65,10 +65,13 @@ class RunListener:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        """Ends the run if it was not ended: as done, or as failed with the error's line."""
-        if self.run.state is RunState.RUNNING:
-            said = "" if error is None else traceback.format_exception_only(error)[-1].strip()
-            self.finish(RunState.DONE if error is None else RunState.FAILED, error=said)
+        """Ends the run if it was not ended: as done, as interrupted, or as failed with the error's line."""
+        if self.run.state is not RunState.RUNNING:
+            return
+        if error is None or isinstance(error, KeyboardInterrupt):
+            self.finish(RunState.DONE if error is None else RunState.INTERRUPTED)
+        else:
+            self.finish(RunState.FAILED, error=traceback.format_exception_only(error)[-1].strip())
 
     def __call__(self, event: Event) -> None:
         """Tells every tracker."""

@@ -13,7 +13,7 @@ from tidewright.tracking.plain import dump
 from tidewright.tracking.run import Run
 
 FOLDER = Path("tidewright-runs")
-NO_RUNS = ("artifacts", "ledger")  # of MLflow, and of all trials
+NO_RUNS = ("artifacts", "ledger", "studies")  # of MLflow, of all trials, and of the searches of `tidewright tune`
 RECORD, EVENTS = "run.json", "events.jsonl"
 
 

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from typing import IO, Any
 
 from tidewright.errors import MissingExtraError
 from tidewright.optional import has
 from tidewright.tracking.mlflow_process import ENVIRONMENT
 from tidewright.tracking.plain import dump, to_plain
-from tidewright.tracking.run import Run
+from tidewright.tracking.run import Run, RunState
 
 FINISH_S = 60.0
 
@@ -56,10 +57,15 @@ class MlflowRecord:
         self._say(event)
 
     def finish(self, run: Run) -> str:
-        """Passes the last record on, waits for all to be written, and gives MLflow's id of the run."""
+        """Passes the last record on, waits for all to be written, and gives MLflow's id of the run; an interrupted
+        run is not waited for: the process writes the rest by itself."""
         if self._process is None:
             return ""
         self._say({"finish": to_plain(run)})
+        if run.state is RunState.INTERRUPTED:
+            process, self._process = self._process, None
+            Thread(target=process.communicate, daemon=True).start()
+            return ""
         return self._close()
 
     def _say(self, data: Mapping[str, Any]) -> None:

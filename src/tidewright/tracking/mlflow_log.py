@@ -21,6 +21,7 @@ from tidewright.tracking.plain import to_number
 DATABASE, LOCK, ARTIFACTS = "mlflow.db", ".mlflow.lock", "artifacts"
 PARENT = "mlflow.parentRunId"
 _ENDS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_RUN_ENDS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 MOST_METRICS, MOST_PARAMS = 800, 100  # a call; MLflow takes 1000 things, of them 100 parameters and 100 tags
 
 
@@ -91,7 +92,8 @@ class MlflowLog:
 
     def finish(self, run: Mapping[str, Any]) -> None:
         """Ends the run with its last record: parameters, metrics and tags."""
-        self._close("FAILED")
+        end = _RUN_ENDS[run["state"]]
+        self._close("FAILED" if end == "FINISHED" else end)
         records = {name: run[name] for name in ("spec", "train", "view", "task", "split", "data")}
         floors = {f"floor.{name}.{k}": v for name, scores in run["floors"].items() for k, v in scores.items()}
         self._write(
@@ -107,7 +109,7 @@ class MlflowLog:
                 **{f"tidewright.machine.{name}": str(fact) for name, fact in run["machine"].items()},
             },
         )
-        self._end(self._run, "FINISHED" if run["state"] == "done" else "FAILED")
+        self._end(self._run, end)
 
     def abandon(self) -> None:
         """Ends the run as killed: whoever told of it is gone."""

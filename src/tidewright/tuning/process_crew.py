@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ class ProcessCrew:
         ours, theirs = context.Pipe()
         place = min(set(range(self._size)) - {one.place for one in self._workers})
         process = context.Process(target=serve, args=(self._orders, theirs), name=f"tidewright-{place}", daemon=False)
-        with environment(share_of(self._size, place)):
+        with environment(share_of(self._size, place)), _uninterrupted():
             process.start()
         theirs.close()  # or its end would not be heard
         worker = _Worker(process, ours, place)
@@ -174,6 +175,17 @@ def environment(changes: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What is started in it never hears an interrupt, also before it can say so itself."""
+    ensure_running()  # else it is started in here, and lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def serve(orders: bytes, line: Connection) -> None:
