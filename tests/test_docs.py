@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OWN = ("ensembles", "training")  # pages whose blocks have a test of their own
+OWN = ("ensembles", "serving", "training")  # pages whose blocks have a test of their own
 
 
 def named_tests() -> list[str]:

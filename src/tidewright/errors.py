@@ -15,6 +15,7 @@ A message says what is wrong, what was got and what to do. Each class is also th
     │   ├── TamperedError                 a byte that differs from the manifest
     │   └── ParityError                   a compiled answer that differs from the eager one
     ├── BackendError (RuntimeError)       a backend or device that was asked for and can't serve
+    ├── RequestError (RuntimeError)       a request that a server refuses, with its HTTP status
     └── AllocationError (ValueError)      weights, prices or costs that can't be used
 
     RepairWarning (UserWarning)           the data were mended; says how
@@ -77,6 +78,14 @@ class ParityError(BundleError):
 
 class BackendError(TidewrightError, RuntimeError):
     """A backend or a device that was asked for and can't serve."""
+
+
+class RequestError(TidewrightError, RuntimeError):
+    """A request that a server refuses. `retry_after_s` is when to try again, where that may help."""
+
+    def __init__(self, message: str, *, status: int = 400, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after_s = status, retry_after_s
 
 
 class AllocationError(TidewrightError, ValueError):

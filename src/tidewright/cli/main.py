@@ -294,6 +294,38 @@ def dash_verb(
     open_app(where, port=port, refresh_s=refresh)
 
 
+@app.command("serve")
+def serve_verb(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles' folders, or folders of bundles (sales/1, sales/2).")],
+    host: Annotated[
+        str, typer.Option(help="Where it listens; an address that others reach needs a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0: a free one.", min=0, max=65535)] = 8000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
+    tls_cert: Annotated[str | None, typer.Option(help="The file of a certificate: TLS.")] = None,
+    tls_key: Annotated[str | None, typer.Option(help="The file of the certificate's key.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="A limit, as body=1000000, rows=, depth=, queue=, run_s= ...; see docs.")
+    ] = None,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Log every request, not failed ones alone.")
+    ] = False,
+    strict: Strict = False,
+) -> None:
+    """Answer over HTTP: the Open Inference Protocol v2, until it is told to stop.
+
+    Keys come from TIDEWRIGHT_API_KEYS. See docs/serving.md.
+    """
+    from tidewright.cli.serve import serve_bundles
+
+    given: dict[str, Any] = {"host": host, "port": port, "hosts": tuple(allow_host or ()), "backend": backend}
+    given |= {"tls_cert": tls_cert, "tls_key": tls_key, "log_requests": log_requests, "strict": strict}
+    serve_bundles(bundles, given, limits=limit or [])
+
+
 @app.command("doctor")
 def doctor_verb(json: Json = False) -> None:
     """Say what this machine has, and what Tidewright will use."""

@@ -1,0 +1,114 @@
+"""The server as an ASGI application: inference on the shortest way, everything else by the control plane."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import perf_counter_ns
+
+from tidewright.errors import RequestError, TidewrightError
+from tidewright.serving.desk import Desk
+from tidewright.serving.gate import Gate, Headers, check_once
+from tidewright.serving.http import (
+    ClientGoneError,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_head,
+    send_answer,
+    send_error,
+    to_refusal,
+)
+from tidewright.serving.served import Served
+
+FREE = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # probes need no key
+_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+class App:
+    """See the file. `control` answers every path that is not an inference's."""
+
+    def __init__(self, desk: Desk, control: Asgi) -> None:
+        self._desk, self._control = desk, control
+        self._gate, self._limits = Gate(desk.options), desk.options.limits
+        self._log_requests = desk.options.log_requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        if scope["type"] != "http":
+            return
+        served = self._desk.roster.routes.get(scope["path"])
+        try:
+            headers = self._pass_gate(scope)
+            if served is None or scope["method"] != "POST":
+                await self._answer_other(scope, receive, send)
+                return
+        except RequestError as error:
+            await self._refuse(send, error, scope=scope)
+            return
+        await self._infer(served, headers, scope, receive, send)
+
+    def _pass_gate(self, scope: Scope) -> Headers:
+        raw = scope["headers"]
+        headers = dict(raw)
+        if len(headers) != len(raw):
+            check_once(raw)
+        self._gate.check(headers, free=scope["path"] in FREE)
+        return headers
+
+    async def _infer(self, served: Served, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+        """One inference: read, answered between two others or by a thread, written, counted."""
+        started, limits = perf_counter_ns(), self._limits
+        try:
+            body = await read_body(receive, headers, limits)
+            head = read_head(headers)
+            if len(body) <= served.inline:
+                content, length, rows = served.infer(body, head, rows=limits.rows, depth=limits.depth)
+            else:
+                call = partial(served.infer, body, head, rows=limits.rows, depth=limits.depth)
+                content, length, rows = await self._desk.run(call)
+        except ClientGoneError:
+            return
+        except TidewrightError as error:
+            await self._fail(served, send, to_refusal(error), scope=scope)
+            return
+        except Exception:  # a defect of ours is told as one, and the next request is answered
+            log.exception("a defect of Tidewright in an inference")
+            defect = RequestError("the server failed; its log says why.", status=500)
+            await self._fail(served, send, defect, scope=scope)
+            return
+        await send_answer(send, content, head=length)
+        served.tally.count("infer", perf_counter_ns() - started, rows=rows)
+        if self._log_requests:
+            told = {"path": scope["path"], "status": 200, "rows": rows, "ms": (perf_counter_ns() - started) / 1e6}
+            log.info("request", extra={"fields": told})
+
+    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An inference of what is not served is refused with what is; the rest is the control plane's."""
+        asked = _INFER.fullmatch(scope["path"])
+        if asked is None:
+            await self._control(scope, receive, send)
+            return
+        if scope["method"] == "POST":
+            self._desk.roster.find(asked[1], asked[2])
+        await send_error(
+            send, RequestError("an inference is asked for by POST.", status=405), extra={b"allow": b"POST"}
+        )
+
+    async def _fail(self, served: Served, send: Send, error: RequestError, *, scope: Scope) -> None:
+        served.tally.failed["infer", error.status] += 1
+        await self._tell(send, error, scope=scope)
+
+    async def _refuse(self, send: Send, error: RequestError, *, scope: Scope) -> None:
+        self._desk.metrics.refused[error.status] += 1
+        await self._tell(send, error, scope=scope)
+
+    async def _tell(self, send: Send, error: RequestError, *, scope: Scope) -> None:
+        log.info("refused", extra={"fields": {"path": scope["path"][:200], "status": error.status}})
+        await send_error(send, error)

@@ -1,0 +1,86 @@
+"""`Desk`: what a running server holds: its models, its counts, and the threads for answers that take long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import ceil
+from threading import Lock
+from time import perf_counter
+from typing import Any, TypeVar
+
+from tidewright.errors import RequestError
+from tidewright.serving.metrics import Metrics, Sample, summarise
+from tidewright.serving.options import ServeOptions
+from tidewright.serving.roster import Roster, make_roster
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Holds the roster, which is replaced as a whole: a request that has begun keeps the version that it began with."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.options, self.metrics = options, Metrics()
+        self.roster: Roster = make_roster(())
+        self.stopping: Callable[[], bool] = lambda: False
+        self.connections: Callable[[], int] = lambda: 0
+        self._waiting, self._lock, self._mean_s = 0, Lock(), 0.1
+        self._pool = ThreadPoolExecutor(options.limits.runs, thread_name_prefix="tidewright-run")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers: something is loaded, and it does not stop."""
+        return bool(self.roster.models) and not self.stopping()
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What `call` gives, made by a thread. Raises `RequestError`: 429 where the queue is full, 504 where it takes
+        longer than it may; such a call keeps its place in the queue until it ends.
+        """
+        limits = self.options.limits
+        if self._waiting >= limits.queue:
+            after = ceil(self._waiting * self._mean_s / limits.runs)
+            raise RequestError(
+                f"{self._waiting} requests wait already. Try again in {max(after, 1)} s.",
+                status=429,
+                retry_after_s=min(max(after, 1), 60),
+            )
+        future = self._submit(call)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), limits.run_s)
+        except TimeoutError as error:
+            raise RequestError(
+                f"the answer took longer than {limits.run_s:g} s. Send fewer rows at a time.", status=504
+            ) from error
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        with self._lock:
+            self._waiting += 1
+        future = self._pool.submit(self._time, call)
+        future.add_done_callback(self._end)
+        return future
+
+    def _time(self, call: Callable[[], T]) -> T:
+        started = perf_counter()
+        try:
+            return call()
+        finally:
+            self._mean_s += 0.1 * (perf_counter() - started - self._mean_s)
+
+    def _end(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._waiting -= 1
+
+    def samples(self) -> Iterable[Sample]:
+        """Every number that is counted here."""
+        yield from self.metrics.samples()
+        yield Sample("tidewright_waiting", {}, self._waiting)
+        yield Sample("tidewright_connections", {}, self.connections())
+        for one in self.roster.all:
+            yield Sample("tidewright_model_info", {**one.labels, "digest": one.bundle.digest[:12]}, 1)
+            yield from summarise("tidewright_inference_seconds", one.labels, one.session.latency())
+
+    def close(self) -> None:
+        """Lets the threads go; what runs is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

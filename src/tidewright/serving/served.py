@@ -1,0 +1,113 @@
+"""`Served`: one version of a model, opened, warm, and ready to answer requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from tidewright.errors import BundleError
+from tidewright.inference.session import Session
+from tidewright.registry.bundle import NAME, Bundle
+from tidewright.registry.graph_names import name_output
+from tidewright.serving.metrics import Tally
+from tidewright.serving.tensors import Write, make_writer, read_infer
+
+INLINE_S = 5e-4  # an answer that takes less is given between two others; a longer one gets a thread
+INLINE_BYTES = 65_536  # likewise for the reading of its request
+WARM = 5  # answers before the first request
+
+Wrap = Callable[[Session], Session]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Served:
+    """A model's name, its version, its bundle's mark, its session, the longest request that is answered at once,
+    and what counts its requests.
+    """
+
+    name: str
+    version: str
+    mark: tuple[int, ...]
+    session: Session
+    bundle: Bundle
+    inline: int
+    tally: Tally
+    write: Write
+
+    def infer(self, body: bytes, head: int | None, *, rows: int, depth: int) -> tuple[bytes, int | None, int]:
+        """The answer to an inference request: the body, the length of its JSON part where bytes follow, and how many
+        windows it answers. Raises `RequestError` and `DataError`.
+        """
+        session = self.session
+        names = session.inputs
+        asked = read_infer(body, head=head, names=names, output=self.output, rows=rows, depth=depth)
+        arrays: Any = asked.arrays
+        values = session.predict(arrays["target"] if len(names) == 1 else arrays).quantiles
+        content, length = self.write(values, asked.id, asked.binary)
+        return content, length, len(values)
+
+    @property
+    def output(self) -> str:
+        """The name of its output."""
+        return name_output(self.bundle.manifest.task)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its figures are told apart by."""
+        return {"model": self.name, "version": self.version}
+
+    def describe(self, versions: list[str]) -> dict[str, Any]:
+        """Its metadata, as the protocol has them."""
+        manifest = self.bundle.manifest
+        widths, lookback, horizon = manifest.widths, manifest.view.lookback, manifest.task.horizon
+        shapes = {
+            "target": [-1, lookback],
+            "past": [-1, lookback, widths.past],
+            "known": [-1, lookback + horizon, widths.known],
+            "static": [-1, widths.static],
+        }
+        inputs = [{"name": name, "datatype": "FP32", "shape": shapes[name]} for name in widths.inputs]
+        output = {"name": self.output, "datatype": "FP32", "shape": [-1, horizon, manifest.task.width]}
+        own: dict[str, Any] = {"version": self.version, "digest": self.bundle.digest, "model": manifest.spec.name}
+        own |= {"quantiles": list(manifest.task.quantiles), "classes": list(manifest.task.classes)}
+        own |= {"backend": self.session.backend, "frequency": manifest.schema.frequency.name}
+        platform = "onnxruntime_onnx" if self.session.backend == "onnxruntime" else f"tidewright_{self.session.backend}"
+        head = {"name": self.name, "versions": versions, "platform": platform}
+        return {**head, "inputs": inputs, "outputs": [output], "parameters": own}
+
+
+def make_served(
+    bundle: Bundle, session: Session, *, version: str, mark: tuple[int, ...], tally: Tally, wrap: Wrap | None
+) -> Served:
+    """An opened bundle, its session wrapped (by what batches or keeps its answers), warm. Raises `BundleError`."""
+    if not NAME.fullmatch(bundle.name):
+        raise BundleError(
+            f"the bundle in '{bundle.folder}' has a name that no path can hold. Save it with another one."
+        )
+    inline = _measure_inline(session, bundle)
+    write = make_writer(model=bundle.name, version=version, output=name_output(bundle.manifest.task))
+    opened = session if wrap is None else wrap(session)
+    opened.reset_latency()
+    return Served(bundle.name, version, mark, opened, bundle, inline, tally, write)
+
+
+def _measure_inline(session: Session, bundle: Bundle) -> int:
+    """The longest request in bytes whose answer takes less than `INLINE_S`, by the time of the example's rows; 0 where
+    even one row takes longer.
+    """
+    batch, _ = bundle.example()
+    rows = {name: getattr(batch, name) for name in session.inputs}
+    row = {name: array[:1] for name, array in rows.items()}
+    for given in (row, rows):
+        for _ in range(WARM):
+            session.predict(given)
+    times = []
+    for _ in range(WARM):
+        started = perf_counter()
+        session.predict(row)
+        times.append(perf_counter() - started)
+    bytes_a_row = sum(array.nbytes for array in row.values())
+    most = min(times)
+    return 0 if most > INLINE_S else min(INLINE_BYTES, max(int(INLINE_S / most), 1) * bytes_a_row * 8)
