@@ -89,5 +89,14 @@ def test_where_there_is_no_terminal_a_trial_is_a_line_on_stderr(capsys: pytest.C
 
 
 def test_a_trial_made_again_from_another_seed_is_not_the_best() -> None:
-    again = TrialEnded("lstm", 4, "complete", 0.1, {"model.hidden": 8, "repeat.seed": 1}, 1.0)
+    again = TrialEnded("lstm", 4, "complete", 0.1, {"model.hidden": 8, "repeat.seed": 1}, 1.0, again=True)
     assert "best mase 0.8 (trial 0)" in draw([*tell_search(), again], width=100)
+
+
+def test_when_the_search_is_over_the_best_is_the_one_that_it_says_and_worth_what_it_says() -> None:
+    better = TrialEnded("lstm", 3, "complete", 0.5, {"model.hidden": 64}, 1.0)
+    over = SearchEnded("lstm", "it was enough", 30.0, best=0, value=0.85)
+    assert "best mase 0.5 (trial 3)" in draw([*tell_search(), better], width=100)
+    assert "best mase 0.85 (trial 0)" in draw([*tell_search(), better, over], width=100)
+    again = [*tell_search(), better, over, *tell_search()]
+    assert "best mase 0.8 (trial 0)" in draw(again, width=100)  # the search of another model

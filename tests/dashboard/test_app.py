@@ -136,6 +136,19 @@ def test_a_trial_made_again_from_another_seed_is_not_the_best(tmp_path: Path, sh
     assert rows == [{"trial": 0, "score": 0.8, "best so far": 0.8}]
 
 
+def test_where_seeds_decided_the_page_has_the_score_that_the_search_tells(tmp_path: Path, show: Any) -> None:
+    store = open_store(tmp_path / "a", name="lstm")
+    values = {(0, 0): 0.5, (1, 0): 0.51, (0, 1): 0.9, (1, 1): 0.6, (0, 2): 1.0, (1, 2): 0.8}
+    for number, ((place, seed), value) in enumerate(values.items()):
+        point = {**POINTS[place], **({REPEAT: seed} if seed else {})}
+        store.claim(lambda trials, point=point: point)
+        store.finish(Trial(number, TrialState.COMPLETE, (value,), parameters=point), spent=1.0)
+    store.close()
+    page = show(tmp_path)
+    assert "Trial 1 is the best: model.hidden = 16" in [one.value for one in page.markdown]
+    assert "0.7" in [one.value for one in page.metric]  # the mean of 0.6 and 0.8
+
+
 def test_the_server_takes_the_place_of_the_command_and_is_told_where_by_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from tidewright.report.page import render_page
 from tidewright.report.study_page import collect_study, write_study_page
 from tidewright.tuning.account import Account, Skill
 from tidewright.tuning.ranges import Choice
+from tidewright.tuning.repeats import Noise
 from tidewright.tuning.rules import Rule
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.study import Study
@@ -64,6 +65,18 @@ def test_what_a_study_knows_beside_its_trials_is_told(study: Study) -> None:
         assert words in told, words
     changed = page.row("model.hidden")
     assert changed[1:] == ["default of the model", str(study.best.parameters["model.hidden"]), "changed"]
+
+
+def test_where_seeds_decided_the_score_is_said_to_be_of_fresh_ones(study: Study) -> None:
+    noise = Noise(0.2, 0.1, {study.best.number: 0.75}, study.best.number, 0.8, 0.3, 2)
+    noisy = replace(study, noise=noise, account=replace(ACCOUNT, score=0.8, corrected=0.85, seeds=2))
+    page = collect_study(noisy)
+    tile = next(tile for tile in page.tiles if tile.title.startswith("Validation"))
+    assert float(tile.value) == 0.8
+    assert tile.note == "over 2 fresh seeds"
+    text = read_page(render_page(page))
+    assert [*map(float, text.row("lstm")[1:3])] == [0.8, 0.85]
+    assert "over 2 fresh seeds" in text.sections["winner"]
 
 
 def test_a_strategys_luck_is_told(study: Study) -> None:

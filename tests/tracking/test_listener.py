@@ -27,7 +27,16 @@ from tidewright.tracking.local import LocalRecord, list_runs
 from tidewright.tracking.mlflow_client import MlflowRecord
 from tidewright.tracking.mlflow_process import ENVIRONMENT
 from tidewright.tracking.run import Run, RunState, begin_run
-from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted, SearchEnded, TrialEnded, TrialStarted
+from tidewright.training.events import (
+    EpochEnded,
+    Event,
+    FitEnded,
+    FitStarted,
+    SearchEnded,
+    SearchStarted,
+    TrialEnded,
+    TrialStarted,
+)
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.space import FloatRange, SearchSpace
 from tidewright.tuning.tune import tune
@@ -154,6 +163,10 @@ def mlflow_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], A
         yield lambda folder: MlflowClient(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
 
 
+def told_trial(study: str, number: int, value: float, *, again: bool = False) -> TrialEnded:
+    return TrialEnded(study, number, "complete", value, {}, 1.0, again=again)
+
+
 def by_name(client: Any, experiment: str = "tidewright") -> dict[str, Any]:
     found = client.get_experiment_by_name(experiment)
     return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
@@ -175,6 +188,11 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
         trial(2, "failed", None, "MemoryError: no room"),
         TrialStarted("lstm", 3, {"model.hidden": 11}),
         SearchEnded("lstm", "all is well", 3.0),
+        SearchStarted("tcn", "mase", earlier=(told_trial("tcn", 0, 0.75), told_trial("tcn", 1, 0.7, again=True))),
+        told_trial("tcn", 2, 0.5),
+        told_trial("tcn", 3, 0.25, again=True),  # a lucky seed is no new best
+        told_trial("tcn", 4, 0.6),
+        SearchEnded("tcn", "it is over", 3.0, best=0, value=0.65),  # by its mean over seeds
         *fit_events("lightgbm", ended=False),
     ]
     for event in told:
@@ -190,7 +208,8 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
     assert run.fallbacks == ()
     client = mlflow_store(tmp_path)
     found = by_name(client, "walmart")
-    assert set(found) == {"market", "lstm", "lstm trial 0", "lstm trial 1", "lstm trial 2", "lstm trial 3", "lightgbm"}
+    trials = {*(f"lstm trial {number}" for number in range(4)), *(f"tcn trial {number}" for number in (2, 3, 4))}
+    assert set(found) == {"market", "lstm", "lightgbm", *trials}
     main = found["market"]
     assert (main.info.run_id, main.info.status) == (run.mlflow_run, "FINISHED")
     assert (main.data.tags["tidewright.run"], main.data.tags["tidewright.bundle"]) == (run.id, "bundles/one")
@@ -199,7 +218,7 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
     assert main.data.metrics["floor.naive.mase"] == 1.5
     assert main.data.params["spec.hidden"] == "8"
     assert all(main.data.params[f"train.option{i}"] == str(i) for i in range(150))
-    nested = {name: one for name, one in found.items() if name != "market"}
+    nested = {name: one for name, one in found.items() if name != "market" and not name.startswith("tcn")}
     assert {one.data.tags["mlflow.parentRunId"] for one in nested.values()} == {run.mlflow_run}
     states = {name: (one.info.status, one.data.tags.get("tidewright.state")) for name, one in nested.items()}
     assert states == {
@@ -226,6 +245,9 @@ def test_what_mlflow_gives_back_is_what_was_told(tmp_path: Path, mlflow_store: A
         assert [(metric.step, metric.value) for metric in told_of] == [(epoch, 0.5) for epoch in epochs]
         assert found[name].data.metrics["validation_mape"] == 0.0
     assert main.data.metrics["lstm.best_value"] == 0.0
+    best = client.get_metric_history(run.mlflow_run, "tcn.best_value")
+    assert [(metric.step, metric.value) for metric in best] == [(2, 0.5), (4, 0.65)]
+    assert (main.data.metrics["tcn.best_value"], main.data.tags["tcn.best_trial"]) == (0.65, "0")
     assert client.get_experiment_by_name("walmart").artifact_location.startswith((tmp_path / "artifacts").as_uri())
 
 
@@ -389,4 +411,5 @@ def test_an_event_is_described_by_its_fields() -> None:
         "expected_s": None,
         "checkpoint": "",
         "kept": [],
+        "again": False,
     }

@@ -50,6 +50,7 @@ class SearchView:
     ended: list[TrialEnded] = field(default_factory=list)
     running: dict[int, _Running] = field(default_factory=dict)
     since: float = 0.0
+    over: SearchEnded | None = None
 
     def hear(self, event: Event) -> None:
         """Takes an event in."""
@@ -57,6 +58,9 @@ class SearchView:
             self.floors = event.scores
         elif isinstance(event, SearchStarted):
             self.begun, self.ended, self.running, self.since = event, list(event.earlier), {}, self.clock()
+            self.over = None
+        elif isinstance(event, SearchEnded):
+            self.over = event
         elif isinstance(event, TrialStarted):
             told = (event.number, event.parameters, event.expected_s)
             self.running[event.number] = _Running(*told, self.clock())
@@ -92,10 +96,11 @@ class SearchView:
 
     @property
     def best(self) -> TrialEnded | None:
-        """The complete trial of the least value; an earlier one from another seed is none of its own."""
-        from tidewright.tuning.repeats import REPEAT
-
-        complete = [trial for trial in self.ended if trial.value is not None and REPEAT not in trial.parameters]
+        """The best complete trial, as the search says when it is over; before, the one of the least value. An earlier
+        one from another seed is none of its own."""
+        complete = [trial for trial in self.ended if trial.value is not None and not trial.again]
+        if self.over is not None and self.over.best is not None:
+            return next((trial for trial in complete if trial.number == self.over.best), None)
         return min(complete, key=lambda trial: (trial.value or 0.0, trial.number), default=None)
 
     @property
@@ -112,7 +117,8 @@ class SearchView:
         study = self.begun.study if self.begun else ""
         if self.best is None or self.best.value is None:
             return f"{study}: no trial is complete yet"
-        line = f"{study}: best {self._metric} {self._show(self.best.value)}{self._unit()} (trial {self.best.number})"
+        value = self.best.value if self.over is None or self.over.value is None else self.over.value
+        line = f"{study}: best {self._metric} {self._show(value)}{self._unit()} (trial {self.best.number})"
         floor = self._floor()
         return line if floor is None else f"{line}, floor {floor[0]} {floor[1]:.4g}"
 

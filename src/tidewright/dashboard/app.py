@@ -11,7 +11,7 @@ from tidewright.dashboard.open_app import PLACE, SECONDS
 from tidewright.errors import TidewrightError
 from tidewright.tuning.kept import Address, Kept, list_studies, read_kept
 from tidewright.tuning.open_store import hide_password
-from tidewright.tuning.repeats import best_of
+from tidewright.tuning.repeats import judge_best
 
 FACTS = ("model", "task", "data", "seed")
 LOSSES = 12  # trials whose steps are drawn
@@ -65,9 +65,9 @@ def show_study(address: Address) -> None:
 
 
 def _show_head(kept: Kept) -> None:
-    best = best_of(kept.trials)
-    score = None if best is None else tables.show_value(best.value, kept.metric)
-    told = {f"best {kept.metric or 'value'}": "none yet" if score is None else f"{score:.4g}"}
+    best, worth = judge_best(kept.trials) or (None, None)
+    shown = tables.show_value(worth, kept.metric)
+    told = {f"best {kept.metric or 'value'}": "none yet" if shown is None else f"{shown:.4g}"}
     told |= {"trials": str(len(kept.trials)), **{name: str(n) for name, n in tables.count_states(kept).items()}}
     told["seconds"] = f"{kept.spent:.0f}"
     for column, (name, value) in zip(st.columns(len(told)), told.items(), strict=True):

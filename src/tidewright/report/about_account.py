@@ -28,11 +28,17 @@ def tell_worth(account: Account, *, winner: str, test: float | None, interval: I
     picture = Picture(
         "account",
         draw_account(account, test=scored, interval=interval),
-        f"{name_metric(account.metric)} of {winner}: the validation score by which it was chosen, the same "
-        "corrected for having been chosen by it, and the test score.",
+        f"{name_metric(account.metric)} of {winner}: the validation score {tell_choice(account)}, the same corrected "
+        "for the choice, and the test score.",
         "Dot plot of the winner's validation, corrected and test scores.",
     )
     return [_scores(account, winner=winner, test=test), Row((picture, _facts(account)))]
+
+
+def tell_choice(account: Account | None) -> str:
+    """What a validation score is of."""
+    fresh = 0 if account is None else account.seeds
+    return f"over {write_count(fresh, 'fresh seed')}" if fresh else "as it was chosen by"
 
 
 def _scores(account: Account, *, winner: str, test: float | None) -> Table:
@@ -45,7 +51,7 @@ def _scores(account: Account, *, winner: str, test: float | None) -> Table:
     )
     columns = (
         Column("Winner"),
-        Column("Validation", "as it was chosen by", number=True),
+        Column("Validation", tell_choice(account), number=True),
         Column("Corrected", "for having been chosen", number=True),
         Column("Test", "scored once", number=True),
     )

@@ -6,7 +6,7 @@ import json
 import math
 
 from tidewright.models.spec import FLOORS
-from tidewright.report.about_account import tell_worth
+from tidewright.report.about_account import tell_choice, tell_worth
 from tidewright.report.about_trials import count_states, list_reasons, list_seconds, list_trials, tell_pictures
 from tidewright.report.blocks import Block, Cell, Column, Facts, Row, Section, Table, Tone, Words, absent
 from tidewright.report.metric_words import explain_metric, name_metric, score_decimals, write_score
@@ -136,8 +136,9 @@ def _board(found: Tuned) -> Table:
 def _study_row(found: Tuned, name: str, decimals: int) -> tuple[Cell, ...]:
     study, metric, won = found.studies[name], found.metric, name == found.winner
     test = found.test.get(metric) if won else None
-    spread = "; ".join(f"sd {write_number(sd)} over {of}" for of, (_, sd) in study.spread.items())
     account = study.account
+    told = [tell_choice(account)] if account is not None and account.seeds else []
+    spread = "; ".join(told + [f"sd {write_number(sd)} over {of}" for of, (_, sd) in study.spread.items()])
     counts = len(study.trials), study.count(TrialState.PRUNED), study.count(TrialState.FAILED)
     return (
         Cell(name, mark="winner" if won else "", tone="strong"),

@@ -12,7 +12,7 @@ from tidewright.report.metric_words import axis_of, scale_of
 from tidewright.report.style import FLOOR, INK, WINNER, new_figure
 from tidewright.tuning.account import Account
 
-VALIDATION, CORRECTED, TEST = "validation, as chosen", "validation, corrected", "test"
+VALIDATION, CORRECTED, TEST = "validation", "validation, corrected", "test"
 
 
 def draw_account(account: Account, *, test: float, interval: Interval | None) -> Any:

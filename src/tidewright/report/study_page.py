@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from tidewright.report.about_account import tell_worth
+from tidewright.report.about_account import tell_choice, tell_worth
 from tidewright.report.about_data import tell_data, tell_split
 from tidewright.report.about_trials import count_states, list_reasons, list_seconds, list_trials, tell_pictures
 from tidewright.report.about_tune import list_changes, tell_again, tell_found, tell_one, tell_winner
@@ -97,7 +97,7 @@ def _tell_tried(tried: Tried) -> Section:
 
 def _studies(found: Tuned) -> list[Section]:
     """The winner's first, the others in the order of their scores; no two have one name."""
-    ranked = sorted(found.studies, key=lambda name: found.studies[name].best.values)
+    ranked = sorted(found.studies, key=lambda name: found.studies[name].value)
     slugs = {name: f"study-{slug_of(name)}" for name in ranked}
     twice = len(set(slugs.values())) < len(slugs)
     return [
@@ -113,7 +113,7 @@ def _tiles(study: Study, *, winner: str, test: float | None) -> tuple[Tile, ...]
     tried = "" if account is None else f"{account.trials:,} on these data in all"
     return (
         Tile("Winner", winner, f"trial {study.best.number}"),
-        Tile(f"Validation {name_metric(metric)}", write_score(metric, study.shown), "as it was chosen by"),
+        Tile(f"Validation {name_metric(metric)}", write_score(metric, study.shown), tell_choice(account)),
         Tile("Corrected", corrected, "for having been chosen"),
         Tile("Test", on_test, "scored once" if test is not None else "the study never reads it"),
         Tile("Trials", f"{len(study.trials):,}", tried),
@@ -122,8 +122,8 @@ def _tiles(study: Study, *, winner: str, test: float | None) -> tuple[Tile, ...]
 
 def _score(tried: Tried) -> str:
     goal = tried.goals[0]
-    assert tried.best is not None
-    return write_score(goal.name, goal.show(tried.best.values[0]))
+    assert tried.value is not None
+    return write_score(goal.name, goal.show(tried.value))
 
 
 def _sentence(found: Tuned) -> str:

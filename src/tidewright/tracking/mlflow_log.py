@@ -49,6 +49,7 @@ class MlflowLog:
         self._trials: dict[int, str] = {}  # those of the trials that are going on, by number
         self._kept: dict[tuple[str, int], Path] = {}  # checkpoints of a study's trials
         self._best: dict[str, float] = {}  # the least value of each study
+        self._last = 0  # the greatest number of a trial of the study
         self._target = ""  # the run that the lists below are for
         self._metrics: list[Any] = []
         self._params: list[Any] = []
@@ -78,6 +79,7 @@ class MlflowLog:
             self._end_trial(event, moment)
         elif kind in ("SearchStarted", "SearchEnded"):
             self._close("FAILED")
+            self._keep_found(event, moment)
 
     def flush(self) -> None:
         """Writes what was heard and not written yet, in as few transactions as can be."""
@@ -164,9 +166,21 @@ class MlflowLog:
         )
         self._keep_checkpoints(event, run)
         self._end(run, _ENDS[event["state"]])
-        if value is not None and value < self._best.get(study, math.inf):
+        self._last = max(self._last, number)
+        if value is not None and not event["again"] and value < self._best.get(study, math.inf):
             self._best[study] = value
             self._write(self._run, metrics={f"{study}.best_value": value}, step=number, moment=moment)
+
+    def _keep_found(self, event: Mapping[str, Any], moment: int) -> None:
+        """What a search that ended says that its best trial is worth, after all trials; earlier calls' are known."""
+        study = event["study"]
+        if event["event"] == "SearchStarted":
+            known = [one["value"] for one in event["earlier"] if one["value"] is not None and not one["again"]]
+            self._last = max((one["number"] for one in event["earlier"]), default=0)
+            self._best[study] = min(known, default=math.inf)
+        elif event["value"] is not None:
+            metrics, tags = {f"{study}.best_value": event["value"]}, {f"{study}.best_trial": str(event["best"])}
+            self._write(self._run, metrics=metrics, tags=tags, step=self._last, moment=moment)
 
     def _keep_checkpoints(self, event: Mapping[str, Any], run: str) -> None:
         """A copy of the trial's checkpoint where it is among the best; those of trials that no longer are go."""

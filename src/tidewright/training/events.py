@@ -87,7 +87,8 @@ class TrialEnded:
     `state` is complete, pruned or failed (then `value` is None and `error` says why). `value` is to be made small;
     `notes` are the trial's.
     `expected_s` is how long it was to take. `checkpoint` is its file where it has one, and `kept` are the trials that
-    keep theirs: this one among them where it is one of the best.
+    keep theirs: this one among them where it is one of the best. One that is made `again` is an earlier trial from
+    another seed.
     """
 
     study: str
@@ -102,15 +103,19 @@ class TrialEnded:
     expected_s: float | None = None
     checkpoint: str = ""
     kept: tuple[int, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SearchEnded:
-    """A search is over, and why."""
+    """A search is over, and why; `best` is the trial that it found, None where it found none, and `value` what that is
+    worth, to be made small: where noise is large over several seeds."""
 
     study: str
     reason: str
     seconds: float
+    best: int | None = None
+    value: float | None = None
 
 
 FitEvent = FitStarted | EpochEnded | FitEnded

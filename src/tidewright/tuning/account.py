@@ -22,6 +22,7 @@ from tidewright.portfolio.inference import (
 )
 from tidewright.tuning.goals import Doubles, Goal, sum_parts
 from tidewright.tuning.ledger import Bet, Ints, Subject
+from tidewright.tuning.repeats import Noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class Account:
     that can't be had). `score` and `corrected` are in the metric's own unit and direction (of direction "nearest":
     distances from where it should be); `corrected` is NaN where it can't be had, and `reason` says why. `compared`
     trials were judged at all `positions` of the best one: what is known of correlations comes from these. `skill` is of
-    strategies alone. What a trial chose by itself on validation (its best epoch) is not corrected for.
+    strategies alone. What a trial chose by itself on validation (its best epoch) is not corrected for. With `seeds` the
+    score is of so many that did not choose the trial, since seeds differ by more than the best trials (`Noise`);
+    `skill` is that of the first seed, whose model is kept.
     """
 
     metric: str
@@ -62,6 +65,7 @@ class Account:
     overfitting: Overfitting
     skill: Skill | None = None
     reason: str = ""
+    seeds: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The account as plain data."""
@@ -71,11 +75,13 @@ class Account:
         """The account in words, a line a finding."""
         known = "" if math.isnan(self.effective) else f", worth {self.effective:.1f} independent ones"
         studies = f" in {self.studies} studies" if self.studies > 1 else ""
+        fresh = f" (over {self.seeds} fresh {'seed' if self.seeds == 1 else 'seeds'})" if self.seeds else ""
         found = [f"{self.trials} trials on this data{studies}{known}"]
         if math.isnan(self.corrected):
-            found.append(f"{self.metric} {self.score:.4g} on validation; not corrected for the choice: {self.reason}")
+            told = f"; not corrected for the choice: {self.reason}"
         else:
-            found.append(f"{self.metric} {self.score:.4g} on validation, {self.corrected:.4g} corrected for the choice")
+            told = f", {self.corrected:.4g} corrected for the choice"
+        found.append(f"{self.metric} {self.score:.4g} on validation{fresh}{told}")
         if not math.isnan(self.overfitting.probability):
             found.append(f"probability of overfitting {self.overfitting.probability:.0%}")
         return found + ([] if self.skill is None else _tell_skill(self.skill))
@@ -89,15 +95,18 @@ def settle(
     goal: Goal,
     subject: Subject,
     per_year: float = 1.0,
+    noise: Noise | None = None,
 ) -> Account | None:
     """The account of trial `number` of a study, from all bets on its subject; None where it is no bet of theirs.
 
     The score is corrected as the best of all bets that are compared, of whatever study, or, where another study has a
-    better one, as the best of its own study's.
+    better one, as the best of its own study's. Where `noise` of seeds is large the score is what that says the trial is
+    worth, and its optimism that of the first seeds: part of that is gone with them, so this is cautious.
     """
     winner = next((bet for bet in bets if (bet.study, bet.number) == (study, number)), None)
     if winner is None or winner.score is None or not winner.parts.size:
         return None
+    score, seeds = (noise.worth, noise.seeds) if noise is not None and noise.large else (winner.score, 0)
     compared, table = _align(bets, winner)
     coverage = subject.quantiles[-1] - subject.quantiles[0] if subject.quantiles else 0.0  # none of classes
     sums = sum_parts(table, goal=goal, coverage=coverage, per_year=per_year)
@@ -114,11 +123,12 @@ def settle(
         effective=effective,
         compared=len(compared),
         positions=len(winner.positions),
-        score=goal.show(winner.score),
-        corrected=math.nan if chosen is None else goal.show(winner.score + chosen.optimism),
+        score=goal.show(score),
+        corrected=math.nan if chosen is None else goal.show(score + chosen.optimism),
         overfitting=_overfit(sums, len(compared)),
         skill=_judge_skill(winner.parts[0], effective) if goal.of == "returns" else None,
         reason=reason,
+        seeds=seeds,
     )
 
 

@@ -76,14 +76,15 @@ class Limits:
             return ""
         return f"{left:.1f} of {self.budget_s:g} s are left, and the next trial would take about {expected:.1f} s"
 
-    def is_left(self, count: int, trials: Sequence[Trial]) -> bool:
-        """Whether there is room for no more than `count` trials after these, by their number or by time."""
-        if self.trials is not None and len(trials) + count >= self.trials:
-            return True
+    def room(self, trials: Sequence[Trial]) -> float:
+        """For how many more trials there is room after these, by their number and by time; infinite where that is not
+        known."""
+        rest = math.inf if self.trials is None else self.trials - len(trials)
         whole = [trial.seconds for trial in trials if trial.state is TrialState.COMPLETE]
         if self.budget_s is None or not whole:
-            return False
-        return self.started + self.budget_s - self.clock() < (count + 1) * median(whole)
+            return rest
+        left = self.started + self.budget_s - self.clock()
+        return min(rest, left / max(median(whole), 1e-9))
 
     def _why_no_more(self, trials: Sequence[Trial]) -> str:
         if self.trials is not None and len(trials) >= self.trials:

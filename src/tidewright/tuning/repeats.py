@@ -12,23 +12,31 @@ from dataclasses import dataclass
 from statistics import fmean, stdev, variance
 from typing import Any
 
+from tidewright.metrics.effective import expected_largest
 from tidewright.tuning.pruners import Pruner
 from tidewright.tuning.trial import Trial, TrialState, best_trial
 
 REPEAT = "repeat.seed"  # of a point
-TOP, SEEDS = 3, 3  # so many of the best trials are learned from so many seeds
-REPEATS = TOP * (SEEDS - 1)
+TOP, FRESH = 3, 2  # so many of the best trials are learned from so many more seeds
+SHARE = 3  # of this many trials at most one is a repeat
+FEWEST = 2 * SHARE  # trials of which two can be repeats
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
     """What the best trials came to from other seeds: the standard deviation `among_seeds` of one of them, the one
-    `among_best`, of their first scores, and by number the `means` over `seeds` seeds, to be made small."""
+    `among_best`, of their first scores, and by number the `means` over all its seeds of each that was made again from
+    so many fresh `seeds`. By these `best` is the best, and `worth` is its score without the luck that chose it: each
+    fresh seed scores the trial that is best on the other seeds. All are to be made small. A trial among the best that
+    was not made again is worth its first score and the `luck` that the best of all trials has with its seed."""
 
     among_seeds: float
     among_best: float
     means: Mapping[int, float]
-    seeds: int = SEEDS
+    best: int
+    worth: float
+    luck: float
+    seeds: int
 
     @property
     def large(self) -> bool:
@@ -37,12 +45,20 @@ class Noise:
 
     def __str__(self) -> str:
         told = f"(deviation {self.among_seeds:.2g}; among the best {len(self.means)} {self.among_best:.2g})"
-        if self.large:
+        if not self.large:
+            return f"seeds differ by less than the best trials {told}: one seed tells these apart."
+        told = f"seeds differ by more than the best trials {told}"
+        if self.best not in self.means:
             return (
-                f"seeds differ by more than the best trials {told}: these are judged by means over {self.seeds} seeds. "
-                "What is corrected for the choice, and the model that is kept, are of the first seed."
+                f"{told}. Trial {self.best} was not made again, and is the best all the same: its score is that of its "
+                f"seed, made worse by {self.luck:.2g}, the luck of the best of all. A search that goes on repeats it."
             )
-        return f"seeds differ by less than the best trials {told}: one seed tells these apart."
+        fresh = "1 fresh seed" if self.seeds == 1 else f"{self.seeds} fresh seeds"
+        return (
+            f"{told}: trial {self.best} has the best mean over {1 + self.seeds} of them. The score is of {fresh}, each "
+            "of which scores the trial that the others choose; the first one chose these trials and is left out of it. "
+            "The model that is kept is of the first."
+        )
 
 
 def is_repeat(trial: Trial) -> bool:
@@ -64,28 +80,50 @@ def split_point(point: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return {name: value for name, value in point.items() if name != REPEAT}, int(point.get(REPEAT, 0))
 
 
-def next_repeat(trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """The point of the next repeat; None where all were made, or where a seed changes nothing."""
-    best = _best(trials)
-    if len(best) < TOP or _is_same(trials):
+def next_repeat(trials: Sequence[Trial], *, room: float, last: bool = False) -> dict[str, Any] | None:
+    """The point of the repeat that is to be made now, of the best trials as they are; None while there is `room` for a
+    further trial and its own repeats before these, and where all were made, or a seed changes nothing.
+
+    At most a third of all trials are repeats, and of fewer than `FEWEST` none is; of the `last` ones, when nothing else
+    is left to be tried, as many as there is room for.
+    """
+    most = TOP * FRESH if last else int(min(TOP * FRESH, (len(trials) + room) / SHARE))
+    best = _best(trials)[:most]
+    if len(best) < 2 or _is_same(trials):
         return None
-    made = [trial.parameters for trial in trials if is_repeat(trial)]
-    points = ({**one.parameters, REPEAT: seed} for seed in range(1, SEEDS) for one in best)
-    return next((point for point in points if point not in made), None)
+    made, seeds = [trial.parameters for trial in trials if is_repeat(trial)], min(FRESH, most // len(best))
+    points = [{**one.parameters, REPEAT: seed} for seed in range(1, 1 + seeds) for one in best]
+    due = [point for point in points if point not in made]
+    return due[0] if due and (last or room < min(len(due) + seeds, len(points)) + 1) else None
+
+
+def why_no_more(trials: Sequence[Trial], *, room: float) -> str:
+    """Why no further trial is begun, where it could not be made again and it takes that to know its score; empty where
+    one is."""
+    noise = measure_noise(trials) if room < 1 + FRESH else None
+    if noise is None or not noise.large or room >= 1 + noise.seeds:
+        return ""
+    return f"there is no room for another trial and the {noise.seeds} repeats that it would take to judge it"
 
 
 def measure_noise(trials: Sequence[Trial]) -> Noise | None:
-    """What the repeats say, of the trials that have all of theirs; None with fewer than two of these."""
-    complete = (one for one in originals(trials) if one.state is TrialState.COMPLETE)
+    """What the repeats say, of the trials that were made again as often as two of them were; None where less than two
+    were."""
+    complete = [one for one in originals(trials) if one.state is TrialState.COMPLETE]
     found = {one.number: _values(one, trials) for one in complete}
-    whole = {number: values for number, values in found.items() if len(values) == SEEDS}
-    if len(whole) < 2:
+    seeds = sorted((len(values) - 1 for values in found.values()), reverse=True)[1] if len(found) > 1 else 0
+    if not seeds:
         return None
-    return Noise(
-        among_seeds=math.sqrt(fmean(variance(values) for values in whole.values())),
-        among_best=stdev(values[0] for values in whole.values()),
-        means={number: fmean(values) for number, values in whole.items()},
-    )
+    whole = {number: values[: 1 + seeds] for number, values in found.items() if len(values) > seeds}
+    among = math.sqrt(fmean(variance(values) for values in whole.values()))
+    means = {number: fmean(values) for number, values in whole.items()}
+    held = [_hold_out(whole, seed) for seed in range(1, 1 + seeds)]
+    luck = among * expected_largest(len(complete))
+    late = {one.number: one.values[0] + luck for one in _best(trials) if one.number not in whole}
+    best, worth = _least(means), fmean(held)
+    if late and late[_least(late)] < worth:
+        best, worth = _least(late), late[_least(late)]
+    return Noise(among, stdev(values[0] for values in whole.values()), means, best, worth, luck, seeds)
 
 
 def tell_noise(trials: Sequence[Trial]) -> str:
@@ -93,20 +131,27 @@ def tell_noise(trials: Sequence[Trial]) -> str:
     if _is_same(trials):
         return "a seed changes nothing: a trial that was made again from another one is the same."
     noise = measure_noise(trials)
-    return "whether seeds matter is not known: too few trials were made again." if noise is None else str(noise)
+    if noise is not None:
+        return str(noise)
+    return (
+        "whether seeds matter is not known: fewer than two trials were made again. At most a third of the trials are "
+        f"repeats, so it takes {FEWEST} trials or more; the score is of one seed, and keeps the luck of it."
+    )
+
+
+def judge_best(trials: Sequence[Trial]) -> tuple[Trial, float] | None:
+    """The best trial and its score, to be made small: by its mean over seeds, and without the luck of the first, where
+    their noise is large (`Noise`), else by its own score; None where none is complete."""
+    best, noise = best_trial(originals(trials)), measure_noise(trials)
+    if best is None or noise is None or not noise.large:
+        return None if best is None else (best, best.values[0])
+    return next(trial for trial in trials if trial.number == noise.best), noise.worth
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The best trial: by its mean over seeds where their noise is large, else by its own score.
-
-    A good one that ended too late to be made again (several workers) counts a standard deviation of the noise worse.
-    """
-    noise = measure_noise(trials)
-    if noise is None or not noise.large:
-        return best_trial(originals(trials))
-    judged = {one.number: one.values[0] + noise.among_seeds for one in _best(trials)} | dict(noise.means)
-    number = min(judged, key=lambda one: (judged[one], one))
-    return next(trial for trial in trials if trial.number == number)
+    """The best trial, see `judge_best`."""
+    found = judge_best(trials)
+    return None if found is None else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +168,16 @@ class SparesRepeats:
 def _best(trials: Sequence[Trial]) -> list[Trial]:
     complete = [trial for trial in originals(trials) if trial.state is TrialState.COMPLETE]
     return sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:TOP]
+
+
+def _least(scores: Mapping[int, float]) -> int:
+    return min(scores, key=lambda number: (scores[number], number))
+
+
+def _hold_out(whole: Mapping[int, Sequence[float]], seed: int) -> float:
+    """The score by one seed of the trial that has the best mean over the others."""
+    rest = {number: fmean(v for place, v in enumerate(values) if place != seed) for number, values in whole.items()}
+    return whole[_least(rest)][seed]
 
 
 def _is_same(trials: Sequence[Trial]) -> bool:

@@ -15,7 +15,7 @@ from tidewright.tuning.keep_best import CHECKPOINT, remove_ended, trial_folder
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Objective
 from tidewright.tuning.pruners import NoPruner, Pruner
-from tidewright.tuning.repeats import REPEATS, TOP, best_of, is_repeat, next_repeat, originals
+from tidewright.tuning.repeats import TOP, is_repeat, judge_best, next_repeat, originals, why_no_more
 from tidewright.tuning.searchers.searcher import Explains, History, Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.store import Noted, Point, Stop, TrialStore
@@ -63,13 +63,13 @@ class Plan:
             return Stop(over)
         known = originals(trials)
         reason = next(filter(None, (rule(known) for rule in self.stops)), "")
-        if self.repeats and (reason or self.limits.is_left(REPEATS, known)) and (again := next_repeat(trials)):
-            return again
-        if reason:
-            return Stop(reason)
+        again, full = self._again(trials, last=bool(reason))
+        if again or reason or full:
+            return again or Stop(reason or full)
         point = self._suggest(trials, known)
         if point is None:
-            return Stop("every point of the space that the sampler finds was tried")
+            again, _ = self._again(trials, last=True)
+            return again or Stop("every point of the space that the sampler finds was tried")
         if self.limits.budget_s is not None:
             where = point.point if isinstance(point, Noted) else point
             if late := self.limits.why_late(self.expect(known, where)):
@@ -80,6 +80,14 @@ class Plan:
         """How many seconds a trial at a point will probably take; None where no trial has ended."""
         return expect_seconds(trials, point, space=self.space)
 
+    def _again(self, trials: tuple[Trial, ...], *, last: bool) -> tuple[Point | None, str]:
+        """The repeat that is to be made now, and else why no other trial is."""
+        if not self.repeats:
+            return None, ""
+        room = self.limits.room(trials)
+        full = why_no_more(trials, room=room)
+        return next_repeat(trials, room=room, last=last or bool(full)), full
+
     def _suggest(self, trials: tuple[Trial, ...], known: tuple[Trial, ...]) -> Point | Noted | None:
         if len(known) < len(self.first):
             return self.first[len(known)]
@@ -87,11 +95,19 @@ class Plan:
         point = self.searcher.suggest(history)
         if point is not None and isinstance(self.searcher, Explains):
             return Noted(point, self.searcher.explain(history))
-        return next_repeat(trials) if point is None and self.repeats else point
+        return point
 
     def best(self, trials: tuple[Trial, ...]) -> Trial | None:
         """The trial whose model is the study's."""
-        return best_of(trials) if self.repeats else best_trial(trials)
+        judged = self.judge(trials)
+        return None if judged is None else judged[0]
+
+    def judge(self, trials: tuple[Trial, ...]) -> tuple[Trial, float] | None:
+        """The same, with what it is worth, to be made small; None where no trial is complete."""
+        if self.repeats:
+            return judge_best(trials)
+        best = best_trial(trials)
+        return None if best is None else (best, best.values[0])
 
 
 def search(objective: Objective, plan: Plan, *, store: TrialStore, crew: Crew | None = None) -> Found:
@@ -190,4 +206,5 @@ def event_of(study: str, trial: Trial) -> TrialEnded:
         error=trial.error,
         notes=trial.notes,
         expected_s=trial.expected_s,
+        again=is_repeat(trial),
     )

@@ -27,7 +27,7 @@ class Study:
     it back. `reason` says why the search stopped, `notes` what was done differently from what was asked. `account` says
     what the best score is worth after all that was tried on the same data. Each trial was judged on `folds` walk-
     forward folds from `seeds` seeds; `fitted` is of the last fold, and of the first seed. `noise` is what the best came
-    to from other seeds, where that was asked for; where it is large `score` is the best one's mean over seeds. `asked`
+    to from other seeds, where that was asked for; where it is large `score` is of these alone. `asked`
     says by which searcher and pruner, and within which limits.
     """
 
@@ -56,11 +56,10 @@ class Study:
 
     @property
     def value(self) -> float:
-        """What the best trial is worth, to be made small: the mean over seeds where their noise is large."""
+        """What the best trial is worth, to be made small: where seeds differ by more than the best trials, over seeds
+        that did not choose it (`Noise.worth`)."""
         assert self.best.value is not None, "the best trial is complete"
-        if self.noise is not None and self.noise.large:
-            return self.noise.means.get(self.best.number, self.best.value)
-        return self.best.value
+        return self.noise.worth if self.noise is not None and self.noise.large else self.best.value
 
     @property
     def score(self) -> float:
@@ -97,11 +96,14 @@ class Study:
     @property
     def gain(self) -> float | None:
         """The share of the default's score that the best trial saves; None where that is missing or 0, or the metric is
-        no error."""
+        no error. Where the noise of seeds is large a default that was made again counts by its mean over them."""
         default = self.trials[0].value
-        if default is None or default == 0.0 or self.best.value is None or not self.goal.ratios:
+        if default is None or default == 0.0 or not self.goal.ratios:
             return None
-        return 1.0 - self.best.value / default
+        if self.best.number == 0:
+            return 0.0
+        noisy = self.noise is not None and self.noise.large
+        return 1.0 - self.value / (self.noise.means.get(0, default) if noisy and self.noise else default)
 
     def count(self, state: TrialState) -> int:
         """How many trials ended that way."""
@@ -114,6 +116,7 @@ class Study:
             "metric": self.metric,
             "seed": self.seed,
             "best": self.best.number,
+            "score": self.score,
             "trials": [trial.to_dict() for trial in self.trials],
             "seconds": self.seconds,
             "reason": self.reason,

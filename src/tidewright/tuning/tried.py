@@ -11,7 +11,7 @@ from tidewright.errors import ConfigError
 from tidewright.metrics.accuracy import METRICS
 from tidewright.metrics.returns import RETURN_METRICS
 from tidewright.tuning.goals import Goal, find_goal
-from tidewright.tuning.repeats import best_of
+from tidewright.tuning.repeats import best_of, judge_best
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import Trial, TrialState
@@ -41,8 +41,14 @@ class Tried:
 
     @property
     def best(self) -> Trial | None:
-        """The best one by the first value, as a search says it (`best_of`); None where none is complete."""
+        """The best one by the first value, as a search says it (`judge_best`); None where none is complete."""
         return best_of(self.scored)
+
+    @property
+    def value(self) -> float | None:
+        """What the best one is worth, to be made small, as a search says it."""
+        found = judge_best(self.scored)
+        return None if found is None else found[1]
 
     def count(self, state: TrialState) -> int:
         """How many ended that way."""

@@ -43,7 +43,7 @@ from tidewright.tuning.open_store import open_store
 from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
-from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
+from tidewright.tuning.repeats import Noise, SparesRepeats, measure_noise, tell_noise
 from tidewright.tuning.search import Plan, StopRule, event_of, search
 from tidewright.tuning.searchers.adaptive import sum_up
 from tidewright.tuning.searchers.searcher import Searcher
@@ -116,8 +116,9 @@ def tune(
     (`walk_back`). Its score is taken over all of them together, its model is the split's; a trial reports the score of
     each fold, and the pruner compares these ("wilcoxon": fold by fold). With `seeds` each trial is learned from so many
     seeds, and its score is the mean; its model is that of the first. "auto" learns each from one seed, and the best
-    three at the end from two more: where seeds differ by more than these do among themselves, the best is the one with
-    the best mean, and the study's score is that (`Noise`). `first` are points that are tried right after the default.
+    three at the end from two more (fewer than 18 trials: from one; fewer than 9: the best two; fewer than 6: none):
+    where seeds differ by more than these do among themselves, the best is the one with the best mean, and the study's
+    score is of the fresh seeds alone (`Noise`). `first` are points that are tried right after the default.
     With `warm_start` the best points of earlier studies that the ledger's folder keeps come next (True: three), those
     of the same data or else of the most similar ones (`warm.choose_first`); where each is from stands in its notes.
 
@@ -248,9 +249,10 @@ def _first_points(work: PanelObjective, space: SearchSpace, first: Sequence[Mapp
 def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew, notes: tuple[str, ...]) -> Study:
     emit(plan.callbacks, _begin(work, plan, store))
     found = search(work, plan, store=store, crew=crew)
-    emit(plan.callbacks, SearchEnded(plan.space.model, found.reason, plan.limits.spent))
-    best = plan.best(found.trials)
-    if best is None:
+    judged = plan.judge(found.trials)
+    told = (None, None) if judged is None else (judged[0].number, judged[1])
+    emit(plan.callbacks, SearchEnded(plan.space.model, found.reason, plan.limits.spent, *told))
+    if judged is None:
         running = sum(trial.state is TrialState.RUNNING for trial in found.trials)
         if running:
             raise FitError(
@@ -259,7 +261,7 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
             )
         last = next((trial.error for trial in reversed(found.trials) if trial.error), "none has ended")
         raise FitError(f"none of {len(found.trials)} trials of {plan.space.model} could be completed; the last: {last}")
-    fitted, note = found.learned, ""
+    best, fitted, note = judged[0], found.learned, ""
     if fitted is None:
         place = None if store.folder is None else trial_folder(store.folder, best.number)
         fitted, note = work.learn_again(best, folder=place)
@@ -280,7 +282,7 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         notes=tuple(
             dict.fromkeys((*notes, *sum_up(found.trials), *filter(None, said), *_find_losses(work, found.trials)))
         ),
-        account=_settle(work, best.number),
+        account=_settle(work, best.number, noise=noise),
         noise=noise,
         folds=work.folds,
         seeds=work.seeds,
@@ -299,13 +301,15 @@ def _find_losses(work: PanelObjective, trials: Sequence[Trial]) -> tuple[str, ..
     return (*own, *(note for trial in trials for note in trial.notes if note.startswith(LOST)))
 
 
-def _settle(work: PanelObjective, number: int) -> Account | None:
+def _settle(work: PanelObjective, number: int, *, noise: Noise | None) -> Account | None:
     """The account of the best trial, from all that the ledger holds."""
     if work.ledger is None:
         return None
     ledger, per_year = work.ledger.ledger, work.panel.frequency.periods_per_year
     goal, study = find_goal(work.metric), work.ledger.study
-    return settle(ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year)
+    return settle(
+        ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year, noise=noise
+    )
 
 
 def _choose_pruner(name: str, *, space: SearchSpace, work: PanelObjective, repeats: bool) -> Pruner:
