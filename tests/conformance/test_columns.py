@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 import tidewright as tw
-from tests.conformance.test_torch_models import SMALL as NETWORKS
+from tests.conformance.networks import SMALL as NETWORKS
 from tests.conformance.test_trees_models import SMALL as CELLS
 from tests.worlds import answers_slowly, quick_options
 from tidewright.data.splits import Split, thin

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from tests.conformance.test_torch_models import QUICK, TASK, make_panel, make_split, make_view, small_spec
+from tests.conformance.networks import QUICK, TASK, make_panel, make_split, make_view, small_spec
 from tests.worlds import answers_slowly, quick_options
 from tidewright.data.panel import Panel
 from tidewright.data.splits import thin

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conformance.test_torch_models import (
+from tests.conformance.networks import (
     QUICK,
     SHAPE,
     TASK,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import fields, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worlds import small_panel
-from tidewright.data.panel import Panel
-from tidewright.data.splits import Split, split_holdout
-from tidewright.data.task import Task
+from tests.training.populations import (
+    BASE,
+    SPEC,
+    TASK,
+    TRAINS,
+    alone,
+    assert_equal,
+    base,
+    learn,
+    learn_alone,
+    make_panel,
+    make_split,
+)
 from tidewright.errors import ConfigError, FitError
 from tidewright.features.view import View
 from tidewright.features.windows import cut_windows
@@ -29,19 +37,9 @@ from tidewright.models.torch.network import build
 from tidewright.models.torch.shape import Shape
 from tidewright.runtime import Choice, detect_runtime
 from tidewright.training.events import EpochEnded, Event, FitEnded, FitStarted
-from tidewright.training.fit import fit, keep_covariates, usual_view
-from tidewright.training.population import Population, explain_obstacle, fit_population
-from tidewright.training.population_form import OWN, SHARED, describe_form
-from tidewright.training.spec import TrainSpec
+from tidewright.training.fit import fit, usual_view
+from tidewright.training.population import explain_obstacle
 
-TASK = Task(horizon=3)
-SPEC = FeedForward(hidden=(16, 8), dropout=0.2)
-BASE = TrainSpec(epochs=3, steps=6, batch_size=16, learning_rate=5e-3, judged=64)
-TRAINS = (
-    BASE,
-    replace(BASE, seed=1, learning_rate=1e-3, weight_decay=0.1),
-    replace(BASE, seed=2, learning_rate=2e-2, weight_decay=0.0, clip=0.05),
-)
 SMALL: dict[str, dict[str, Any]] = {  # options that make a network quick; an N-BEATS of usual size doubles rounding
     "resmlp": {"width": 16, "blocks": 1},
     "tsmixer": {"layers": 1, "width": 8},
@@ -53,54 +51,6 @@ SMALL: dict[str, dict[str, Any]] = {  # options that make a network quick; an N-
     "adaptive_transformer": {"d_model": 8, "nhead": 2, "layers": 1, "dim_feedforward": 8},
 }
 BATCHED = ("feedforward", "dlinear", "nlinear", "rlinear", *SMALL)
-CLOSE = 2e-4  # of a loss or a standardised weight, after three epochs: sums of float32 in another order
-
-
-@cache
-def make_panel(takes: tuple[str, ...] = ()) -> Panel:
-    return keep_covariates(small_panel(series=3, rows=120), takes)
-
-
-@cache
-def make_split() -> Split:
-    return split_holdout(make_panel(), TASK, validation=18, test=18)
-
-
-def learn(spec: Any = SPEC, trains: Any = TRAINS, **parts: Any) -> Population:
-    asked = {"panel": make_panel(), "split": make_split(), "task": TASK, "view": View(8)} | parts
-    return fit_population(spec, trains=trains, **asked)
-
-
-def learn_alone(train: TrainSpec, spec: Any = SPEC, **parts: Any) -> TorchFitted:
-    asked = {"panel": make_panel(), "split": make_split(), "task": TASK, "view": View(8)} | parts
-    fitted = fit(spec, train=train, **asked)
-    assert isinstance(fitted, TorchFitted)
-    return fitted
-
-
-def assert_equal(found: TorchFitted | FitError, wanted: TorchFitted, *, close: float = CLOSE) -> None:
-    assert isinstance(found, TorchFitted)
-    assert found.spec == wanted.spec
-    stopped = [[record["stopped"] for record in fitted.history] for fitted in (found, wanted)]
-    assert stopped[0] == stopped[1]
-    for name in ("train_loss", "validation_loss", "learning_rate"):
-        losses = [[record[name] for record in fitted.history] for fitted in (found, wanted)]
-        assert losses[0] == pytest.approx(losses[1], rel=close)
-    assert [record.keys() for record in found.history] == [record.keys() for record in wanted.history]
-    tensors = wanted.tensors()
-    assert set(found.tensors()) == set(tensors)
-    for name, tensor in found.tensors().items():
-        np.testing.assert_allclose(tensor, tensors[name], rtol=close, atol=10 * close, err_msg=name)
-
-
-@cache
-def base() -> Population:
-    return learn()
-
-
-@cache
-def alone(place: int) -> TorchFitted:
-    return learn_alone(TRAINS[place])
 
 
 @pytest.mark.parametrize("name", BATCHED)
@@ -125,41 +75,11 @@ def test_every_network_that_can_be_batched_is_tested() -> None:
     assert {name for name, obstacle in found.items() if not obstacle} == set(BATCHED)
 
 
-@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "gaussian", "student", "mixture", "crps"])
-def test_every_loss_is_that_of_fit(loss: Any) -> None:
-    trains = [replace(train, loss=loss, epochs=2) for train in TRAINS[:2]]
-    for member, train in zip(learn(trains=trains).members, trains, strict=True):
-        assert_equal(member, learn_alone(train))
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
-def test_every_optimizer_is_that_of_fit(optimizer: Any) -> None:
-    trains = [replace(train, optimizer=optimizer) for train in TRAINS]
-    for member, train in zip(learn(trains=trains).members, trains, strict=True):
-        assert_equal(member, learn_alone(train))
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "plateau"])
-def test_every_member_has_its_own_schedule(schedule: Any) -> None:
-    trains = [BASE, replace(TRAINS[1], schedule=schedule, epochs=4, rate_end=0.1)]
-    for member, train in zip(learn(trains=trains).members, trains, strict=True):
-        assert_equal(member, learn_alone(train))
-
-
 def test_batch_normalisation_takes_the_members_own_rows() -> None:
     spec = FeedForward(hidden=(8,), batch_norm=True)
     trains = [replace(train, optimizer="sgd") for train in TRAINS]  # adam makes steps out of a gradient of rounding
     for member, train in zip(learn(spec, trains).members, trains, strict=True):
         assert_equal(member, learn_alone(train, spec))
-
-
-def test_each_member_has_its_own_share_of_dropout() -> None:
-    specs = [replace(SPEC, dropout=share) for share in (0.0, 0.5, 0.2)]
-    trains = [BASE] * 3
-    population = learn(specs, trains)
-    for member, spec in zip(population.members, specs, strict=True):
-        assert_equal(member, learn_alone(BASE, spec))
-    assert len({str(member.history) for member in population.fitted}) == 3
 
 
 def test_a_member_alone_is_that_among_others_in_any_order() -> None:
@@ -211,89 +131,6 @@ def test_members_stop_one_by_one_and_give_their_best_weights() -> None:
         assert_equal(member, learn_alone(train), close=2e-2)  # far more steps, at a high rate
     losses = [record["validation_loss"] for record in population.fitted[0].history]
     assert losses.index(min(losses)) < len(losses) - 1  # the last is not the best, or this shows nothing
-
-
-CHANGES: dict[str, Any] = {
-    "learning_rate": 1e-4,
-    "schedule": "cosine",
-    "warmup": 0.5,
-    "weight_decay": 0.5,
-    "clip": 0.01,
-    "seed": 5,
-    "epochs": 1,
-    "least_epochs": 3,
-    "patience": 1,
-    "least_gain": 1.0,
-    "rate_end": 0.5,
-    "rate_cut": 0.1,
-    "rate_wait": 1,
-    "cycles": 1,
-}
-NEEDS: dict[str, dict[str, Any]] = {
-    "rate_end": {"schedule": "cosine"},
-    "rate_cut": {"schedule": "plateau", "rate_wait": 1, "least_gain": 1.0},
-    "rate_wait": {"schedule": "plateau", "least_gain": 1.0},
-    "cycles": {"schedule": "cyclic", "cycles": 2},
-    "least_epochs": {"patience": 1, "least_gain": 1.0},
-    "patience": {"least_gain": 1.0},
-    "least_gain": {"patience": 1},
-}
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_an_option_of_its_own_moves_its_member_alone(name: str) -> None:
-    usual = replace(BASE, epochs=4, **NEEDS.get(name, {}))
-    same, other = learn(trains=[usual, replace(usual, **{name: CHANGES[name]})]).fitted
-    assert_equal(same, learn_alone(usual))
-    assert_equal(other, learn_alone(replace(usual, **{name: CHANGES[name]})))
-    told = [[{**record, "seconds": 0.0} for record in fitted.history] for fitted in (same, other)]
-    assert told[0] != told[1]
-
-
-SHARED_CHANGES: dict[str, Any] = {
-    "batch_size": 8,
-    "steps": 3,
-    "judged": 2,
-    "optimizer": "sgd",
-    "loss": "mae",
-    "delta": 0.2,
-    "components": 2,
-    "unit": "target",
-}
-
-
-@pytest.mark.parametrize("name", SHARED)
-def test_an_option_that_members_share_is_refused_where_it_differs(name: str) -> None:
-    train = replace(BASE, loss={"delta": "huber", "components": "mixture"}.get(name, BASE.loss))
-    with pytest.raises(ConfigError, match=rf"the members of a population share train\.{name}; got"):
-        learn(trains=[train, replace(train, **{name: SHARED_CHANGES[name]})])
-
-
-REFUSED: dict[str, Any] = {"accumulate": 2, "ema": 0.9, "recompute": True, "cost_bps": None}
-
-
-def test_every_training_option_is_a_members_own_or_shared_or_refused() -> None:
-    assert {field.name for field in fields(TrainSpec)} - set(OWN) - set(SHARED) == set(REFUSED)
-    assert set(CHANGES) == set(OWN)
-    for name, value in REFUSED.items():
-        if value is not None:
-            with pytest.raises(ConfigError, match=rf"a population has no train\.{name}; got {value}"):
-                learn(trains=[replace(BASE, **{name: value})])
-    with pytest.raises(ConfigError, match=r"a population has no train\.batch_size 'auto'\. Give a number"):
-        learn(trains=[replace(BASE, batch_size="auto")])
-    with pytest.raises(ConfigError, match=r"a population learns forecasts; got train\.loss 'sharpe'"):
-        learn(trains=[replace(BASE, loss="sharpe", cost_bps=1.0)])
-
-
-def test_a_population_is_of_one_form() -> None:
-    with pytest.raises(ConfigError, match="are of one form; got feedforward and feedforward with another hidden"):
-        learn([SPEC, replace(SPEC, hidden=(4,))], [BASE, BASE])
-    with pytest.raises(ConfigError, match="got 2 specs and 3 trains"):
-        learn([SPEC, SPEC])
-    with pytest.raises(ConfigError, match="got 0 specs and 0 trains"):
-        learn(trains=[])
-    with pytest.raises(ConfigError, match="is made of networks; got naive"):
-        learn(Naive())
 
 
 def test_members_in_another_precision_learn_one_by_one_and_the_record_says_so() -> None:
@@ -385,16 +222,6 @@ def test_what_keeps_a_network_from_a_batch_is_said() -> None:
     assert explain_obstacle(Naive(), **asked) == "naive is no network"
     reduced = replace(detect_runtime("cpu"), precision=Choice("bfloat16", "bfloat16", "asked for"))
     assert explain_obstacle(SPEC, runtime=reduced, **asked) == "a batched step is in float32, and not compiled"
-
-
-def test_members_of_one_form_are_told_from_others() -> None:
-    form = describe_form(SPEC, BASE)
-    for name in OWN:
-        assert describe_form(SPEC, replace(BASE, **{**NEEDS.get(name, {}), name: CHANGES[name]})) == form
-    assert describe_form(replace(SPEC, dropout=0.5), BASE) == form
-    assert describe_form(replace(SPEC, hidden=(4,)), BASE) != form
-    assert describe_form(SPEC, replace(BASE, batch_size=32)) != form
-    assert describe_form(SPEC, replace(BASE, ema=0.9)) != form
 
 
 def test_a_gpu_multiplies_in_float32_while_members_learn(monkeypatch: pytest.MonkeyPatch) -> None:
