@@ -132,46 +132,63 @@ app.command(
 )(_make_flow(tune=False))
 
 
-@app.command("tune")
+Models = Annotated[
+    list[str] | None, typer.Option(help="Which models; further names may follow it (--models lstm tcn).")
+]
+Trials = Annotated[int | None, typer.Option(help="How many trials each model has (50 where nothing is said).")]
+TuneBudget = Annotated[str | None, typer.Option(help="How long the search of each model may take: 90s, 3m, 1h.")]
+Metric = Annotated[str | None, typer.Option(help="What is made good on validation: mase, mae, sharpe ...")]
+Search = Annotated[str, typer.Option(help="auto, grid, random, qmc, tpe, gp, numpyro, cmaes, nsga2, hyperopt, skopt.")]
+Adaptive = Annotated[
+    bool, typer.Option("--adaptive", help="Narrow the space to where trials were good; each trial's notes tell.")
+]
+WarmStart = Annotated[
+    bool, typer.Option("--warm-start", help="Begin with the best points of earlier studies of similar data.")
+]
+Pruner = Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")]
+Folds = Annotated[
+    int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
+]
+Seeds = Annotated[
+    str, typer.Option(help="Learn each trial from so many seeds; auto: the best three, where seeds matter.")
+]
+Space = Annotated[str | None, typer.Option(help="A YAML file of one model's space, or a folder of them.")]
+WideSpace = Annotated[bool, typer.Option("--wide", help="Ranges for hours of search in place of those for minutes.")]
+Storage = Annotated[
+    str | None, typer.Option(help="Where the studies are kept: a folder, sqlite:///FILE or postgresql://...")
+]
+Workers = Annotated[int | None, typer.Option(help="So many processes make trials at the same time.")]
+Together = Annotated[
+    str, typer.Option(help="So many trials of a network's form learn in one batched step; auto, where it pays.")
+]
+Ray = Annotated[str | None, typer.Option(help="The tasks of this Ray cluster do: auto, or its address.")]
+GoOn = Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")]
+_TUNE = """Search the options of models on train and validation, and score the best once on the test.
+
+Without a table: the 20 US stocks that come with the package. Every trial is kept as it is made.
+"""
+
+
+@app.command("tune", help=_TUNE)
 def tune_verb(
     items: Items = None,
-    models: Annotated[
-        list[str] | None, typer.Option(help="Which models; further names may follow it (--models lstm tcn).")
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="How many trials each model has (50 where nothing is said).")
-    ] = None,
-    budget: Annotated[str | None, typer.Option(help="How long the search of each model may take: 90s, 3m, 1h.")] = None,
-    metric: Annotated[str | None, typer.Option(help="What is made good on validation: mase, mae, sharpe ...")] = None,
-    search: Annotated[
-        str, typer.Option(help="auto, grid, random, qmc, tpe, gp, numpyro, cmaes, nsga2, hyperopt, skopt.")
-    ] = "auto",
-    adaptive: Annotated[
-        bool, typer.Option("--adaptive", help="Narrow the space to where trials were good; each trial's notes tell.")
-    ] = False,
-    warm_start: Annotated[
-        bool, typer.Option("--warm-start", help="Begin with the best points of earlier studies of similar data.")
-    ] = False,
-    pruner: Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")] = "median",
-    folds: Annotated[
-        int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
-    ] = 1,
-    seeds: Annotated[
-        str, typer.Option(help="Learn each trial from so many seeds; auto: the best three, where seeds matter.")
-    ] = "1",
-    space: Annotated[str | None, typer.Option(help="A YAML file of one model's space, or a folder of them.")] = None,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Ranges for hours of search in place of those for minutes.")
-    ] = False,
-    storage: Annotated[
-        str | None, typer.Option(help="Where the studies are kept: a folder, sqlite:///FILE or postgresql://...")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="So many processes make trials at the same time.")] = None,
-    together: Annotated[
-        str, typer.Option(help="So many trials of a network's form learn in one batched step; auto, where it pays.")
-    ] = "auto",
-    ray: Annotated[str | None, typer.Option(help="The tasks of this Ray cluster do: auto, or its address.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")] = False,
+    models: Models = None,
+    trials: Trials = None,
+    budget: TuneBudget = None,
+    metric: Metric = None,
+    search: Search = "auto",
+    adaptive: Adaptive = False,
+    warm_start: WarmStart = False,
+    pruner: Pruner = "median",
+    folds: Folds = 1,
+    seeds: Seeds = "1",
+    space: Space = None,
+    wide: WideSpace = False,
+    storage: Storage = None,
+    workers: Workers = None,
+    together: Together = "auto",
+    ray: Ray = None,
+    resume: GoOn = False,
     series: Series = None,
     time: Time = None,
     target: Target = None,
@@ -188,10 +205,6 @@ def tune_verb(
     quiet: Quiet = False,
     strict: Strict = False,
 ) -> None:
-    """Search the options of models on train and validation, and score the best once on the test.
-
-    Without a table: the 20 US stocks that come with the package. Every trial is kept as it is made.
-    """
     from tidewright.cli.tune import read_seeds, split_models, tune_words
 
     names, rest = split_models(models, items)
@@ -200,11 +213,10 @@ def tune_verb(
     plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
     given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
     given |= {"horizon": horizon, "season": season, "folder": out, "strict": strict or None}
-    asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner}
-    asked |= {"space": space, "wide": wide, "storage": storage, "resume": resume}
-    asked |= {"folds": folds, "seeds": read_seeds(seeds), "metric": metric, "workers": workers, "ray": ray}
-    asked |= {"adaptive": adaptive, "warm_start": warm_start, "together": together}
-    tune_words(asked, given, overrides, as_json=json, quiet=quiet)
+    asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner, "space": space}
+    asked |= {"wide": wide, "storage": storage, "resume": resume, "folds": folds, "seeds": read_seeds(seeds)}
+    asked |= {"metric": metric, "workers": workers, "ray": ray, "adaptive": adaptive, "warm_start": warm_start}
+    tune_words({**asked, "together": together}, given, overrides, as_json=json, quiet=quiet)
 
 
 @app.command("predict")

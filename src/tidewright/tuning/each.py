@@ -163,15 +163,11 @@ def search_each(
     own = {one: study.fitted for one, study in studies.items() if whole is None or compared[one].kept}
     if not own and whole is None:
         raise FitError(f"no series could be learned; {next(iter(failed.values()), 'there is none')}")
+    fitted = EachFitted(own, None if whole is None else whole.fitted)
     return EachStudy(
-        metric=metric,
-        shared=whole,
-        studies=studies,
-        compared=compared,
-        failed=failed,
-        fitted=EachFitted(own, None if whole is None else whole.fitted),
+        metric=metric, shared=whole, studies=studies, compared=compared, failed=failed, fitted=fitted,
         seconds=spent + sum(study.seconds for study in studies.values()),
-    )
+    )  # fmt: skip
 
 
 def _search_all(

@@ -157,23 +157,9 @@ def tune_table(
         listener.note(task=asdict(plan.task), split=asdict(plan.split), data={"digest": digest})
         floors = say_floors(plan)
         emit((*callbacks, listener), FloorsScored({name: said.scores for name, (_, said) in floors.items()}))
-        studies, failed = {}, {}
-        for name, space in chosen.items():
-            tell(f"tuning {name}")
-            try:
-                studies[name] = _tune(
-                    name, space, plan=plan, settings=settings, words=words, place=places[name],
-                    callbacks=(*callbacks, listener),
-                )  # fmt: skip
-            except FitError as error:
-                if settings.strict:
-                    raise
-                failed[name] = str(error)
-        if not studies:
-            raise FitError(f"no model could be tuned; {next(iter(failed.values()))}")
-        tell("scoring the winner on the test")
         asked = settings, replace(words, models=models)
-        found = studies, failed
+        found = _tune_each(chosen, places, plan=plan, asked=asked, callbacks=(*callbacks, listener), tell=tell)
+        tell("scoring the winner on the test")
         place, own = hide_password(storage), listener.run.id
         result = _conclude(*found, floors=floors, plan=plan, asked=asked, folder=place, run=own)
         listener.note(metrics={f"test_{name}": value for name, value in result.test.items() if math.isfinite(value)})
@@ -244,6 +230,34 @@ def _check_resume(places: Mapping[str, tuple[str, str]], *, resume: bool) -> Non
         )
     if resume and not begun:
         raise ConfigError("there is no such search to go on with: say what it was asked for, or leave out --resume.")
+
+
+def _tune_each(
+    spaces: Mapping[str, SearchSpace],
+    places: Mapping[str, tuple[str, str]],
+    *,
+    plan: Prepared,
+    asked: tuple[RunSettings, TuneWords],
+    callbacks: tuple[Callback, ...],
+    tell: Tell,
+) -> tuple[dict[str, Study], dict[str, str]]:
+    """The study of each model, and why others have none."""
+    settings, words = asked
+    studies: dict[str, Study] = {}
+    failed: dict[str, str] = {}
+    for name, space in spaces.items():
+        tell(f"tuning {name}")
+        try:
+            studies[name] = _tune(
+                name, space, plan=plan, settings=settings, words=words, place=places[name], callbacks=callbacks
+            )
+        except FitError as error:
+            if settings.strict:
+                raise
+            failed[name] = str(error)
+    if not studies:
+        raise FitError(f"no model could be tuned; {next(iter(failed.values()))}")
+    return studies, failed
 
 
 def _tune(
