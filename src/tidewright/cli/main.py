@@ -13,6 +13,7 @@ import typer
 from typer import Exit
 
 from tidewright import __version__
+from tidewright.cli import options
 from tidewright.errors import ConfigError, TidewrightError
 
 INTERRUPTED = 130
@@ -29,38 +30,6 @@ data_app = typer.Typer(
     help="Look at a table before anything is learned from it.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
-
-Items = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[TABLE] [KEY=VALUE]...",
-        help="A CSV or Parquet file, then options in Hydra's grammar: model=lstm,lightgbm train.learning_rate=1e-3",
-    ),
-]
-Series = Annotated[str | None, typer.Option(help="The column that names the series.")]
-Time = Annotated[str | None, typer.Option(help="The column of times.")]
-Target = Annotated[str | None, typer.Option(help="The column to forecast (several, with commas, in layout columns).")]
-Past = Annotated[str | None, typer.Option(help="Covariates known up to now, with commas.")]
-Known = Annotated[str | None, typer.Option(help="Covariates known into the future, with commas.")]
-Static = Annotated[str | None, typer.Option(help="One value a series, with commas.")]
-Frequency = Annotated[str | None, typer.Option(help="1h, 1d, 1w, 1mo, b ...; found and checked when left out.")]
-Calendar = Annotated[str | None, typer.Option(help="An exchange's code for trading days, such as XNYS.")]
-Layout = Annotated[str, typer.Option(help="long, columns (a series a column) or rows (a series a row).")]
-Wide = Annotated[str | None, typer.Option(help="In layout columns: the columns that are series, with commas.")]
-Kind = Annotated[
-    str | None, typer.Option(help="forecast a number, or classify: the probability of each class of the target.")
-]
-Horizon = Annotated[int | None, typer.Option(help="How many steps ahead.")]
-Season = Annotated[int | None, typer.Option(help="The seasonal lag in steps; the grid's own when left out.")]
-Budget = Annotated[str | None, typer.Option(help="How long it may take: 90s, 3m, 1h.")]
-PresetWord = Annotated[
-    str | None, typer.Option("--preset", help="quick, standard or best: it picks models, windows and options itself.")
-]
-Resume = Annotated[str | None, typer.Option(help="Go on with a preset's run that was interrupted: its id, or last.")]
-Out = Annotated[str | None, typer.Option(help="The folder of runs.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-Strict = Annotated[bool, typer.Option("--strict", help="A fallback or a model that fails is an error.")]
 
 
 @app.callback()
@@ -82,26 +51,26 @@ def _make_flow(*, tune: bool) -> Callable[..., None]:
     """The verbs `run` and `train`: the same words, with and without a search."""
 
     def flow(
-        items: Items = None,
-        series: Series = None,
-        time: Time = None,
-        target: Target = None,
-        past: Past = None,
-        known: Known = None,
-        static: Static = None,
-        frequency: Frequency = None,
-        calendar: Calendar = None,
-        layout: Layout = "long",
-        horizon: Horizon = None,
-        season: Season = None,
-        budget: Budget = None,
-        out: Out = None,
-        json: Json = False,
-        quiet: Quiet = False,
-        strict: Strict = False,
-        preset: PresetWord = None,
-        resume: Resume = None,
-        kind: Kind = None,
+        items: options.Items = None,
+        series: options.Series = None,
+        time: options.Time = None,
+        target: options.Target = None,
+        past: options.Past = None,
+        known: options.Known = None,
+        static: options.Static = None,
+        frequency: options.Frequency = None,
+        calendar: options.Calendar = None,
+        layout: options.Layout = "long",
+        horizon: options.Horizon = None,
+        season: options.Season = None,
+        budget: options.Budget = None,
+        out: options.Out = None,
+        json: options.Json = False,
+        quiet: options.Quiet = False,
+        strict: options.Strict = False,
+        preset: options.PresetWord = None,
+        resume: options.Resume = None,
+        kind: options.Kind = None,
     ) -> None:
         from tidewright.cli.verbs import resume_table, run_table
 
@@ -132,37 +101,6 @@ app.command(
 )(_make_flow(tune=False))
 
 
-Models = Annotated[
-    list[str] | None, typer.Option(help="Which models; further names may follow it (--models lstm tcn).")
-]
-Trials = Annotated[int | None, typer.Option(help="How many trials each model has (50 where nothing is said).")]
-TuneBudget = Annotated[str | None, typer.Option(help="How long the search of each model may take: 90s, 3m, 1h.")]
-Metric = Annotated[str | None, typer.Option(help="What is made good on validation: mase, mae, sharpe ...")]
-Search = Annotated[str, typer.Option(help="auto, grid, random, qmc, tpe, gp, numpyro, cmaes, nsga2, hyperopt, skopt.")]
-Adaptive = Annotated[
-    bool, typer.Option("--adaptive", help="Narrow the space to where trials were good; each trial's notes tell.")
-]
-WarmStart = Annotated[
-    bool, typer.Option("--warm-start", help="Begin with the best points of earlier studies of similar data.")
-]
-Pruner = Annotated[str, typer.Option(help="none, median, halving, hyperband, wilcoxon.")]
-Folds = Annotated[
-    int, typer.Option(help="Judge each trial on so many walk-forward folds, the last of them the validation part.")
-]
-Seeds = Annotated[
-    str, typer.Option(help="Learn each trial from so many seeds; auto: the best three, where seeds matter.")
-]
-Space = Annotated[str | None, typer.Option(help="A YAML file of one model's space, or a folder of them.")]
-WideSpace = Annotated[bool, typer.Option("--wide", help="Ranges for hours of search in place of those for minutes.")]
-Storage = Annotated[
-    str | None, typer.Option(help="Where the studies are kept: a folder, sqlite:///FILE or postgresql://...")
-]
-Workers = Annotated[int | None, typer.Option(help="So many processes make trials at the same time.")]
-Together = Annotated[
-    str, typer.Option(help="So many trials of a network's form learn in one batched step; auto, where it pays.")
-]
-Ray = Annotated[str | None, typer.Option(help="The tasks of this Ray cluster do: auto, or its address.")]
-GoOn = Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")]
 _TUNE = """Search the options of models on train and validation, and score the best once on the test.
 
 Without a table: the 20 US stocks that come with the package. Every trial is kept as it is made.
@@ -171,39 +109,39 @@ Without a table: the 20 US stocks that come with the package. Every trial is kep
 
 @app.command("tune", help=_TUNE)
 def tune_verb(
-    items: Items = None,
-    models: Models = None,
-    trials: Trials = None,
-    budget: TuneBudget = None,
-    metric: Metric = None,
-    search: Search = "auto",
-    adaptive: Adaptive = False,
-    warm_start: WarmStart = False,
-    pruner: Pruner = "median",
-    folds: Folds = 1,
-    seeds: Seeds = "1",
-    space: Space = None,
-    wide: WideSpace = False,
-    storage: Storage = None,
-    workers: Workers = None,
-    together: Together = "auto",
-    ray: Ray = None,
-    resume: GoOn = False,
-    series: Series = None,
-    time: Time = None,
-    target: Target = None,
-    past: Past = None,
-    known: Known = None,
-    static: Static = None,
-    frequency: Frequency = None,
-    calendar: Calendar = None,
-    layout: Layout = "long",
-    horizon: Horizon = None,
-    season: Season = None,
-    out: Out = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    strict: Strict = False,
+    items: options.Items = None,
+    models: options.Models = None,
+    trials: options.Trials = None,
+    budget: options.TuneBudget = None,
+    metric: options.Metric = None,
+    search: options.Search = "auto",
+    adaptive: options.Adaptive = False,
+    warm_start: options.WarmStart = False,
+    pruner: options.Pruner = "median",
+    folds: options.Folds = 1,
+    seeds: options.Seeds = "1",
+    space: options.Space = None,
+    wide: options.WideSpace = False,
+    storage: options.Storage = None,
+    workers: options.Workers = None,
+    together: options.Together = "auto",
+    ray: options.Ray = None,
+    resume: options.GoOn = False,
+    series: options.Series = None,
+    time: options.Time = None,
+    target: options.Target = None,
+    past: options.Past = None,
+    known: options.Known = None,
+    static: options.Static = None,
+    frequency: options.Frequency = None,
+    calendar: options.Calendar = None,
+    layout: options.Layout = "long",
+    horizon: options.Horizon = None,
+    season: options.Season = None,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    strict: options.Strict = False,
 ) -> None:
     from tidewright.cli.tune import read_seeds, split_models, tune_words
 
@@ -225,10 +163,10 @@ def predict_verb(
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
     output: Annotated[Path | None, typer.Option(help="Write here (.csv, .json or .parquet) instead of stdout.")] = None,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
-    layout: Layout = "long",
-    target: Wide = None,
-    json: Json = False,
-    strict: Strict = False,
+    layout: options.Layout = "long",
+    target: options.Wide = None,
+    json: options.Json = False,
+    strict: options.Strict = False,
 ) -> None:
     """Forecast the steps after each series' last value."""
     from tidewright.cli.verbs import predict_table
@@ -242,9 +180,9 @@ def evaluate_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
     last: Annotated[int | None, typer.Option(help="Score the last so many steps (default: four horizons).")] = None,
-    layout: Layout = "long",
-    target: Wide = None,
-    json: Json = False,
+    layout: options.Layout = "long",
+    target: options.Wide = None,
+    json: options.Json = False,
 ) -> None:
     """Score a bundle on the newest part of a table, beside the naive floors that need no training."""
     from tidewright.cli.verbs import evaluate_bundle
@@ -256,7 +194,7 @@ def evaluate_verb(
 @app.command("runs")
 def runs_verb(
     folder: Annotated[Path, typer.Argument(help="The folder of runs.")] = Path("tidewright-runs"),
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """List the runs, newest first."""
     from tidewright.cli.verbs import show_runs
@@ -267,14 +205,14 @@ def runs_verb(
 @app.command("models")
 def models_verb(
     table: Annotated[Path | None, typer.Option("--for", help="A table: which models to try on it, and why.")] = None,
-    series: Series = None,
-    time: Time = None,
-    target: Target = None,
-    past: Past = None,
-    known: Known = None,
-    static: Static = None,
-    horizon: Horizon = None,
-    json: Json = False,
+    series: options.Series = None,
+    time: options.Time = None,
+    target: options.Target = None,
+    past: options.Past = None,
+    known: options.Known = None,
+    static: options.Static = None,
+    horizon: options.Horizon = None,
+    json: options.Json = False,
 ) -> None:
     """List the models and floors: what each is for, the covariates it takes, its size, its options."""
     from tidewright.cli.models import show_advice, show_models
@@ -325,7 +263,7 @@ def serve_verb(
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Log every request, not failed ones alone.")
     ] = False,
-    strict: Strict = False,
+    strict: options.Strict = False,
 ) -> None:
     """Answer over HTTP: the Open Inference Protocol v2, until it is told to stop.
 
@@ -339,7 +277,7 @@ def serve_verb(
 
 
 @app.command("doctor")
-def doctor_verb(json: Json = False) -> None:
+def doctor_verb(json: options.Json = False) -> None:
     """Say what this machine has, and what Tidewright will use."""
     from tidewright.cli.doctor import show_doctor
 
@@ -349,17 +287,17 @@ def doctor_verb(json: Json = False) -> None:
 @data_app.command("inspect")
 def inspect_verb(
     table: Annotated[Path, typer.Argument(help="A CSV or Parquet file.")],
-    series: Series = None,
-    time: Time = None,
-    target: Target = None,
-    past: Past = None,
-    known: Known = None,
-    static: Static = None,
-    frequency: Frequency = None,
-    calendar: Calendar = None,
-    layout: Layout = "long",
-    horizon: Horizon = None,
-    json: Json = False,
+    series: options.Series = None,
+    time: options.Time = None,
+    target: options.Target = None,
+    past: options.Past = None,
+    known: options.Known = None,
+    static: options.Static = None,
+    frequency: options.Frequency = None,
+    calendar: options.Calendar = None,
+    layout: options.Layout = "long",
+    horizon: options.Horizon = None,
+    json: options.Json = False,
 ) -> None:
     """Findings with their severity, place and remedy. Exit 1 when the table can't be used as it is."""
     from tidewright.cli.verbs import inspect_file
