@@ -6,14 +6,16 @@ library, so that a float32 input takes exactly the library's branch, here and in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import BundleError, ConfigError
+from tidewright.models.packed_forest import pack
 
 Whole = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
@@ -57,13 +59,25 @@ class Forest:
         """The sums [C, Q] of the leaves that the rows of `inputs` [C, F] reach; NaN is a missing value."""
         if inputs.dtype != np.float32:
             raise ConfigError(f"a forest compares float32 values; got {inputs.dtype}. Cast the inputs first.")
-        from tidewright.models.forest_kernel import walk, walk_sets
+        out = np.zeros((len(inputs), width))
+        self._walk(np.ascontiguousarray(inputs), out)
+        return out
 
-        nodes = (self.feature, self.threshold, self.left, self.right, self.absent_left)
-        rows, values = np.ascontiguousarray(inputs), self.value.reshape(len(self.feature), -1)
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: the arrays, and not what was made of them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def _walk(self) -> Callable[[Singles, Doubles], None]:
+        """Adds to `out` [C, Q] what rows [C, F] reach."""
+        from tidewright.models.forest_kernel import walk_rows, walk_sets
+
         if not self.sets.size:
-            return np.asarray(walk(rows, nodes, values, self.roots, self.outputs, width))
-        return np.asarray(walk_sets(rows, (*nodes, self.sets, self.members), values, self.roots, self.outputs, width))
+            packed = pack(self)
+            return lambda rows, out: walk_rows(rows, *packed, out)
+        nodes = (self.feature, self.threshold, self.left, self.right, self.absent_left, self.sets, self.members)
+        values = self.value.reshape(len(self.feature), -1)
+        return lambda rows, out: walk_sets(rows, nodes, values, self.roots, self.outputs, out)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays by name; those of categories where there are any."""
