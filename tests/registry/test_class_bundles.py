@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.training.test_fit_classes import QUICK, TASK, learned, panel, read, split, weather
+from tests.training.test_fit_classes import QUICK, TASK, learned, panel, read, seen_by, split, weather
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import BundleError, ColumnError, ConfigError, DataError
 from tidewright.features.windows import cut_windows
@@ -44,10 +44,6 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-def seen_by(name: str) -> Any:
-    return panel() if name.split(maxsplit=1)[0] in CLASSIFIERS else read(weather(), known=(), past=(), static=())
-
-
 def make(name: str) -> Calibrated:
     if name not in OTHERS:
         return learned(name)
@@ -59,11 +55,12 @@ def make(name: str) -> Calibrated:
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *CLASS_FLOORS, *OTHERS])
 def test_a_bundle_says_what_its_model_says_in_one_graph_and_opened_again(name: str, tmp_path: Path) -> None:
     model = replace(make(name), scaling=Scaling(1.3, (0.0, 0.2, -0.1)))  # so that its nodes matter
-    bundle = save_bundle(model, panel=seen_by(name), folder=tmp_path / "bundle", split=split())
+    seen = seen_by(name.split(maxsplit=1)[0])
+    bundle = save_bundle(model, panel=seen, folder=tmp_path / "bundle", split=split())
     assert bundle.parity is not None
     assert bundle.parity < 1e-6
     assert bundle.manifest.task.classes == ("cloudy", "rainy", "sunny")
-    windows = cut_windows(seen_by(name), model.view, horizon=2, cutoffs=split().validation, least=1)
+    windows = cut_windows(seen, model.view, horizon=2, cutoffs=split().validation, least=1)
     wanted = model.predict(windows)
     for backend in ("onnxruntime", "eager"):
         session = open_session(tmp_path / "bundle", backend=backend, strict=True)

@@ -12,17 +12,23 @@ import numpy as np
 import pytest
 import xgboost
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import SVC
 
 from tests.training.test_boosters import LEVELS, SPECS, draw_features, learning, make_cells
-from tidewright.models.calibrated import softmax
+from tests.training.test_fit_classes import TASK, learned, read, split, weather
+from tidewright.features.view import View
+from tidewright.features.windows import cut_windows
+from tidewright.models.build import build_spec
+from tidewright.models.calibrated import Calibrated, softmax
+from tidewright.models.class_ridge import ClassRidge
 from tidewright.models.line import Line
 from tidewright.models.machine import Machine
 from tidewright.models.specs.forests import ExtraTrees, RandomForest
 from tidewright.models.specs.regression import SVR, ElasticNet
 from tidewright.training import learn_catboost, learn_lightgbm, learn_xgboost
 from tidewright.training.cells import Cells, Goal, class_losses, load_learner
+from tidewright.training.fit import fit
 
 
 def class_cells(classes: int, *, count: int = 2000, seed: int = 0) -> Cells:
@@ -150,3 +156,39 @@ def test_support_vectors_of_classes_have_scikit_learns_margins_of_each_class_aga
     assert (told["cells"], told["vectors"], told["stopped"]) == (500, len(kept), "solved")
     alone = np.vstack([found.formula.predict(asked[row : row + 1], width=classes) for row in range(20)])
     assert alone.tobytes() == ours[:20].tobytes()
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("a", "b", "b")])
+def test_ridge_of_classes_decides_as_scikit_learns_on_the_same_ones_and_zeros(names: tuple[str, ...]) -> None:
+    seen, lookback, classes = read(weather(names=names), known=(), past=(), static=()), 10, len(set(names))
+    spec = build_spec("ridge", {"lookbacks": (lookback,), "penalties": (0.03,)})
+    found = fit(spec, panel=seen, split=split(), task=TASK)
+    assert isinstance(found, Calibrated)
+    assert isinstance(found.inner, ClassRidge)
+    windows = cut_windows(seen, View(lookback), horizon=2, cutoffs=split().train)
+    full = ~np.isnan(windows.labels()).any(axis=1)
+    past, labels = windows.history()[full], windows.labels()[full]
+    target = seen.target[seen.positions <= split().train.last]
+    columns = []
+    for label in range(classes) if classes > 2 else (1,):
+        share = (target[~np.isnan(target)] == label).mean()
+        columns.append(np.where(np.isnan(past), share, past == label))
+    rows = np.stack(columns, axis=2).reshape(len(past), -1)
+    penalty = 0.03 * ((rows - rows.mean(axis=0)) ** 2).sum() / rows.shape[1]
+    margins = (found.inner.bias + rows @ found.inner.weights).reshape(len(rows), 2, classes)
+    for step in range(2):
+        theirs = RidgeClassifier(alpha=penalty).fit(rows, labels[:, step])
+        decided = theirs.decision_function(rows)
+        both = decided if decided.ndim == 2 else np.column_stack([-decided, decided])
+        np.testing.assert_allclose(2.0 * margins[:, step] - 1.0, both, atol=2e-5)
+        assert (margins[:, step].argmax(axis=1) == theirs.predict(rows)).mean() > 0.999
+    np.testing.assert_allclose(found.inner.predict(windows.subset(np.flatnonzero(full))), softmax(margins), atol=1e-12)
+
+
+def test_ridge_of_classes_says_which_lookback_and_penalty_were_best_on_validation() -> None:
+    told = [record for record in learned("ridge").history if "candidate" in record]
+    best = min(told, key=lambda record: record["validation_loss"])
+    assert [record for record in told if record["chosen"]] == [best]
+    spec = learned("ridge").spec
+    assert best["candidate"] == f"lookback {spec.lookbacks[0]}, penalty {spec.penalties[0]:g}"  # type: ignore[attr-defined]
+    assert max(int(record["candidate"].split()[1].rstrip(",")) for record in told) * 3 <= 720

@@ -56,6 +56,20 @@ def test_a_run_of_classes_ranks_by_log_loss_beside_floors_of_classes_and_seals_t
     assert result.account is not None
 
 
+def test_support_vectors_and_ridge_run_as_models_of_classes(tmp_path: Path) -> None:
+    weather(series=6).write_csv(tmp_path / "table.csv")
+    words = ["run", str(tmp_path / "table.csv"), "--kind=classify", "--horizon=2", "--json", f"--out={tmp_path}"]
+    words += [f"--{role}={column}" for role, column in COLUMNS.items()]
+    more = ["model=svr,ridge", "models.svr.most_rows=500", "tune.enabled=false", "track=false"]
+    done = CliRunner().invoke(app, [*words, "--known=flag", *more])
+    assert done.exit_code == 0, done.output
+    rows = {row["model"]: row for row in json.loads(done.stdout)["leaderboard"]}
+    assert set(rows) == {"svr", "ridge", *CLASS_FLOORS}
+    assert [row["model"] for row in rows.values() if not row["floor"]] == ["svr", "ridge"]
+    floors = min(rows[name]["validation"]["log_loss"] for name in CLASS_FLOORS)
+    assert max(rows[name]["validation"]["log_loss"] for name in ("svr", "ridge")) < floors
+
+
 def test_a_world_without_order_ships_a_floor_and_says_so() -> None:
     result = ran(shuffled=True)
     assert not result.leaderboard.beat_floor
@@ -103,6 +117,9 @@ def test_the_usual_models_of_a_run_of_classes_and_what_it_can_not_be_told() -> N
     for override, words in cases.items():
         with pytest.raises(ConfigError, match=words):
             read_settings([override], given)
+    assert tuple(read_settings(["model=svr,ridge"], given).models) == ("svr", "ridge")
+    with pytest.raises(ConfigError, match=r"ridge is a floor of forecasts, which every run fits\. Leave it out"):
+        read_settings(["model=ridge"])
     with pytest.raises(ConfigError, match="no metric that ranks models is called 'log_loss'"):
         read_settings(["metric=log_loss"])
 

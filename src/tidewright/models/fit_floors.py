@@ -20,12 +20,14 @@ from tidewright.models.spec import Damped, Drift, Median, Naive, Ridge, Seasonal
 CALIBRATION = 4000  # windows that residual quantiles are taken from, at most
 JUDGED = 4000  # validation windows that a choice is made on, at most
 LEARNED = 100_000  # training windows that a ridge is learned from, at most
-LONGEST = 720  # the longest lookback of a ridge that is tried unasked
+LONGEST = 720  # the longest lookback of a ridge that is tried unasked, times the columns of a row
 FEWEST = 30  # training windows that residual quantiles need
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts:
+class Parts:
+    """What a floor is fitted on."""
+
     panel: Panel
     split: Split
     task: Task
@@ -49,7 +51,7 @@ def fit_floor(spec: FloorSpec, *, panel: Panel, split: Split, task: Task, season
     season = panel.frequency.season if season is None else season
     if season < 1:
         raise ConfigError(f"the season is a lag in steps, 1 or more; got {season}.")
-    parts = _Parts(panel, split, task, season)
+    parts = Parts(panel, split, task, season)
     if isinstance(spec, Ridge):
         candidates = _ridges(spec, parts)
     else:
@@ -80,7 +82,7 @@ def candidate_periods(frequency: Frequency, season: int, longest: int) -> tuple[
     return tuple(dict.fromkeys(found)) or (1,)
 
 
-def _variants(spec: FloorSpec, parts: _Parts) -> list[FloorSpec]:
+def _variants(spec: FloorSpec, parts: Parts) -> list[FloorSpec]:
     """The same spec with its open choices made, every way."""
     longest = parts.split.validation.first - parts.split.train.first + 1
     periods = candidate_periods(parts.panel.frequency, parts.season, longest)
@@ -92,7 +94,7 @@ def _variants(spec: FloorSpec, parts: _Parts) -> list[FloorSpec]:
     return [spec]
 
 
-def _unfitted(spec: FloorSpec, parts: _Parts, *, lookback: int) -> Floor:
+def _unfitted(spec: FloorSpec, parts: Parts, *, lookback: int) -> Floor:
     shape = (parts.task.horizon, len(parts.task.quantiles))
     return Floor(spec=spec, task=parts.task, view=View(lookback), season=parts.season, spread=np.zeros(shape))
 
@@ -116,7 +118,7 @@ def _lookback(spec: FloorSpec, season: int) -> int:
     return max(_need(spec) + again, 2 * season, 8)
 
 
-def _judge(candidates: list[Floor], parts: _Parts) -> list[float]:
+def _judge(candidates: list[Floor], parts: Parts) -> list[float]:
     """The mean absolute (ridge: squared) error of each on the same validation windows, each series in units
     of
     its mean absolute step in training."""
@@ -124,7 +126,7 @@ def _judge(candidates: list[Floor], parts: _Parts) -> list[float]:
     windows = cut_windows(
         parts.panel, View(min(lookbacks)), horizon=parts.task.horizon, cutoffs=parts.split.validation, least=1
     )
-    windows = sample_windows(replace(windows, lookback=max(lookbacks)), most=_few(JUDGED, max(lookbacks)))
+    windows = sample_windows(replace(windows, lookback=max(lookbacks)), most=few(JUDGED, max(lookbacks)))
     past, labels = windows.history(), windows.labels()
     scale = _series_scale(parts)[windows.series][:, None]
     centred: dict[int, tuple[Singles, Doubles]] = {}
@@ -143,7 +145,7 @@ def _judge(candidates: list[Floor], parts: _Parts) -> list[float]:
     return losses
 
 
-def _series_scale(parts: _Parts) -> Doubles:
+def _series_scale(parts: Parts) -> Doubles:
     """The mean absolute step of each series in the training part [S]; 1 where it does not move."""
     known = parts.panel.positions <= parts.split.train.last
     target = np.where(known, parts.panel.target, np.nan)
@@ -156,13 +158,13 @@ def _series_scale(parts: _Parts) -> Doubles:
     return np.where(scale > 0, scale, 1.0)
 
 
-def _calibrate(floor: Floor, parts: _Parts) -> Doubles:
+def _calibrate(floor: Floor, parts: Parts) -> Doubles:
     """Residual quantiles [H, Q] in units of the window's scale, with the median held at 0.
 
     From the training windows whose history is as long as the formula needs; where these are few, from the
     validation windows if they are more. A step without a residual takes the step before it.
     """
-    windows = sample_windows(_calibration(floor, parts), most=_few(CALIBRATION, floor.view.lookback))
+    windows = sample_windows(_calibration(floor, parts), most=few(CALIBRATION, floor.view.lookback))
     past = windows.history()
     scale = window_scale(past, floor.season)
     moves = scale > 0
@@ -181,7 +183,7 @@ def residual_quantiles(residual: Doubles, quantiles: tuple[float, ...]) -> Doubl
     return np.where(below, np.minimum(spread, 0.0), np.where(above, np.maximum(spread, 0.0), 0.0))
 
 
-def _calibration(floor: Floor, parts: _Parts) -> Windows:
+def _calibration(floor: Floor, parts: Parts) -> Windows:
     lookback = floor.view.lookback
     least = min(lookback, max(_need(floor.spec), parts.season + 1))
     windows = parts.cut(lookback, train=True, least=least)
@@ -203,7 +205,7 @@ def sample_windows(windows: Windows, *, most: int) -> Windows:
     return windows.subset(np.random.default_rng(0).integers(edges[:-1], edges[1:]))
 
 
-def _few(most: int, lookback: int) -> int:
+def few(most: int, lookback: int) -> int:
     """`most` windows, or as many as fit in memory together."""
     return min(most, max(2 * CELLS // lookback, 100))
 
@@ -217,35 +219,35 @@ def _describe(floor: Floor) -> str:
     return f"lookback {floor.view.lookback}"
 
 
-def _ridges(spec: Ridge, parts: _Parts) -> list[Floor]:
+def _ridges(spec: Ridge, parts: Parts) -> list[Floor]:
     """Every candidate of a ridge, learned."""
-    spec = replace(spec, lookbacks=spec.lookbacks or _usual_lookbacks(parts))
-    windows = _ridge_windows(parts, max(spec.lookbacks))
+    spec = replace(spec, lookbacks=spec.lookbacks or usual_lookbacks(parts))
+    windows = ridge_windows(parts, max(spec.lookbacks))
     return [
         replace(_unfitted(chosen, parts, lookback=chosen.lookbacks[0]), weights=weights)
         for chosen, weights in solve_ridges(spec, windows)
     ]
 
 
-def _ridge_windows(parts: _Parts, lookback: int) -> Windows:
-    """The training windows with the whole lookback; where these are few, those with a season, or any at
-    all.
+def ridge_windows(parts: Parts, lookback: int, *, columns: int = 1) -> Windows:
+    """The training windows with the whole lookback, each row of which makes so many columns; where these are few,
+    those with a season, or any at all.
     """
     windows = None
     for least in (lookback, min(lookback, max(2, parts.season)), 1):
         windows = parts.cut(lookback, train=True, least=least)
-        if windows is not None and len(windows) >= 2 * lookback:
+        if windows is not None and len(windows) >= 2 * lookback * columns:
             break
     if windows is None:
         raise ShortSeriesError("no series has a training window with an observed label. Bring longer series.")
     return sample_windows(windows, most=LEARNED)
 
 
-def _usual_lookbacks(parts: _Parts) -> tuple[int, ...]:
+def usual_lookbacks(parts: Parts, *, columns: int = 1) -> tuple[int, ...]:
     """One, two, four, seven, fourteen and twenty-one seasons, of those that leave the training part enough
-    windows.
+    windows; shorter ones where a row makes several `columns`.
     """
     season = max(parts.season, 4)
-    limit = min((parts.split.train.last - parts.split.train.first + 1) * 2 // 3, LONGEST)
+    limit = min((parts.split.train.last - parts.split.train.first + 1) * 2 // 3, LONGEST // columns)
     found = [n * season for n in (1, 2, 4, 7, 14, 21) if n * season <= limit]
     return tuple(found or sorted({max(2, limit // n) for n in (8, 4, 2, 1)}))

@@ -32,11 +32,16 @@ def solve_ridges(spec: Ridge, windows: Windows) -> Iterator[tuple[Ridge, Doubles
     for scaling, (gram, cross) in zip(spec.scalings, _products(windows, spec.scalings), strict=True):
         for lookback in spec.lookbacks:
             left, right = _recentre(gram[-lookback:, -lookback:], cross[-lookback:])
-            size = float(np.trace(left)) / lookback or 1.0
-            for penalty in spec.penalties:
-                ridge = max(penalty, LEAST_PENALTY) * size * np.eye(lookback)
-                chosen = Ridge(lookbacks=(lookback,), penalties=(penalty,), scalings=(scaling,))
-                yield chosen, np.asarray(np.linalg.solve(left + ridge, right), dtype=np.float64)
+            for penalty, weights in solve_penalties(left, right, spec.penalties):
+                yield Ridge(lookbacks=(lookback,), penalties=(penalty,), scalings=(scaling,)), weights
+
+
+def solve_penalties(left: Doubles, right: Doubles, penalties: tuple[float, ...]) -> Iterator[tuple[float, Doubles]]:
+    """Each penalty, in units of the mean diagonal of X'X [F, F], with the weights that solve it for X'Y [F, G]."""
+    size = float(np.trace(left)) / len(left) or 1.0
+    for penalty in penalties:
+        ridge = max(penalty, LEAST_PENALTY) * size * np.eye(len(left))
+        yield penalty, np.asarray(np.linalg.solve(left + ridge, right), dtype=np.float64)
 
 
 def _recentre(gram: Doubles, cross: Doubles) -> tuple[Doubles, Doubles]:

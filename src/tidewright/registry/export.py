@@ -10,6 +10,7 @@ from typing import Any
 from tidewright.errors import BundleError
 from tidewright.models.blockwise import Blockwise
 from tidewright.models.calibrated import Calibrated
+from tidewright.models.class_ridge import ClassRidge
 from tidewright.models.conformal import Conformal
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
@@ -62,6 +63,10 @@ def to_onnx(fitted: Fitted) -> Any:
         from tidewright.registry.onnx_ensemble import merge_members
 
         return merge_members(fitted, to_onnx)
+    if isinstance(fitted, ClassRidge):
+        from tidewright.registry.onnx_class_ridge import to_onnx as to_graph
+
+        return to_graph(fitted)
     if isinstance(fitted, Blockwise):
         raise BundleError(
             f"{fitted.spec.name} learned {fitted.inner.task.horizon} steps and answers {fitted.task.horizon}, which "

@@ -16,6 +16,8 @@ from tidewright.models.build import build_spec
 from tidewright.models.calibrated import MARK as CALIBRATION
 from tidewright.models.calibrated import Calibrated, read_scaling
 from tidewright.models.class_floors import ClassFloor
+from tidewright.models.class_inputs import told_classes
+from tidewright.models.class_ridge import ClassRidge
 from tidewright.models.conformal import Conformal, read_mark
 from tidewright.models.ensemble import EnsembleFitted, prefix
 from tidewright.models.fitted import Fitted
@@ -109,6 +111,8 @@ def _foundation(manifest: Manifest, tensors: Tensors) -> Fitted:
 
 def _floor(manifest: Manifest, tensors: Tensors) -> Fitted:
     task = manifest.task
+    if task.classifies:
+        return _class_ridge(manifest, tensors)
     shapes = {"spread": (task.horizon, len(task.quantiles))}
     if isinstance(manifest.spec, Ridge):
         shapes["weights"] = (manifest.view.lookback, task.horizon)
@@ -121,6 +125,14 @@ def _floor(manifest: Manifest, tensors: Tensors) -> Fitted:
         spread=tensors["spread"],
         weights=tensors.get("weights"),
     )
+
+
+def _class_ridge(manifest: Manifest, tensors: Tensors) -> Fitted:
+    task, told = manifest.task, len(told_classes(manifest.task.width))
+    columns, answers = manifest.view.lookback * told, task.horizon * task.width
+    _check_shapes(manifest, tensors, shapes={"shares": (told,), "weights": (columns, answers), "bias": (answers,)})
+    spec = cast(Ridge, manifest.spec)
+    return ClassRidge(spec, task, manifest.view, tensors["shares"], tensors["weights"], tensors["bias"])
 
 
 def _class_floor(manifest: Manifest, tensors: Tensors) -> Fitted:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tidewright.tuning.open_store import hide_password
 from tidewright.tuning.study import Study
-from tidewright.workflows.settings import RunSettings, schema
+from tidewright.workflows.settings import TRAINED, RunSettings, schema
 from tidewright.workflows.tune_table import TuneWords
 
 PACKAGES = (
@@ -60,7 +60,7 @@ def write_winner_command(settings: RunSettings, study: Study) -> str | None:
     table came from memory, positions were learned, the steps that the model learns at once are searched, or the model
     is none that a run can be asked for.
     """
-    if study.spec.name not in schema().groups["model"].options:
+    if study.spec.name not in TRAINED:
         return None
     if study.train.loss == "sharpe" or any(name.endswith("task.horizon") for name in study.best.parameters):
         return None

@@ -122,14 +122,8 @@ def _teach(
     view, deadline = learning["view"], learning["deadline"]
     taken = {name: one for name, one in asked.items() if name != "season"}
     learner: Any = spec  # of the kind that the catalog says
-    if kind == "floor":
-        from tidewright.models.fit_floors import fit_floor
-
-        return fit_floor(learner, **asked)
-    if kind == "class_floor":
-        from tidewright.models.class_floors import fit_class_floor
-
-        return fit_class_floor(learner, **asked)
+    if kind in ("floor", "class_floor"):
+        return _teach_floor(learner, kind, **asked)
     if kind == "statistical":
         from tidewright.models.fit_statistical import fit_statistical
 
@@ -144,6 +138,21 @@ def _teach(
 
         return fit_trees(learner, **asked, **learning, runtime=runtime)
     return fit_network(spec, **taken, **learning, **computing)
+
+
+def _teach_floor(spec: Any, kind: str, **asked: Any) -> Any:
+    """A floor, or the ridge of classes, which is a model there."""
+    if kind == "class_floor":
+        from tidewright.models.class_floors import fit_class_floor
+
+        return fit_class_floor(spec, **asked)
+    if asked["task"].classifies:
+        from tidewright.models.fit_class_ridge import fit_class_ridge
+
+        return fit_class_ridge(spec, **asked)
+    from tidewright.models.fit_floors import fit_floor
+
+    return fit_floor(spec, **asked)
 
 
 def _check_request(spec: ModelSpec, train: TrainSpec, *, alone: bool) -> None:

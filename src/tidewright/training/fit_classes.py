@@ -11,7 +11,7 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, DataError
 from tidewright.features.view import View
-from tidewright.models.spec import ModelSpec, kind_of
+from tidewright.models.spec import ModelSpec, Ridge, kind_of
 from tidewright.models.specs.tabular import CLASSIFIERS, Tabular, check_classifier
 
 FEWEST = 2  # training labels that a class needs
@@ -55,6 +55,12 @@ def settle_classes(spec: ModelSpec, task: Task, *, panel: Panel, split: Split, v
 def _check_spec(spec: ModelSpec) -> None:
     if isinstance(spec, Tabular):
         check_classifier(spec)
+    elif isinstance(spec, Ridge):
+        if spec.scalings != Ridge().scalings:
+            raise ConfigError(
+                f"ridge.scalings counts the target as a number, and it holds classes; got {spec.scalings!r}. Leave it "
+                "out."
+            )
     elif kind_of(spec) != "class_floor":
         raise ConfigError(f"{spec.name} tells no classes apart. Take {', '.join(CLASSIFIERS)}, or a floor of classes.")
 

@@ -169,6 +169,10 @@ class RunSettings(Frozen):
             raise ValueError(f"metric: {explain_unknown(noun, self.metric, known)}")
         if self.kind == "classify":
             refuse_numbers(self)
+            return self
+        floors = [name for name in self.models if name in FLOORS]
+        if floors:
+            raise ValueError(f"{floors[0]} is a floor of forecasts, which every run fits. Leave it out of model=.")
         return self
 
     @field_validator("quantiles", mode="before")
@@ -264,7 +268,7 @@ def schema() -> Schema:
     """Every option with its default, and the group `model`."""
     base = RunSettings().model_dump(exclude={"models", "train"})
     base["train"] = asdict(TrainSpec())
-    options = {name: _defaults(MODELS.load(name)) for name in TRAINED}
+    options = {name: _defaults(MODELS.load(name)) for name in MODELS if name in TRAINED or name in CLASSIFIERS}
     return Schema(base, {"model": Group(options, DEFAULT_MODELS, "models")})
 
 

@@ -63,6 +63,9 @@ class Ridge:
 
     `lookbacks`, `penalties` (times the mean diagonal of the Gram matrix) and `scalings` are candidates; one of each is
     chosen on validation. Empty lookbacks: from the grid's season.
+
+    Of classes it is no floor: rows are told by ones and zeros (models/class_inputs), the ones and zeros of each class
+    are learned, and `scalings` have no say.
     """
 
     lookbacks: tuple[int, ...] = ()

@@ -35,9 +35,10 @@ CLASSIFIERS = (  # tell classes apart
     "extra_trees",
     "svr",
     "elastic_net",
+    "ridge",  # which is no model of cells
 )
 SHARES = ("random_forest", "extra_trees")  # of these, those whose leaves hold probabilities, and not scores
-MARGINS = ("svr",)  # and those whose scores are margins, which say nothing of how often a class comes
+MARGINS = ("svr", "ridge")  # and those whose scores are margins, which say nothing of how often a class comes
 OF_NUMBERS = (  # no say with classes
     "statistics",
     "ratios",
