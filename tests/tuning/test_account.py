@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tidewright.metrics.effective import effective_number
 from tidewright.metrics.returns import sharpe
 from tidewright.metrics.selection import correct_selection
 from tidewright.portfolio.inference import deflated_sharpe, minimum_track_record, sample_sharpe
-from tidewright.tuning.account import settle
+from tidewright.tuning.account import Earlier, settle
 from tidewright.tuning.goals import find_goal, sum_parts
 from tidewright.tuning.ledger import Bet, Subject
 from tidewright.tuning.space import FloatRange, IntRange, SearchSpace
@@ -120,6 +121,54 @@ def test_a_figure_that_depends_on_the_order_of_returns_says_why_it_is_not_correc
     assert math.isnan(found.corrected)
     assert "order of returns" in found.lines()[1]
     assert found.skill is not None
+
+
+def test_trials_that_found_the_first_points_count_and_make_the_correction_no_longer_too_small() -> None:
+    """60 trials without skill, the best three of which by another metric begin a study of eight: its best looks better
+    than it is by twice the standard error, and a correction that knows of the eight alone takes too little off."""
+    draw, few, all_ = np.random.default_rng(1), [], []
+    for _ in range(60):
+        losses = 1.0 + draw.normal(size=(40, 65))
+        other = 0.9 * losses + math.sqrt(1 - 0.9**2) * draw.normal(size=losses.shape)
+        bets = bet_losses(losses[:, [*np.argsort(other[:, :60].mean(axis=0))[:3], *range(60, 65)]])
+        asked: dict[str, Any] = {"study": "a", "number": best_of(bets).number, "goal": find_goal("mae"), "subject": MAE}
+        alone, whole = settle(bets, **asked), settle(bets, **asked, earlier=(Earlier("b", 60, "by mase"),))
+        assert alone is not None
+        assert whole is not None
+        assert (whole.trials, whole.studies, whole.compared, whole.score) == (68, 2, 8, alone.score)
+        assert alone.effective < whole.effective <= 68
+        few.append(alone.corrected - 1.0)
+        all_.append(whole.corrected - 1.0)
+    error = float(np.std(few)) / math.sqrt(60)
+    assert np.mean(few) < -3 * error
+    assert -2 * error < np.mean(all_) < 0.08  # of a standard error of 0.16
+
+
+def test_earlier_trials_that_are_bets_here_or_on_other_labels_change_nothing_but_the_words() -> None:
+    bets = bet_losses(np.random.default_rng(2).random((30, 5))) + bet_losses(np.ones((30, 2)), study="b")
+    asked: dict[str, Any] = {"study": "a", "number": best_of(bets[:5]).number, "goal": find_goal("mae"), "subject": MAE}
+    alone = settle(bets, **asked)
+    whole = settle(bets, **asked, earlier=(Earlier("b", 2, "here"), Earlier("c", 50, "it is of other series", False)))
+    assert alone is not None
+    assert whole is not None
+    assert replace(whole, earlier=()) == alone
+    assert whole.lines()[-1] == (
+        "50 trials of study c, whose best points it began with, are not counted: it is of other series"
+    )
+    (told,) = whole.to_dict()["earlier"]
+    assert told == {"study": "c", "trials": 50, "why": "it is of other series", "counted": False}
+
+
+def test_a_strategy_is_deflated_by_earlier_trials_too() -> None:
+    bets = bet_returns(np.random.default_rng(8).normal(0.001, 0.01, (250, 5)))
+    asked: dict[str, Any] = {"study": "a", "number": best_of(bets).number, "goal": find_goal("sharpe")}
+    alone, whole = (settle(bets, **asked, subject=SHARPE, earlier=e) for e in ((), (Earlier("b", 45, "by sortino"),)))
+    assert alone is not None
+    assert whole is not None
+    assert alone.skill is not None
+    assert whole.skill is not None
+    assert whole.skill.deflated.probability < alone.skill.deflated.probability
+    assert whole.corrected < alone.corrected  # a Sharpe ratio
 
 
 def test_what_is_no_bet_has_no_account() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.errors import ConfigError, DataError, FallbackWarning
+from tidewright.tuning.account import Earlier
 from tidewright.tuning.ranges import Choice, FloatRange, IntRange
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
@@ -25,9 +26,11 @@ from tidewright.tuning.warm import (
     PastStudy,
     WarmStart,
     choose_first,
+    count_earlier,
     keep_study,
     measure_distances,
     measure_traits,
+    name_series,
     pick_best,
     read_studies,
 )
@@ -93,6 +96,52 @@ def test_the_same_metric_goes_before_another_one_and_what_is_known_is_left_out()
     assert xs_of(choose_first([other, alike], OWN, space=SPACE, known=known)) == [0.1, 0.9]
 
 
+def test_whose_trials_count_and_why() -> None:
+    own = replace(OWN, since="2024-06-01", series=("a", "b"))
+
+    def judge(**changes: Any) -> Earlier:
+        (found,) = count_earlier([past("p", 0.1, trials={"p": 12}, series=("b", "c"), **changes)], own)
+        return found
+
+    assert judge(metric="mase") == Earlier("p", 12, "by mase on the same data")
+    assert judge().why == "by mae on the same data, for another task"
+    cut = judge(data="d", until="2024-06-01")
+    assert (cut.counted, cut.why[:31]) == (True, "by mae on an earlier cut, or ot")
+    before = judge(data="d", until="2024-05-31")
+    assert not before.counted
+    assert before.why == "its labels end 2024-05-31, before this validation begins, 2024-06-01"
+    strange = replace(past("q", 0.1, trials={"q": 5}, data="d"), series=("x",))
+    assert count_earlier([strange], own) == (Earlier("q", 5, "it is of other series", False),)
+    assert count_earlier([replace(strange, series=())], own)[0].counted  # what isn't known counts
+    assert count_earlier([replace(strange, series=("b",), until="")], own)[0].counted
+
+
+def test_studies_whose_points_a_giver_began_with_count_once_and_oneself_never() -> None:
+    giver = past("g", 0.1, metric="mase", trials={"g": 4, "old": 7, "own": 3})
+    late = past("h", 0.2, data="d", until="2024-01-01", trials={"h": 2, "old": 7})
+    found = count_earlier([late, giver], replace(OWN, since="2024-06-01"))
+    assert {one.study: (one.trials, one.counted) for one in found} == {
+        "h": (2, False),
+        "old": (7, True),
+        "g": (4, True),
+    }
+    assert next(one.why for one in found if one.study == "old") == "g began with its points, by mase on the same data"
+
+
+def test_only_studies_that_gave_a_point_are_counted() -> None:
+    near, far = (past(name, 0.5, data=name, trials={name: 9}, traits={"rows": 2.0 + k}) for k, name in enumerate("nf"))
+    warm = choose_first([far, near], OWN, space=SPACE, count=3)  # far's point is near's
+    assert [one.study for one in warm.earlier] == ["n"]
+    assert WarmStart.from_dict(json.loads(json.dumps(warm.to_dict()))) == warm
+
+
+def test_series_in_common_have_digests_in_common(build_panel: Any) -> None:
+    panel = build_panel()
+    whole, one = name_series(panel), name_series(panel.select(["b"]))
+    assert len(whole) == 2
+    assert set(one) < set(whole)
+
+
 @settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.tuples(st.lists(st.floats(-0.5, 1.5), max_size=6), st.sampled_from(["data", "b", "c"])), max_size=6),
@@ -151,7 +200,10 @@ def test_studies_are_read_as_they_were_kept_the_last_line_of_each(tmp_path: Path
     tuples = replace(past("t"), best=((3, 0.5, {"x": 0.25, "sizes": (8, (4, 2))}),))
     for one in (past("a", 0.1), tuples, past("a", 0.1, 0.2)):
         keep_study(tmp_path, one)
-    assert read_studies(tmp_path) == (tuples, past("a", 0.1, 0.2))
+    counted = replace(tuples, trials={"t": 4}), past("a", 0.1, 0.2, trials={"a": 2})  # as far as the best ones say
+    assert read_studies(tmp_path) == counted
+    keep_study(tmp_path, past("a", 0.1, trials={"a": 9, "z": 3}, since="2024-06-01", series=("s",)))
+    assert read_studies(tmp_path)[-1] == past("a", 0.1, trials={"a": 9, "z": 3}, since="2024-06-01", series=("s",))
 
 
 def test_a_line_that_a_kill_cut_off_is_none_and_one_that_is_no_record_is_refused(tmp_path: Path) -> None:
@@ -191,7 +243,37 @@ def test_a_study_begins_with_the_best_of_earlier_ones_and_goes_on_with_what_it_b
     assert note in resumed.notes
     assert resumed.trials[4].parameters == cold.trials[4].parameters  # the searcher goes on as it would have
     assert resumed.account is not None
-    assert resumed.account.trials == 6  # of the same data alone
+    assert resumed.account.trials == 6  # the earlier study's labels end before this validation begins
+    (earlier,) = resumed.account.earlier
+    assert (earlier.study, earlier.trials, earlier.counted) == (first.account.study, 12, False)
+    assert "before this validation begins" in earlier.why
+    plain = tune(DAMPED, trials=6, **{**kept, "warm_start": False}, **asked, **other)
+    assert plain.account is not None
+    assert plain.account.earlier == (earlier,)  # it goes on with what it began with
+
+
+def test_points_from_another_metric_and_from_an_overlapping_cut_are_counted(
+    build_panel: Any, world: Any, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"model": "damped", "ledger": tmp_path, "searcher": "random"}
+    first = tune(DAMPED, trials=9, metric="mase", **asked, **world.given)
+    panel = build_panel(days=157)
+    other: dict[str, Any] = {"panel": panel, "split": split_holdout(panel, world.task), "task": world.task}
+    for more, why in (({"metric": "rmse", **world.given}, "by mase on the same data"), (other, "on an earlier cut")):
+        cold = tune(DAMPED, trials=5, seed=3, **{**asked, "ledger": tmp_path / "cold"}, **more)
+        warm = tune(DAMPED, trials=5, seed=3, warm_start=True, storage=tmp_path / why, **asked, **more)
+        assert first.account is not None
+        assert cold.account is not None
+        assert warm.account is not None
+        own = [one for one in warm.account.earlier if one.study == first.account.study]
+        assert [(one.trials, one.counted) for one in own] == [(9, True)]
+        assert why in own[0].why
+        assert warm.account.trials == 5 + sum(one.trials for one in warm.account.earlier)
+        assert f"9 trials of study {first.account.study}, whose best points it began with, are counted" in str(warm)
+        kept = read_studies(tmp_path)[-1]
+        assert kept.trials == {warm.account.study: 5, **{one.study: one.trials for one in warm.account.earlier}}
+        again = tune(DAMPED, trials=5, seed=3, warm_start=True, storage=tmp_path / why, **asked, **more)
+        assert again.account == warm.account
 
 
 def test_studies_of_the_same_data_are_named_and_counted(world: Any, tmp_path: Path) -> None:

@@ -86,6 +86,25 @@ def probability_of_overfitting(sums: ScoreSums, *, blocks: int = BLOCKS) -> Over
     return Overfitting(float(np.mean(logits <= 0.0)), blocks, len(halves), sums.trials, (float(logits.mean()), spread))
 
 
+def measure_gap_error(sums: ScoreSums, trial: int, *, blocks: int = BLOCKS) -> float:
+    """The standard error, over time, of how much better a trial scores than the median one: that of luck alone where
+    all are equally good. By leaving out one block of positions at a time (Kuensch 1989, the block jackknife); 0 for
+    fewer than two trials or positions.
+
+    >>> from tidewright.metrics.score_sums import sums_of_losses
+    >>> noise = np.random.default_rng(0).normal(1.0, 1.0, (400, 51))
+    >>> 0.03 < measure_gap_error(sums_of_losses(noise), 0) < 0.07  # 1 / 20
+    True
+    """
+    blocks = min(blocks, sums.positions)
+    if sums.trials < 2 or blocks < 2:
+        return 0.0
+    parted = _add_blocks(sums, blocks=blocks)
+    scores = sums.finish(parted.sum(axis=1)[:, None] - parted)
+    gaps = scores[:, trial] - np.nanmedian(scores, axis=1)
+    return float(np.sqrt((blocks - 1) / blocks * ((gaps - gaps.mean()) ** 2).sum()))
+
+
 def _rank_best(sums: ScoreSums, inside: Mask) -> Floats:
     """The logit of the rank, on the other half, of the trial that is best on each half [M]; the first of equals."""
     seen, unseen = (_rank(sums.finish(sums.over(half))) for half in (inside, ~inside))

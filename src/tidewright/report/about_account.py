@@ -74,6 +74,10 @@ def _facts(account: Account) -> Facts:
     if math.isfinite(chance.probability):
         ways = f"over {chance.ways:,} ways to halve validation"
         items.append(("Probability of overfitting", Cell(write_percent(chance.probability, decimals=0), small=ways)))
+    if account.earlier:
+        told = write_count(sum(one.trials for one in account.earlier if one.counted), "trial")
+        small = "; ".join(str(one) for one in account.earlier)
+        items.append(("Of these in studies that gave the first points", Cell(told, small=small)))
     return Facts((*items, *_skill(account)), title="What was tried")
 
 

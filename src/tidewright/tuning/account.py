@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tidewright.metrics.effective import effective_number
+from tidewright.metrics.effective import effective_number, expected_largest
 from tidewright.metrics.score_sums import ScoreSums
-from tidewright.metrics.selection import Overfitting, Selection, correct_selection, probability_of_overfitting
+from tidewright.metrics.selection import (
+    Overfitting,
+    Selection,
+    correct_selection,
+    measure_gap_error,
+    probability_of_overfitting,
+)
 from tidewright.portfolio.inference import (
     DeflatedSharpe,
     SharpeSample,
@@ -38,6 +44,21 @@ class Skill:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """How many `trials` of another `study` found points that this one began with, whether they are `counted` as bets on
+    its validation, and why. Their scores are of another metric, task or cut, so that they can't be compared."""
+
+    study: str
+    trials: int
+    why: str
+    counted: bool = True
+
+    def __str__(self) -> str:
+        told = "are counted, not compared" if self.counted else "are not counted"
+        return f"{self.trials} trials of study {self.study}, whose best points it began with, {told}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """What a study's best trial, its `number`, scored on validation, and what choosing it was worth.
 
@@ -48,7 +69,8 @@ class Account:
     trials were judged at all `positions` of the best one: what is known of correlations comes from these. `skill` is of
     strategies alone. What a trial chose by itself on validation (its best epoch) is not corrected for. With `seeds` the
     score is of so many that did not choose the trial, since seeds differ by more than the best trials (`Noise`);
-    `skill` is that of the first seed, whose model is kept.
+    `skill` is that of the first seed, whose model is kept. `trials` and `studies` hold the `earlier` ones that count,
+    each as much as those that are compared, and `corrected` what the best of so many more is luckier by.
     """
 
     metric: str
@@ -66,6 +88,7 @@ class Account:
     skill: Skill | None = None
     reason: str = ""
     seeds: int = 0
+    earlier: tuple[Earlier, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The account as plain data."""
@@ -84,6 +107,7 @@ class Account:
         found.append(f"{self.metric} {self.score:.4g} on validation{fresh}{told}")
         if not math.isnan(self.overfitting.probability):
             found.append(f"probability of overfitting {self.overfitting.probability:.0%}")
+        found += map(str, self.earlier)
         return found + ([] if self.skill is None else _tell_skill(self.skill))
 
 
@@ -96,6 +120,7 @@ def settle(
     subject: Subject,
     per_year: float = 1.0,
     noise: Noise | None = None,
+    earlier: Sequence[Earlier] = (),
 ) -> Account | None:
     """The account of trial `number` of a study, from all bets on its subject; None where it is no bet of theirs.
 
@@ -112,24 +137,37 @@ def settle(
     sums = sum_parts(table, goal=goal, coverage=coverage, per_year=per_year)
     lags = _count_lags(winner.positions, horizon=subject.horizon) if goal.of == "forecasts" else 0
     chosen, reason = _correct(sums, compared, winner, lags=lags)
-    effective = _count_effective(_losses(table, goal), trials=len(bets), compared=len(compared))
+    earlier = tuple(one for one in earlier if one.study not in {bet.study for bet in bets})
+    more = [one.trials for one in earlier if one.counted]
+    trials = len(bets) + sum(more)
+    alone, effective = _count_effective(_losses(table, goal), trials=(len(bets), trials), compared=len(compared))
+    luck = _weigh_earlier(sums, compared.index(winner), own=alone, whole=effective)
     return Account(
         metric=goal.name,
         study=study,
         number=number,
         distinct=len({bet.key for bet in bets}),
-        studies=len({bet.study for bet in bets}),
-        trials=len(bets),
+        studies=len({bet.study for bet in bets}) + len(more),
+        trials=trials,
         effective=effective,
         compared=len(compared),
         positions=len(winner.positions),
         score=goal.show(score),
-        corrected=math.nan if chosen is None else goal.show(score + chosen.optimism),
+        corrected=math.nan if chosen is None else goal.show(score + chosen.optimism + luck),
         overfitting=_overfit(sums, len(compared)),
         skill=_judge_skill(winner.parts[0], effective) if goal.of == "returns" else None,
         reason=reason,
         seeds=seeds,
+        earlier=earlier,
     )
+
+
+def _weigh_earlier(sums: ScoreSums | None, place: int, *, own: float, whole: float) -> float:
+    """By how much the best of `whole` effective trials is luckier than of its `own`, were all equally good: in units of
+    the standard error of how far it is from the median one."""
+    if sums is None or not whole > own:
+        return 0.0
+    return (expected_largest(whole) - expected_largest(own)) * measure_gap_error(sums, place)
 
 
 def _align(bets: Sequence[Bet], winner: Bet) -> tuple[list[Bet], Doubles]:
@@ -174,9 +212,10 @@ def _losses(table: Doubles, goal: Goal) -> Doubles:
     return np.asarray(table[0][known] / table[1][known])
 
 
-def _count_effective(losses: Doubles, *, trials: int, compared: int) -> float:
-    """The effective number of those that are compared; the others count for as much, each, as these do."""
-    return min(effective_number(losses) * trials / compared, float(trials))
+def _count_effective(losses: Doubles, *, trials: Sequence[int], compared: int) -> list[float]:
+    """The effective number of so many trials each time: the others count for as much, each, as the compared ones."""
+    number = effective_number(losses)
+    return [min(number * count / compared, float(count)) for count in trials]
 
 
 def _count_lags(positions: Ints, *, horizon: int) -> int:

@@ -107,6 +107,10 @@ class TrialStore:
                 self._storage.set_study_user_attr(self._study, FIRST, known)
         return dict(known)
 
+    def begun(self) -> Mapping[str, Any] | None:
+        """What `begin_with` gave; None where nobody asked."""
+        return self._storage.get_study_user_attrs(self._study).get(FIRST)  # type: ignore[no-any-return]  # plain data
+
     def facts(self) -> dict[str, str]:
         """What is searched, as `identify` was told; empty where it was not."""
         return dict(self._storage.get_study_user_attrs(self._study).get(IDENTITY, {}))

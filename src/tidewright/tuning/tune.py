@@ -28,7 +28,7 @@ from tidewright.training.events import Callback, SearchEnded, SearchStarted, emi
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading, check_tradable
-from tidewright.tuning.account import Account, settle
+from tidewright.tuning.account import Account, Earlier, settle
 from tidewright.tuning.adaptive import AdaptiveSearchSpace
 from tidewright.tuning.choose import choose_pruner, choose_searcher, names_option
 from tidewright.tuning.crew import Crew
@@ -43,7 +43,7 @@ from tidewright.tuning.open_store import open_store
 from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
-from tidewright.tuning.repeats import Noise, SparesRepeats, measure_noise, tell_noise
+from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
 from tidewright.tuning.search import Plan, StopRule, event_of, search
 from tidewright.tuning.searchers.adaptive import sum_up
 from tidewright.tuning.searchers.searcher import Searcher
@@ -180,7 +180,9 @@ def _carry_out(
         steps = plan_steps(together, work, plan, busy=not alone)
         plan = steps.change(plan, again)
         crew = stack.enter_context(steps.hire(work, plan, workers=workers, ray=ray))
-        return _conclude(work, plan, store=store, crew=crew, notes=(*notes, *warm, *steps.notes))
+        return _conclude(
+            work, plan, store=store, crew=crew, notes=(*notes, *warm.notes, *steps.notes), earlier=warm.earlier
+        )
 
 
 def _open(
@@ -246,27 +248,32 @@ def _first_points(work: PanelObjective, space: SearchSpace, first: Sequence[Mapp
     return tuple(found)
 
 
-def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew, notes: tuple[str, ...]) -> Study:
+def _conclude(
+    work: PanelObjective,
+    plan: Plan,
+    *,
+    store: TrialStore,
+    crew: Crew,
+    notes: tuple[str, ...],
+    earlier: tuple[Earlier, ...],
+) -> Study:
     emit(plan.callbacks, _begin(work, plan, store))
     found = search(work, plan, store=store, crew=crew)
     judged = plan.judge(found.trials)
     told = (None, None) if judged is None else (judged[0].number, judged[1])
     emit(plan.callbacks, SearchEnded(plan.space.model, found.reason, plan.limits.spent, *told))
     if judged is None:
-        running = sum(trial.state is TrialState.RUNNING for trial in found.trials)
-        if running:
-            raise FitError(
-                f"no trial of {plan.space.model} is complete yet, and others are at work on {running} of "
-                f"{len(found.trials)}. Make the same call when they are done, or give it more time."
-            )
-        last = next((trial.error for trial in reversed(found.trials) if trial.error), "none has ended")
-        raise FitError(f"none of {len(found.trials)} trials of {plan.space.model} could be completed; the last: {last}")
+        raise FitError(_tell_none(plan.space.model, found.trials))
     best, fitted, note = judged[0], found.learned, ""
     if fitted is None:
         place = None if store.folder is None else trial_folder(store.folder, best.number)
         fitted, note = work.learn_again(best, folder=place)
     changed, noise = work.default.change(best.parameters), measure_noise(found.trials) if plan.repeats else None
-    said = (note, tell_noise(found.trials) if plan.repeats else "", *end_warm(work, plan, found.trials))
+    said = (
+        note,
+        tell_noise(found.trials) if plan.repeats else "",
+        *end_warm(work, plan, found.trials, earlier=earlier),
+    )
     return Study(
         space=plan.space,
         metric=work.metric,
@@ -282,11 +289,23 @@ def _conclude(work: PanelObjective, plan: Plan, *, store: TrialStore, crew: Crew
         notes=tuple(
             dict.fromkeys((*notes, *sum_up(found.trials), *filter(None, said), *_find_losses(work, found.trials)))
         ),
-        account=_settle(work, best.number, noise=noise),
+        account=_settle(work, best.number, noise=noise, earlier=earlier),
         noise=noise,
         folds=work.folds,
         seeds=work.seeds,
     )
+
+
+def _tell_none(model: str, trials: Sequence[Trial]) -> str:
+    """Why there is no best trial."""
+    running = sum(trial.state is TrialState.RUNNING for trial in trials)
+    if running:
+        return (
+            f"no trial of {model} is complete yet, and others are at work on {running} of {len(trials)}. Make the same "
+            "call when they are done, or give it more time."
+        )
+    last = next((trial.error for trial in reversed(trials) if trial.error), "none has ended")
+    return f"none of {len(trials)} trials of {model} could be completed; the last: {last}"
 
 
 def _begin(work: PanelObjective, plan: Plan, store: TrialStore) -> SearchStarted:
@@ -301,14 +320,14 @@ def _find_losses(work: PanelObjective, trials: Sequence[Trial]) -> tuple[str, ..
     return (*own, *(note for trial in trials for note in trial.notes if note.startswith(LOST)))
 
 
-def _settle(work: PanelObjective, number: int, *, noise: Noise | None) -> Account | None:
-    """The account of the best trial, from all that the ledger holds."""
+def _settle(work: PanelObjective, number: int, **known: Any) -> Account | None:
+    """The account of the best trial, from all that the ledger holds, and what else is `known` (see `settle`)."""
     if work.ledger is None:
         return None
     ledger, per_year = work.ledger.ledger, work.panel.frequency.periods_per_year
     goal, study = find_goal(work.metric), work.ledger.study
     return settle(
-        ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year, noise=noise
+        ledger.bets(), study=study, number=number, goal=goal, subject=ledger.subject, per_year=per_year, **known
     )
 
 

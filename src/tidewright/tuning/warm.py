@@ -8,11 +8,12 @@ off is none.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 from tidewright.data.panel import Panel
 from tidewright.errors import DataError
 from tidewright.features.shape import ShapeSpec, measure_shapes
+from tidewright.tuning.account import Earlier
 from tidewright.tuning.ranges import Choice
 from tidewright.tuning.searchers.shares import share_of
 from tidewright.tuning.space import SearchSpace
@@ -32,6 +34,7 @@ KEPT = 10  # best points of a study that are kept
 FIRST = 3  # points that a study begins with, where nothing is said
 STUDIES = 5  # most similar studies that are asked
 APART = 0.05  # of an option's range: points that are nearer in all options count as one
+MOST_NAMES = 256  # of series that are kept
 MOST_SERIES = 256  # whose shape is measured, evenly picked
 SHAPES = (
     "missing_share", "skewness", "kurtosis", "acf_1", "acf_season", "spectral_entropy", "hurst_whittle",
@@ -44,7 +47,8 @@ HEAVY = ("skewness", "kurtosis")  # whose size says less the larger it is
 class PastStudy:
     """A study that ended: which model's space on which data (a digest) by which metric, the time of the last label that
     it was judged by, what the data are like, and its best points (trial, value to be made small, point), the best
-    first, apart from each other."""
+    first, apart from each other; the time of the first such label, digests of the names of its series, and how many
+    trials were judged, by study: its own, and those of the studies whose points it began with."""
 
     study: str
     model: str
@@ -53,30 +57,37 @@ class PastStudy:
     until: str
     traits: Mapping[str, float | None]
     best: tuple[tuple[int, float, Point], ...]
+    since: str = ""
+    series: tuple[str, ...] = ()
+    trials: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> PastStudy:
-        """The study that was kept as plain data."""
+        """The study that was kept as plain data; of one whose trials were not counted there were as many as its best
+        ones' numbers say."""
         best = tuple((int(number), float(value), read_point(point)) for number, value, point in told["best"])
-        return cls(**{**told, "best": best})
+        trials = told.get("trials") or {told["study"]: max((number for number, _, _ in best), default=-1) + 1}
+        return cls(**{**told, "best": best, "series": tuple(told.get("series", ())), "trials": trials})
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """The first points of a study after its default, and what is to be said of them."""
+    """The first points of a study after its default, what is to be said of them, and the trials that found them."""
 
     points: tuple[Noted, ...]
     notes: tuple[str, ...]
+    earlier: tuple[Earlier, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data. `from_dict` reads it back."""
-        return {"points": [[dict(one.point), list(one.notes)] for one in self.points], "notes": list(self.notes)}
+        points = [[dict(one.point), list(one.notes)] for one in self.points]
+        return {"points": points, "notes": list(self.notes), "earlier": [asdict(one) for one in self.earlier]}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> WarmStart:
         """What `to_dict` wrote."""
         points = tuple(Noted(read_point(point), tuple(notes)) for point, notes in told["points"])
-        return cls(points, tuple(told["notes"]))
+        return cls(points, tuple(told["notes"]), tuple(Earlier(**one) for one in told.get("earlier", ())))
 
 
 def measure_traits(panel: Panel, *, horizon: int, until: int) -> dict[str, float | None]:
@@ -108,6 +119,13 @@ def measure_traits(panel: Panel, *, horizon: int, until: int) -> dict[str, float
     found |= {"variation": _middle(np.where(np.isfinite(variation), variation, np.nan))}
     found |= {name: _middle(np.arcsinh(table[name]) if name in HEAVY else table[name]) for name in SHAPES}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
+def name_series(panel: Panel) -> tuple[str, ...]:
+    """Digests of the names of a panel's series, the first `MOST_NAMES` in their order: of two panels that have series
+    in common, some are common too."""
+    digests = (hashlib.sha256(str(name).encode()).hexdigest()[:8] for name in panel.series_ids)
+    return tuple(sorted(digests)[:MOST_NAMES])
 
 
 def keep_study(folder: Path, past: PastStudy) -> None:
@@ -175,7 +193,8 @@ def choose_first(
 
     A study that was judged by later labels than this one will be is left out, for what it chose may know this one's
     test part. A point is cut to the space's options; one that lies outside the space is dropped. The notes say so of
-    both. None is near another one or one that is `known`.
+    both. None is near another one or one that is `known`. The trials of each study that gave one are counted in the
+    account (`count_earlier`).
     """
     kin = [one for one in studies if (one.model, bool(one.best)) == (own.model, True) and one.study != own.study]
     late = sum(_is_later(one.until, own.until) for one in kin)
@@ -189,6 +208,7 @@ def choose_first(
     same = [(one, 0.0) for one, _ in asked if one.data == own.data]
     asked = same or asked[:STUDIES]
     found: list[Noted] = []
+    givers: dict[str, PastStudy] = {}
     dropped = 0
     for past, distance, (number, _, point) in _in_turn(asked):
         fit = {name: point[name] for name in space.names if name in point}
@@ -196,8 +216,39 @@ def choose_first(
             dropped += 1
         elif len(found) < count and not _is_near(space, fit, [*known, *(one.point for one in found)]):
             found.append(Noted(fit, (f"warm start: trial {number} of study {past.study}, {_tell(distance, same)}",)))
+            givers[past.study] = past
     said = (_sum_up(asked, found, dropped=dropped, same=bool(same)), f"warm start: {told}." if told else "")
-    return WarmStart(tuple(found), tuple(filter(None, said)))
+    return WarmStart(tuple(found), tuple(filter(None, said)), count_earlier(list(givers.values()), own))
+
+
+def count_earlier(givers: Sequence[PastStudy], own: PastStudy) -> tuple[Earlier, ...]:
+    """The trials of studies that gave a study of its `own` data its first points, and of those that gave theirs; each
+    study once.
+
+    They are bets on its validation, and count, where the same series may have been judged by labels of that time: data
+    by another metric or task, or an earlier cut. They don't where their labels end before it begins, or their series
+    have other names. What isn't known counts.
+    """
+    found: dict[str, Earlier] = {}
+    for past in givers:
+        counted, why = _judge_giver(past, own)
+        for study, trials in past.trials.items():
+            told = why if study == past.study else f"{past.study} began with its points, {why}"
+            if study not in found or (counted and not found[study].counted):
+                found[study] = Earlier(study, trials, told, counted)
+    found.pop(own.study, None)
+    return tuple(found.values())
+
+
+def _judge_giver(past: PastStudy, own: PastStudy) -> tuple[bool, str]:
+    """Whether a study's trials are bets on the validation of another, and why."""
+    if past.data == own.data:
+        return True, f"by {past.metric} on the same data" + (", for another task" if past.metric == own.metric else "")
+    if past.until and own.since and _is_later(own.since, past.until):
+        return False, f"its labels end {past.until}, before this validation begins, {own.since}"
+    if past.series and own.series and not set(past.series) & set(own.series):
+        return False, "it is of other series"
+    return True, f"by {past.metric} on an earlier cut, or other data, of series of the same names, up to {past.until}"
 
 
 def _is_later(one: str, other: str) -> bool:
