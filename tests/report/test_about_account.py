@@ -13,7 +13,7 @@ from tests.report.worlds import make_result
 from tidewright.metrics.selection import Overfitting
 from tidewright.report.draw_account import CORRECTED, TEST, VALIDATION, draw_account
 from tidewright.report.html import render_report
-from tidewright.tuning.account import Account
+from tidewright.tuning.account import Account, Earlier
 from tidewright.workflows.result import RunResult
 
 ACCOUNT = Account(
@@ -53,6 +53,14 @@ def test_what_can_t_be_corrected_is_undefined_and_says_why(result: RunResult) ->
     assert row[2] == "undefined"
     assert "The score is not corrected: there is one trial" in page.sections["leaderboard"]
     assert len(draw_account(lone, test=np.nan, interval=None).data) == 1
+
+
+def test_trials_that_found_the_first_points_are_named_with_the_reason(result: RunResult) -> None:
+    earlier = (Earlier("abc", 25, "by mae on the same data"), Earlier("def", 7, "it is of other series", counted=False))
+    text = read_page(render_report(replace(result, account=replace(ACCOUNT, earlier=earlier)))).sections["leaderboard"]
+    assert "25 trials of study abc, whose best points it began with, are counted, not compared: by mae on the" in text
+    assert "7 trials of study def, whose best points it began with, are not counted: it is of other series" in text
+    assert "first points" not in read_page(render_report(result)).sections["leaderboard"]
 
 
 def test_a_run_without_an_account_shows_none(result: RunResult) -> None:
