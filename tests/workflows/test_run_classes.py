@@ -56,6 +56,17 @@ def test_a_run_of_classes_ranks_by_log_loss_beside_floors_of_classes_and_seals_t
     assert result.account is not None
 
 
+def test_the_elastic_net_is_tuned_on_classes_by_what_has_a_say_there(tmp_path: Path) -> None:
+    result = run(
+        weather(series=2), **COLUMNS, kind="classify", horizon=1, budget_s=120.0, track=False, folder=str(tmp_path),
+        overrides=["model=elastic_net", "models.elastic_net.penalties=[0.03]", "tune.trials=2"],
+    )  # fmt: skip
+    assert result.study is not None
+    assert set(result.study.best.parameters) == {"model.l1_share"}
+    assert len(result.study.trials) == 2
+    assert {row.model for row in result.leaderboard.rows} == {"elastic_net", "elastic_net tuned", *CLASS_FLOORS}
+
+
 def test_support_vectors_and_ridge_run_as_models_of_classes(tmp_path: Path) -> None:
     weather(series=6).write_csv(tmp_path / "table.csv")
     words = ["run", str(tmp_path / "table.csv"), "--kind=classify", "--horizon=2", "--json", f"--out={tmp_path}"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import ConfigError
+from tidewright.models.specs.tabular import OF_NUMBERS
 from tidewright.tuning.parse_space import parse_space
 from tidewright.tuning.read_yaml import read_yaml
 from tidewright.tuning.space import SearchSpace
@@ -43,6 +44,16 @@ def change_space(space: SearchSpace, changes: Mapping[str, Any]) -> SearchSpace:
         else:
             options[local] = _edit(options.get(local, {}), change, place=place)
     return parse_space(data, source="the changes")
+
+
+def drop_numbers(space: SearchSpace) -> SearchSpace:
+    """The space without options that count the target as a number, which have no say where it holds classes.
+
+    >>> from tidewright.tuning.read_space import find_space
+    >>> drop_numbers(find_space("elastic_net")).names, drop_numbers(find_space("svr")).names
+    (('model.l1_share',), ('model.cost', 'model.width'))
+    """
+    return change_space(space, {name: None for name in space.names if name.removeprefix("model.") in OF_NUMBERS})
 
 
 def _options(data: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:

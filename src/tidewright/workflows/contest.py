@@ -14,7 +14,6 @@ from tidewright.errors import FitError
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.models.spec import FLOORS, MODELS, spec_key
-from tidewright.models.specs.tabular import OF_NUMBERS
 from tidewright.runtime import Runtime
 from tidewright.training.compare import Leaderboard, compare, rank_value, usable_metric
 from tidewright.training.ensemble import compose
@@ -183,6 +182,7 @@ def _tune_best(
     ring: Field, validations: dict[str, Evaluation], train: TrainSpec, until: float, tell: Tell
 ) -> Study | None:
     """Tunes the model that is best so far, when there is a space for it and time for two more fits like its first."""
+    from tidewright.tuning.change_space import drop_numbers
     from tidewright.tuning.read_space import UNTUNED, usual_space
     from tidewright.tuning.tune import tune
 
@@ -199,11 +199,8 @@ def _tune_best(
     started, cpu = time.monotonic(), time.process_time()
     space, runtime = usual_space(best), ring.runtime
     assert space is not None
-    if ring.task.classifies and any(name.removeprefix("model.") in OF_NUMBERS for name in space.names):
-        ring.add_note(best, "not tuned: its space is of forecasts of numbers")
-        return None
     study = tune(
-        space,
+        drop_numbers(space) if ring.task.classifies else space,
         panel=ring.panels[best],
         split=without_test(ring.split),
         task=ring.task,
