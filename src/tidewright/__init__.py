@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.report.html import write_report as write_report
     from tidewright.report.study_page import write_study_page as write_study_page
+    from tidewright.serving.client import Client as Client
     from tidewright.training.change import Vintage as Vintage
     from tidewright.training.change import explain_change as explain_change
     from tidewright.training.ensemble import fit_ensemble as fit_ensemble
@@ -96,6 +97,7 @@ _HOMES = {
     "AutoTrainer": "tidewright.workflows.auto_trainer:AutoTrainer",
     "AutoTrainerConfig": "tidewright.workflows.auto_trainer:AutoTrainerConfig",
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
+    "Client": "tidewright.serving.client:Client",
     "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",

@@ -148,7 +148,7 @@ def test_there_are_well_over_thirty_cases():
         ("/v2/models/sales/versions/9/infer", "POST", 404, "no version of 'sales' is called '9'. There are: 1."),
         ("/v2/models/../infer", "POST", 404, "no model is called '..'"),
         ("/v2/models/%2e%2e%2fetc/infer", "POST", 404, "there is no such path"),
-        ("/v2/models/sales/infer", "GET", 405, "an inference is asked for by POST"),
+        ("/v2/models/sales/infer", "GET", 405, "are asked for by POST"),
         ("/v2/models/other", "GET", 404, "no model is called 'other'"),
         ("/v2/models/sales/versions/x", "GET", 404, "no version of 'sales' is called 'x'"),
         ("/v2/models/sales", "DELETE", 405, "DELETE is not answered here"),

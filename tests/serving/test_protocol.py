@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.test_docs import read_blocks
+from tests.worlds import small_table
 from tidewright.inference.session import open_session
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -101,7 +102,8 @@ def test_the_metrics_count_what_was_answered_and_what_was_refused(server, rows):
 
 
 def test_the_blocks_of_the_page_run_against_a_server(server, rows, capsys):
-    names = {"rows": np.ascontiguousarray(rows[:1])}
+    history = small_table(rows=60).select("shop", "hour", "sold")
+    names = {"rows": np.ascontiguousarray(rows[:1]), "history": history}
     for block in read_blocks("serving.md"):
         exec(compile(block.replace(":8000", f":{server.port}"), "docs/serving.md", "exec"), names)
     assert "[[[" in capsys.readouterr().out

@@ -10,6 +10,8 @@ from time import perf_counter_ns
 
 from tidewright.errors import RequestError, TidewrightError
 from tidewright.serving.desk import Desk
+from tidewright.serving.forecasts import PATH as FORECAST
+from tidewright.serving.forecasts import answer_forecast
 from tidewright.serving.gate import Gate, Headers, check_once
 from tidewright.serving.http import (
     ClientGoneError,
@@ -47,10 +49,16 @@ class App:
         try:
             headers = self._pass_gate(scope)
             if served is None or scope["method"] != "POST":
-                await self._answer_other(scope, receive, send)
+                await self._answer_other(headers, scope, receive, send)
                 return
+        except ClientGoneError:
+            return
         except RequestError as error:
             await self._refuse(send, error, scope=scope)
+            return
+        except Exception:
+            log.exception("a defect of Tidewright in a request")
+            await self._refuse(send, _defect(), scope=scope)
             return
         await self._infer(served, headers, scope, receive, send)
 
@@ -80,8 +88,7 @@ class App:
             return
         except Exception:  # a defect of ours is told as one, and the next request is answered
             log.exception("a defect of Tidewright in an inference")
-            defect = RequestError("the server failed; its log says why.", status=500)
-            await self._fail(served, send, defect, scope=scope)
+            await self._fail(served, send, _defect(), scope=scope)
             return
         await send_answer(send, content, head=length)
         served.tally.count("infer", perf_counter_ns() - started, rows=rows)
@@ -89,17 +96,19 @@ class App:
             told = {"path": scope["path"], "status": 200, "rows": rows, "ms": (perf_counter_ns() - started) / 1e6}
             log.info("request", extra={"fields": told})
 
-    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An inference of what is not served is refused with what is; the rest is the control plane's."""
+    async def _answer_other(self, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+        """A forecast; an inference of what is not served, refused with what is; the rest is the control plane's."""
+        if scope["path"] == FORECAST and scope["method"] == "POST":
+            await answer_forecast(self._desk, headers, scope, receive, send)
+            return
         asked = _INFER.fullmatch(scope["path"])
-        if asked is None:
+        if asked is None and scope["path"] != FORECAST:
             await self._control(scope, receive, send)
             return
-        if scope["method"] == "POST":
-            self._desk.roster.find(asked[1], asked[2])
-        await send_error(
-            send, RequestError("an inference is asked for by POST.", status=405), extra={b"allow": b"POST"}
-        )
+        if asked is not None and scope["method"] == "POST":
+            self._desk.roster.find(asked[1], asked[2])  # says that it is not there
+        refusal = RequestError("inferences and forecasts are asked for by POST.", status=405)
+        await send_error(send, refusal, extra={b"allow": b"POST"})
 
     async def _fail(self, served: Served, send: Send, error: RequestError, *, scope: Scope) -> None:
         served.tally.failed["infer", error.status] += 1
@@ -112,3 +121,7 @@ class App:
     async def _tell(self, send: Send, error: RequestError, *, scope: Scope) -> None:
         log.info("refused", extra={"fields": {"path": scope["path"][:200], "status": error.status}})
         await send_error(send, error)
+
+
+def _defect() -> RequestError:
+    return RequestError("the server failed; its log says why.", status=500)

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from tidewright.serving.arrow import ARROW
+from tidewright.serving.forecasts import LINES
 from tidewright.serving.tensors import DTYPES
 
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
@@ -48,11 +50,39 @@ ANSWER: dict[str, Any] = {
         "outputs": {"type": "array", "items": TENSOR},
     },
 }
+CELL: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+COLUMNS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "array", "items": CELL}}
+TABLE: dict[str, Any] = {
+    "description": "Columns by name, or rows. Times are ISO 8601 or whole step numbers; null is a missing value.",
+    "oneOf": [
+        {**COLUMNS, "minProperties": 1},
+        {"type": "array", "minItems": 1, "items": {"type": "object", "additionalProperties": CELL}},
+    ],
+}
+HISTORY: dict[str, Any] = {
+    "type": "object",
+    "required": ["table"],
+    "additionalProperties": False,
+    "properties": {"model": {"type": "string"}, "version": {"type": "string"}, "table": TABLE},
+}
+FORECAST: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "version", "digest", "levels", "time", "target", "repairs", "table"],
+    "properties": {
+        **{name: {"type": "string"} for name in ("model", "version", "digest", "time", "target")},
+        "series": {"type": ["string", "null"]},
+        "levels": {"type": "array", "items": {"type": "number"}},
+        "classes": {"type": "array"},
+        "repairs": {"type": "array", "items": {"type": "string"}},
+        "table": COLUMNS,
+    },
+}
 REFUSALS = {
     400: "The request can't be answered; the sentence names the field.",
     401: "The key is missing or unknown.",
     403: "A page of another origin asked.",
     404: "There is no such model or version.",
+    406: "None of the forms that are written is accepted.",
     408: "The request did not come in time.",
     413: "The body is too long.",
     415: "The body is compressed or written in a way that is not read here.",
@@ -70,6 +100,7 @@ def add_raw_paths(app: FastAPI) -> None:
             schema = described()
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
             schemas |= {"Error": ERROR, "InferRequest": ASK, "InferResponse": ANSWER}
+            schemas |= {"ForecastRequest": HISTORY, "ForecastResponse": FORECAST}
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)  # such a request gets 400
@@ -82,10 +113,11 @@ def add_raw_paths(app: FastAPI) -> None:
 
 
 def raw_paths() -> dict[str, Any]:
-    """The paths of inference."""
+    """The paths of inferences and forecasts."""
     return {
         "/v2/models/{name}/infer": {"post": _infer("infer", "name")},
         "/v2/models/{name}/versions/{version}/infer": {"post": _infer("infer_version", "name", "version")},
+        "/v1/forecast": {"post": _forecast()},
     }
 
 
@@ -101,6 +133,22 @@ def _infer(operation: str, *names: str) -> dict[str, Any]:
         ],
         "requestBody": {"required": True, "content": _json("InferRequest")},
         "responses": {"200": {"description": "The answer.", "content": _json("InferResponse")}},
+    }
+    _add_refusals(described, *REFUSALS)
+    return described
+
+
+def _forecast() -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ForecastResponse"}
+    forms = {"application/json": {"schema": schema}, LINES: {}, ARROW: {}}
+    described: dict[str, Any] = {
+        "operationId": "forecast",
+        "summary": "Forecasts from raw history",
+        "description": "A table of history in, quantiles with series and times out. Of an Arrow stream the model "
+        "and its version stand in the query. Accept says in which form the answer comes; it comes in parts.",
+        "tags": ["inference"],
+        "requestBody": {"required": True, "content": {**_json("ForecastRequest"), ARROW: {}}},
+        "responses": {"200": {"description": "The forecast.", "content": forms}},
     }
     _add_refusals(described, *REFUSALS)
     return described

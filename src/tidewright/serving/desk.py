@@ -10,6 +10,8 @@ from threading import Lock
 from time import perf_counter
 from typing import Any, TypeVar
 
+from polars.exceptions import PanicException
+
 from tidewright.errors import RequestError
 from tidewright.serving.metrics import Metrics, Sample, summarise
 from tidewright.serving.options import ServeOptions
@@ -65,6 +67,8 @@ class Desk:
         started = perf_counter()
         try:
             return call()
+        except PanicException as error:  # no Exception, so that nothing else would catch it
+            raise RuntimeError("polars panicked") from error
         finally:
             self._mean_s += 0.1 * (perf_counter() - started - self._mean_s)
 

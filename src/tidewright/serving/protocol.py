@@ -21,6 +21,10 @@ class Connection(HttpToolsProtocol):
     whether its head was read.
     """
 
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self.access_log = False  # the app has its own
+
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
         super().connection_made(transport)

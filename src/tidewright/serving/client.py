@@ -1,0 +1,129 @@
+"""`Client`: a server of bundles, asked from Python."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+from urllib.parse import quote
+
+import numpy.typing as npt
+
+from tidewright.data.forecast import Forecast
+from tidewright.data.panel import Panel, Roles
+from tidewright.errors import ConfigError, RepairWarning, RequestError
+from tidewright.inference.session import Prediction
+from tidewright.serving.arrow import ARROW
+from tidewright.serving.exchange import Exchange
+from tidewright.serving.wire import read_forecast, read_infer_answer, write_infer, write_table
+
+
+class Client:
+    """A server at a URL. Any number of threads may share one: each keeps a connection of its own.
+
+    `key` is sent in a header (default: TIDEWRIGHT_API_KEY of the environment); `timeout_s` is for a whole call, with
+    the waiting that a busy server asks for; `ca_file` holds the certificate that signs the server's. Every call raises
+    `RequestError` with the server's sentence and status (0 where no answer came).
+    """
+
+    def __init__(
+        self, url: str, *, key: str | None = None, timeout_s: float = 30.0, ca_file: str | None = None
+    ) -> None:
+        self._exchange = Exchange(url, key=key, timeout_s=timeout_s, ca_file=ca_file)
+        self._described: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self.url = self._exchange.url
+
+    def infer(
+        self,
+        x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+        /,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+    ) -> Prediction:
+        """The answer to windows, as `Session.predict` gives it. A model that is the only one need not be named."""
+        name = self._only() if model is None else model
+        body, head = write_infer(x)
+        started = monotonic()
+        headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head)}
+        answer = self._exchange.ask("POST", f"{_path(name, version)}/infer", body=body, headers=headers)
+        elapsed = (monotonic() - started) * 1e3
+        values = read_infer_answer(answer.body, answer.headers.get("inference-header-content-length"))
+        levels = self.describe(name, version=version)["parameters"]["quantiles"]
+        return Prediction(values, elapsed, self.url, levels.index(0.5) if levels else -1)
+
+    def forecast(self, table: Any, /, *, model: str | None = None, version: str | None = None) -> Forecast:
+        """The forecast after each series' last value, from a table or a Panel of raw history; given back in kind.
+
+        What the server mended in the table is announced as `RepairWarning`.
+        """
+        panel = table if isinstance(table, Panel) else None
+        body, native = write_table(panel.table if panel else table)
+        given = {"model": model, "version": version}
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items() if value is not None)
+        answer = self._exchange.ask(
+            "POST", f"/v1/forecast?{query}", body=body, headers={"Content-Type": ARROW, "Accept": ARROW}
+        )
+        found, told = read_forecast(answer.body)
+        for text in told["repairs"]:
+            warnings.warn(text, RepairWarning, stacklevel=2)
+        roles = Roles(told["time"], told["target"], told["series"])
+        levels, classes = tuple(told["levels"]), tuple(told["classes"])
+        return Forecast(found, roles, levels, panel.native if panel else native, classes)
+
+    def health(self) -> dict[str, bool]:
+        """Whether the server is live, and ready."""
+        return {name: self._probe(f"/{name}") for name in ("healthz", "readyz")}
+
+    def models(self) -> list[dict[str, str]]:
+        """Every version of every model."""
+        found: list[dict[str, str]] = self._json("GET", "/v2/models")
+        return found
+
+    def describe(self, model: str, *, version: str | None = None) -> dict[str, Any]:
+        """A model's inputs, outputs, quantile levels and digest, as they were when it was first asked for."""
+        place = (model, version)
+        if place not in self._described:
+            self._described[place] = self._json("GET", _path(model, version))
+        return self._described[place]
+
+    def close(self) -> None:
+        """Ends this thread's connection."""
+        self._exchange.drop()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    def _only(self) -> str:
+        names = sorted({one["name"] for one in self.models()})
+        if len(names) != 1:
+            raise ConfigError(f"the server has {len(names)} models: {', '.join(names)}. Name one of them (model=).")
+        return names[0]
+
+    def _probe(self, path: str) -> bool:
+        try:
+            return self._exchange.ask("GET", path).status == 200
+        except RequestError:
+            return False
+
+    def _json(self, method: str, path: str) -> Any:
+        answer = self._exchange.ask(method, path)
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise RequestError(
+                f"{self.url}{path} answers with no JSON. Is it a server of Tidewright?", status=0
+            ) from error
+
+
+def _path(model: str, version: str | None) -> str:
+    tail = "" if version is None else f"/versions/{quote(version, safe='')}"
+    return f"/v2/models/{quote(model, safe='')}{tail}"
