@@ -125,6 +125,22 @@ def find_obstacle(precision: str, *, device: str) -> str:
     return "" if not flags or flags & BFLOAT16 else "this processor has no instructions for it, so it would be slower"
 
 
+def explain_no_driver() -> str:
+    """Why there can be no CUDA here: the driver is missing; empty where there is one."""
+    return "" if any(path.exists() for path in NVIDIA) else NO_DRIVER
+
+
+def explain_no_compiler() -> str:
+    """Why torch can compile nothing for the CPU: there is no C++ compiler; empty where there is one."""
+    compiler = os.environ.get("CXX", "g++")
+    return "" if shutil.which(compiler) else f"there is no C++ compiler ({compiler})"
+
+
+def explain_no_cuda() -> str:
+    """Why torch can't use CUDA here; empty where it can. Imports torch only where there is a driver."""
+    return explain_no_driver() or _cuda_obstacle()
+
+
 def read_cpu_flags(path: Path = CPUINFO) -> frozenset[str]:
     """What the processor can do, in the words of Linux; empty elsewhere."""
     try:
@@ -207,11 +223,10 @@ def _open_glibc() -> Any:
 def _choose_device(requested: str) -> Choice:
     if requested == "cpu":
         return Choice("cpu", "cpu", "asked for")
-    driver = any(path.exists() for path in NVIDIA)
     if requested == "auto":
-        other = "its sums are not bit-repeatable; ask for it by name" if driver else NO_DRIVER
+        other = explain_no_driver() or "its sums are not bit-repeatable; ask for it by name"
         return Choice("auto", "cpu", "equal seeds give equal bits", (f"cuda: {other}",))
-    obstacle = _cuda_obstacle() if driver else NO_DRIVER
+    obstacle = explain_no_cuda()
     if obstacle:
         return Choice("cuda", "cpu", obstacle, (f"cuda: {obstacle}",))
     return Choice("cuda", "cuda", "asked for")
@@ -239,8 +254,7 @@ def _choose_compile(requested: str, *, device: str) -> Choice:
     elif device == "cuda":
         obstacle = "" if has("triton") else "triton is not installed"
     else:
-        compiler = os.environ.get("CXX", "g++")
-        obstacle = "" if shutil.which(compiler) else f"there is no C++ compiler ({compiler})"
+        obstacle = explain_no_compiler()
     if obstacle:
         return Choice(requested, "never", obstacle, (f"{requested}: {obstacle}",))
     return Choice(requested, requested, "each network is compiled once its steps are known, and kept so if that wins")

@@ -14,7 +14,8 @@ from tidewright.errors import BackendError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Batch, newest_windows
-from tidewright.inference.session import BACKENDS, Session, open_session
+from tidewright.inference.backends.catalog import BACKENDS, SLOW
+from tidewright.inference.session import Session, open_session
 from tidewright.models.build import build_spec
 from tidewright.models.spec import COMPOSED, MODELS
 from tidewright.registry.bundle import save_bundle
@@ -81,14 +82,19 @@ def sealed(request, tmp_path_factory):
     return fitted, save_bundle(fitted, panel=panel_for(name), folder=tmp_path_factory.mktemp("sealed") / name)
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=[name for name, entry in BACKENDS.items() if entry.kind != SLOW])
 def asked(request, sealed):
-    """A session, its fitted model, and real windows to ask it: few, where every answer is a fit."""
+    """A session, its fitted model, and real windows to ask it: few, where every answer is a fit.
+
+    What compiles for minutes has its own, on a few networks (tests/inference) and on all (benchmarks/backends.py).
+    """
     fitted, bundle = sealed
-    if bundle.manifest.no_graph and request.param != "eager":
-        with pytest.raises(BackendError, match=f"the bundle has no graph: {fitted.spec.name} .*Ask for auto, or eager"):
+    unfit = BACKENDS.load(request.param).explain_unfit(bundle.manifest)
+    if unfit:
+        assert fitted.spec.name in unfit
+        with pytest.raises(BackendError, match="Ask for auto, or eager"):
             open_session(bundle, backend=request.param, strict=True)
-        pytest.skip("it has no graph, and the backend that needs one says so")
+        pytest.skip("it is no model for this backend, which says so")
     session = open_session(bundle, backend=request.param, strict=True)
     most = 4 if bundle.manifest.no_graph else 64
     return session, fitted, real_windows(panel_for(fitted.spec.name), fitted.view, horizon=TASK.horizon, most=most)
@@ -136,6 +142,24 @@ def test_sixteen_threads_get_the_bits_that_one_gets(asked):
         together = list(pool.map(lambda part: ask(session, part), parts))
     assert all(np.array_equal(one, other) for one, other in zip(serial, together, strict=True))
     assert session.latency()["count"] >= 2 * len(parts)
+
+
+def test_warming_up_changes_no_bit(asked):
+    session, _, real = asked
+    fresh = open_session(session.bundle, backend=session.backend, strict=True)
+    part = take(real, slice(0, 3))
+    cold = ask(fresh, part)
+    for size in (1, 2, 3):
+        ask(fresh, take(real, slice(0, size)))
+    assert np.array_equal(ask(fresh, part), cold)
+    assert np.array_equal(ask(session, part), cold)
+
+
+def test_a_window_by_name_is_answered_quickly_as_it_is_with_care(asked):
+    session, _, real = asked
+    feed = {name: np.nan_to_num(getattr(real, name)[:1], nan=1.0) for name in session.inputs}
+    careful = {name: array.astype(np.float64) for name, array in feed.items()}  # another type goes the careful way
+    assert np.array_equal(session.predict(feed).quantiles, session.predict(careful).quantiles)
 
 
 def test_asking_leaves_the_inputs_and_later_answers_alone(asked):

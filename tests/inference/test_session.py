@@ -22,7 +22,8 @@ from tidewright.errors import (
     FrequencyError,
     UnknownNameError,
 )
-from tidewright.inference import forecasting, onnx_backend
+from tidewright.inference import forecasting
+from tidewright.inference.backends import onnxruntime
 from tidewright.inference.session import open_session
 from tidewright.models.spec import LightGBM, Ridge
 from tidewright.registry.bundle import save_bundle
@@ -154,12 +155,12 @@ def test_every_answer_is_counted(ridge, rows):
 
 
 def test_a_backend_that_can_t_serve_is_passed_over_aloud_and_refused_when_strict(ridge, monkeypatch):
-    monkeypatch.setattr(onnx_backend, "has", lambda module: False)
+    monkeypatch.setattr(onnxruntime, "has", lambda module: False)
     with pytest.warns(FallbackWarning, match="eager answers instead of onnxruntime. .* is not installed"):
         session = open_session(ridge)
     assert session.backend == "eager"
-    assert session.choice.passed_over == (
-        "onnxruntime: onnxruntime is not installed. Install it with: pip install 'tidewright[onnx]'",
+    assert session.choice.passed_over[0] == (
+        "onnxruntime: onnxruntime is not installed. Install it with: pip install 'tidewright[onnx]'"
     )
     with pytest.raises(BackendError, match="onnxruntime is not installed"):
         open_session(ridge, strict=True)
@@ -170,7 +171,8 @@ def test_a_backend_that_can_t_serve_is_passed_over_aloud_and_refused_when_strict
 def test_the_choice_says_what_was_asked_for_and_why(ridge):
     auto, eager = open_session(ridge), open_session(ridge, backend="eager", strict=True)
     assert (auto.choice.requested, auto.choice.used, auto.choice.fallback) == ("auto", "onnxruntime", False)
-    assert auto.choice.passed_over == ("eager: not needed",)
+    assert auto.choice.passed_over[0].startswith("eager: not measured")
+    assert auto.choice.passed_over[1] == "torchscript: ridge is a formula, and no network of torch"
     assert (eager.choice.used, eager.choice.reason) == ("eager", "asked for")
 
 

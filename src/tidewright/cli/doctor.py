@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -38,6 +39,7 @@ def show_doctor(*, as_json: bool) -> None:
     show_table([{"what": key, "here": value} for key, value in found["machine"].items()], title="machine")
     show_table([_package_row(**package) for package in found["packages"]], title="packages")
     show_table(found["choices"], title="what will be used")
+    show_table(found["backends"], title="what can answer (tidewright predict --backend)")
 
 
 def _package_row(*, extra: str, package: str, version: str | None) -> dict[str, str]:
@@ -71,7 +73,17 @@ def examine() -> dict[str, Any]:
         }
         for key, choice in runtime.choices.items()
     ]
-    return {"machine": machine, "packages": packages, "choices": choices}
+    return {"machine": machine, "packages": packages, "choices": choices, "backends": list(_examine_backends())}
+
+
+def _examine_backends() -> Iterator[dict[str, str]]:
+    """Each backend: what it is, and whether it can serve on the processor and on a GPU here."""
+    from tidewright.inference.backends.catalog import BACKENDS
+
+    for name, entry in BACKENDS.items():
+        backend = entry.load()
+        found = {device: backend.explain_missing(device) or "yes" for device in ("cpu", "cuda")}
+        yield {"backend": name, "is": entry.summary, "starts": entry.kind, **found}
 
 
 def _version(name: str) -> str | None:

@@ -162,7 +162,7 @@ def predict_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
     output: Annotated[Path | None, typer.Option(help="Write here (.csv, .json or .parquet) instead of stdout.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, or a backend by name: see `tidewright doctor`.")] = "auto",
     layout: options.Layout = "long",
     target: options.Wide = None,
     json: options.Json = False,
@@ -254,7 +254,7 @@ def serve_verb(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime or eager.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, or a backend by name: see `tidewright doctor`.")] = "auto",
     tls_cert: Annotated[str | None, typer.Option(help="The file of a certificate: TLS.")] = None,
     tls_key: Annotated[str | None, typer.Option(help="The file of the certificate's key.")] = None,
     limit: Annotated[

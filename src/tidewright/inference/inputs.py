@@ -33,7 +33,7 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
     `DataError`, and so do other shapes and types; an input that is missing or unknown raises `ColumnError`. A
     single window may leave its N axis out.
     """
-    shapes = _shapes(manifest)
+    shapes = shape_inputs(manifest)
     arrays = _name_inputs(given, shapes)
     single = np.ndim(arrays["target"]) == 1
     feed = {name: _check_array(arrays[name], name, shape=shape, single=single) for name, shape in shapes.items()}
@@ -66,7 +66,7 @@ def check_answer(values: Singles) -> Singles:
     return values
 
 
-def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+def shape_inputs(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     """The shape of one window of each input."""
     widths, lookback = manifest.widths, manifest.view.lookback
     shapes: dict[str, tuple[int, ...]] = {
@@ -114,7 +114,8 @@ def _check_array(given: Any, name: str, *, shape: tuple[int, ...], single: bool)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
         wanted = ", ".join(map(str, shape))
         raise DataError(
-            f"the input '{name}' has the shape {array.shape}; (N, {wanted}) is needed: N windows of {_MEANS[name]}."
+            f"the input '{name}' has the shape {array.shape}; (N, {wanted}) is needed: N windows of {_MEANS[name]}. "
+            "Put NaN before a shorter history, and leave out what is older than the lookback."
         )
     large = np.abs(array) > LARGEST  # False for NaN
     if large.any():

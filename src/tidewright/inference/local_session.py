@@ -17,7 +17,7 @@ from tidewright.data.task import Task
 from tidewright.features.windows import Singles
 from tidewright.inference.inputs import check_answer, check_inputs
 from tidewright.inference.latency import PENDING, Latency
-from tidewright.inference.session import Answerer, Prediction
+from tidewright.inference.session import Answerer, Prediction, leave
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.rebuild import rebuild
@@ -31,14 +31,19 @@ _new = tuple.__new__  # half the time of Prediction's own
 class LocalSession:
     """See `Session`. `answerer` answers; everything else is set once."""
 
-    def __init__(self, bundle: Bundle, *, choice: Choice, answerer: Answerer) -> None:
+    def __init__(
+        self, bundle: Bundle, *, choice: Choice, answerer: Answerer, settings: Mapping[str, Choice] | None = None
+    ) -> None:
         self.bundle, self.choice, self.backend = bundle, choice, choice.used
-        self._call, self._row = answerer
+        self.settings: Mapping[str, Choice] = settings or {}
+        self._call, self._row, self._named, _ = answerer
         self._latency = Latency()
         self._pending = self._latency.pending
         task = bundle.manifest.task
         self._median = -1 if task.classifies else task.median
-        # the shape that may take the backend's quick way; batches, covariates and classes take the careful way
+        # the shape that may take the backend's quick way; batches and classes take the careful way
+        if task.classifies:
+            self._named = leave
         self._quick = (1, bundle.manifest.view.lookback) if self.inputs == ("target",) and not task.classifies else ()
 
     @property
@@ -72,6 +77,8 @@ class LocalSession:
         values = None
         if type(x) is _Array and x.dtype is _FLOAT and x.shape == self._quick:
             values = self._row(x)
+        elif type(x) is dict:
+            values = self._named(x)
         if values is None:
             values = self._answer(x)
         elapsed = perf_counter_ns() - started

@@ -5,38 +5,45 @@ N windows, L lookback, H horizon, Q quantiles.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.catalog import explain_unknown
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.data.task import Task
-from tidewright.errors import BackendError, ConfigError, FallbackWarning, ParityError, UnknownNameError
 from tidewright.features.windows import Singles
+from tidewright.inference.options import Optimisation, SessionOptions
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle, load_bundle
-from tidewright.runtime import Choice
+from tidewright.runtime import Choice, Device
 
-BACKENDS = ("onnxruntime", "eager")  # in the order that auto tries them
-Backend = Literal["auto", "onnxruntime", "eager"]
 Call = Callable[[Mapping[str, Singles]], Singles]  # checked inputs by name to quantiles [N, H, Q]
+Row = Callable[[Singles], Singles | None]  # one window [1, L] of the target alone
+Named = Callable[[Mapping[str, Any]], Singles | None]  # one window of several inputs by name
+
+
+def leave(x: Any) -> None:
+    """What a backend without a quick way says to one window: nothing, so that it goes the careful way."""
 
 
 class Answerer(NamedTuple):
-    """What a backend answers with: `call` for any windows, `row` for one window [1, L] of the target alone.
+    """What a backend answers with: `call` for any windows, `row` and `named` for one window, quickly.
 
-    `row` gives None where the window holds anything but finite numbers, and must be looked at with care.
+    `row` is given float32 of the right shape; `named` looks at names, types and shapes itself. Both give None where the
+    window holds anything but finite numbers, or is another, and must be looked at with care. `settings` says what it
+    computes with, by option.
     """
 
     call: Call
-    row: Callable[[Singles], Singles | None]
+    row: Row = leave
+    named: Named = leave
+    settings: Mapping[str, str] = MappingProxyType({})
 
 
 class Prediction(NamedTuple):
@@ -63,12 +70,17 @@ class Session(Protocol):
 
     @property
     def backend(self) -> str:
-        """Who answers: onnxruntime or eager."""
+        """Who answers: a name of the catalog of backends."""
         ...
 
     @property
     def choice(self) -> Choice:
         """The backend that was asked for, the one that is used and why, and what was passed over."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Choice]:
+        """What it computes with: the device, the threads and, of ONNX Runtime, providers, arena and optimisation."""
         ...
 
     @property
@@ -120,83 +132,33 @@ class Session(Protocol):
 
 
 def open_session(
-    bundle: Bundle | str | Path, *, backend: Backend | str = "auto", threads: int = 1, strict: bool = False
+    bundle: Bundle | str | Path,
+    *,
+    backend: str = "auto",
+    batch_sizes: Sequence[int] = (1, 64),
+    device: Device = "auto",
+    threads: int = 1,
+    arena: bool = True,
+    optimisation: Optimisation = "all",
+    measure: str | Sequence[str] = "quick",
+    remember: bool = True,
+    strict: bool = False,
 ) -> Session:
-    """A session on a bundle, verified, and checked against its own example.
+    """A session on a bundle, verified, and checked against its own example before its first answer.
 
-    `auto` takes ONNX Runtime, and the eager model where that can't serve or the bundle has no graph. A backend that
-    can't serve, or that does not give the example's answer, is passed over with a `FallbackWarning`, or a
-    `BackendError` when `strict`. `threads` is for one answer of ONNX Runtime. Raises `TamperedError` and `BundleError`
-    as `load_bundle` does.
+    `auto` times the backends that start quickly (`measure` "quick"), all that this machine has ("all": some compile
+    for minutes and import torch), or those that are named, on the example for the batch sizes, and takes the fastest.
+    Where there is only one, nothing is timed. With `remember` the figures are kept in the user's cache folder by
+    machine, bundle and options, and later calls go by them, also by those of "all". What was passed over stands with
+    its figures in `session.choice`. Device, threads, arena and optimisation: see `SessionOptions`.
+
+    A backend that was asked for and can't serve, or does not give the example's answer, is passed over with a
+    `FallbackWarning`, or a `BackendError` when `strict`. Raises `UnknownNameError`, `ConfigError`, and `TamperedError`
+    and `BundleError` as `load_bundle` does.
     """
-    from tidewright.inference.local_session import LocalSession
+    from tidewright.inference.choose import Wish, choose_session
 
-    if backend not in ("auto", *BACKENDS):
-        raise UnknownNameError(explain_unknown("backend", backend, ("auto", *BACKENDS)))
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ConfigError(f"threads is the number of threads of one answer, 1 or more; got {threads!r}.")
+    options = SessionOptions(device=device, threads=threads, arena=arena, optimisation=optimisation)
+    wish = Wish(backend, batch_sizes=tuple(batch_sizes), measure=measure, remember=remember, strict=strict)
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    passed: dict[str, str] = {}
-    if backend == "auto" and opened.manifest.no_graph:
-        return _open_eager(opened)
-    wanted = BACKENDS if backend == "auto" else (backend, *(name for name in BACKENDS if name != backend))
-    for name in wanted:
-        try:
-            answerer = start(name, opened, threads=threads)
-            _check_example(answerer.call, opened, name=name)
-        except (BackendError, ParityError) as error:
-            if strict or name == wanted[-1]:
-                raise
-            passed[name] = str(error)
-            continue
-        choice = _choose(str(backend), name, passed=passed)
-        return LocalSession(opened, choice=choice, answerer=answerer)
-    raise BackendError("no backend is known.")
-
-
-def _open_eager(bundle: Bundle) -> Session:
-    """A session on a bundle that has no graph: nothing was passed over that could have served."""
-    from tidewright.inference.local_session import LocalSession
-
-    answerer = start("eager", bundle, threads=1)
-    _check_example(answerer.call, bundle, name="eager")
-    reason = f"the bundle has no graph: {bundle.manifest.no_graph}"
-    return LocalSession(bundle, choice=Choice("auto", "eager", reason, (f"onnxruntime: {reason}",)), answerer=answerer)
-
-
-def start(name: str, bundle: Bundle, *, threads: int) -> Answerer:
-    """What answers for a backend. Raises `BackendError` where it can't serve this bundle here."""
-    if name == "onnxruntime":
-        from tidewright.inference.onnx_backend import start_onnx
-
-        return start_onnx(bundle, threads=threads)
-    from tidewright.inference.eager_backend import start_eager
-
-    return start_eager(bundle)
-
-
-def _choose(requested: str, used: str, *, passed: Mapping[str, str]) -> Choice:
-    reasons = {"onnxruntime": "the compiled graph comes first", "eager": "the model itself"}
-    reason = "asked for" if requested == used else reasons[used]
-    if passed:
-        why = "; ".join(f"{name}: {text}" for name, text in passed.items())
-        reason = f"{reasons[used]}, in place of {', '.join(passed)}"
-        warnings.warn(f"{used} answers instead of {', '.join(passed)}. {why}", FallbackWarning, stacklevel=3)
-    others = {name: "not needed" for name in BACKENDS if requested == "auto" and name not in (used, *passed)}
-    return Choice(requested, used, reason, tuple(f"{name}: {text}" for name, text in {**passed, **others}.items()))
-
-
-def _check_example(call: Call, bundle: Bundle, *, name: str) -> None:
-    """The backend gives the answer of the bundle's example. Raises `ParityError`."""
-    from tidewright.registry.difference import relative_difference
-
-    batch, answer = bundle.example()
-    feed = {key: np.ascontiguousarray(getattr(batch, key)) for key in bundle.manifest.widths.inputs}
-    target = None if bundle.manifest.task.classifies else batch.target
-    apart = relative_difference(call(feed), answer, target=target)
-    if not apart <= bundle.tolerance:
-        raise ParityError(
-            f"{name} does not give the answer of the bundle's example: it differs by {apart:.3g} "
-            "(relative), and "
-            f"{bundle.tolerance:g} is allowed. Export the model again on this machine."
-        )
+    return choose_session(opened, wish=wish, options=options)

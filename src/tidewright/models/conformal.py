@@ -60,7 +60,10 @@ class Conformal:
 
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`."""
-        quantiles = self.inner.predict(windows)
+        return self.move(self.inner.predict(windows))
+
+    def move(self, quantiles: Doubles) -> Doubles:
+        """The quantiles [N, H, Q] that this model answers where the inner one says these."""
         base = start_from(quantiles, method=self.method, median=self.task.median)
         moved = base + self.offsets * measure_unit(quantiles, self.unit)[:, :, None]
         return put_in_order(moved, median=self.task.median)

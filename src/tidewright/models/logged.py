@@ -56,8 +56,11 @@ class Logged:
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`."""
         logs = self.log_windows(windows)
-        answer = np.exp(np.minimum(self.inner.predict(logs), MOST)) - self.offset
-        return np.where(sees_any(logs)[:, None, None], answer, np.nan)
+        return self.restore(self.inner.predict(logs), seen=sees_any(logs))
+
+    def restore(self, answer: Doubles, *, seen: npt.NDArray[np.bool_]) -> Doubles:
+        """The quantiles [N, H, Q] of y for these of its logarithms; NaN in windows [N] where none was `seen`."""
+        return np.where(seen[:, None, None], np.exp(np.minimum(answer, MOST)) - self.offset, np.nan)
 
     def log_windows(self, windows: Windows) -> Windows:
         """The same windows as the inner model sees them."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -22,6 +22,8 @@ from tidewright.registry.manifest import Parity
 from tidewright.registry.trial_windows import hard_windows
 
 LIMITS = {"floor": 1e-5, "class_floor": 1e-5, "torch": 1e-5, "trees": 1e-5}
+LEVELS = {"none": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC"}
+LEVELS |= {"extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 LOGARITHM = 10.0  # the size of a usual logarithm
 # a mixture's quantile moves by a weight's rounding over the density, that of counts by the level times a score's
 HEAD_LIMITS = {"mixture": 1e-3, "negative_binomial": 1e-3}
@@ -77,14 +79,26 @@ def find_offset(fitted: Fitted) -> float:
     return fitted.offset if isinstance(fitted, Logged) else 0.0
 
 
-def open_graph(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
-    """An ONNX Runtime session on the CPU that never spins while it waits and logs nothing but errors."""
+def open_graph(
+    graph: bytes,
+    *,
+    threads: int = 1,
+    optimisation: str = "all",
+    arena: bool = True,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> ort.InferenceSession:
+    """An ONNX Runtime session that never spins while it waits and logs nothing but errors.
+
+    `optimisation` is none, basic, extended or all of its rewriting; with the `arena` it keeps memory between answers.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[optimisation])
+    options.enable_cpu_mem_arena = arena
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(graph, options, providers=list(providers))
 
 
 def run_graph(session: ort.InferenceSession, batch: Batch) -> Singles:

@@ -22,7 +22,7 @@ def tell_bundle(result: RunResult) -> Section:
         (
             ("Folder", Cell(name_path(serving.path, result.folder), small="relative to this file's folder")),
             ("Digest (sha256)", Cell(serving.digest, tone="muted")),
-            ("Backend", Cell(serving.backend)),
+            ("Backend", Cell(serving.backend, small=serving.settings)),
             ("Largest difference from the eager model", _parity(serving)),
         )
     )

@@ -39,7 +39,7 @@ class Note:
 class Serving:
     """The sealed model, and how it answers: parity is the largest difference between the compiled and the eager answer,
     relative to the window's scale (None where there is no graph: see `backend_reason`); latencies are of one row, in
-    milliseconds; `eager_ms` is the eager median."""
+    milliseconds; `eager_ms` is the eager median. `settings` are device, threads and the like, in words."""
 
     path: Path
     digest: str
@@ -49,6 +49,7 @@ class Serving:
     latency_ms: Mapping[str, float]
     eager_ms: float
     backend_reason: str = ""
+    settings: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -65,6 +65,7 @@ def seal(
         latency_ms=session.latency(),
         eager_ms=_time_eager(fitted, windows),
         backend_reason=session.choice.reason,
+        settings=", ".join(f"{name} {choice.used}" for name, choice in session.settings.items()),
     )
     session.reset_latency()
     return serving, session

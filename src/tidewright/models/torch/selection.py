@@ -43,7 +43,7 @@ class VariableSelection(nn.Module):
         else:
             weights = self.weigh(values, context, self.embed_weight, self.embed_bias)
         rows, shares = values.reshape(-1, values.shape[2]), weights.reshape(-1, values.shape[2])  # [B, V]
-        plain = slice(0, rows.shape[1] - self.flag)
+        plain = slice(0, rows.shape[1] - int(self.flag))
         own = self._transform(rows[:, plain], plain) * shares[:, plain].t().unsqueeze(2)
         chosen = own.sum(dim=0) + shares @ self.norm_bias
         if self.flag:

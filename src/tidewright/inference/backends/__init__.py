@@ -1,0 +1,1 @@
+"""Who answers: one small file a backend, and the catalog that names them."""

@@ -1,0 +1,101 @@
+"""One window through buffers that are bound once a thread, which spares ONNX Runtime the making of its own.
+
+A window that holds anything but finite numbers is answered by None, and must be looked at with care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import local
+from typing import Any
+
+import numpy as np
+
+from tidewright.features.windows import Singles
+from tidewright.inference.inputs import shape_inputs
+from tidewright.inference.session import Named, Row
+from tidewright.registry.graph_names import name_output
+from tidewright.registry.manifest import Manifest
+
+PLAIN = 1e38  # a sum of squares below this is of finite numbers that float32 computes with
+Lane = tuple[Any, Singles, Singles, Singles]  # the binding, its input, the same input flat, its output
+Lanes = tuple[Any, list[tuple[str, Singles, tuple[int, ...]]], Singles, Singles, Singles, Singles]
+_Array = np.ndarray
+_FLOAT = np.dtype(np.float32)
+_look = np.vdot  # unlike dot it says nothing of infinities
+
+
+def bind_row(session: Any, manifest: Manifest) -> Row:
+    """For a window [1, L] of the target alone, whose type and shape were looked at."""
+    lanes, shape = local(), (1, manifest.view.lookback)
+
+    def open_lane() -> Lane:
+        given = np.empty(shape, np.float32)
+        binding, answer = _bind(session, manifest, inputs={"target": given})
+        lanes.lane = lane = (binding, given, given.reshape(-1), answer)
+        return lane
+
+    run, look = session.run_with_iobinding, _look
+
+    def row(x: Singles) -> Singles | None:
+        try:
+            binding, given, flat, answer = lanes.lane
+        except AttributeError:  # the first window of this thread
+            binding, given, flat, answer = open_lane()
+        given[...] = x
+        if not 0.0 < look(flat, flat) < PLAIN:
+            return None
+        run(binding)
+        taken: Singles = answer.copy()
+        return taken
+
+    return row
+
+
+def bind_named(session: Any, manifest: Manifest) -> Named:
+    """For a window of several inputs by name, each looked at: also None where a name, type or shape is another."""
+    lanes, shapes = local(), {name: (1, *shape) for name, shape in shape_inputs(manifest).items()}
+    count = len(shapes)
+
+    def open_lane() -> Lanes:
+        sizes = [int(np.prod(shape)) for shape in shapes.values()]
+        whole = np.empty(sum(sizes), np.float32)
+        parts = np.split(whole, np.cumsum(sizes)[:-1])
+        inputs = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        binding, answer = _bind(session, manifest, inputs=inputs)
+        each = [(name, part, part.shape) for name, part in inputs.items()]
+        lanes.lane = lane = (binding, each, whole, parts[0], answer, answer.reshape(-1))
+        return lane
+
+    run, look = session.run_with_iobinding, _look
+
+    def named(x: Mapping[str, Any]) -> Singles | None:
+        try:
+            binding, inputs, whole, target, answer, said = lanes.lane
+        except AttributeError:
+            binding, inputs, whole, target, answer, said = open_lane()
+        if len(x) != count:
+            return None
+        for name, given, wanted in inputs:
+            array = x.get(name)
+            if type(array) is not _Array or array.dtype is not _FLOAT or array.shape != wanted:
+                return None
+            given[...] = array
+        if not (look(target, target) > 0.0 and look(whole, whole) < PLAIN):
+            return None
+        run(binding)
+        taken: Singles = answer.copy()
+        return taken if look(said, said) < PLAIN else None
+
+    return named
+
+
+def _bind(session: Any, manifest: Manifest, *, inputs: Mapping[str, Singles]) -> tuple[Any, Singles]:
+    """A binding of these inputs, and the answer that it fills."""
+    task = manifest.task
+    answer = np.empty((1, task.horizon, task.width), np.float32)
+    binding = session.io_binding()
+    for name, given in inputs.items():
+        binding.bind_input(name, "cpu", 0, np.float32, given.shape, given.ctypes.data)
+    binding.bind_output(name_output(task), "cpu", 0, np.float32, answer.shape, answer.ctypes.data)
+    return binding, answer

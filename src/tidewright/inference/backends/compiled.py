@@ -1,0 +1,52 @@
+"""torch.compile as a backend: compiled in this process when it starts, for one window and for several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidewright.errors import BackendError
+from tidewright.inference.backends.backend import Backend
+from tidewright.inference.backends.networks import (
+    answer_with,
+    explain_no_network,
+    explain_no_torch,
+    open_network,
+    quiet_torch,
+)
+from tidewright.inference.options import SessionOptions
+from tidewright.inference.session import Answerer
+from tidewright.optional import has
+from tidewright.registry.bundle import Bundle
+from tidewright.runtime import apply_threads, explain_no_compiler, explain_no_cuda
+
+
+def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
+    """What answers: the compiled network. Raises `BackendError` where it can't be compiled."""
+    opened = open_network(bundle, device=options.device)
+    import torch
+
+    with quiet_torch(), apply_threads(options.threads):
+        compiler: Any = torch.compile  # its types lack isolate_recompiles: 8 compilations for each session
+        module = compiler(opened.network, fullgraph=True, isolate_recompiles=True)
+        answerer = answer_with(module, opened, threads=options.threads)
+        try:
+            with torch.inference_mode():
+                for rows in (slice(0, 1), slice(None)):
+                    given = {name: tensor[rows].clone() for name, tensor in opened.example.items()}
+                    if rows.stop is None:
+                        for tensor in given.values():
+                            torch._dynamo.mark_dynamic(tensor, 0)
+                    module(**given)
+        except RuntimeError as error:
+            raise BackendError(f"torch.compile can't have {bundle.manifest.spec.name}: {error}.") from error
+    return answerer
+
+
+def explain_missing(device: str) -> str:
+    """Why nothing can be compiled for a device: torch, its CUDA, triton or a C++ compiler is missing."""
+    if device == "cuda":
+        return explain_no_torch() or explain_no_cuda() or ("" if has("triton") else "triton is not installed")
+    return explain_no_torch() or explain_no_compiler()
+
+
+BACKEND = Backend(explain_no_network, explain_missing, start)

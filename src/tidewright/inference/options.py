@@ -1,0 +1,47 @@
+"""`SessionOptions`: where and with what an answer is computed; who computes it is the backend."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from tidewright.errors import ConfigError
+from tidewright.runtime import Device
+
+Optimisation = Literal["none", "basic", "extended", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """`device` auto is the processor, and a GPU beside it where there is one: the faster of both is taken. `threads` is
+    for one answer. `arena` and `optimisation` are ONNX Runtime's: memory that it keeps between answers, and how far it
+    rewrites the graph. Raises `ConfigError`.
+
+    >>> SessionOptions(optimisation="most")
+    Traceback (most recent call last):
+        ...
+    tidewright.errors.ConfigError: optimisation is none, basic, extended or all; got 'most'.
+    """
+
+    device: Device = "auto"
+    threads: int = 1
+    arena: bool = True
+    optimisation: Optimisation = "all"
+
+    def __post_init__(self) -> None:
+        for name, words in (("device", Device), ("optimisation", Optimisation)):
+            known, given = get_args(words), getattr(self, name)
+            if given not in known:
+                raise ConfigError(f"{name} is {', '.join(known[:-1])} or {known[-1]}; got {given!r}.")
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise ConfigError(f"threads is the number of threads of one answer, 1 or more; got {self.threads!r}.")
+        if not isinstance(self.arena, bool):
+            raise ConfigError(f"arena is True or False; got {self.arena!r}.")
+
+    def on(self, device: str) -> SessionOptions:
+        """The same on one device."""
+        return replace(self, device=device)  # type: ignore[arg-type]  # a word of Device
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as plain data."""
+        return asdict(self)
