@@ -49,6 +49,43 @@ def external(model):
     tensor.external_data.add(key="location", value="../../etc/passwd")
 
 
+def external_constant(model):
+    tensor = numpy_helper.from_array(np.zeros(3, np.float32), "outside")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    add(model, helper.make_node("Constant", [], ["x"], value=tensor))
+
+
+def external_sparse(model):
+    values = numpy_helper.from_array(np.ones(1, np.float32), "values")
+    places = numpy_helper.from_array(np.zeros(1, np.int64), "places")
+    values.external_data.add(key="location", value="beside.bin")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [1 << 40]))
+
+
+def empty_giant(model):
+    """A tensor that says of itself that it is huge, in a few bytes."""
+    model.graph.initializer.add(name="giant", data_type=TensorProto.FLOAT, dims=[1 << 31, 1 << 31])
+    add(model, helper.make_node("Identity", ["giant"], ["x"]))
+
+
+def expanding(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1 << 20, 1 << 20]), "wide"))
+    add(model, helper.make_node("Expand", ["one", "wide"], ["x"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1), np.float32), "one"))
+
+
+def tiling(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1 << 40]), "often"))
+    add(model, helper.make_node("Tile", ["target", "often"], ["x"]))
+
+
+def counting(model):
+    for name, value in (("from", 0), ("to", 1 << 40), ("by", 1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    add(model, helper.make_node("Range", ["from", "to", "by"], ["x"]))
+
+
 def loop(model):
     body = helper.make_graph([], "body", [], [])
     add(model, helper.make_node("Loop", ["", ""], ["x"], body=body))
@@ -85,6 +122,12 @@ def text_input(model):
     [
         (custom, "operators of 'com.evil', which may be code"),
         (external, "in another file"),
+        (external_constant, "keeps 'outside' in another file"),
+        (external_sparse, "keeps 'values' in another file"),
+        (empty_giant, "computes [0-9]+ numbers for one window"),
+        (expanding, "computes [0-9]+ numbers for one window"),
+        (tiling, "computes [0-9]+ numbers for one window"),
+        (counting, "computes [0-9]+ numbers for one window"),
         (loop, "with a graph inside"),
         (function, "functions or training steps"),
         (doubling, "computes [0-9]+ numbers for one window; 134217728 are allowed"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from hashlib import sha256
 
 import numpy as np
@@ -13,7 +14,7 @@ from tidewright.data.task import Task
 from tidewright.errors import BundleError, TamperedError
 from tidewright.inference.session import open_session
 from tidewright.models.spec import Ridge
-from tidewright.registry.bundle import load_bundle, save_bundle
+from tidewright.registry.bundle import load_bundle, read_tensors, save_bundle
 from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, MANIFEST, WEIGHTS, read_verified, seal
 from tidewright.training.fit import fit
 
@@ -172,6 +173,34 @@ def test_a_deeply_nested_manifest_is_refused(tmp_path, files):
     manifest = b'{\n "digest": "' + sha256(body).hexdigest().encode() + b'",\n' + body
     with pytest.raises(TamperedError, match="no JSON"):
         load_bundle(lay({**files, MANIFEST: manifest}, tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.pt2", "an archive of torch, which holds code or pickles and is never loaded"),
+        ("model.ts", "an archive of torch"),
+        ("model.pkl", "a pickle, which runs what its writer wished"),
+        ("model.zip", "an archive, whose names can lead outside its folder"),
+        ("model.txt", "there is no bundle at"),
+    ],
+)
+def test_a_file_of_code_is_refused_with_what_to_give_in_its_place(tmp_path, name, message):
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("../../outside.txt", "slipped")
+    with pytest.raises(BundleError, match=f"{message}.*Give the folder"):
+        load_bundle(tmp_path / name)
+    assert not (tmp_path.parents[1] / "outside.txt").exists()
+
+
+def test_weights_that_say_they_are_larger_than_they_are_are_refused(tmp_path, files):
+    header = json.dumps({"spread": {"dtype": "F64", "shape": [1 << 40, 1 << 20], "data_offsets": [0, 8]}}).encode()
+    weights = len(header).to_bytes(8, "little") + header + bytes(8)
+    with pytest.raises(BundleError, match=r"weights\.safetensors holds no tensors"):
+        read_tensors(weights, name=WEIGHTS)
+    endless = (1 << 60).to_bytes(8, "little") + header
+    with pytest.raises(BundleError, match=r"weights\.safetensors holds no tensors"):
+        read_tensors(endless, name=WEIGHTS)
 
 
 def test_where_there_is_no_bundle_the_message_says_so(tmp_path):

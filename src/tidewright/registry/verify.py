@@ -31,6 +31,10 @@ LARGEST = {
     GRAPH: 2047 * MEGABYTE,
     WEIGHTS: 4096 * MEGABYTE,
 }
+_TORCH = "an archive of torch, which holds code or pickles and is never loaded"
+_PICKLE = "a pickle, which runs what its writer wished and is never loaded"
+CODE = {".pt2": _TORCH, ".ts": _TORCH, ".pt": _TORCH, ".pth": _TORCH, ".pkl": _PICKLE, ".pickle": _PICKLE}
+CODE |= {".joblib": _PICKLE, ".zip": "an archive, whose names can lead outside its folder: unpack it yourself"}
 _HEAD, _TAIL = b'{\n "digest": "', b'",\n'
 _DIGITS = 64
 _TRIES = 10
@@ -83,8 +87,11 @@ def _open_folder(folder: Path) -> int:
     try:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
+        why = CODE.get(folder.suffix) if folder.is_file() else None
         raise BundleError(
-            f"there is no bundle at '{folder}': {error.strerror}. Give the folder that was written."
+            f"'{folder}' is {why}, and no bundle. Give the folder that save_bundle wrote."
+            if why
+            else f"there is no bundle at '{folder}': {error.strerror}. Give the folder that was written."
         ) from error
 
 
