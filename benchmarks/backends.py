@@ -2,8 +2,8 @@
 
 Each is opened by `tw.open(..., strict=True)`, gives the bundle's example, and is held to the network's own answers on
 hard windows (holes, constants, huge and tiny values, batches of 1, 3 and 64). A line is one window against ONNX
-Runtime, or against the network as it is. Networks are small (lookback 24, horizon 6). AOTInductor and torch.compile take
-a minute and more each; what is in the file already is not done again.
+Runtime, or against the network as it is. Networks are small (lookback 24, horizon 6). AOTInductor and torch.compile
+take a minute and more each; what is in the file already is not done again.
 
     python benchmarks/backends.py [--backends torchscript aotinductor] [--networks lstm tft] [--out FILE]
 """
