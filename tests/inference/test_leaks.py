@@ -1,0 +1,60 @@
+"""Ten thousand answers leave nothing behind, on every backend that starts quickly."""
+
+import gc
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tests.worlds import small_panel
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
+from tidewright.features.view import View
+from tidewright.inference.backends.catalog import BACKENDS, SLOW
+from tidewright.inference.session import open_session
+from tidewright.inference.timing import repeat_example
+from tidewright.models.spec import FeedForward
+from tidewright.registry.bundle import save_bundle
+from tidewright.training.fit import fit
+from tidewright.training.spec import TrainSpec
+
+CALLS, MOST_S = 10_000, 2.0  # the second bounds a slow machine
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["target", "covariates"])
+def bundle(request, tmp_path_factory):
+    panel, task = small_panel(covariates=request.param), Task(4)
+    split, train = split_holdout(panel, task), TrainSpec(epochs=1, steps=5)
+    fitted = fit(FeedForward(hidden=(8,)), panel=panel, split=split, task=task, view=View(24), train=train)
+    return save_bundle(fitted, panel=panel, folder=tmp_path_factory.mktemp("sealed") / "network")
+
+
+@pytest.mark.parametrize("backend", [name for name, entry in BACKENDS.items() if entry.kind != SLOW])
+def test_ten_thousand_answers_leak_nothing(bundle, backend):
+    if BACKENDS.load(backend).explain_unfit(bundle.manifest):
+        pytest.skip("it is no model for this backend")
+    session = open_session(bundle, backend=backend, strict=True)
+    given = [repeat_example(bundle, size) for size in (1, 3)]
+
+    def ask(calls):
+        ends = time.monotonic() + MOST_S
+        for count in range(calls):
+            session.predict(given[count % 2])
+            if time.monotonic() > ends:
+                break
+        session.latency()
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    ask(500)
+    tracemalloc.start()
+    try:
+        ask(200)
+        before = tracemalloc.get_traced_memory()[0]
+        ask(500)
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+    before = ask(CALLS // 2)
+    assert ask(CALLS) - before < 4e6  # of 10,000 answers of 48 bytes and more
