@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tidewright.features.store import FeatureStore as FeatureStore
     from tidewright.features.technical import add_technical as add_technical
     from tidewright.features.view import View as View
+    from tidewright.inference.jit.compiler import JITCompiler as JITCompiler
+    from tidewright.inference.jit.compiler import jit_if_hot as jit_if_hot
+    from tidewright.inference.jit.tracker import HotPathTracker as HotPathTracker
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
     from tidewright.models.classic import ArchitectureType as ArchitectureType
@@ -100,6 +103,8 @@ _HOMES = {
     "Client": "tidewright.serving.client:Client",
     "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",
+    "HotPathTracker": "tidewright.inference.jit.tracker:HotPathTracker",
+    "JITCompiler": "tidewright.inference.jit.compiler:JITCompiler",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
@@ -154,6 +159,7 @@ _HOMES = {
     "forecast": "tidewright.training.forecast:forecast",
     "importance": "tidewright.tuning.importance:importance",
     "inspect": "tidewright.data.inspect:inspect",
+    "jit_if_hot": "tidewright.inference.jit.compiler:jit_if_hot",
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
     "permutation_importance": "tidewright.training.importance:permutation_importance",

@@ -1,0 +1,1 @@
+"""Functions that are called often, compiled while they run: see docs/jit.md."""
