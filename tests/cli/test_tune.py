@@ -111,7 +111,8 @@ def test_a_space_of_ones_own_and_bad_words(shop: Path) -> None:
         (["--models", "tcn", "--trials", "0"], "trials is a whole number"),
         (["--models", "tcn", "--together", "0"], "together is how many trials are made at a time"),
         (["--models", "tcn", "ensemble=mean"], "ensemble is an option of a run"),
-        (["--models", "lightgbm", "kind=classify"], "tidewright run --kind classify"),
+        (["--models", "lstm", "kind=classify"], "lstm tells no classes apart"),
+        (["--models", "drift", "--kind", "classify"], "drift tells no classes apart"),
         (["--models", "tcn", "--metric", "sharp"], "Did you mean 'sharpe'"),
         (["--models", "tcn", "--seeds", "many"], "--seeds is a whole number, 1 or more, or auto; got 'many'"),
     ):

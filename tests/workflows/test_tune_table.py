@@ -9,11 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.training.test_fit_classes import weather
 from tests.worlds import small_table
 from tidewright.cli.tune import name_models
 from tidewright.errors import ConfigError, FallbackWarning
+from tidewright.models.spec import CLASS_FLOORS
+from tidewright.report.study_page import write_search_page
 from tidewright.tuning.open_store import is_begun, open_store
-from tidewright.workflows.settings import RunSettings, read_settings
+from tidewright.workflows.settings import CLASS_MODELS, RunSettings, read_settings
 from tidewright.workflows.tune_table import Tuned, TuneWords, _lasting, tune_table
 
 TABLE = {"data.series": "shop", "data.time": "hour", "data.target": "sold", "horizon": 4, "track": False}
@@ -44,6 +47,30 @@ def test_models_that_are_named_by_models_have_options_too_and_are_named_once() -
     assert name_models((), ["model=tcn"]) == ((), ["model=tcn"])
     with pytest.raises(ConfigError, match=r"--models lstm and model=tcn both name the models. Say one of them"):
         name_models(("lstm",), ["model=tcn"])
+
+
+def test_models_of_classes_are_searched_by_log_loss_beside_floors_of_classes(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"data.series": "place", "data.time": "day", "data.target": "state", "kind": "classify"}
+    table = weather(series=3).drop("flag", "wind", "kind")
+    asked = settings(tmp_path, **given, horizon=2)
+    found = search(asked, table=table, models=("ridge", "svr"), trials=1)
+    assert (found.metric, set(found.floors)) == ("log_loss", set(CLASS_FLOORS))
+    assert found.studies["ridge"].space.names == ("model.lookbacks", "model.penalties")
+    assert found.studies["svr"].space.names == ("model.cost", "model.width")
+    assert found.studies[found.winner].fitted.task.classes == ("cloudy", "rainy", "sunny")
+    assert found.test["log_loss"] < 1.2
+    assert found.interval is not None
+    page = write_search_page(found, tmp_path / "report.html").read_text("utf-8")
+    assert "last_class" in page
+    assert "without a forecast" not in page
+    assert name_models((), [], classes=True) == ((), [])
+    assert tuple(asked.models) == CLASS_MODELS
+    for words, message in (
+        ({"models": ("drift",)}, "drift tells no classes apart"),
+        ({"models": ("svr",), "metric": "mase"}, "no metric that ranks models of classes is called 'mase'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            search(asked, table=table, **words)
 
 
 def test_a_study_in_a_database_goes_on_only_when_asked_to(tmp_path: Path) -> None:

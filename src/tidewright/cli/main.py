@@ -142,6 +142,7 @@ def tune_verb(
     json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
+    kind: options.Kind = None,
 ) -> None:
     from tidewright.cli.tune import read_seeds, split_models, tune_words
 
@@ -150,7 +151,7 @@ def tune_verb(
     lists = {"past": past, "known": known, "static": static}
     plain = {"series": series, "time": time, "target": target, "frequency": frequency, "calendar": calendar}
     given: dict[str, Any] = _data_options({**plain, "layout": layout, "path": path}, lists)
-    given |= {"horizon": horizon, "season": season, "folder": out, "strict": strict or None}
+    given |= {"horizon": horizon, "season": season, "folder": out, "strict": strict or None, "kind": kind}
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner, "space": space}
     asked |= {"wide": wide, "storage": storage, "resume": resume, "folds": folds, "seeds": read_seeds(seeds)}
     asked |= {"metric": metric, "workers": workers, "ray": ray, "adaptive": adaptive, "warm_start": warm_start}

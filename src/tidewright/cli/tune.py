@@ -30,7 +30,9 @@ def split_models(models: Sequence[str] | None, items: Sequence[str] | None) -> t
     return tuple(dict.fromkeys([*named, *more])), [item for item in items or [] if item not in more]
 
 
-def name_models(models: Sequence[str], overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+def name_models(
+    models: Sequence[str], overrides: Sequence[str], *, classes: bool = False
+) -> tuple[tuple[str, ...], list[str]]:
     """The models to be searched (none: those that `model=` names), and the overrides with those of them that have
     options. Raises `ConfigError` where they are named both ways.
 
@@ -43,7 +45,7 @@ def name_models(models: Sequence[str], overrides: Sequence[str]) -> tuple[tuple[
     said = next((item for item in overrides if item.partition("=")[0] == "model"), None)
     if said and models:
         raise ConfigError(f"--models {' '.join(models)} and {said} both name the models. Say one of them.")
-    if said:
+    if said or (classes and not models):  # the settings have the usual ones of classes
         return (), list(overrides)
     models = tuple(models) or DEFAULT_MODELS
     trained = [name for name in models if name in TRAINED]
@@ -72,7 +74,8 @@ def tune_words(
     from tidewright.workflows.settings import parse_seconds, read_settings
     from tidewright.workflows.tune_table import TuneWords, tune_table
 
-    models, overrides = name_models(asked["models"], overrides)
+    classes = "classify" in (given["kind"], *(item.removeprefix("kind=") for item in overrides))
+    models, overrides = name_models(asked["models"], overrides, classes=classes)
     named = any(item.startswith(("recipe=", "data.path=")) for item in overrides)
     recipe = "market" if given["data.path"] is None and not named else None
     settings = read_settings(overrides, {**given, "recipe": recipe})

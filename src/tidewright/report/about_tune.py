@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from tidewright.models.spec import FLOORS
+from tidewright.models.spec import CLASS_FLOORS, FLOORS
 from tidewright.report.about_account import tell_choice, tell_worth
 from tidewright.report.about_trials import count_states, list_reasons, list_seconds, list_trials, tell_pictures
 from tidewright.report.blocks import Block, Cell, Column, Facts, Row, Section, Table, Tone, Words, absent
@@ -112,7 +112,7 @@ def _board(found: Tuned) -> Table:
     entries = [(study.value, _study_row(found, name, decimals), name) for name, study in found.studies.items()]
     for name, floor in found.floors.items():
         cells = (
-            Cell(name, small="floor" if name in FLOORS else "without a forecast", tone="muted"),
+            Cell(name, small="floor" if name in FLOORS or name in CLASS_FLOORS else "without a forecast", tone="muted"),
             _number(metric, floor.validation, decimals),
             Cell("nothing chosen", tone="muted"),
             _number(metric, floor.test.get(metric, math.nan), decimals),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from typing import Any, Literal
 
@@ -197,7 +197,6 @@ class RunSettings(Frozen):
 
 def refuse_numbers(settings: RunSettings) -> None:
     """Raises `ValueError` for what a run of classes can't be told."""
-    strange = [name for name in settings.models if name not in CLASSIFIERS]
     told = {
         "quantiles": settings.quantiles != DEFAULT_QUANTILES,
         "preset": settings.preset is not None,
@@ -210,8 +209,14 @@ def refuse_numbers(settings: RunSettings) -> None:
     wrong = [name for name, asked in told.items() if asked]
     if wrong:
         raise ValueError(f"kind=classify: {wrong[0]} is of forecasts of numbers. Leave it out, or say kind=forecast.")
+    refuse_strange(settings.models)
+
+
+def refuse_strange(models: Iterable[str]) -> None:
+    """Raises `ConfigError` for a model that tells no classes apart."""
+    strange = [name for name in models if name not in CLASSIFIERS]
     if strange:
-        raise ValueError(f"kind=classify: {strange[0]} tells no classes apart. Take {', '.join(CLASSIFIERS)}.")
+        raise ConfigError(f"kind=classify: {strange[0]} tells no classes apart. Take {', '.join(CLASSIFIERS)}.")
 
 
 def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> RunSettings:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from tidewright.catalog import explain_unknown
 from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
 from tidewright.metrics.bootstrap import Interval
@@ -16,9 +17,10 @@ from tidewright.models.build import build_spec
 from tidewright.models.spec import spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
-from tidewright.training.compare import bootstrap_score
+from tidewright.training.compare import CLASS_LOSSES, bootstrap_score
 from tidewright.training.events import Callback, FloorsScored, emit
 from tidewright.training.fit import keep_covariates
+from tidewright.tuning.change_space import drop_numbers
 from tidewright.tuning.goals import Goal, Judged
 from tidewright.tuning.importance import weigh_options
 from tidewright.tuning.open_store import hide_password, is_begun
@@ -31,7 +33,7 @@ from tidewright.tuning.tune import tune
 from tidewright.workflows.contest import Tell
 from tidewright.workflows.field import Field, choose_runtime
 from tidewright.workflows.run import Prepared, make_folder, prepare
-from tidewright.workflows.settings import RunSettings
+from tidewright.workflows.settings import RunSettings, read_settings, refuse_strange
 from tidewright.workflows.stakes import place_ledger
 from tidewright.workflows.yardsticks import Floor, Said, judge_part, measure_floors, say_floors
 
@@ -142,6 +144,11 @@ def tune_table(
     _check_idle(settings)
     models = words.models or tuple(settings.models) or DEFAULT_MODELS
     chosen = {name: _find_space(name, words) for name in models}
+    if settings.kind == "classify":
+        refuse_strange(models)
+        if words.metric not in (None, *CLASS_LOSSES):
+            raise ConfigError(explain_unknown("metric that ranks models of classes", words.metric, CLASS_LOSSES))
+        chosen = {name: drop_numbers(space) for name, space in chosen.items()}
     tell("reading the table")
     plan = prepare(settings, table)
     make_folder(settings.folder)
@@ -177,12 +184,7 @@ def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
 
 def _check_idle(settings: RunSettings) -> None:
     """Raises `ConfigError` for an option that a search does not heed."""
-    if settings.kind != "forecast":
-        raise ConfigError(
-            "tidewright tune searches models of forecasts. For classes, tidewright run --kind classify searches the "
-            "best one's options too, and tune(metric='log_loss') one model's in Python."
-        )
-    usual = RunSettings()
+    usual = read_settings([], {"kind": settings.kind})
     idle = [name for name in IDLE if getattr(settings, name) != getattr(usual, name)]
     if idle:
         raise ConfigError(

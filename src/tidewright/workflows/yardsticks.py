@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tidewright.models.build import build_spec
-from tidewright.models.spec import FLOORS
+from tidewright.models.spec import CLASS_FLOORS, FLOORS
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.fit import fit, keep_covariates
 from tidewright.training.trade import Trading, buy_and_hold
@@ -44,7 +44,7 @@ def say_floors(plan: Prepared) -> Said:
     """Every floor, fitted, and what it says of validation."""
     asked: dict[str, Any] = {"split": plan.split, "task": plan.task, "season": plan.season}
     found: dict[str, tuple[Any, Evaluation]] = {}
-    for name in FLOORS:
+    for name in CLASS_FLOORS if plan.task.classifies else FLOORS:
         spec = build_spec(name)
         fitted = fit(spec, panel=keep_covariates(plan.loaded.panel, spec.takes), **asked)
         found[name] = (fitted, _ask(fitted, plan, part="validation"))

@@ -47,6 +47,7 @@ OF_NUMBERS = (  # no say with classes
     "unit",
     "loss",
     "tube",
+    "scalings",
     "weigh",
     "monotone",
 )
