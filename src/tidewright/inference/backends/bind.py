@@ -5,7 +5,8 @@ A window that holds anything but finite numbers is answered by None, and must be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from threading import local
 from typing import Any
 
@@ -17,12 +18,14 @@ from tidewright.inference.session import Named, Row
 from tidewright.registry.graph_names import name_output
 from tidewright.registry.manifest import Manifest
 
-PLAIN = 1e38  # a sum of squares below this is of finite numbers that float32 computes with
-Lane = tuple[Any, Singles, Singles, Singles]  # the binding, its input, the same input flat, its output
-Lanes = tuple[Any, list[tuple[str, Singles, tuple[int, ...]]], Singles, Singles, Singles, Singles]
+ZERO, PLAIN = np.float32(0.0), np.float32(1e38)  # sums of squares between are of finite numbers, fit for float32
+Run = Callable[[], None]  # the graph, from the buffers of its inputs into that of its output
+Lane = tuple[Run, Singles, Singles, Singles]  # with its input, the same input flat, its output
+Lanes = tuple[Run, list[tuple[str, Singles, tuple[int, ...]]], Singles, Singles, Singles, Singles]
 _Array = np.ndarray
 _FLOAT = np.dtype(np.float32)
-_look = np.vdot  # unlike dot it says nothing of infinities
+# unlike dot it says nothing of infinities; its C function, where numpy shows it, saves 0.2 us of other arrays' ways
+_look = getattr(np.vdot, "_implementation", np.vdot)
 
 
 def bind_row(session: Any, manifest: Manifest) -> Row:
@@ -31,21 +34,21 @@ def bind_row(session: Any, manifest: Manifest) -> Row:
 
     def open_lane() -> Lane:
         given = np.empty(shape, np.float32)
-        binding, answer = _bind(session, manifest, inputs={"target": given})
-        lanes.lane = lane = (binding, given, given.reshape(-1), answer)
+        run, answer = _bind(session, manifest, inputs={"target": given})
+        lanes.lane = lane = (run, given, given.reshape(-1), answer)
         return lane
 
-    run, look = session.run_with_iobinding, _look
+    look, zero, plain = _look, ZERO, PLAIN
 
     def row(x: Singles) -> Singles | None:
         try:
-            binding, given, flat, answer = lanes.lane
+            run, given, flat, answer = lanes.lane
         except AttributeError:  # the first window of this thread
-            binding, given, flat, answer = open_lane()
+            run, given, flat, answer = open_lane()
         given[...] = x
-        if not 0.0 < look(flat, flat) < PLAIN:
+        if not zero < look(flat, flat) < plain:
             return None
-        run(binding)
+        run()
         taken: Singles = answer.copy()
         return taken
 
@@ -62,18 +65,18 @@ def bind_named(session: Any, manifest: Manifest) -> Named:
         whole = np.empty(sum(sizes), np.float32)
         parts = np.split(whole, np.cumsum(sizes)[:-1])
         inputs = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-        binding, answer = _bind(session, manifest, inputs=inputs)
+        run, answer = _bind(session, manifest, inputs=inputs)
         each = [(name, part, part.shape) for name, part in inputs.items()]
-        lanes.lane = lane = (binding, each, whole, parts[0], answer, answer.reshape(-1))
+        lanes.lane = lane = (run, each, whole, parts[0], answer, answer.reshape(-1))
         return lane
 
-    run, look = session.run_with_iobinding, _look
+    look, zero, plain = _look, ZERO, PLAIN
 
     def named(x: Mapping[str, Any]) -> Singles | None:
         try:
-            binding, inputs, whole, target, answer, said = lanes.lane
+            run, inputs, whole, target, answer, said = lanes.lane
         except AttributeError:
-            binding, inputs, whole, target, answer, said = open_lane()
+            run, inputs, whole, target, answer, said = open_lane()
         if len(x) != count:
             return None
         for name, given, wanted in inputs:
@@ -81,21 +84,35 @@ def bind_named(session: Any, manifest: Manifest) -> Named:
             if type(array) is not _Array or array.dtype is not _FLOAT or array.shape != wanted:
                 return None
             given[...] = array
-        if not (look(target, target) > 0.0 and look(whole, whole) < PLAIN):
+        if not (look(target, target) > zero and look(whole, whole) < plain):
             return None
-        run(binding)
+        run()
         taken: Singles = answer.copy()
-        return taken if look(said, said) < PLAIN else None
+        return taken if look(said, said) < plain else None
 
     return named
 
 
-def _bind(session: Any, manifest: Manifest, *, inputs: Mapping[str, Singles]) -> tuple[Any, Singles]:
-    """A binding of these inputs, and the answer that it fills."""
+def _bind(session: Any, manifest: Manifest, *, inputs: Mapping[str, Singles]) -> tuple[Run, Singles]:
+    """How the graph runs from these inputs, and the answer that it fills."""
     task = manifest.task
     answer = np.empty((1, task.horizon, task.width), np.float32)
     binding = session.io_binding()
     for name, given in inputs.items():
         binding.bind_input(name, "cpu", 0, np.float32, given.shape, given.ctypes.data)
     binding.bind_output(name_output(task), "cpu", 0, np.float32, answer.shape, answer.ctypes.data)
-    return binding, answer
+    return _open_run(session, binding), answer
+
+
+def _open_run(session: Any, binding: Any) -> Run:
+    """The run of a binding, with options that are made once, which saves 0.8 us; ONNX Runtime's own method, where it is
+    shown, saves 0.4 us of looking for WebGPU.
+    """
+    from onnxruntime import RunOptions
+
+    options = RunOptions()
+    inner, bound = getattr(session, "_sess", None), getattr(binding, "_iobinding", None)
+    run = getattr(inner, "run_with_iobinding", None)
+    if run is None or bound is None:
+        return partial(session.run_with_iobinding, binding, options)
+    return partial(run, bound, options)

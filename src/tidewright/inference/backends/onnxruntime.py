@@ -30,6 +30,7 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
     the first of the providers (default: those of the device).
     """
     import onnxruntime.capi.onnxruntime_pybind11_state as states
+    from onnxruntime import RunOptions
 
     from tidewright.registry.parity import open_graph
 
@@ -48,10 +49,10 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
     used = session.get_providers()
     if used[0] != wanted[0]:
         raise BackendError(f"ONNX Runtime does not give {wanted[0]}, but {', '.join(used)}: its libraries are missing.")
-    output = name_output(bundle.manifest.task)
+    names, made_once = [name_output(bundle.manifest.task)], RunOptions()
 
     def call(feed: Mapping[str, Singles]) -> Singles:
-        answer: Singles = session.run([output], feed)[0]
+        answer: Singles = session.run(names, feed, made_once)[0]
         return answer
 
     told = {"providers": ", ".join(used), **{name: str(value) for name, value in settings.items()}}
