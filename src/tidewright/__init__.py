@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tidewright.features.store import FeatureStore as FeatureStore
     from tidewright.features.technical import add_technical as add_technical
     from tidewright.features.view import View as View
+    from tidewright.inference.each import open_each as open_each
     from tidewright.inference.jit.compiler import JITCompiler as JITCompiler
     from tidewright.inference.jit.compiler import jit_if_hot as jit_if_hot
     from tidewright.inference.jit.tracker import HotPathTracker as HotPathTracker
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tidewright.models.classic import ModelConfig as ModelConfig
     from tidewright.models.recommend import recommend as recommend
     from tidewright.registry.bundle import save_bundle as save_bundle
+    from tidewright.registry.each import save_each as save_each
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.report.html import write_report as write_report
@@ -162,11 +164,13 @@ _HOMES = {
     "jit_if_hot": "tidewright.inference.jit.compiler:jit_if_hot",
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
+    "open_each": "tidewright.inference.each:open_each",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",
     "read_tried": "tidewright.tuning.tried:read_tried",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
+    "save_each": "tidewright.registry.each:save_each",
     "save_estimator": "tidewright.registry.estimator_bundle:save_estimator",
     "shape_table": "tidewright.features.shape:shape_table",
     "select_features": "tidewright.training.select_features:select_features",

@@ -17,7 +17,7 @@ from tidewright.models.spec import CLASS_FLOORS
 from tidewright.report.study_page import write_search_page
 from tidewright.tuning.open_store import is_begun, open_store
 from tidewright.workflows.settings import CLASS_MODELS, RunSettings, read_settings
-from tidewright.workflows.tune_table import Tuned, TuneWords, _lasting, tune_table
+from tidewright.workflows.tune_table import Tuned, TuneWords, lasting, tune_table
 
 TABLE = {"data.series": "shop", "data.time": "hour", "data.target": "sold", "horizon": 4, "track": False}
 
@@ -155,7 +155,7 @@ def test_trials_of_a_network_are_made_together_as_it_is_asked_for_and_computed(t
 
 
 def _key(folder: Path, **words: Any) -> Any:
-    return _lasting(TuneWords(**words), settings(folder, "model=dlinear"))
+    return lasting(TuneWords(**words), settings(folder, "model=dlinear"))
 
 
 def test_a_space_of_one_model_is_no_other_ones_and_that_is_said_before_anything_is_learned(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def tune_verb(
     workers: options.Workers = None,
     together: options.Together = "auto",
     ray: options.Ray = None,
+    each: options.Each = False,
     resume: options.GoOn = False,
     series: options.Series = None,
     time: options.Time = None,
@@ -155,12 +156,12 @@ def tune_verb(
     asked = {"models": names, "trials": trials, "budget": budget, "searcher": search, "pruner": pruner, "space": space}
     asked |= {"wide": wide, "storage": storage, "resume": resume, "folds": folds, "seeds": read_seeds(seeds)}
     asked |= {"metric": metric, "workers": workers, "ray": ray, "adaptive": adaptive, "warm_start": warm_start}
-    tune_words({**asked, "together": together}, given, overrides, as_json=json, quiet=quiet)
+    tune_words({**asked, "together": together}, given, overrides, each=each, as_json=json, quiet=quiet)
 
 
 @app.command("predict")
 def predict_verb(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or that of tune --each.")],
     table: Annotated[Path, typer.Argument(help="A table with the columns that the bundle was trained on.")],
     output: Annotated[Path | None, typer.Option(help="Write here (.csv, .json or .parquet) instead of stdout.")] = None,
     backend: Annotated[str, typer.Option(help="auto, or a backend by name: see `tidewright doctor`.")] = "auto",

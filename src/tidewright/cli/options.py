@@ -69,4 +69,7 @@ Together = Annotated[
     str, typer.Option(help="So many trials of a network's form learn in one batched step; auto, where it pays.")
 ]
 Ray = Annotated[str | None, typer.Option(help="The tasks of this Ray cluster do: auto, or its address.")]
+Each = Annotated[
+    bool, typer.Option("--each", help="Search one model for all series and then for each, and save all of them.")
+]
 GoOn = Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")]

@@ -14,9 +14,12 @@ from tidewright.errors import ConfigError
 from tidewright.models.spec import MODELS
 
 if TYPE_CHECKING:
-    from tidewright.workflows.tune_table import Tuned
+    from tidewright.workflows.settings import RunSettings
+    from tidewright.workflows.tune_table import Tuned, TuneWords
+    from tidewright.workflows.tune_table_each import TunedTable
 
 TRIALS = 50
+SHARED_TRIALS = 30  # of one model for all series, before each has its own
 
 
 def split_models(models: Sequence[str] | None, items: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
@@ -66,13 +69,11 @@ def read_seeds(text: str) -> int | Literal["auto"]:
 
 
 def tune_words(
-    asked: dict[str, Any], given: Mapping[str, Any], overrides: Sequence[str], *, as_json: bool, quiet: bool
+    asked: dict[str, Any], given: Mapping[str, Any], overrides: Sequence[str], *, each: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Searches with its progress on stderr, and shows what was found."""
-    from tidewright.cli.progress import ProgressView
-    from tidewright.report.study_page import write_search_page
+    """Searches with its progress on stderr, and shows what was found: models, or one for `each` series."""
     from tidewright.workflows.settings import parse_seconds, read_settings
-    from tidewright.workflows.tune_table import TuneWords, tune_table
+    from tidewright.workflows.tune_table import TuneWords
 
     classes = "classify" in (given["kind"], *(item.removeprefix("kind=") for item in overrides))
     models, overrides = name_models(asked["models"], overrides, classes=classes)
@@ -82,10 +83,19 @@ def tune_words(
     budget = asked.pop("budget")
     budget_s = None if budget is None else parse_seconds(budget)
     if asked["trials"] is None and budget_s is None:
-        asked["trials"] = TRIALS
+        asked["trials"] = SHARED_TRIALS if each else TRIALS
     together = asked["together"]
     asked["together"] = int(together) if together.lstrip("-").isdigit() else together
     words = TuneWords(**{**asked, "models": models, "budget_s": budget_s})
+    search = _search_each if each else _search_models
+    search(settings, words, as_json=as_json, quiet=quiet)
+
+
+def _search_models(settings: RunSettings, words: TuneWords, *, as_json: bool, quiet: bool) -> None:
+    from tidewright.cli.progress import ProgressView
+    from tidewright.report.study_page import write_search_page
+    from tidewright.workflows.tune_table import tune_table
+
     with ProgressView(quiet=quiet, plain=as_json) as view:
         found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)
         view.tell("writing the report")
@@ -94,6 +104,37 @@ def tune_words(
         typer.echo(json.dumps(to_plain({**found.to_dict(), "report": report}), indent=2))
     else:
         show_tuned(found, report=report)
+
+
+def _search_each(settings: RunSettings, words: TuneWords, *, as_json: bool, quiet: bool) -> None:
+    from tidewright.cli.progress import ProgressView
+    from tidewright.report.each_page import write_each_page
+    from tidewright.workflows.tune_table_each import tune_table_each
+
+    with ProgressView(quiet=quiet, plain=as_json) as view:
+        told = tune_table_each(settings, words, callbacks=(view.hear,), tell=view.tell)
+        view.tell("writing the report")
+        report = write_each_page(told, Path(settings.folder) / told.run / "report.html")
+    if as_json:
+        typer.echo(json.dumps(to_plain({**told.to_dict(), "report": report}), indent=2))
+    else:
+        show_each(told, report=report)
+
+
+def show_each(told: TunedTable, *, report: Path) -> None:
+    """Which series keep their own model, what was scored on the test, and where all of it is kept."""
+    console, metric = wide_console(), told.found.study.metric
+    rows = [{name: _short(value) for name, value in row.items()} for row in told.rows()]
+    show_table(rows, title=f"{metric} on validation; {len(told.found.study.kept)} of {len(rows)} series keep their own")
+    scores = [{"model": name, metric: _short(one.get(metric))} for name, one in told.found.test.items()]
+    if scores:
+        show_table(scores, title="on the test")
+    for note in told.found.study.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    lines = f"studies  {told.folder}\nreport   {report}\nmodels   {told.saved}"
+    console.print(
+        f"{lines}\nnext     tidewright predict {told.saved} TABLE", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def show_tuned(found: Tuned, *, report: Path) -> None:

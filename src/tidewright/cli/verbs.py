@@ -76,13 +76,16 @@ def predict_table(
     bundle: Path, table: Path, *, shape: Shape, output: Path | None, backend: str, as_json: bool, strict: bool
 ) -> None:
     """`tidewright predict`: a forecast as CSV or JSON on stdout, or in a file."""
+    from tidewright.inference.each import open_each
     from tidewright.inference.session import open_session
+    from tidewright.registry.each import is_each
 
     form = ("json" if as_json else "csv") if output is None else output.suffix.removeprefix(".")
     if form not in FORMS:
         raise DataError(f"'{output}' has an ending that says nothing about its form. Use .{', .'.join(FORMS)}.")
     with _Told(lambda line: typer.echo(line, err=True)):
-        session = open_session(bundle, backend=backend, strict=strict)
+        opened = open_each if is_each(bundle) else open_session
+        session = opened(bundle, backend=backend, strict=strict)
         forecast = session.forecast(_read(bundle, table, shape)).table
     if output is None:
         typer.echo(forecast.write_json() if as_json else forecast.write_csv(), nl=as_json)
@@ -112,10 +115,12 @@ def evaluate_bundle(bundle: Path, table: Path, *, shape: Shape, last: int | None
 def _read(bundle: Path, table: Path, shape: Shape) -> Any:
     """The table as the bundle reads it."""
     from tidewright.registry.bundle import load_bundle
+    from tidewright.registry.each import is_each, load_each
     from tidewright.workflows.load import lengthen
 
     layout, columns = shape
-    return lengthen(table, layout=layout, roles=load_bundle(bundle).manifest.schema.roles, columns=columns)
+    first = load_each(bundle).bundles[0] if is_each(bundle) else load_bundle(bundle)
+    return lengthen(table, layout=layout, roles=first.manifest.schema.roles, columns=columns)
 
 
 def inspect_file(table: Path, given: Mapping[str, Any], *, horizon: int | None, as_json: bool) -> None:

@@ -5,7 +5,7 @@ N windows, H horizon, Q quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ class EachFitted:
     also for series that are new; None where there is no such model.
 
     It is asked with panels, whose series have names, and not with windows, whose series have numbers: it is no `Fitted`
-    and has no bundle. Each of its models is one. Raises `ConfigError` where there is no model at all.
+    and has no bundle of its own: each of its models has one (`save_each`). Raises `ConfigError` where there is no
+    model at all.
     """
 
     own: Mapping[Any, Fitted]
@@ -58,12 +59,7 @@ class EachFitted:
     def forecast(self, panel: Panel) -> Forecast:
         """See `training.forecast.forecast`: what the model of each series says of its future, in the panel's order."""
         parts = [forecast(fitted, panel.select(ids)) for fitted, ids in self._groups(panel)]
-        table = pl.concat([part.table for part in parts])
-        order, name = {one: place for place, one in enumerate(panel.series_ids)}, panel.roles.series
-        if name is not None:
-            place = pl.col(name).replace_strict(order, return_dtype=pl.Int64)
-            table = table.sort(place, panel.roles.time, maintain_order=True)
-        return Forecast(table, parts[0].roles, parts[0].levels, panel.native)
+        return join_forecasts(parts, panel)
 
     def evaluate(
         self,
@@ -96,3 +92,13 @@ class EachFitted:
             fitted = self.model_of(series)
             groups.setdefault(id(fitted), (fitted, []))[1].append(series)
         yield from groups.values()
+
+
+def join_forecasts(parts: Sequence[Forecast], panel: Panel) -> Forecast:
+    """The forecasts of a panel's series, made apart, in the panel's order."""
+    table = pl.concat([part.table for part in parts])
+    order, name = {one: place for place, one in enumerate(panel.series_ids)}, panel.roles.series
+    if name is not None:
+        place = pl.col(name).replace_strict(order, return_dtype=pl.Int64)
+        table = table.sort(place, panel.roles.time, maintain_order=True)
+    return Forecast(table, parts[0].roles, parts[0].levels, panel.native)

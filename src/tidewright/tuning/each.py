@@ -28,6 +28,7 @@ from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.tune import tune
 
 BEGINNINGS = 3  # of the shared study's best points, that each series' study begins with
+SHARED = "all"  # the name of the study of all series
 SHARE = 0.5  # of a budget, for the study of all series together
 
 
@@ -105,6 +106,7 @@ class _Round:
     season: int | None
     storage: str | Path | None
     budget_s: float | None
+    name: str
     more: Mapping[str, Any]
 
     def tune(self, model: ModelSpec | str, *, panel: Panel, name: str, **own: Any) -> Study:
@@ -114,7 +116,7 @@ class _Round:
             storage = Path(storage) / name
         return tune(
             self.space, panel=panel, split=self.split, task=self.task, model=model, metric=self.metric,
-            season=self.season, storage=storage, name=name, **{**self.more, **own},
+            season=self.season, storage=storage, name=f"{self.name}{name}", **{**self.more, **own},
         )  # fmt: skip
 
 
@@ -132,6 +134,7 @@ def search_each(
     metric: str = "mase",
     season: int | None = None,
     storage: str | Path | None = None,
+    name: str = "",
     tell: Callable[[str], None] = lambda _: None,
     **more: Any,
 ) -> EachStudy:
@@ -143,20 +146,20 @@ def search_each(
     (`Compared`). Without `shared` each study begins with the options as they are given, and all models are kept.
 
     `budget_s` is for everything: half of it goes to the shared study, and each series has an equal part of what is
-    left. `storage` keeps a study of each in a folder of its own, or by its own name in a database; the same call goes
-    on. A series that can't be learned is answered by the shared model, and `failed` says why. `more` is what else
-    `tune` takes (searcher, pruner, folds, workers, ledger, ...). Raises `ConfigError`, and `FitError` when no series
-    could be learned.
+    left. `storage` keeps a study of each in a folder of its own, or by its own name, which begins with `name`, in a
+    database; the same call goes on. A series that can't be learned is answered by the shared model, and `failed` says
+    why. `more` is what else `tune` takes (searcher, pruner, folds, workers, ledger, ...). Raises `ConfigError`, and
+    `FitError` when no series could be learned.
     """
     _check_metric(metric, shared)
     split = without_test(split)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
-    work = _Round(space, panel, split, task, metric, season, storage, budget_s, more)
+    work = _Round(space, panel, split, task, metric, season, storage, budget_s, name, more)
     whole, spent = None, 0.0
     if shared:
         tell(f"tuning {space.model} on all {panel.n_series} series")
         share = None if budget_s is None else SHARE * budget_s
-        whole = work.tune(model, panel=panel, name="all", trials=shared_trials, budget_s=share)
+        whole = work.tune(model, panel=panel, name=SHARED, trials=shared_trials, budget_s=share)
         spent = whole.seconds
     studies, failed = _search_all(work, model, whole, trials=trials, spent=spent, tell=tell)
     compared = {} if whole is None else {one: _compare(work, study, whole, one) for one, study in studies.items()}
@@ -190,7 +193,7 @@ def _search_all(
         part = None if work.budget_s is None else max(work.budget_s - spent, 1e-3) / (len(ids) - place)
         try:
             study = work.tune(
-                model if whole is None else whole.spec, panel=work.panel.select([series]), name=_name(series),
+                model if whole is None else whole.spec, panel=work.panel.select([series]), name=name_series(series),
                 trials=trials, budget_s=part, **start,
             )  # fmt: skip
         except (FitError, DataError) as error:
@@ -243,6 +246,6 @@ def _check_metric(metric: str, shared: bool) -> None:
         )
 
 
-def _name(series: Any) -> str:
+def name_series(series: Any) -> str:
     """A name that no other series has, fit for a folder."""
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', str(series))[:40]}-{spec_key({'series': str(series)})[:6]}"

@@ -14,7 +14,7 @@ from tidewright.data.digest import digest_panel
 from tidewright.errors import ConfigError, FitError
 from tidewright.metrics.bootstrap import Interval
 from tidewright.models.build import build_spec
-from tidewright.models.spec import spec_key
+from tidewright.models.spec import ModelSpec, spec_key
 from tidewright.tracking.listener import open_listener
 from tidewright.tracking.run import begin_run
 from tidewright.training.compare import CLASS_LOSSES, bootstrap_score
@@ -141,9 +141,9 @@ def tune_table(
     Every trial is kept as it is made: the same call with `resume` goes on after any interruption. Raises `ConfigError`
     before anything is learned, and `FitError` when no model could be tuned.
     """
-    _check_idle(settings)
+    check_idle(settings)
     models = words.models or tuple(settings.models) or DEFAULT_MODELS
-    chosen = {name: _find_space(name, words) for name in models}
+    chosen = {name: find_own_space(name, words) for name in models}
     if settings.kind == "classify":
         refuse_strange(models)
         if words.metric not in (None, *CLASS_LOSSES):
@@ -152,12 +152,12 @@ def tune_table(
     tell("reading the table")
     plan = prepare(settings, table)
     make_folder(settings.folder)
-    key = spec_key(_lasting(words, settings))
+    key = spec_key(lasting(words, settings))
     digest = digest_panel(plan.loaded.panel)
     own = spec_key({"key": key, "data": digest, "split": asdict(plan.split)})
     storage = words.storage or str(Path(settings.folder) / STUDIES / own)
     places = {name: _place(name, storage=storage, key=own) for name in models}
-    _check_resume(places, resume=words.resume)
+    check_resume(places, resume=words.resume)
     run = begin_run(plan.loaded.name, command="tidewright tune", key=key)
     listener = open_listener(run, folder=settings.folder, mlflow=settings.track, strict=settings.strict)
     with listener:
@@ -173,7 +173,7 @@ def tune_table(
     return result
 
 
-def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
+def lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
     """What two calls of the same search have alike: how long it goes on, and who makes the trials, may change."""
     changing = ("models", "resume", "budget_s", "trials", "workers", "ray", "together", "storage")
     told = {name: value for name, value in asdict(words).items() if name not in changing}
@@ -182,7 +182,7 @@ def _lasting(words: TuneWords, settings: RunSettings) -> dict[str, Any]:
     return {**told, **settings.model_dump(mode="json", include=set(SEEN)), "models": changed}
 
 
-def _check_idle(settings: RunSettings) -> None:
+def check_idle(settings: RunSettings) -> None:
     """Raises `ConfigError` for an option that a search does not heed."""
     usual = read_settings([], {"kind": settings.kind})
     idle = [name for name in IDLE if getattr(settings, name) != getattr(usual, name)]
@@ -193,7 +193,7 @@ def _check_idle(settings: RunSettings) -> None:
         )
 
 
-def _find_space(name: str, words: TuneWords) -> SearchSpace:
+def find_own_space(name: str, words: TuneWords) -> SearchSpace:
     """The space of a model. Raises `ConfigError` where it has none."""
     build_spec(name)  # an unknown name is told with the near one
     given = None if words.space is None else Path(words.space)
@@ -221,7 +221,7 @@ def _place(name: str, *, storage: str, key: str) -> tuple[str, str]:
     return (storage, f"{name}-{key}") if "://" in storage else (f"{storage}/{name}", name)
 
 
-def _check_resume(places: Mapping[str, tuple[str, str]], *, resume: bool) -> None:
+def check_resume(places: Mapping[str, tuple[str, str]], *, resume: bool) -> None:
     """A study that is there is gone on with only where that was asked for."""
     begun = [model for model, (where, name) in places.items() if is_begun(where, name=name)]
     if begun and not resume:
@@ -273,36 +273,39 @@ def _tune(
     callbacks: tuple[Callback, ...],
 ) -> Study:
     spec = build_spec(name, settings.models.get(name, {}))
+    panel = keep_covariates(plan.loaded.panel, spec.takes)
+    asked = asked_of_tune(spec, plan=plan, settings=settings, words=words, callbacks=callbacks)
+    return tune(space, panel=panel, model=spec, trials=words.trials, storage=place[0], name=place[1], **asked)
+
+
+def asked_of_tune(
+    spec: ModelSpec, *, plan: Prepared, settings: RunSettings, words: TuneWords, callbacks: tuple[Callback, ...]
+) -> dict[str, Any]:
+    """What a study of a model is asked for, but for its panel, its trials and its place."""
     loaded = plan.loaded.panel
     ring = Field(loaded, plan.split, plan.task, plan.season, settings, callbacks, choose_runtime(settings))
-    return tune(
-        space,
-        panel=keep_covariates(loaded, spec.takes),
-        split=plan.split,
-        task=plan.task,
-        model=spec,
-        view=ring.view(spec),
-        trials=words.trials,
-        budget_s=words.budget_s,
-        train=settings.learning,
-        season=plan.season,
-        seed=settings.seed,
-        metric=words.metric or settings.metric,
-        searcher=words.searcher,
-        adaptive=words.adaptive,
-        warm_start=words.warm_start,
-        pruner=words.pruner,
-        folds=words.folds,
-        seeds=words.seeds,
-        ledger=place_ledger(settings.folder),
-        workers=words.workers,
-        ray=words.ray,
-        storage=place[0],
-        name=place[1],
-        callbacks=callbacks,
-        runtime=partial(choose_runtime, settings),
-        together=words.together,
-    )
+    return {
+        "split": plan.split,
+        "task": plan.task,
+        "view": ring.view(spec),
+        "budget_s": words.budget_s,
+        "train": settings.learning,
+        "season": plan.season,
+        "seed": settings.seed,
+        "metric": words.metric or settings.metric,
+        "searcher": words.searcher,
+        "adaptive": words.adaptive,
+        "warm_start": words.warm_start,
+        "pruner": words.pruner,
+        "folds": words.folds,
+        "seeds": words.seeds,
+        "ledger": place_ledger(settings.folder),
+        "workers": words.workers,
+        "ray": words.ray,
+        "callbacks": callbacks,
+        "runtime": partial(choose_runtime, settings),
+        "together": words.together,
+    }
 
 
 def _conclude(
