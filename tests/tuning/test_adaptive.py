@@ -218,10 +218,13 @@ def test_a_study_that_goes_on_is_the_one_that_did_not_stop_notes_too() -> None:
     assert min(t.values for t in whole) < min(t.values for t in plain)
     assert [t.notes for t in plain] == [()] * 30
     assert all(one.notes == whole[one.number].notes for one in told if isinstance(one, TrialEnded))
-    (line,) = sum_up(whole)
+    (line,) = sum_up(whole, AdaptiveSearchSpace(PLANE))
     assert line.startswith("adaptive space: ")
     assert "ranges narrowed" in line
-    assert sum_up(plain) == ()
+    (line,) = sum_up(plain[:4], AdaptiveSearchSpace(PLANE))
+    assert line == "adaptive space: nothing changed, for it narrows after 10 complete trials, and 4 of 4 are."
+    flat = SearchSpace("plane", {"x": Choice((1, 2))})
+    assert sum_up(plain, AdaptiveSearchSpace(flat))[0].endswith("for each option is a choice, or bound to others.")
 
 
 def test_what_was_noted_of_a_running_trial_is_there_after_its_worker_died() -> None:
@@ -243,6 +246,8 @@ def test_tune_has_it_by_name_and_off_by_default(world: Any) -> None:
     assert not any("adaptive" in note for note in plain.notes)
     assert any(note.startswith("adaptive space: ") for note in adaptive.notes)
     assert "adaptive space: " in str(adaptive)
+    few = tune(space, adaptive=True, **{**asked, "trials": 3})
+    assert few.notes[-1].startswith("adaptive space: nothing changed, for it narrows after 10 complete trials, and 3")
     early = tune(space, adaptive=AdaptiveSearchSpace(space, start=4), **asked)
     assert early.trials[6].notes
     assert not adaptive.trials[6].notes

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidewright.errors import UnknownNameError
+from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.choose import choose_pruner, choose_searcher
 from tidewright.tuning.pruners import HalvingPruner, HyperbandPruner, MedianPruner
@@ -58,3 +58,28 @@ def test_an_unknown_name_is_answered_with_the_near_miss() -> None:
         choose_searcher("gpp", space=RATES, trials=3)
     with pytest.raises(UnknownNameError, match=r"no pruner is called 'halfing'\. Did you mean 'halving'"):
         choose_pruner("halfing", space=RATES, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("adaptive", "yes", "adaptive is True, False or an AdaptiveSearchSpace of the space; got 'yes'"),
+        ("warm_start", "yes", "warm_start is True, False or a number of points"),
+        ("together", "yes", "together is how many trials are made at a time, 1 or more, or \"auto\"; got 'yes'"),
+        ("folds", "3", "folds is the number of walk-forward folds, 1 or more; got '3'"),
+        ("seeds", "many", "seeds is from how many seeds each trial is learned"),
+        ("pruner", 3, "no pruner is called '3'"),
+        ("stops", Convergence(), r"stops is a list of functions, such as \[Convergence"),
+        ("stops", [3], r"stops is a list of functions, such as .*; got \[3\]"),
+        ("callbacks", print, "callbacks is a list of functions"),
+        ("first", [3], r"first is a list of points, such as .*; got \[3\]"),
+        ("keep", -1, "keep is how many of the best trials keep their files, 0 or more; got -1"),
+        ("seed", "x", "seed is a whole number, 0 or more; got 'x'"),
+        ("workers", True, "workers is a number of processes, 1 or more; got True"),
+        ("ray", 3, 'ray is "auto" or the address of a cluster; got 3'),
+        ("budget_s", "5m", "budget_s is a number of seconds above 0; got '5m'"),
+    ],
+)
+def test_what_a_search_can_not_heed_is_told_in_words(world: Any, name: str, value: Any, said: str) -> None:
+    with pytest.raises((ConfigError, UnknownNameError), match=said):
+        search(world, ledger=False, **{name: value})

@@ -37,6 +37,8 @@ def choose_searcher(
         made: Searcher = make()
         return made, notes
     adapting = AdaptiveSearchSpace(space) if adaptive is True else adaptive
+    if not isinstance(adapting, AdaptiveSearchSpace):
+        raise ConfigError(f"adaptive is True, False or an AdaptiveSearchSpace of the space; got {adaptive!r}.")
     if (adapting.space, adapting.direction) != (space, "minimize"):
         raise ConfigError(
             f"the adaptive space is of {adapting.space.model} and to {adapting.direction}; a study of {space.model} "

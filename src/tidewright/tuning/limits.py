@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from statistics import median
+from typing import Any
 
 from tidewright.errors import ConfigError
 from tidewright.tuning.trial import Trial, TrialState
@@ -31,9 +33,11 @@ class Limits:
     def __post_init__(self) -> None:
         if self.budget_s is None and self.trials is None:
             raise ConfigError("a search needs an end: give budget_s (seconds), trials, or both.")
-        if self.budget_s is not None and not (math.isfinite(self.budget_s) and self.budget_s > 0):
+        budget: Any = self.budget_s
+        number = isinstance(budget, Real) and not isinstance(budget, bool)
+        if budget is not None and not (number and math.isfinite(budget) and budget > 0):
             raise ConfigError(
-                f"budget_s is a number of seconds above 0; got {self.budget_s}. Leave the search out, or give it time."
+                f"budget_s is a number of seconds above 0; got {self.budget_s!r}. Leave it out, or give it time."
             )
         if self.trials is not None and (
             isinstance(self.trials, bool) or not isinstance(self.trials, int) or self.trials < 1

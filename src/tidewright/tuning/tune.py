@@ -30,6 +30,7 @@ from tidewright.training.spec import TrainSpec
 from tidewright.training.trade import Trading, check_tradable
 from tidewright.tuning.account import Account, Earlier, settle
 from tidewright.tuning.adaptive import AdaptiveSearchSpace
+from tidewright.tuning.check_asked import check_asked
 from tidewright.tuning.choose import choose_pruner, choose_searcher, names_option
 from tidewright.tuning.crew import Crew
 from tidewright.tuning.goals import find_goal
@@ -44,8 +45,8 @@ from tidewright.tuning.over_parts import over_parts
 from tidewright.tuning.panel_objective import PanelObjective
 from tidewright.tuning.pruners import NoPruner, Pruner
 from tidewright.tuning.repeats import SparesRepeats, measure_noise, tell_noise
-from tidewright.tuning.search import Plan, StopRule, event_of, search
-from tidewright.tuning.searchers.adaptive import sum_up
+from tidewright.tuning.search import Found, Plan, StopRule, event_of, search
+from tidewright.tuning.searchers.adaptive import AdaptiveSearcher, sum_up
 from tidewright.tuning.searchers.searcher import Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.start import start_candidate
@@ -140,6 +141,9 @@ def tune(
     and is small enough for them to pay, as was measured; what it takes, and why, stands in the notes. A step that was
     killed begins anew; what was made before it is kept.
     """
+    check_asked(
+        stops=stops, first=first, callbacks=callbacks, keep=keep, seed=seed, workers=workers, ray=ray
+    )  # fmt: skip
     limits, repeats = Limits(clock(), budget_s, trials, clock), seeds == "auto"
     work, notes = _pose(
         space, model, panel=panel, split=split, task=task, view=view, train=train, season=season, metric=metric,
@@ -287,7 +291,7 @@ def _conclude(
         seconds=plan.limits.spent,
         reason=found.reason,
         notes=tuple(
-            dict.fromkeys((*notes, *sum_up(found.trials), *filter(None, said), *_find_losses(work, found.trials)))
+            dict.fromkeys((*notes, *_adapted(plan, found), *filter(None, said), *_find_losses(work, found.trials)))
         ),
         account=_settle(work, best.number, noise=noise, earlier=earlier),
         noise=noise,
@@ -306,6 +310,11 @@ def _tell_none(model: str, trials: Sequence[Trial]) -> str:
         )
     last = next((trial.error for trial in reversed(trials) if trial.error), "none has ended")
     return f"none of {len(trials)} trials of {model} could be completed; the last: {last}"
+
+
+def _adapted(plan: Plan, found: Found) -> tuple[str, ...]:
+    """What an adaptive space did, where one was asked for."""
+    return sum_up(found.trials, plan.searcher.adaptive) if isinstance(plan.searcher, AdaptiveSearcher) else ()
 
 
 def _begin(work: PanelObjective, plan: Plan, store: TrialStore) -> SearchStarted:

@@ -9,7 +9,7 @@ from typing import Any
 from tidewright.tuning.adaptive import AdaptiveSearchSpace, Focus
 from tidewright.tuning.searchers.searcher import History, Searcher, need_one_objective
 from tidewright.tuning.searchers.untried import rng_of
-from tidewright.tuning.trial import Trial
+from tidewright.tuning.trial import Trial, TrialState
 
 EXPLORING = 1_000_000  # the turn of a number's draws that says whether its trial explores
 REGION, EXPLORED = "adaptive region", "adaptive: from the whole space"  # how notes begin
@@ -65,15 +65,27 @@ class AdaptiveSearcher:
         return kept
 
 
-def sum_up(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """What an adaptive space did in a study, in a line, from the notes of its trials; nothing where it did nothing."""
+def sum_up(trials: Sequence[Trial], adaptive: AdaptiveSearchSpace) -> tuple[str, ...]:
+    """What an adaptive space did in a study, in a line, from the notes of its trials, or why it did nothing."""
     notes = [note for trial in trials for note in trial.notes]
     changes = [note.partition(": ")[2] for note in notes if note.startswith(REGION) and ": " in note]
     if not changes:
-        return ()
+        return (f"adaptive space: nothing changed, for {_why_still(trials, adaptive)}.",)
     inside, whole = sum(note.startswith(REGION) for note in notes), notes.count(EXPLORED)
     counts = {what: sum(f" {what} to " in one for one in changes) for what in ("narrowed", "widened")}
     return (
         f"adaptive space: regions {len(changes)}, trials in them {inside}, anywhere beside them {whole}; ranges "
         f"narrowed {counts['narrowed']}, widened {counts['widened']}. The last: {changes[-1]}.",
     )
+
+
+def _why_still(trials: Sequence[Trial], adaptive: AdaptiveSearchSpace) -> str:
+    """Why no region was set."""
+    if not adaptive.free:
+        return "each option is a choice, or bound to others"
+    complete = sum(trial.state is TrialState.COMPLETE for trial in trials)
+    if complete <= adaptive.start:
+        return f"it narrows after {adaptive.start} complete trials, and {complete} of {len(trials)} are"
+    if any(note.startswith(REGION) for trial in trials for note in trial.notes):
+        return "its ranges have too few values to get narrower"
+    return "every later point was taken from the whole space"
