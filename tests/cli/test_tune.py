@@ -14,6 +14,7 @@ import pytest
 from tests.report.pages import read_page
 from tests.worlds import small_table
 from tidewright.cli.tune import split_models
+from tidewright.tracking.local import read_run
 
 NAMES = ["--series", "shop", "--time", "hour", "--target", "sold", "--horizon", "4"]
 FAST = ["train.epochs=2", "train.steps=5", "track=false"]
@@ -188,3 +189,19 @@ def test_what_a_model_sees_is_as_it_was_asked_for(shop: Path) -> None:
     assert [one.returncode for one in done] == [0, 0, 0], done[0].stderr
     keys = {json.loads(one.stdout)["studies"]["elastic_net"]["trials"][0]["key"] for one in done}
     assert len(keys) == 3
+
+
+def test_what_was_asked_for_and_can_not_be_had_is_a_line_of_its_own_and_recorded(
+    shop: Path,
+) -> None:
+    words = ["tune", "sales.csv", *NAMES, *FAST, "--models", "elastic_net", "--trials", "2", "--together", "4"]
+    done = tidewright(*words, "--json", "seed=9", cwd=shop)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in " ".join(done.stderr.split()).split(" s ") if "together=4" in line]
+    assert line.startswith("note: together=4: trials were made one by one: elastic_net is no network.")
+    assert "FallbackWarning" not in done.stderr
+    run = read_run(shop / "tidewright-runs" / json.loads(done.stdout)["run"])
+    assert [(one.asked, one.used) for one in run.fallbacks] == [("together=4 for elastic_net", "one trial at a time")]
+    strict = tidewright(*words, "--strict", "--quiet", "seed=10", cwd=shop)
+    assert strict.returncode == 1
+    assert "one by one: elastic_net is no network. Ask for what can be had" in strict.stderr

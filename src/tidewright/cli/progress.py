@@ -48,7 +48,7 @@ class ProgressView:
 
     def tell(self, stage: str) -> None:
         """A new stage has begun."""
-        self._say(stage)
+        self.say(stage)
         self._bar.update(self._task, description=stage, total=None, completed=0, loss="")
 
     def hear(self, event: Event) -> None:
@@ -59,11 +59,12 @@ class ProgressView:
         elif isinstance(event, SearchEnded):
             self._close_table()
         if (not self._moves or isinstance(event, SearchStarted | SearchEnded)) and (line := self._search.line(event)):
-            self._say(line)
+            self.say(line)
         if self._moves and self._table is None:
             self._move_bar(event)
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """A line that is no stage."""
         if not self._quiet:
             seconds = time.monotonic() - self._started
             self._console.print(f"[dim]{seconds:6.1f} s[/dim]  ", end="", highlight=False)

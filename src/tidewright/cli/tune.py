@@ -93,10 +93,11 @@ def tune_words(
 
 def _search_models(settings: RunSettings, words: TuneWords, *, as_json: bool, quiet: bool) -> None:
     from tidewright.cli.progress import ProgressView
+    from tidewright.cli.verbs import Told
     from tidewright.report.study_page import write_search_page
     from tidewright.workflows.tune_table import tune_table
 
-    with ProgressView(quiet=quiet, plain=as_json) as view:
+    with ProgressView(quiet=quiet, plain=as_json) as view, Told(view.say):
         found = tune_table(settings, words, callbacks=(view.hear,), tell=view.tell)
         view.tell("writing the report")
         report = write_search_page(found, Path(settings.folder) / found.run / "report.html")
@@ -108,10 +109,11 @@ def _search_models(settings: RunSettings, words: TuneWords, *, as_json: bool, qu
 
 def _search_each(settings: RunSettings, words: TuneWords, *, as_json: bool, quiet: bool) -> None:
     from tidewright.cli.progress import ProgressView
+    from tidewright.cli.verbs import Told
     from tidewright.report.each_page import write_each_page
     from tidewright.workflows.tune_table_each import tune_table_each
 
-    with ProgressView(quiet=quiet, plain=as_json) as view:
+    with ProgressView(quiet=quiet, plain=as_json) as view, Told(view.say):
         told = tune_table_each(settings, words, callbacks=(view.hear,), tell=view.tell)
         view.tell("writing the report")
         report = write_each_page(told, Path(settings.folder) / told.run / "report.html")

@@ -50,7 +50,7 @@ def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> Non
     from tidewright.report.html import write_report
     from tidewright.workflows.summary import summarise
 
-    with ProgressView(quiet=quiet, plain=as_json) as view, _Told(view.tell):
+    with ProgressView(quiet=quiet, plain=as_json) as view, Told(view.say):
         result = run(callbacks=(view.hear,), tell=view.tell)
         result = replace(result, next_command=typeable(result.next_command))
         report = write_report(result, result.folder / "report.html")
@@ -83,7 +83,7 @@ def predict_table(
     form = ("json" if as_json else "csv") if output is None else output.suffix.removeprefix(".")
     if form not in FORMS:
         raise DataError(f"'{output}' has an ending that says nothing about its form. Use .{', .'.join(FORMS)}.")
-    with _Told(lambda line: typer.echo(line, err=True)):
+    with Told(lambda line: typer.echo(line, err=True)):
         opened = open_each if is_each(bundle) else open_session
         session = opened(bundle, backend=backend, strict=strict)
         forecast = session.forecast(_read(bundle, table, shape)).table
@@ -104,7 +104,7 @@ def evaluate_bundle(bundle: Path, table: Path, *, shape: Shape, last: int | None
     """`tidewright evaluate`: a bundle's scores beside the floors that need no training."""
     from tidewright.workflows.judge import judge
 
-    with _Told(lambda line: typer.echo(line, err=True)):
+    with Told(lambda line: typer.echo(line, err=True)):
         judged = judge(bundle, _read(bundle, table, shape), last=last)
     if as_json:
         typer.echo(json.dumps(to_plain(asdict(judged)), indent=2))
@@ -172,7 +172,7 @@ def _run_row(run: Run) -> dict[str, Any]:
     }
 
 
-class _Told:
+class Told:
     """A context in which repairs and fallbacks are told in a line each rather than as Python warnings."""
 
     def __init__(self, tell: Any) -> None:

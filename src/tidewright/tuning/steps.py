@@ -20,6 +20,7 @@ from tidewright.tuning.searchers.searcher import Searcher
 from tidewright.tuning.together import Batch
 
 Asked = int | Literal["auto"]
+ONE_BY_ONE = "trials were made one by one"  # how the note begins that says why
 MANY = 16  # trials at a time that "auto" takes
 ROUNDS = 8  # steps that "auto" leaves a search of few trials, so that it learns from some and tries several forms
 SMALL = 1_000_000  # weights times windows of a batch, below which a step costs its overhead above all
@@ -69,7 +70,7 @@ def plan_steps(asked: Asked, work: PanelObjective, plan: Plan, *, busy: bool) ->
         obstacle = "" if size > 1 else why
     if not obstacle and size != "auto":
         return Steps(size, PanelTogether(work), (f"up to {size} trials of a form were made in one step: {why}.",))
-    note = f"trials were made one by one: {obstacle}."
+    note = f"{ONE_BY_ONE}: {obstacle}."
     if asked != "auto":
         warnings.warn(f"together={asked}: {note}", FallbackWarning, stacklevel=3)
     return Steps(1, None, (note,))

@@ -35,6 +35,7 @@ from tidewright.workflows.field import Field, choose_runtime
 from tidewright.workflows.run import Prepared, make_folder, prepare
 from tidewright.workflows.settings import RunSettings, read_settings, refuse_strange
 from tidewright.workflows.stakes import place_ledger
+from tidewright.workflows.tune_fallbacks import list_fallbacks, refuse_fallbacks
 from tidewright.workflows.yardsticks import Floor, Said, judge_part, measure_floors, say_floors
 
 DEFAULT_MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "lstm", "tcn", "transformer")
@@ -166,6 +167,7 @@ def tune_table(
         emit((*callbacks, listener), FloorsScored({name: said.scores for name, (_, said) in floors.items()}))
         asked = settings, replace(words, models=models)
         found = _tune_each(chosen, places, plan=plan, asked=asked, callbacks=(*callbacks, listener), tell=tell)
+        listener.note(fallbacks=list_fallbacks(words.together, found[0]))
         tell("scoring the winner on the test")
         place, own = hide_password(storage), listener.run.id
         result = _conclude(*found, floors=floors, plan=plan, asked=asked, folder=place, run=own)
@@ -275,7 +277,8 @@ def _tune(
     spec = build_spec(name, settings.models.get(name, {}))
     panel = keep_covariates(plan.loaded.panel, spec.takes)
     asked = asked_of_tune(spec, plan=plan, settings=settings, words=words, callbacks=callbacks)
-    return tune(space, panel=panel, model=spec, trials=words.trials, storage=place[0], name=place[1], **asked)
+    with refuse_fallbacks(strict=settings.strict):
+        return tune(space, panel=panel, model=spec, trials=words.trials, storage=place[0], name=place[1], **asked)
 
 
 def asked_of_tune(

@@ -23,6 +23,7 @@ from tidewright.workflows.contest import Tell
 from tidewright.workflows.run import Prepared, make_folder, prepare
 from tidewright.workflows.settings import RunSettings
 from tidewright.workflows.tune_each import TunedEach, tune_each
+from tidewright.workflows.tune_fallbacks import list_fallbacks, refuse_fallbacks
 from tidewright.workflows.tune_table import (
     STUDIES,
     TuneWords,
@@ -104,11 +105,14 @@ def tune_table_each(
         listener.note(task=asdict(plan.task), split=asdict(plan.split))
         panel = keep_covariates(plan.loaded.panel, spec.takes)
         heard: tuple[Callback, ...] = (*callbacks, listener)
-        found = tune_each(
-            panel, model=spec, space=space, shared_trials=words.trials, trials=_part(words.trials), storage=storage,
-            name=prefix, tell=tell,
-            **asked_of_tune(spec, plan=plan, settings=settings, words=words, callbacks=heard),
-        )  # fmt: skip
+        asked = asked_of_tune(spec, plan=plan, settings=settings, words=words, callbacks=heard)
+        with refuse_fallbacks(strict=settings.strict):
+            found = tune_each(
+                panel, model=spec, space=space, shared_trials=words.trials, trials=_part(words.trials), storage=storage,
+                name=prefix, tell=tell, **asked,
+            )  # fmt: skip
+        if found.study.shared is not None:
+            listener.note(fallbacks=list_fallbacks(words.together, {name: found.study.shared}))
         tell("saving the models")
         saved = Path(settings.folder) / listener.run.id / SAVED
         save_each(found.fitted, panel=panel, folder=saved, split=plan.split, season=plan.season)
