@@ -209,3 +209,16 @@ def test_models_as_good_as_their_floor_are_called_better_in_at_most_one_world_of
         for _ in range(worlds)
     )
     assert wins <= binom.ppf(0.99, worlds, 0.05)
+
+
+def test_without_a_model_the_reason_says_why_none_took_part() -> None:
+    panel, split = make_world()
+    field = [pretend("naive", 2.0, panel=panel, split=split, seed=0, floor=True)]
+    asked = {"metric": "mase", "horizon": TASK.horizon, "strides": (1, 1)}
+    assert compare(field, **asked).reason == "no model was asked for; naive is the best floor."
+    failed = {"extra_trees": "no series has 96 rows.", "drift": "it is a floor"}
+    board = compare(field, failed=failed, **asked)
+    assert (board.winner, board.beat_floor, board.failed) == ("naive", False, failed)
+    assert board.reason == (
+        "no model that was asked for could take part (extra_trees: no series has 96 rows); naive is the best floor."
+    )

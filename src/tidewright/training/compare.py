@@ -16,6 +16,7 @@ from tidewright.errors import FitError
 from tidewright.metrics.accuracy import METRICS, Scored, find_metric, loss_by_cutoff, sum_by_group
 from tidewright.metrics.bootstrap import Interval, block_bootstrap_ratio, choose_block
 from tidewright.metrics.comparison import compare_across_series, diebold_mariano, holm
+from tidewright.models.spec import CLASS_FLOORS, FLOORS
 from tidewright.training.evaluate import Evaluation
 
 LEVEL = 0.05
@@ -135,7 +136,9 @@ def compare(
         )
         for e in ranked
     )
-    winner, beat, reason = _verdict(models, best_floor, used, adjusted, tests)
+    winner, beat, reason = (
+        _verdict(models, best_floor, used, adjusted, tests) if models else _default(best_floor, failed)
+    )
     return Leaderboard(used, rows, best_floor.validation.model, winner, beat, why + reason, dict(failed or {}))
 
 
@@ -218,6 +221,16 @@ def _interval(entrant: Entrant, metric: str, horizon: int, stride: int, seed: in
     return bootstrap_score(sums.numerator, sums.denominator, metric=metric, horizon=horizon, stride=stride, seed=seed)
 
 
+def _default(floor: Entrant, failed: Mapping[str, str] | None) -> tuple[str, bool, str]:
+    """The best floor, where no model takes part, and why none does."""
+    name = floor.validation.model
+    left_out = {model: why for model, why in (failed or {}).items() if model not in (*FLOORS, *CLASS_FLOORS)}
+    if not left_out:
+        return name, False, f"no model was asked for; {name} is the best floor."
+    told = "; ".join(f"{model}: {why.removesuffix('.')}" for model, why in left_out.items())
+    return name, False, f"no model that was asked for could take part ({told}); {name} is the best floor."
+
+
 def _verdict(
     models: Sequence[Entrant],
     floor: Entrant,
@@ -240,8 +253,6 @@ def _verdict(
                     f"(p {p_value:.2g} over {tests[model].n} {basis}, Holm-adjusted)."
                 ),
             )
-    if not models:
-        return name, False, f"no model was asked for; {name} is the best floor."
     best = models[0].validation.model
     if _value(models[0], metric) >= base:
         return (
