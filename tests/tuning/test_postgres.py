@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.dashboard import test_app
 from tidewright.errors import ConfigError
+from tidewright.tuning.kept import list_studies
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Assignment, Outcome
 from tidewright.tuning.open_store import open_store
@@ -27,6 +29,7 @@ from tidewright.tuning.space import FloatRange, SearchSpace
 from tidewright.tuning.store import Stop, TrialStore
 from tidewright.tuning.trial import Trial, TrialState
 
+show = test_app.show  # a fixture
 SPACE = SearchSpace("bowl", {"x": FloatRange(-1.0, 1.0)})
 AGO = "UPDATE tidewright_holds SET beat = beat - interval '61 seconds'"
 
@@ -192,3 +195,33 @@ def test_studies_have_folders_of_their_own_and_another_study_is_refused(stores: 
     store.identify({"seed": "1"})
     with pytest.raises(ConfigError, match=r"its seed is 1, not 2"):
         stores().identify({"seed": "2"})
+
+
+def test_the_dashboard_reads_the_studies_of_a_server_and_writes_nothing(server: str, show: Any) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    test_app.make_study(server, name="lstm-of-a-table")
+    test_app.make_study(server, name="tcn-of-a-table", metric="sharpe")
+    address = server.replace("postgres@", "postgres:secret@")
+
+    def count_rows() -> list[int]:
+        with psycopg.connect(server) as line:
+            names = line.execute("SELECT relname FROM pg_stat_user_tables ORDER BY relname").fetchall()
+            return [line.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for (name,) in names]
+
+    before = count_rows()
+    page = show(address)
+    assert not page.exception
+    assert not page.error
+    names = {name.partition(" in ")[0]: name for name in page.selectbox[0].options}
+    assert {"lstm-of-a-table", "tcn-of-a-table"} <= set(names)
+    said = [*names.values(), *(one.value for one in (*page.caption, *page.sidebar.caption))]
+    assert not any("secret" in text for text in said)
+    for name, label, best in (("lstm-of-a-table", "best mase", "0.5"), ("tcn-of-a-table", "best sharpe", "-0.5")):
+        page.selectbox[0].select(names[name]).run()
+        assert not page.exception
+        assert (page.metric[0].label, page.metric[0].value) == (label, best)
+        assert [one.value for one in page.title if one.value != "Tidewright"] == [name]
+    assert count_rows() == before
+    with pytest.raises(ConfigError, match="can't be read") as refused:
+        list_studies("postgresql://postgres:secret@/postgres?host=/nowhere")
+    assert "secret" not in str(refused.value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,28 +55,43 @@ def list_studies(where: str | Path) -> tuple[Address, ...]:
     nothing."""
     text = str(where)
     if "://" in text:
-        storage = _open(text)
-        return tuple(Address(text, study.study_name) for study in storage.get_all_studies())
+        return tuple(Address(text, name) for name in _names(text))
     folder = Path(text)
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not there"
         raise ConfigError(f"'{folder}' is {what}. Give a folder of runs or studies, sqlite:///FILE or postgresql://...")
     logs = (log for depth in range(DEPTH) for log in sorted(folder.glob("*/" * depth + LOG)))
     places = [str(log.parent) for log in logs]
-    return tuple(Address(place, study.study_name) for place in places for study in _open(place).get_all_studies())
+    return tuple(Address(place, name) for place in places for name in _names(place))
 
 
 def read_kept(address: Address) -> Kept:
     """A study as it is now. Raises `ConfigError` where it is gone."""
-    storage = _open(address.where)
-    if address.name not in [study.study_name for study in storage.get_all_studies()]:
-        raise ConfigError(f"there is no study '{address.name}' at '{hide_password(address.where)}' any more.")
-    store = TrialStore(storage, name=address.name)
-    return Kept(address.name, store.facts(), store.trials(), store.spent())
+    with _opened(address.where) as storage:
+        if address.name not in [study.study_name for study in storage.get_all_studies()]:
+            raise ConfigError(f"there is no study '{address.name}' at '{hide_password(address.where)}' any more.")
+        store = TrialStore(storage, name=address.name)
+        return Kept(address.name, store.facts(), store.trials(), store.spent())
+
+
+def _names(where: str) -> list[str]:
+    with _opened(where) as storage:
+        return [study.study_name for study in storage.get_all_studies()]
+
+
+@contextmanager
+def _opened(where: str) -> Iterator[Any]:
+    """The storage at an address, which must be there; no connection to a database is left open."""
+    storage = _open(where)
+    try:
+        yield storage
+    finally:
+        if "://" in where:
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def _open(where: str) -> Any:
-    """The storage at an address, which must be there."""
     optuna = require("optuna", extra="tuning", purpose="studies that are kept")
     if "://" not in where:
         backend = optuna.storages.journal.JournalFileBackend(str(Path(where) / LOG))
