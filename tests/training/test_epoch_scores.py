@@ -12,12 +12,14 @@ from tests.worlds import small_table
 from tidewright.data.panel import Panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.models.spec import FeedForward
 from tidewright.models.specs.recurrent import LSTM
 from tidewright.training import epoch_scores
 from tidewright.training.epoch_scores import FOLLOWED
 from tidewright.training.evaluate import evaluate
 from tidewright.training.events import EpochEnded, Event, wants_scores
 from tidewright.training.fit import fit, view_of
+from tidewright.training.population import fit_population
 from tidewright.training.spec import TrainSpec
 from tidewright.tuning.space import FloatRange, SearchSpace
 from tidewright.tuning.tune import tune
@@ -94,3 +96,29 @@ def test_a_search_that_is_followed_has_them_in_epochs_and_those_of_training_in_t
 def test_who_wants_scores_says_so() -> None:
     assert wants_scores([print, Follower()])
     assert not wants_scores([print])
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_members_of_a_population_have_them_too_and_no_bit_changes(
+    given: dict[str, Any], logs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epoch_scores, "LEAST_WINDOWS", 1024)  # all of them
+    spec, trains = FeedForward(hidden=(8,), dropout=0.2), [replace(TRAIN, learning_rate=rate) for rate in (1e-3, 1e-2)]
+    view = replace(
+        view_of(spec, panel=given["panel"], split=given["split"], task=given["task"]), log=1000.0 if logs else None
+    )
+    asked: dict[str, Any] = {"trains": trains, "view": view, "way": "batched", **given}
+    heard = [Follower(), Follower()]
+    followed, plain = fit_population(spec, heard=heard, **asked), fit_population(spec, **asked)
+    for follower, fitted, other in zip(heard, followed.fitted, plain.fitted, strict=True):
+        for name, weights in fitted.tensors().items():
+            assert np.array_equal(weights, other.tensors()[name])
+        best = min(follower.epochs, key=lambda event: event.validation_loss)
+        scores = score_of(fitted, given)
+        for name in FOLLOWED:
+            assert best.metrics[f"validation_{name}"] == pytest.approx(scores[name], rel=1e-5)
+            assert best.metrics[f"train_{name}"] > 0.0
+    alone = Follower()
+    fit(spec, train=trains[0], view=view, callbacks=[alone], **given)
+    for one, two in zip(alone.epochs, heard[0].epochs, strict=True):
+        assert dict(one.metrics) == pytest.approx(dict(two.metrics), rel=1e-3)

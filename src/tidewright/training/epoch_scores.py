@@ -1,6 +1,6 @@
 """Scores of a network after an epoch, on the original scale, for those who follow a training.
 
-N windows, H horizon, Q quantiles.
+M members of a population, N windows, H horizon, Q quantiles.
 """
 
 from __future__ import annotations
@@ -31,29 +31,37 @@ def score_epoch(network: ForecastNet, course: Course) -> dict[str, float]:
     So that it costs next to nothing, they are of at most 512 windows of each part, evenly spaced, and of no more than
     a fortieth of those that an epoch learns from, but of 64. Weights and draws are left as they are.
     """
-    parts = {"train": course.training, "validation": course.judging}
-    if course.team.size > 1 or not wants_scores(course.callbacks):
-        return {}
-    learned = min(len(course.training), course.train.steps * course.train.windows)
+    return {} if course.team.size > 1 else score_members(network, [course])[0]
+
+
+def score_members(network: ForecastNet, courses: Sequence[Course]) -> list[dict[str, float]]:
+    """The same of each of M members that learn side by side in a network, in one pass: their courses share sources."""
+    first, followed = courses[0], [wants_scores(course.callbacks) for course in courses]
+    found: list[dict[str, float]] = [{} for _ in courses]
+    if not any(followed):
+        return found
+    learned = min(len(first.training), first.train.steps * first.train.windows)
     most = min(MOST_WINDOWS, max(LEAST_WINDOWS, learned // SHARE))
-    offset = _offset(course.callbacks)
-    found: dict[str, float] = {}
-    for part, source in parts.items():
-        if isinstance(source, Source):
-            actual, point = _forecast(network, source, most=most)
-            found |= {f"{part}_{name}": value for name, value in _score(actual, point, offset=offset).items()}
+    for part, source in {"train": first.training, "validation": first.judging}.items():
+        if not isinstance(source, Source):
+            continue
+        actual, points = _forecast(network, source, most=most, members=len(courses))
+        for own, course, point, heard in zip(found, courses, points, followed, strict=True):
+            scores = _score(actual, point, offset=_offset(course.callbacks)) if heard else {}
+            own |= {f"{part}_{name}": value for name, value in scores.items()}
     return found
 
 
-def _forecast(network: ForecastNet, source: Source, *, most: int) -> tuple[Doubles, Doubles]:
-    """Labels and the median [N, H] of some windows."""
+def _forecast(network: ForecastNet, source: Source, *, most: int, members: int) -> tuple[Doubles, Doubles]:
+    """Labels [N, H] of some windows, and each member's median of them [M, N, H]."""
     median = network.shape.quantiles.index(0.5)
     network.eval()
     with torch.inference_mode():
         index = torch.linspace(0, len(source) - 1, min(most, len(source)), device=source.begins.device).long()
-        inputs, labels = source.batch(index)
+        inputs, labels = source.batch(index.repeat(members))
         point = network(**inputs)[:, :, median]
-    return labels.double().cpu().numpy(), point.double().cpu().numpy()
+    count = len(index)
+    return labels[:count].double().cpu().numpy(), point.double().cpu().numpy().reshape(members, count, -1)
 
 
 def _score(actual: Doubles, point: Doubles, *, offset: float | None) -> dict[str, float]:

@@ -48,7 +48,7 @@ from tidewright.training.events import Callback, FitEnded, FitStarted, emit
 from tidewright.training.fit import check_covariates, check_horizon, fit, usual_view
 from tidewright.training.fit_torch import Lesson, digest_windows, fit_scalings, lesson_key, measure_spread, prepare
 from tidewright.training.gather import open_source
-from tidewright.training.logs import log_panel
+from tidewright.training.logs import OfLogs, log_panel
 from tidewright.training.losses import HEADS, check_labels
 from tidewright.training.population_form import check_specs, check_trains, refuse_runtime
 from tidewright.training.population_keep import keep_member
@@ -126,7 +126,8 @@ def fit_population(
     patience and gives its own best weights. One whose loss is no longer finite is its `FitError` among `members`, and
     the others go on. No epoch of all members is begun that would probably end after `deadline`. A batched member is
     given up (its `GivenUpError`) after the epoch for which `hopeless` says a reason of its place, asked when the
-    callbacks have heard of all members. `heard` are callbacks too, one each, which hear of their own member alone.
+    callbacks have heard of all members. `heard` are callbacks too, one each, which hear of their own member alone;
+    one that `wants_scores` is told those of each epoch (`score_epoch`).
 
     A population that is killed begins anew. Where `checkpoints` are given, one each, a member that learned is kept in
     its file at the end, and `fit` with that file gives it without learning (one that the deadline ended, with a
@@ -182,7 +183,8 @@ def _fit_logs(
     """The members of the logarithms that a view asks for, on the original scale."""
     logs, own = log_panel(panel, view, split=split)
     assert view.log is not None
-    found = fit_population(specs, panel=logs, split=split, task=task, view=own, **options)
+    told = {name: [OfLogs(one, view.log) for one in options[name]] for name in ("callbacks", "heard")}
+    found = fit_population(specs, panel=logs, split=split, task=task, view=own, **{**options, **told})
     members = (Logged(one, view.log) if isinstance(one, TorchFitted) else one for one in found.members)
     return replace(found, members=tuple(members))
 

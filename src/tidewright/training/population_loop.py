@@ -6,7 +6,7 @@ M members that still learn, N windows a batch, R = M N rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from tidewright.models.torch.network import ForecastNet
 from tidewright.training.batches import check_batches
 from tidewright.training.checkpoint import Progress
 from tidewright.training.epoch import JUDGE_CHUNK, Course, History, draw_batches
+from tidewright.training.epoch_scores import score_members
 from tidewright.training.events import EpochEnded, emit
 from tidewright.training.losses import Cells, open_cells
 from tidewright.training.population_step import Steps
@@ -61,6 +62,7 @@ def train_population(
         started = time.monotonic()
         rates = crew.plan_rates([progress[place].history for place in crew.places])
         trained, judged = crew.run_epoch(rates), crew.judge()
+        scores = dict(zip(crew.places, crew.score([courses[place] for place in crew.places]), strict=True))
         seconds, late = time_left(started, courses[0].deadline)
         gained = []
         for row, place in enumerate(crew.places):
@@ -79,7 +81,7 @@ def train_population(
         epoch = [place for place in crew.places if place not in failed]
         crew.leave([place for place in crew.places if place in failed or progress[place].stopped])
         for place in epoch:
-            _tell(courses[place], progress[place])
+            _tell(courses[place], progress[place], scores[place])
         failed |= {place: GivenUpError(reason) for place in crew.places if (reason := hopeless(place))}
         crew.leave([place for place in crew.places if place in failed])
     return tuple(failed.get(place, progress[place]) for place in range(len(networks)))
@@ -140,6 +142,10 @@ class Crew:
                 seen = [before + more for before, more in zip(seen, counts.tolist(), strict=True)]
         return [loss / max(count, 1) for loss, count in zip(total, seen, strict=True)]
 
+    def score(self, courses: Sequence[Course]) -> list[dict[str, float]]:
+        """What each member's callbacks want to know of it on the original scale; see `score_epoch`."""
+        return score_members(self.network, courses)
+
     def remember(self, rows: Sequence[int]) -> None:
         """Keeps the weights of these members, which are the best that they have had."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.course.device)
@@ -174,7 +180,7 @@ class Crew:
         return sums, seen.view(members, -1).sum(dim=1) * losses.shape[2]
 
 
-def _tell(course: Course, progress: Progress) -> None:
+def _tell(course: Course, progress: Progress, metrics: Mapping[str, float]) -> None:
     last = progress.history[-1]
     losses = (last["train_loss"], last["validation_loss"])
-    emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, *losses, last["seconds"]))
+    emit(course.callbacks, EpochEnded(course.model, course.key, progress.epoch, *losses, last["seconds"], metrics))

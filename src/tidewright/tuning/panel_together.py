@@ -52,7 +52,9 @@ class PanelTogether:
 
         alone = self.alone
         candidates = [alone.default.change(one.point) for one in assignments]
-        watches = [Watch(one, model=alone.default.spec.name, fits=1) for one in assignments]
+        watches = [
+            Watch(one, model=alone.default.spec.name, fits=1, wants_scores=alone.followed) for one in assignments
+        ]
         first = candidates[0]
         task = first.task or alone.task
         try:
