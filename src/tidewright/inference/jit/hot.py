@@ -50,13 +50,16 @@ class Owner(Protocol):
         ...
 
 
-class Group(dict[Hashable, Form]):
+class Group:
     """The forms of arguments of the same types by what `mark` sees of their arrays; one form may have several keys."""
 
+    __slots__ = ("forms", "get", "mark", "place", "places", "settled")
+
     def __init__(self, places: tuple[int, ...]) -> None:
-        super().__init__()
         self.places, self.mark = places, make_marker(places)
         self.place = places[0] if len(places) == 1 else -1
+        self.forms: dict[Hashable, Form] = {}
+        self.get = self.forms.get
         self.settled: dict[Marks, Form] = {}
 
 
@@ -93,7 +96,7 @@ class HotFunction:
             marks = settle_marks(row, places)
             form = group.settled.get(marks) or self._make_form(types, marks)
             if form is not self.rest and are_native(row, places):
-                group[group.mark(row)] = form
+                group.forms[group.mark(row)] = form
             return form
 
     def discard(self, form: Form) -> None:
@@ -102,8 +105,8 @@ class HotFunction:
             group = self.table.get(form.types)
             if isinstance(group, Group):
                 group.settled.pop(form.marks, None)
-                for key in [key for key, known in group.items() if known is form]:
-                    del group[key]
+                for key in [key for key, known in group.forms.items() if known is form]:
+                    del group.forms[key]
             elif group is form:
                 del self.table[form.types]
 
