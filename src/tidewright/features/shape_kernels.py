@@ -112,7 +112,8 @@ def _levinson(correlations: Any, out: Any) -> None:
         for i in range(1, k):
             weights[i] = before[i] - out[k - 1] * before[k - i]
         left *= 1.0 - out[k - 1] ** 2
-        before[:] = weights
+        for i in range(size + 1):  # a slice's assignment takes 2 s more to compile
+            before[i] = weights[i]
 
 
 def _correlate(filled: Any, bounds: Any, lags: Any, reach: int) -> Any:
