@@ -15,7 +15,7 @@ from tidewright.errors import ConfigError
 from tidewright.tuning.searchers.cube import Cube
 from tidewright.tuning.searchers.gp import startup
 from tidewright.tuning.searchers.improve import rank_candidates
-from tidewright.tuning.searchers.surrogate import Data, Doubles, Posterior, fit_hyperparameters
+from tidewright.tuning.searchers.surrogate import Data, Doubles, Posterior, Slopes, fit_hyperparameters
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
 
@@ -93,7 +93,7 @@ def bound_regret(space: SearchSpace, trials: Sequence[Trial], *, least: int = 20
     beta = 2.0 / 5.0 * math.log(len(cube.options) * (len(known) * math.pi) ** 2 / (6.0 * SHORTFALL))
     mean, deviation = posterior.predict(data.columns)
     upper = float((mean + math.sqrt(beta) * deviation).min())
-    aim = _Low(posterior, math.sqrt(beta))
+    aim = _Low(posterior, Slopes([posterior]), math.sqrt(beta))
     best = places[np.argsort(values, kind="stable")[:3]]
     lowest = rank_candidates(aim, cube=cube, known=best, rng=np.random.default_rng(len(known)))[:1]
     lower = min(-float(aim.score(cube.columns(lowest))[0]), float((mean - math.sqrt(beta) * deviation).min()))
@@ -105,6 +105,7 @@ class _Low:
     """Minus the lower confidence bound."""
 
     posterior: Posterior
+    at: Slopes
     width: float
 
     def score(self, columns: Doubles) -> Doubles:
@@ -114,5 +115,5 @@ class _Low:
 
     def slopes(self, column: Doubles) -> tuple[float, Doubles]:
         """See `Aim`."""
-        mean, deviation, by_mean, by_deviation = self.posterior.predict_slopes(column)
-        return self.width * deviation - mean, self.width * by_deviation - by_mean
+        mean, deviation, by_mean, by_deviation = self.at.predict(column)
+        return float(self.width * deviation[0] - mean[0]), self.width * by_deviation[0] - by_mean[0]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewright.tuning.searchers.cube import Cube
-from tidewright.tuning.searchers.surrogate import Doubles, Posterior
+from tidewright.tuning.searchers.surrogate import Doubles, Posterior, Slopes
 
 EVEN, NEAR = 768, 96  # candidates drawn evenly, and around each of the best points
 REFINED, ROUNDS = 5, 2
@@ -48,17 +49,18 @@ class Improvement:
         """Its logarithm at one point [C], and the gradient."""
         from scipy.special import log_ndtr
 
-        logs, slopes = [], []
-        for posterior, best in zip(self.posteriors, self.best, strict=True):
-            mean, deviation, by_mean, by_deviation = posterior.predict_slopes(column)
-            z = (best - mean) / deviation
-            gain = float(log_gain(np.array([z]))[0])
-            share = math.exp(min(float(log_ndtr(z)) - gain, 700.0))
-            logs.append(math.log(deviation) + gain)
-            slopes.append((by_deviation - share * (by_mean + z * by_deviation)) / deviation)
-        weights = np.exp(np.array(logs) - max(logs))
-        mixed = weights @ np.array(slopes) / weights.sum()
-        return max(logs) + math.log(weights.mean()), mixed
+        mean, deviation, by_mean, by_deviation = self._slopes.predict(column)
+        z = (np.array(self.best) - mean) / deviation
+        gain = log_gain(z)
+        share = np.exp(np.minimum(log_ndtr(z) - gain, 700.0))[:, None]
+        logs = np.log(deviation) + gain
+        slopes = (by_deviation - share * (by_mean + z[:, None] * by_deviation)) / deviation[:, None]
+        weights = np.exp(logs - logs.max())
+        return float(logs.max() + np.log(weights.mean())), weights @ slopes / weights.sum()
+
+    @cached_property
+    def _slopes(self) -> Slopes:
+        return Slopes(self.posteriors)
 
 
 def log_gain(z: Doubles) -> Doubles:

@@ -8,6 +8,7 @@ Hellsten and Nardi (2024), whose middle grows with the root of the number of opt
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -114,33 +115,21 @@ class Posterior:
         from scipy.linalg import cho_solve, cholesky
 
         self.data, self.theta = data, theta
-        self._weights = np.exp(-2.0 * theta[:-2])
-        self._signal, noise = math.exp(theta[-2]), math.exp(theta[-1])
-        shape, _ = matern(np.tensordot(self._weights, data.apart, axes=1))
-        self._root = cholesky(self._signal * shape + (noise + 1e-9) * np.eye(len(data.values)), lower=True)
-        self._solved = cho_solve((self._root, True), data.values)
+        self.weights = np.exp(-2.0 * theta[:-2])
+        self.signal, noise = math.exp(theta[-2]), math.exp(theta[-1])
+        shape, _ = matern(np.tensordot(self.weights, data.apart, axes=1))
+        self.root = cholesky(self.signal * shape + (noise + 1e-9) * np.eye(len(data.values)), lower=True)
+        self.solved = cho_solve((self.root, True), data.values)
 
     def predict(self, columns: Doubles) -> tuple[Doubles, Doubles]:
         """Mean and standard deviation of the function at points [M, C]."""
         from scipy.linalg import solve_triangular
 
-        scale = np.sqrt(self._weights[self.data.groups])
+        scale = np.sqrt(self.weights[self.data.groups])
         shape, _ = matern(_distances(columns * scale, self.data.columns * scale))
-        kernel = self._signal * shape
-        half = solve_triangular(self._root, kernel.T, lower=True, check_finite=False)
-        return kernel @ self._solved, np.sqrt(np.maximum(self._signal - np.sum(half**2, axis=0), 1e-12))
-
-    def predict_slopes(self, column: Doubles) -> tuple[float, float, Doubles, Doubles]:
-        """Mean and standard deviation at one point [C], and the gradient of each [C]."""
-        from scipy.linalg import cho_solve
-
-        weights = self._weights[self.data.groups]
-        steps = column - self.data.columns
-        shape, slope = matern((steps**2) @ weights)
-        kernel, by_column = self._signal * shape, 2.0 * self._signal * slope[:, None] * steps * weights
-        back = cho_solve((self._root, True), kernel, check_finite=False)
-        deviation = math.sqrt(max(self._signal - float(kernel @ back), 1e-12))
-        return float(kernel @ self._solved), deviation, self._solved @ by_column, -(back @ by_column) / deviation
+        kernel = self.signal * shape
+        half = solve_triangular(self.root, kernel.T, lower=True, check_finite=False)
+        return kernel @ self.solved, np.sqrt(np.maximum(self.signal - np.sum(half**2, axis=0), 1e-12))
 
     def with_pending(self, columns: Doubles) -> Posterior:
         """The posterior once points that are still tried (M of them) have come out as expected."""
@@ -149,6 +138,33 @@ class Posterior:
             np.vstack([self.data.columns, columns]), np.concatenate([self.data.values, expected]), self.data.groups
         )
         return Posterior(self.theta, joined)
+
+
+class Slopes:
+    """What several posteriors of the same points (P of them) say of one other point, all at once."""
+
+    def __init__(self, posteriors: Sequence[Posterior]) -> None:
+        from scipy.linalg import solve_triangular
+
+        data = posteriors[0].data
+        self._columns = data.columns
+        self._weights = np.array([one.weights[data.groups] for one in posteriors])
+        self._signal = np.array([one.signal for one in posteriors])
+        self._solved = np.array([one.solved for one in posteriors])
+        eye = np.eye(len(data.values))
+        self._whiten = np.array([solve_triangular(one.root, eye, lower=True) for one in posteriors])
+
+    def predict(self, column: Doubles) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+        """Mean and standard deviation [P] at a point [C], and the gradient of each [P, C]."""
+        steps = column - self._columns
+        shape, slope = matern(self._weights @ (steps**2).T)
+        kernel, by_square = self._signal[:, None] * shape, 2.0 * self._signal[:, None] * slope
+        half = np.einsum("pnm,pm->pn", self._whiten, kernel)
+        back = np.einsum("pnm,pn->pm", self._whiten, half)
+        deviation = np.sqrt(np.maximum(self._signal - np.sum(half**2, axis=1), 1e-12))
+        by_mean = ((self._solved * by_square) @ steps) * self._weights
+        by_deviation = -((back * by_square) @ steps) * self._weights / deviation[:, None]
+        return np.sum(kernel * self._solved, axis=1), deviation, by_mean, by_deviation
 
 
 def _distances(left: Doubles, right: Doubles) -> Doubles:
