@@ -18,11 +18,12 @@ from tidewright.tuning.searchers.draw import SobolSearcher
 from tidewright.tuning.searchers.gp import GPSearcher
 from tidewright.tuning.searchers.grid import GridSearcher
 from tidewright.tuning.searchers.improve import Improvement, log_gain
+from tidewright.tuning.searchers.laplace import draw_hyperparameters
 from tidewright.tuning.searchers.nsga2 import NSGA2Searcher, order_by_front, rank_fronts
 from tidewright.tuning.searchers.numpyro_gp import sample_hyperparameters
 from tidewright.tuning.searchers.searcher import History
 from tidewright.tuning.searchers.shares import share_of, value_at
-from tidewright.tuning.searchers.surrogate import Data, Posterior, fit_hyperparameters, loss
+from tidewright.tuning.searchers.surrogate import Data, Posterior, bounds_of, fit_hyperparameters, loss
 from tidewright.tuning.searchers.worth import weigh_trials
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.trial import Trial, TrialState
@@ -150,6 +151,23 @@ def test_numpyro_samples_around_what_is_most_probable() -> None:
     assert samples.std(axis=0).min() > 0.05
     assert np.abs(np.median(samples, axis=0)[:2] - likely[:2]).max() < 1.0
     assert samples == pytest.approx(np.array(sample_hyperparameters(data, 1)))
+
+
+def test_hyperparameters_are_drawn_as_widely_as_they_are_unknown() -> None:
+    data = make_data()
+    drawn = np.array(draw_hyperparameters(data, 3))
+    assert drawn == pytest.approx(np.array(draw_hyperparameters(data, 3)))
+    assert drawn[0] == pytest.approx(fit_hyperparameters(data))
+
+    def cost(*steps: np.ndarray) -> float:
+        return loss(drawn[0] + sum(steps), data)[0]
+
+    sides = 1e-3 * np.eye(len(drawn[0]))
+    bend = [[cost(a, b) - cost(a, -b) - cost(-a, b) + cost(-a, -b) for a in sides] for b in sides]
+    widths = np.sqrt(np.diag(np.linalg.inv(np.array(bend) / 4e-6)))
+    many = np.array([draw_hyperparameters(data, seed)[1:] for seed in range(60)]).reshape(-1, len(widths))
+    assert many.std(axis=0)[[0, 1, 3]] == pytest.approx(widths[[0, 1, 3]], rel=0.2)
+    assert many.max(axis=0)[2] == bounds_of(data.options)[1][2]  # the signal's variance stays inside its bounds
 
 
 def test_pruned_trials_are_worth_the_upper_quartile_and_failed_ones_the_worst() -> None:

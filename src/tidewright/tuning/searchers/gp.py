@@ -10,8 +10,9 @@ import numpy as np
 from tidewright.tuning.searchers.cube import Cube, Doubles
 from tidewright.tuning.searchers.draw import sobol_point
 from tidewright.tuning.searchers.improve import Improvement, rank_candidates
+from tidewright.tuning.searchers.laplace import draw_hyperparameters
 from tidewright.tuning.searchers.searcher import History
-from tidewright.tuning.searchers.surrogate import Data, Posterior, fit_hyperparameters
+from tidewright.tuning.searchers.surrogate import Data, Posterior
 from tidewright.tuning.searchers.untried import Tried, label_of, next_untried, rng_of
 from tidewright.tuning.searchers.worth import Worth, weigh_trials
 
@@ -27,10 +28,10 @@ class GPSearcher:
     """
 
     def __init__(self, fit: Fit | None = None) -> None:
-        """`fit` gives samples of the hyperparameters; without one, the most probable ones are taken."""
+        """`fit` gives samples of the hyperparameters; without one, `draw_hyperparameters` does."""
         self._tried = Tried()
         self._cube: Cube | None = None
-        self._fit = fit or (lambda data, _: (fit_hyperparameters(data),))
+        self._fit = fit or draw_hyperparameters
 
     def suggest(self, history: History) -> Mapping[str, Any] | None:
         """See `Searcher`."""

@@ -16,14 +16,15 @@ from tidewright.optional import require
 from tidewright.tuning.searchers.gp import GPSearcher
 from tidewright.tuning.searchers.searcher import History
 from tidewright.tuning.searchers.surrogate import (
-    BOUNDS,
     LENGTH_SPREAD,
     NOISE_MIDDLE,
     NOISE_SPREAD,
     SIGNAL_SPREAD,
     Data,
     Doubles,
+    bounds_of,
     fit_hyperparameters,
+    hold,
     length_middle,
 )
 
@@ -48,10 +49,9 @@ def sample_hyperparameters(data: Data, seed: int) -> Sequence[Doubles]:
     require("numpyro", extra="search", purpose="the search numpyro")
     jax = require("jax", extra="search", purpose="the search numpyro")
     start = fit_hyperparameters(data)
-    low, high = _bounds(data.options)
     with jax.enable_x64(True):
         drawn = np.asarray(_chain()(jax.random.key(seed), start, *_pad(data)))
-    return [np.clip(theta, low, high) for theta in drawn[:: SAMPLES // KEPT]]
+    return list(hold(drawn[:: SAMPLES // KEPT], data.options))
 
 
 @cache
@@ -89,7 +89,7 @@ def _model(apart: Any, values: Any, there: Any) -> None:
     middles = jnp.array([length_middle(options)] * options + [0.0, NOISE_MIDDLE])
     spreads = jnp.array([LENGTH_SPREAD] * options + [SIGNAL_SPREAD, NOISE_SPREAD])
     theta = numpyro.sample("theta", Normal(middles, spreads).to_event(1))
-    low, high = _bounds(options)
+    low, high = bounds_of(options)
     theta = jnp.clip(theta, jnp.asarray(low), jnp.asarray(high))
     squared = jnp.tensordot(jnp.exp(-2.0 * theta[:-2]), apart, axes=1)
     root = jnp.sqrt(5.0 * jnp.where(squared > 0.0, squared, 1e-12))
@@ -98,11 +98,6 @@ def _model(apart: Any, values: Any, there: Any) -> None:
     lower = jnp.linalg.cholesky(jnp.exp(theta[-2]) * shape + jnp.diag(diagonal))
     whitened = solve_triangular(lower, values, lower=True)
     numpyro.factor("likelihood", -0.5 * whitened @ whitened - jnp.log(jnp.diag(lower)).sum())
-
-
-def _bounds(options: int) -> tuple[Doubles, Doubles]:
-    whole = [BOUNDS[0]] * options + [BOUNDS[1], BOUNDS[2]]
-    return np.array([one[0] for one in whole]), np.array([one[1] for one in whole])
 
 
 def _pad(data: Data) -> tuple[Doubles, Doubles, Doubles]:

@@ -65,7 +65,7 @@ def fit_hyperparameters(data: Data) -> Doubles:
     """The most probable hyperparameters, by L-BFGS from two starts."""
     from scipy.optimize import minimize
 
-    bounds = [BOUNDS[0]] * data.options + [BOUNDS[1], BOUNDS[2]]
+    bounds = np.array(bounds_of(data.options)).T
     middle = length_middle(data.options)
     best: Any = None
     for length in (middle, math.log(0.3)):
@@ -76,6 +76,17 @@ def fit_hyperparameters(data: Data) -> Doubles:
         if best is None or found.fun < best.fun:
             best = found
     return np.asarray(best.x)
+
+
+def bounds_of(options: int) -> tuple[Doubles, Doubles]:
+    """The least and the largest hyperparameters, [G + 2] each."""
+    low, high = np.array([BOUNDS[0]] * options + [BOUNDS[1], BOUNDS[2]]).T
+    return low, high
+
+
+def hold(theta: Doubles, options: int) -> Doubles:
+    """Hyperparameters [..., G + 2] inside the bounds."""
+    return np.clip(theta, *bounds_of(options))
 
 
 def loss(theta: Doubles, data: Data) -> tuple[float, Doubles]:
