@@ -6,12 +6,14 @@
 
 Branin, Hartmann6 and Ackley8 (on [-32.768, 32.768], its optimum moved to a fixed place off the middle, where some
 searchers begin), and the two tables of search_surfaces.py. A run keeps the best value and the CPU seconds of the
-searcher alone: a surface's own are taken off. Runs are kept in results/search_runs.jsonl by searcher, surface and seed.
+searcher alone: a surface's own are taken off. Differences are tested over the seeds, by turning their signs. Runs are
+kept in results/search_runs.jsonl by searcher, surface and seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -42,6 +44,7 @@ from tidewright.tuning.trial import Trial, TrialState
 RUNS = ROOT / "benchmarks" / "results" / "search_runs.jsonl"
 RESULTS = ROOT / "benchmarks" / "results" / "search.jsonl"
 TRIALS, SEEDS = 60, 10
+BEFORE = "gp, most probable"  # what `auto` was before the Gaussian process drew hyperparameters: kept for comparison
 DEAR = ("numpyro", "skopt", "scikit-optimize GP", "Optuna GP")  # measured last
 MOVED = np.random.default_rng(8).uniform(-16.0, 16.0, 8)
 SCALES = np.array(
@@ -136,12 +139,12 @@ def measure(name: str, surface: Surface, *, seed: int) -> tuple[float, float]:
     return evaluate.best - surface.least, time.process_time() - started - evaluate.cpu_s
 
 
-def list_runs(only: list[str]) -> list[tuple[str, int]]:
+def list_runs(only: list[str], *, first: int) -> list[tuple[str, int]]:
     """Searchers and seeds in the order in which they are run: cheap ones first."""
     names = [name for name in (*SEARCHERS, *PEERS) if name not in ("grid", "gp") and (not only or name in only)]
     cheap = [name for name in names if name not in DEAR]
     dear = [name for name in names if name in DEAR]
-    return [(name, seed) for part in (cheap, dear) for seed in range(SEEDS) for name in part]
+    return [(name, seed) for part in (cheap, dear) for seed in range(first, first + SEEDS) for name in part]
 
 
 def read_runs() -> dict[tuple[str, str, int], dict[str, Any]]:
@@ -151,13 +154,15 @@ def read_runs() -> dict[tuple[str, str, int], dict[str, Any]]:
 
 
 def write_results() -> None:
-    """One line for each pair of ours and a peer, on each surface, over the seeds that both have."""
+    """One line for each pair of ours and a peer (of `auto` and `numpyro` beside our best others too), on each surface,
+    over the seeds that both have."""
     runs, lines = read_runs(), []
-    ours = [name for name in SEARCHERS if any(key[0] == name for key in runs)]
+    ours = [name for name in (*SEARCHERS, BEFORE) if any(key[0] == name for key in runs)]
     for surface in dict.fromkeys(key[1] for key in runs):
         for name in ours:
-            for peer in PEERS:
-                seeds = [s for s in range(SEEDS) if (name, surface, s) in runs and (peer, surface, s) in runs]
+            more = ("skopt", BEFORE) if name in ("auto", "numpyro", BEFORE) else ()
+            for peer in (*PEERS, *(other for other in more if other != name)):
+                seeds = sorted(key[2] for key in runs if key[:2] == (name, surface) and (peer, surface, key[2]) in runs)
                 if seeds:
                     lines.append(_compare(runs, surface, name, peer, seeds))
     tell(lines, out=RESULTS)
@@ -165,6 +170,7 @@ def write_results() -> None:
 
 def _compare(runs: Any, surface: str, name: str, peer: str, seeds: list[int]) -> dict[str, Any]:
     mine, theirs = ([runs[one, surface, seed] for seed in seeds] for one in (name, peer))
+    gaps = [one["regret"] - other["regret"] for one, other in zip(mine, theirs, strict=True)]
     means = [statistics.mean(run["regret"] for run in part) for part in (mine, theirs)]
     middles = [statistics.median(run["regret"] for run in part) for part in (mine, theirs)]
     cpu = [statistics.mean(run["cpu_s"] for run in part) for part in (mine, theirs)]
@@ -175,18 +181,31 @@ def _compare(runs: Any, surface: str, name: str, peer: str, seeds: list[int]) ->
         "unit": f"mean simple regret after {TRIALS} trials",
         "ratio": means[0] / means[1] if means[1] else None,
         "n": len(seeds),
-        "note": f"medians {middles[0]:.3g} and {middles[1]:.3g}; CPU s a search {cpu[0]:.2f} and {cpu[1]:.2f}",
+        "note": f"medians {middles[0]:.3g} and {middles[1]:.3g}; less in {sum(gap < -1e-9 for gap in gaps)}, paired p "
+        f"{flip_signs(gaps):.3f}; CPU s a search {cpu[0]:.2f} and {cpu[1]:.2f}",
     }
+
+
+def flip_signs(gaps: list[float]) -> float:
+    """The share of ways to turn the signs of paired differences whose mean is as far from 0, or farther: of all, or of
+    as many draws where there are more than 15 differences."""
+    if len(gaps) <= 15:
+        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(gaps))))
+    else:
+        signs = np.random.default_rng(0).choice((-1.0, 1.0), (2**15, len(gaps)))
+    means = np.abs(signs @ np.array(gaps))
+    return float(np.mean(means >= abs(sum(gaps)) * (1.0 - 1e-9)))
 
 
 def main() -> None:
     """Runs what is missing, then writes the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="searchers, with commas between them")
+    parser.add_argument("--first", type=int, default=0, help="the first of the ten seeds")
     parser.add_argument("--write", action="store_true", help="only write the comparisons")
     given = parser.parse_args()
     done, surfaces = read_runs(), {} if given.write else make_surfaces()
-    for name, seed in [] if given.write else list_runs([n for n in given.only.split(",") if n]):
+    for name, seed in [] if given.write else list_runs([n for n in given.only.split(",") if n], first=given.first):
         for surface in surfaces:
             if (name, surface, seed) in done:
                 continue
