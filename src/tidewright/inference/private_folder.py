@@ -13,6 +13,7 @@ from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import get_ident
 
 from tidewright.errors import BackendError
 from tidewright.runtime import CPUINFO, read_cpu_flags
@@ -56,7 +57,7 @@ def read_own(path: Path, *, most: int) -> bytes:
 
 def write_own(path: Path, content: bytes) -> None:
     """Writes a file in one step, readable for its user alone. Raises `OSError`."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
