@@ -18,8 +18,9 @@ from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
 from tidewright.models.spec import Ridge
 from tidewright.registry.bundle import save_bundle
+from tidewright.serving.listen import address, bind
 from tidewright.serving.options import Limits, ServeOptions
-from tidewright.serving.server import Serving, address, bind
+from tidewright.serving.server import Serving
 from tidewright.training.fit import fit
 
 LOOKBACK, HORIZON = 24, 4

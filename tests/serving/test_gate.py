@@ -85,6 +85,8 @@ def test_another_address_than_loopback_needs_a_key():
 def test_options_that_can_t_be_are_refused_with_what_they_are():
     for given, message in (
         ({"port": 70_000}, "port is a whole number from 0 to 65535"),
+        ({"workers": 0}, "workers is a whole number from 1 to 256"),
+        ({"watch_s": -1.0}, "watch_s is a number of seconds"),
         ({"tls_cert": "here.pem"}, "TLS needs a certificate and its key"),
     ):
         with pytest.raises(ConfigError, match=message):

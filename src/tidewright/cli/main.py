@@ -253,6 +253,8 @@ def serve_verb(
         str, typer.Option(help="Where it listens; an address that others reach needs a key.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0: a free one.", min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(help="So many processes answer, each on a core of its own.", min=1)] = 1,
+    watch: Annotated[float, typer.Option(help="Seconds between two looks at the folders; 0: none.", min=0)] = 1.0,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")
     ] = None,
@@ -267,14 +269,16 @@ def serve_verb(
     ] = False,
     strict: options.Strict = False,
 ) -> None:
-    """Answer over HTTP: the Open Inference Protocol v2, until it is told to stop.
+    """Answer over HTTP: the Open Inference Protocol v2, and forecasts from raw history, until it is told to stop.
 
-    Keys come from TIDEWRIGHT_API_KEYS. See docs/serving.md.
+    Bundles that change are loaded again without losing a request. Keys come from TIDEWRIGHT_API_KEYS. See
+    docs/serving.md.
     """
     from tidewright.cli.serve import serve_bundles
 
     given: dict[str, Any] = {"host": host, "port": port, "hosts": tuple(allow_host or ()), "backend": backend}
     given |= {"tls_cert": tls_cert, "tls_key": tls_key, "log_requests": log_requests, "strict": strict}
+    given |= {"workers": workers, "watch_s": watch}
     serve_bundles(bundles, given, limits=limit or [])
 
 

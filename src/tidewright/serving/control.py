@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version as version_of
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from tidewright.errors import RequestError, TidewrightError
+from tidewright.serving.depth import parse_json
 from tidewright.serving.describe import add_raw_paths
 from tidewright.serving.desk import Desk
-from tidewright.serving.http import to_refusal
+from tidewright.serving.http import ClientGoneError, read_body, to_refusal
 from tidewright.serving.metrics import write_text
 
 VERSION = version_of("tidewright")
@@ -21,11 +23,15 @@ EXTENSIONS = ["binary_tensor_data", "model_repository"]
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def make_control(desk: Desk) -> FastAPI:
+Load = Callable[[], Awaitable[tuple[str, ...]]]  # looks at the folders again; gives those that can't be opened
+
+
+def make_control(desk: Desk, load: Load) -> FastAPI:
     """The control plane of a desk."""
     app = FastAPI(title="Tidewright", version=VERSION, description="Forecasts from sealed bundles.")
     _add_health(app, desk)
     _add_models(app, desk)
+    _add_load(app, desk, load)
     _add_errors(app)
     add_raw_paths(app)
     return app
@@ -49,7 +55,7 @@ def _add_health(app: FastAPI, desk: Desk) -> None:
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """Counts and times as Prometheus reads them."""
-        return PlainTextResponse(write_text(desk.samples()), media_type=PROMETHEUS)
+        return PlainTextResponse(write_text(desk.all_samples()), media_type=PROMETHEUS)
 
 
 def _add_models(app: FastAPI, desk: Desk) -> None:
@@ -85,6 +91,22 @@ def _add_models(app: FastAPI, desk: Desk) -> None:
         return {"name": desk.roster.find(name, version).name, "ready": True}
 
 
+def _add_load(app: FastAPI, desk: Desk, load: Load) -> None:
+    @app.post("/v2/repository/models/{name}/load", tags=["models"], responses=_errors(404, 413, 503))
+    async def load_model(name: str, request: Request) -> dict[str, list[dict[str, str]]]:
+        """Looks at the folders again and loads what has changed; what is in flight ends with what it began with."""
+        limits = desk.options.limits
+        body = await read_body(request.receive, dict(request.headers.raw), limits)
+        if body.strip() and (given := parse_json(body, depth=limits.depth)) not in ({}, {"parameters": {}}):
+            what = next(iter(given)) if isinstance(given, dict) else "the body"
+            raise RequestError(f"'{str(what)[:80]}' is not taken: bundles come from the server's own folders.")
+        failed = await load()
+        if failed:
+            raise RequestError(f"{len(failed)} bundles could not be loaded; the server's log says why.", status=503)
+        desk.roster.find(name)
+        return {"loaded": [one.labels for one in desk.roster.models[name].values()]}
+
+
 def _describe(desk: Desk, name: str, version: str | None) -> dict[str, Any]:
     served = desk.roster.find(name, version)
     return served.describe(list(desk.roster.models[name]))
@@ -97,6 +119,10 @@ def _add_errors(app: FastAPI) -> None:
     async def refuse(_: Request, error: TidewrightError) -> JSONResponse:
         refusal = to_refusal(error)
         return JSONResponse({"error": str(refusal)}, status_code=refusal.status)
+
+    @app.exception_handler(ClientGoneError)
+    async def leave(_: Request, __: ClientGoneError) -> Response:
+        return Response(status_code=400)  # nobody reads it
 
     @app.exception_handler(HTTPException)
     async def refuse_path(request: Request, error: HTTPException) -> JSONResponse:

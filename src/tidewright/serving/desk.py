@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from polars.exceptions import PanicException
 
 from tidewright.errors import RequestError
+from tidewright.serving.board import Board
 from tidewright.serving.metrics import Metrics, Sample, summarise
 from tidewright.serving.options import ServeOptions
 from tidewright.serving.roster import Roster, make_roster
@@ -28,6 +29,7 @@ class Desk:
         self.roster: Roster = make_roster(())
         self.stopping: Callable[[], bool] = lambda: False
         self.connections: Callable[[], int] = lambda: 0
+        self.board: Board | None = None
         self._waiting, self._lock, self._mean_s = 0, Lock(), 0.1
         self._pool = ThreadPoolExecutor(options.limits.runs, thread_name_prefix="tidewright-run")
 
@@ -75,6 +77,10 @@ class Desk:
     def _end(self, _: Future[Any]) -> None:
         with self._lock:
             self._waiting -= 1
+
+    def all_samples(self) -> Iterable[Sample]:
+        """Every number that is counted here, and by the other workers where there are."""
+        return self.samples() if self.board is None else self.board.gather(self.samples())
 
     def samples(self) -> Iterable[Sample]:
         """Every number that is counted here."""

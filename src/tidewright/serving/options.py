@@ -47,17 +47,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """Where a server listens (`port` 0: a free one), and whom it answers.
+    """Where a server listens (`port` 0: a free one), with how many processes, and whom it answers.
 
-    `hosts` are further names that a request may call it by, `*` any. `keys` come from the environment. `log_requests`
-    logs each request, else those that failed.
+    `hosts` are further names that a request may call it by, `*` any. `keys` come from the environment. `watch_s` is the
+    time between two looks at the bundles' folders (0: none). `log_requests` logs each request, else those that failed.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
+    workers: int = 1
     hosts: tuple[str, ...] = ()
     backend: str = "auto"
     strict: bool = False
+    watch_s: float = 1.0
     log_requests: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -66,6 +68,9 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         _check_whole("port", self.port, least=0, most=65_535)
+        _check_whole("workers", self.workers, least=1, most=256)
+        if not 0 <= self.watch_s < 1e6:
+            raise ConfigError(f"watch_s is a number of seconds, 0 or more; got {self.watch_s!r}.")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("TLS needs a certificate and its key. Give both, or none.")
         if any(len(key) < LEAST_KEY or not key.isascii() or not key.isprintable() for key in self.keys):

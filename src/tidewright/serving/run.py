@@ -1,4 +1,4 @@
-"""`serve`: the whole of a server, in this process."""
+"""`serve`: the whole of a server, in this process or over several workers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tidewright.errors import RepairWarning
+from tidewright.serving.listen import address, bind
 from tidewright.serving.logs import log_to_stderr
 from tidewright.serving.options import ServeOptions
-from tidewright.serving.server import Serving, address, bind
+from tidewright.serving.roster import check_places
+from tidewright.serving.supervise import supervise
 
 
 def serve(places: Sequence[Path], options: ServeOptions, *, tell: Callable[[str], None]) -> None:
@@ -17,9 +19,18 @@ def serve(places: Sequence[Path], options: ServeOptions, *, tell: Callable[[str]
 
     This process then logs as lines of JSON on stderr and does nothing else; `tell` hears where the server listens.
     """
+    check_places(places)
     log_to_stderr()
     warnings.filterwarnings("ignore", category=RepairWarning)  # told in each answer
-    serving = Serving(places, options)
     with bind(options) as bound:
-        tell(f"serving at {address(options, bound)}; its paths: {address(options, bound)}/docs")
-        serving.run(bound)
+        url = address(options, bound)
+
+        def say() -> None:
+            tell(f"serving at {url}; its paths: {url}/docs")
+
+        if options.workers > 1:
+            supervise(places, options, bound, tell=say)
+        else:
+            from tidewright.serving.server import Serving
+
+            Serving(places, options).run(bound, ready=say)

@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
@@ -16,71 +18,93 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from tidewright.errors import ConfigError
 from tidewright.serving.app import App
+from tidewright.serving.board import Board
 from tidewright.serving.control import make_control
 from tidewright.serving.desk import Desk
+from tidewright.serving.listen import BACKLOG
 from tidewright.serving.options import PASSWORD, ServeOptions
 from tidewright.serving.protocol import Connection
 from tidewright.serving.stock import Stock
 
-BACKLOG = 2048
 SWEEP_S = 0.5  # between two looks at connections that take too long
 
 log = logging.getLogger(__name__)
 
 
-def bind(options: ServeOptions) -> socket.socket:
-    """The socket that the server will listen at. Raises `ConfigError` where the address is taken or none of ours."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((options.host, options.port))
-    except OSError as error:
-        bound.close()
-        raise ConfigError(
-            f"can't listen at {options.host}, port {options.port}: {error.strerror}. Give another --host or --port."
-        ) from error
-    bound.listen(BACKLOG)
-    bound.set_inheritable(True)
-    return bound
-
-
-def address(options: ServeOptions, bound: socket.socket) -> str:
-    """The URL of a bound socket."""
-    host, port = bound.getsockname()[:2]
-    return f"{options.scheme}://[{host}]:{port}" if ":" in host else f"{options.scheme}://{host}:{port}"
-
-
 class Serving:
-    """A server over bundles' folders, loaded when it is made. `run` serves until `stop`, or a signal to stop."""
+    """A server over bundles' folders, loaded when it is made. `run` serves until `stop`, or a signal to stop.
 
-    def __init__(self, places: Sequence[Path], options: ServeOptions) -> None:
+    `board` is where several workers tell their numbers; `tell_others` is called when one of them is told to load.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Path],
+        options: ServeOptions,
+        *,
+        board: Board | None = None,
+        tell_others: Callable[[], None] | None = None,
+    ) -> None:
         self.desk = Desk(options)
+        self.desk.board = board
         self.stock = Stock(places, self.desk)
         self.stock.load()
-        app = App(self.desk, make_control(self.desk))
+        self._tell_others = tell_others
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="tidewright-load")
+        app = App(self.desk, make_control(self.desk, self._load_all))
         self._server = _Server(_configure(app, options))
         self.desk.stopping = lambda: self._server.should_exit
         self.desk.connections = lambda: len(self._server.server_state.connections)
 
-    def run(self, bound: socket.socket) -> None:
+    def run(self, bound: socket.socket, *, ready: Callable[[], None] | None = None) -> None:
         """Serves at a bound socket; what is in flight when it is told to stop is answered first."""
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(bound))
+            runner.run(self._serve(bound, ready))
 
-    async def _serve(self, bound: socket.socket) -> None:
+    async def load(self) -> tuple[str, ...]:
+        """Looks at the folders again; gives the names of those that can't be opened."""
+        return await asyncio.get_running_loop().run_in_executor(self._loader, partial(self.stock.look, again=True))
+
+    async def _load_all(self) -> tuple[str, ...]:
+        """The same, for all workers: the others follow in a moment."""
+        failed = await self.load()
+        if self._tell_others is not None:
+            self._tell_others()
+        return failed
+
+    async def _serve(self, bound: socket.socket, ready: Callable[[], None] | None) -> None:
+        loop = asyncio.get_running_loop()
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one) for one in (self._sweep(), self._watch())]
         if current_thread() is main_thread():
-            loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
-        sweep = asyncio.create_task(self._sweep())
+            loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.load())))
+        if ready is not None:
+            loop.call_soon(ready)
         try:
             await self._server.serve(sockets=[bound])
         finally:
-            sweep.cancel()
+            for task in tasks:
+                task.cancel()
+            self._loader.shutdown(wait=False, cancel_futures=True)
             self.desk.close()
+
+    async def _watch(self) -> None:
+        """Looks at the folders once in a while, and tells the other workers its numbers."""
+        loop, seconds = asyncio.get_running_loop(), self.desk.options.watch_s
+        while True:
+            if self.desk.board is not None:
+                self.desk.board.post(self.desk.samples())
+            await asyncio.sleep(seconds or 1.0)
+            if seconds:
+                await loop.run_in_executor(self._loader, self._look)
+
+    def _look(self) -> None:
+        try:
+            self.stock.look()
+        except OSError as error:  # the disk may be there again at the next look
+            log.error("not looked at", extra={"fields": {"why": str(error)}})
 
     async def _sweep(self) -> None:
         """Ends connections that take too long."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
+from tidewright.errors import TidewrightError
 from tidewright.inference.session import open_session
 from tidewright.registry.bundle import Bundle, load_bundle
 from tidewright.serving.desk import Desk
@@ -16,11 +18,18 @@ log = logging.getLogger(__name__)
 
 
 class Stock:
-    """Opens the bundles of folders, and puts them on a desk. `wrap` is what batches or keeps a session's answers."""
+    """Opens the bundles of folders, and puts them on a desk. `wrap` is what batches or keeps a session's answers.
+
+    A version that changes is opened beside the old one, and takes its place when it is warm: requests that have begun
+    end with the old one. One that can't be opened leaves the old one there.
+    """
 
     def __init__(self, places: Sequence[Path], desk: Desk, *, wrap: Wrap | None = None) -> None:
         check_places(places)
         self._given, self._desk, self._wrap = tuple(places), desk, wrap
+        self._failed: dict[Path, tuple[int, ...]] = {}
+        self._gone: set[Path] = set()
+        self._lock = Lock()
 
     def load(self) -> None:
         """Opens every bundle. Raises as `tw.open` does."""
@@ -30,6 +39,47 @@ class Stock:
         served = [self._open(*one) for one in zip(bundles, places, versions, strict=True)]
         self._desk.roster = make_roster(served)
 
+    def look(self, *, again: bool = False) -> tuple[str, ...]:
+        """Looks at the folders and opens what is new or has changed, also what failed before where `again` is said.
+
+        Gives the folders' names that can't be opened; the log says why. What is gone at two looks is no longer served.
+        """
+        with self._lock:
+            if again:
+                self._failed.clear()
+            places = {place.folder: place for place in find_places(self._given)}
+            old = {one.bundle.folder: one for one in self._desk.roster.all}
+            kept = self._keep(old, places)
+            for folder, place in places.items():
+                have = old.get(folder)
+                changed = have is None or have.mark != place.mark
+                if changed and self._failed.get(folder) != place.mark:
+                    self._replace(kept, place)
+            if any(kept.get(folder) is not one for folder, one in old.items()) or len(kept) != len(old):
+                self._desk.roster = make_roster(kept.values())
+            return tuple(folder.name for folder in self._failed if folder in places)
+
+    def _keep(self, old: Mapping[Path, Served], places: Mapping[Path, Place]) -> dict[Path, Served]:
+        """What stays as it is: what is there, and what is gone for the first time (it may be just being replaced)."""
+        gone = {folder for folder in old if folder not in places}
+        dropped, self._gone = gone & self._gone, gone - self._gone
+        for folder in dropped:
+            log.info("dropped", extra={"fields": old[folder].labels})
+        return {folder: one for folder, one in old.items() if folder not in dropped}
+
+    def _replace(self, kept: dict[Path, Served], place: Place) -> None:
+        """Opens one bundle and puts it among those that are kept; one that can't be opened changes nothing."""
+        try:
+            bundle = load_bundle(place.folder)
+            kept[place.folder] = self._open(bundle, place, _version(bundle, place, kept))
+        except (TidewrightError, OSError) as error:
+            self._failed[place.folder] = place.mark
+            self._desk.metrics.reloads["failed"] += 1
+            log.error("not loaded", extra={"fields": {"folder": place.folder.name, "why": str(error)}})
+        else:
+            self._failed.pop(place.folder, None)
+            self._desk.metrics.reloads["done"] += 1
+
     def _open(self, bundle: Bundle, place: Place, version: str) -> Served:
         options = self._desk.options
         tally = self._desk.metrics.tally(bundle.name, version)
@@ -38,3 +88,14 @@ class Stock:
         told = {**served.labels, "digest": bundle.digest[:12], "backend": session.backend}
         log.info("loaded", extra={"fields": told})
         return served
+
+
+def _version(bundle: Bundle, place: Place, kept: Mapping[Path, Served]) -> str:
+    """The version that the folder's name says, that it had, or the next whole number of its model."""
+    have = kept.get(place.folder)
+    if place.version is not None:
+        return place.version
+    if have is not None and have.name == bundle.name:
+        return have.version
+    taken = [int(one.version) for one in kept.values() if one.name == bundle.name]
+    return str(max(taken, default=0) + 1)

@@ -1,0 +1,163 @@
+"""Several workers behind one address: one that dies takes what it had in flight, and is started again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from contextlib import suppress
+from http.client import HTTPException
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+
+import tidewright as tw
+from tests.serving.running import save_ridge
+from tests.serving.test_command import command, get
+from tidewright.errors import RequestError
+from tidewright.inference.session import open_session
+from tidewright.registry.write import write_folder
+
+CLIENTS = 4
+
+
+class Log:
+    """What a process says on stderr, read as it is said."""
+
+    def __init__(self, process, lines):
+        self.events = [json.loads(line) for line in lines if line.startswith("{")]
+        self._stream, self._thread = process.stderr, Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self):
+        for line in self._stream:
+            with suppress(ValueError):
+                self.events.append(json.loads(line))
+
+    def join(self):
+        """Waits for the end of what is said."""
+        self._thread.join(10)
+
+    def find(self, event):
+        return [one for one in list(self.events) if one["event"] == event]
+
+    def wait(self, event, count, *, turns=600):
+        waiting = Event()
+        for _ in range(turns):
+            if len(self.find(event)) >= count:
+                return self.find(event)
+            waiting.wait(0.05)
+        raise AssertionError(f"{event} was said {len(self.find(event))} times: {self.events}")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    bundles = [save_ridge(folder / str(seed), seed=seed) for seed in (0, 1)]
+    rows = bundles[0].example()[0].target
+    files = [{path.name: path.read_bytes() for path in one.folder.iterdir()} for one in bundles]
+    return files, [open_session(one).predict(rows).quantiles for one in bundles], rows
+
+
+class Load:
+    """Clients that ask over a connection a request, for what waits to be accepted must not be lost."""
+
+    def __init__(self, url, rows, wanted):
+        asked = {"inputs": [{"name": "target", "shape": rows.shape, "datatype": "FP32", "data": rows.tolist()}]}
+        self._url, self._body, self._wanted = f"{url}/v2/models/sales/infer", json.dumps(asked).encode(), wanted
+        self.done, self.right, self.wrong, self.errors = Event(), [], [], []
+        self._threads = [Thread(target=self._ask) for _ in range(CLIENTS)]
+
+    def _ask(self):
+        while not self.done.is_set():
+            try:
+                with urllib.request.urlopen(urllib.request.Request(self._url, data=self._body), timeout=20) as reply:
+                    told = json.load(reply)["outputs"][0]
+            except (OSError, HTTPException) as error:
+                self.errors.append(error)
+                continue
+            found = np.array(told["data"], np.float32).reshape(told["shape"])
+            (self.right if np.array_equal(found, self._wanted) else self.wrong).append(found)
+
+    def more(self):
+        """Waits for some further answers."""
+        before = len(self.right)
+        while len(self.right) < before + 20:
+            self.done.wait(0.01)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        for thread in self._threads:
+            thread.join(30)
+
+
+def test_a_killed_worker_loses_what_it_had_in_flight_and_is_started_again(pair, tmp_path):
+    files, answers, rows = pair
+    place = tmp_path / "sales"
+    write_folder(files[0], place)
+    with command(place, "--port", "0", "--workers", "2", "--watch", "0") as (process, url, lines):
+        log = Log(process, lines)
+        pids = {one["worker"]: one["pid"] for one in log.find("worker started")}
+        assert len(pids) == 2
+        with Load(url, rows, answers[0]) as load:
+            load.more()
+            os.kill(pids[0], signal.SIGKILL)
+            log.wait("worker died", 1)
+            log.wait("loaded", 3)
+            load.more()
+        assert load.wrong == []
+        assert len(load.errors) <= CLIENTS  # at most one a client: what was in flight there
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        log.join()
+
+
+def test_all_workers_load_a_new_bundle_count_together_and_stop_together(pair, tmp_path):
+    files, answers, rows = pair
+    place = tmp_path / "sales"
+    write_folder(files[0], place)
+    with command(place, "--port", "0", "--workers", "2", "--watch", "0") as (process, url, lines):
+        log = Log(process, lines)
+        assert {one["worker"] for one in log.wait("loaded", 2)} == {0, 1}
+        write_folder(files[1], place, overwrite=True)
+        process.send_signal(signal.SIGHUP)
+        log.wait("loaded", 4)
+        with tw.Client(url) as client:
+            assert np.array_equal(client.infer(rows).quantiles, answers[1])
+        write_folder(files[0], place, overwrite=True)
+        load = urllib.request.Request(f"{url}/v2/repository/models/sales/load", data=b"{}")
+        with urllib.request.urlopen(load, timeout=20) as reply:
+            assert json.load(reply)["loaded"] == [{"model": "sales", "version": "1"}]
+        log.wait("loaded", 6)
+        told, waiting = "", Event()
+        for _ in range(600):
+            told = get(f"{url}/metrics").decode()
+            workers = set(re.findall(r'tidewright_model_info\{.*worker="(\d)"\} 1', told))
+            if workers == {"0", "1"} and told.count("# TYPE tidewright_requests_total") == 1:
+                break
+            waiting.wait(0.05)
+        assert workers == {"0", "1"}, told
+        assert re.search(r'tidewright_requests_total\{.*kind="infer",status="200",worker="\d"\} 1\n', told)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        log.join()
+        with tw.Client(url, timeout_s=2) as late, pytest.raises(RequestError):
+            late.models()
+
+
+def test_a_worker_that_can_t_start_ends_the_command_with_its_reason(pair, tmp_path):
+    write_folder(pair[0][0], tmp_path / "sales")
+    (tmp_path / "sales" / "card.md").write_text("another card")
+    words = [sys.executable, "-m", "tidewright", "serve", str(tmp_path / "sales"), "--workers", "2", "--port", "0"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "card.md was changed" in done.stderr
+    assert "worker 0 could not start" in done.stderr
