@@ -10,7 +10,7 @@ import pytest
 from tests.worlds import quick_options, small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import BackendError
+from tidewright.errors import BackendError, DataError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Batch, newest_windows
@@ -160,6 +160,16 @@ def test_a_window_by_name_is_answered_quickly_as_it_is_with_care(asked):
     feed = {name: np.nan_to_num(getattr(real, name)[:1], nan=1.0) for name in session.inputs}
     careful = {name: array.astype(np.float64) for name, array in feed.items()}  # another type goes the careful way
     assert np.array_equal(session.predict(feed).quantiles, session.predict(careful).quantiles)
+
+
+def test_windows_of_another_length_are_refused_in_words(asked):
+    """No graph of the catalog has a free length: each counts on its lookback."""
+    session, _, real = asked
+    lookback = session.bundle.manifest.view.lookback
+    feed = {name: getattr(real, name)[:2] for name in session.inputs}
+    for target in (feed["target"][:, 1:], np.pad(feed["target"], ((0, 0), (1, 0)))):
+        with pytest.raises(DataError, match=rf"\(N, {lookback}\) is needed: .*Put NaN before a shorter"):
+            session.predict({**feed, "target": target})
 
 
 def test_asking_leaves_the_inputs_and_later_answers_alone(asked):

@@ -15,7 +15,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.data.task import Task
 from tidewright.features.windows import Singles
-from tidewright.inference.inputs import check_answer, check_inputs
+from tidewright.inference.inputs import check_answer, check_inputs, take_plain
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.session import Answerer, Prediction, leave
 from tidewright.models.fitted import Fitted
@@ -114,9 +114,9 @@ class LocalSession:
         self._latency.reset()
 
     def _answer(self, x: Any) -> Singles:
-        """The careful way: every input checked by name, and the answer too."""
-        feed = check_inputs(x, self.bundle.manifest)
-        return check_answer(self._call(feed))
+        """The careful way: every input checked by name, but for plain windows, and the answer too."""
+        feed = take_plain(x, lookback=self._quick[1]) if self._quick else None
+        return check_answer(self._call(feed or check_inputs(x, self.bundle.manifest)))
 
     def __repr__(self) -> str:
         return f"Session({self.bundle!r} on {self.backend}: {self.choice.reason})"

@@ -50,9 +50,10 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
     if used[0] != wanted[0]:
         raise BackendError(f"ONNX Runtime does not give {wanted[0]}, but {', '.join(used)}: its libraries are missing.")
     names, made_once = [name_output(bundle.manifest.task)], RunOptions()
+    run = getattr(getattr(session, "_sess", None), "run", session.run)  # without looking at the inputs once more
 
     def call(feed: Mapping[str, Singles]) -> Singles:
-        answer: Singles = session.run(names, feed, made_once)[0]
+        answer: Singles = run(names, feed, made_once)[0]
         return answer
 
     told = {"providers": ", ".join(used), **{name: str(value) for name, value in settings.items()}}
