@@ -85,6 +85,8 @@ if TYPE_CHECKING:
     from tidewright.tuning.tune import tune as tune
     from tidewright.workflows.auto_trainer import AutoTrainer as AutoTrainer
     from tidewright.workflows.auto_trainer import AutoTrainerConfig as AutoTrainerConfig
+    from tidewright.workflows.compiled_inference import CompiledInferenceLayer as CompiledInferenceLayer
+    from tidewright.workflows.compiled_inference import InferenceBackend as InferenceBackend
     from tidewright.workflows.engine_config import MLTrainingEngineConfig as MLTrainingEngineConfig
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
@@ -104,9 +106,11 @@ _HOMES = {
     "AutoTrainerConfig": "tidewright.workflows.auto_trainer:AutoTrainerConfig",
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
     "Client": "tidewright.serving.client:Client",
+    "CompiledInferenceLayer": "tidewright.workflows.compiled_inference:CompiledInferenceLayer",
     "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",
     "HotPathTracker": "tidewright.inference.jit.tracker:HotPathTracker",
+    "InferenceBackend": "tidewright.workflows.compiled_inference:InferenceBackend",
     "JITCompiler": "tidewright.inference.jit.compiler:JITCompiler",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",

@@ -1,7 +1,4 @@
-"""The code of the ML Framework Guide about its factory, as it stands there but for the import line.
-
-The block about CompiledInferenceLayer is not part of it.
-"""
+"""The code of the ML Framework Guide, as it stands there but for the import lines."""
 
 from __future__ import annotations
 
@@ -166,6 +163,54 @@ best_result = trainer.optimize(
 )
 """
 
+INFERENCE_IMPORTS = """
+from tidewright import (
+    CompiledInferenceLayer,
+    InferenceBackend
+)
+"""
+
+INFERENCE = """
+# Create inference layer
+inference = CompiledInferenceLayer(
+    backend=InferenceBackend.ONNX,
+    device="cuda"  # or "cpu"
+)
+
+# Load model
+inference.load_model("model.onnx")
+
+# Warm up
+inference.warm_up(num_iterations=10, batch_size=1)
+
+# Single prediction
+features = np.random.randn(1, 100).astype(np.float32)
+result = inference.predict(features)
+
+print(f"Prediction: {result.prediction}")
+print(f"Latency: {result.latency_ms:.2f} ms")
+print(f"Backend: {result.backend.value}")
+
+# Batch prediction
+features_list = [np.random.randn(1, 100).astype(np.float32) for _ in range(10)]
+results = inference.batch_predict(features_list, batch_size=4)
+
+# Get latency statistics
+stats = inference.get_latency_stats()
+print(f"Mean latency: {stats['mean_ms']:.2f} ms")
+print(f"P95 latency: {stats['p95_ms']:.2f} ms")
+"""
+
+WORKFLOW_INFERENCE = """
+# 6. Deploy with compiled inference
+inference = CompiledInferenceLayer(backend=InferenceBackend.ONNX)
+inference.load_model("model.onnx")
+inference.warm_up()
+
+# 7. Run inference
+result = inference.predict(features)
+"""
+
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -220,6 +265,26 @@ def test_the_factory_steps_of_the_complete_workflow_refuse_an_untrained_model_an
     assert error_of(tmp_path / "model.onnx", given) == pytest.approx(found.val_loss, rel=1e-4)
 
 
+def test_the_inference_block_answers_as_the_model_that_was_exported(
+    given: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given |= {"np": np}
+    with pytest.warns(FallbackWarning, match="cuda was asked for, cpu is used"):
+        run(IMPORTS + USAGE, given)
+    with pytest.warns(FallbackWarning, match="runs on the cpu instead of cuda: this machine has no NVIDIA driver"):
+        run(INFERENCE_IMPORTS + INFERENCE, given)
+    rows = [given["features"], *given["features_list"]]
+    with torch.no_grad():
+        wanted = given["model"](torch.from_numpy(np.concatenate(rows))).numpy()
+    found = [given["result"], *given["results"]]
+    np.testing.assert_allclose(np.concatenate([one.prediction for one in found]), wanted, rtol=1e-4, atol=1e-4)
+    assert given["stats"]["count"] == 1 + 3  # ten rows, four at a time
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"Prediction: {given['result'].prediction}"
+    assert said[2] == "Backend: onnx"
+    assert [line.split(":")[0] for line in said[3:]] == ["Mean latency", "P95 latency"]
+
+
 def test_the_trial_function_makes_a_model_with_its_dropout(given: dict[str, Any]) -> None:
     run(IMPORTS + TRIAL_MODEL, given)
     for share in (0.0, 0.3):
@@ -261,3 +326,8 @@ def test_the_complete_workflow_exports_the_network_that_the_trainer_taught(
     run(TRAINER_IMPORTS + WORKFLOW_TRAINER, given)
     run(WORKFLOW_EXPORT, given)
     assert error_of(tmp_path / "model.onnx", given) == pytest.approx(given["best_result"].val_metric, rel=1e-4)
+    given["features"] = given["X_val"][:3]
+    run(INFERENCE_IMPORTS + WORKFLOW_INFERENCE, given)
+    with torch.no_grad():
+        wanted = given["best_result"].model(torch.from_numpy(given["features"].astype(np.float32))).numpy()
+    np.testing.assert_allclose(given["result"].prediction, wanted, rtol=1e-4, atol=1e-4)

@@ -21,8 +21,10 @@ def check_sizes(model: onnx.ModelProto) -> int:
     """
     single = onnx.ModelProto()
     single.CopyFrom(model)
-    for value in (*single.graph.input, *single.graph.output):
+    for value in single.graph.input:
         value.type.tensor_type.shape.dim[0].dim_value = 1
+    for value in single.graph.output:
+        value.type.tensor_type.ClearField("shape")
     single.graph.ClearField("value_info")  # what the file says of its own sizes is not believed
     try:
         inferred = onnx.shape_inference.infer_shapes(single, data_prop=True, strict_mode=True)
@@ -42,7 +44,7 @@ def check_sizes(model: onnx.ModelProto) -> int:
 def _bounds(graph: Any) -> dict[str, int]:
     """An upper bound of the number of elements of every value of a graph."""
     bounds = {tensor.name: prod(map(abs, tensor.dims)) for tensor in graph.initializer}
-    for value in (*graph.input, *graph.value_info):
+    for value in (*graph.input, *graph.value_info, *graph.output):
         size = _size(value)
         if size is not None:
             bounds[value.name] = size

@@ -29,8 +29,24 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
     """What answers: the compiled graph. Raises `BackendError` where ONNX Runtime refuses the graph, or does not give
     the first of the providers (default: those of the device).
     """
-    import onnxruntime.capi.onnxruntime_pybind11_state as states
     from onnxruntime import RunOptions
+
+    session, told = compile_graph(bundle.graph, options=options, providers=providers)
+    names, made_once = [name_output(bundle.manifest.task)], RunOptions()
+    run = getattr(getattr(session, "_sess", None), "run", session.run)  # without looking at the inputs once more
+
+    def call(feed: Mapping[str, Singles]) -> Singles:
+        answer: Singles = run(names, feed, made_once)[0]
+        return answer
+
+    return Answerer(call, bind_row(session, bundle.manifest), bind_named(session, bundle.manifest), settings=told)
+
+
+def compile_graph(
+    graph: bytes, *, options: SessionOptions, providers: tuple[str, ...] = ()
+) -> tuple[Any, dict[str, str]]:
+    """ONNX Runtime's session on a checked graph, and what it computes with. Raises `BackendError` as `start` does."""
+    import onnxruntime.capi.onnxruntime_pybind11_state as states
 
     from tidewright.registry.parity import open_graph
 
@@ -43,21 +59,13 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
         "arena": options.arena,
     }
     try:
-        session = open_graph(bundle.graph, providers=wanted, **settings)
+        session = open_graph(graph, providers=wanted, **settings)
     except refusals as error:
         raise BackendError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}.") from error
     used = session.get_providers()
     if used[0] != wanted[0]:
         raise BackendError(f"ONNX Runtime does not give {wanted[0]}, but {', '.join(used)}: its libraries are missing.")
-    names, made_once = [name_output(bundle.manifest.task)], RunOptions()
-    run = getattr(getattr(session, "_sess", None), "run", session.run)  # without looking at the inputs once more
-
-    def call(feed: Mapping[str, Singles]) -> Singles:
-        answer: Singles = run(names, feed, made_once)[0]
-        return answer
-
-    told = {"providers": ", ".join(used), **{name: str(value) for name, value in settings.items()}}
-    return Answerer(call, bind_row(session, bundle.manifest), bind_named(session, bundle.manifest), settings=told)
+    return session, {"providers": ", ".join(used), **{name: str(value) for name, value in settings.items()}}
 
 
 def explain_unfit(manifest: Manifest) -> str:
