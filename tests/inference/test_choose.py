@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from tidewright.data.task import Task
 from tidewright.errors import BackendError, ConfigError, FallbackWarning, ParityError, UnknownNameError
 from tidewright.features.view import View
 from tidewright.inference import choose, private_folder, verdicts
-from tidewright.inference.backends import onnxruntime
+from tidewright.inference.backends import onnxruntime, torchscript
 from tidewright.inference.backends.backend import Backend
+from tidewright.inference.backends.catalog import BACKENDS
 from tidewright.inference.options import SessionOptions
 from tidewright.inference.session import Answerer, open_session
 from tidewright.models.spec import FeedForward, Ridge
@@ -51,6 +53,7 @@ def cache(tmp_path, monkeypatch):
 def timed(monkeypatch):
     """What would be measured: seconds by label, told here; gives the list of what was asked."""
     figures, asked = {"onnxruntime": 2e-5, "eager": 9e-5, "torchscript": 1e-5, "onnxruntime on cuda": 3e-5}, []
+    figures |= {"compiled": 5e-6, "aotinductor": 6e-6}
 
     def time_sessions(sessions, bundle, *, batch_sizes):
         asked.append(sorted(sessions))
@@ -102,6 +105,30 @@ def test_other_options_sizes_bundles_and_machines_are_other_verdicts(network, ri
     assert len(list(cache.iterdir())) == 5
     open_session(network, **both, remember=False)
     assert (len(timed), len(list(cache.iterdir()))) == (6, 5)
+
+
+def test_a_plain_call_never_compiles_for_long_also_where_that_was_measured_as_the_fastest(
+    network, cache, timed, monkeypatch
+):
+    started = []
+
+    def start(bundle, *, options):
+        started.append(options)
+        return torchscript.start(bundle, options=options)
+
+    for name in ("compiled", "aotinductor"):
+        module = f"tidewright.inference.backends.{name}"
+        real = BACKENDS.load(name)
+        assert not real.is_ready(network, SessionOptions(device="cpu"))
+        monkeypatch.setattr(f"{module}.BACKEND", replace(real, start=start))
+    open_session(network, measure=["onnxruntime", "compiled", "aotinductor"])
+    assert len(started) == 2
+    plain = open_session(network)
+    assert (plain.backend, len(started)) == ("onnxruntime", 2)
+    assert "but for what would compile for long now: 20.0 us" in plain.choice.reason
+    assert plain.choice.passed_over[0].startswith("compiled: 5.0 us at batch 1")
+    asked = open_session(network, measure=["onnxruntime", "compiled", "aotinductor"])
+    assert (asked.backend, len(started)) == ("compiled", 3)
 
 
 def damage(path):
@@ -300,3 +327,14 @@ def test_the_cache_is_where_the_user_says_and_nobody_else_can_write(tmp_path, mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(BackendError, match="can't be made"):
         private_folder.open_folder("new")
+
+
+@pytest.mark.parametrize("name", ["torchscript", "compiled"])
+def test_what_a_compiler_of_torch_refuses_is_told_in_its_first_line(network, monkeypatch, name):
+    def refuse(*given, **options):
+        raise ValueError("no such operator\nand a long report")
+
+    monkeypatch.setattr("torch.jit.trace", refuse)
+    monkeypatch.setattr("torch.compile", lambda module, **options: refuse)
+    with pytest.raises(BackendError, match=r"can't have feedforward: no such operator\. Ask for auto, or eager\.$"):
+        open_session(network, backend=name, strict=True)

@@ -173,13 +173,22 @@ def _open_remembered(opening: Opening, candidates: Sequence[Candidate], *, secon
     labels = [candidate.label for candidate in candidates]
     if len(seconds) < 2 or not set(labels) <= set(seconds):
         return None
-    free = opening.wish.open_minded
+    free, when = opening.wish.open_minded, "when it was measured here"
     for label in _rank({name: each for name, each in seconds.items() if free or name in labels}):
         name, _, device = label.partition(" on ")
-        if name in BACKENDS:
-            for candidate, answerer in opening.start_all([Candidate(name, device or "cpu")]):
-                return _open_measured(opening, candidate, answerer, seconds=seconds, when="when it was measured here")
+        candidate = Candidate(name, device or "cpu")
+        if name not in BACKENDS or (opening.wish.measure == "quick" and not _is_ready(opening, candidate)):
+            when = "when it was measured here, but for what would compile for long now"
+            continue
+        for started, answerer in opening.start_all([candidate]):
+            return _open_measured(opening, started, answerer, seconds=seconds, when=when)
     return None
+
+
+def _is_ready(opening: Opening, candidate: Candidate) -> bool:
+    """Whether it would start without compiling, as a plain call must."""
+    backend: Backend = BACKENDS.load(candidate.name)
+    return backend.is_ready(opening.bundle, opening.options.on(candidate.device))
 
 
 def _open_measured(

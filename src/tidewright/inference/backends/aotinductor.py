@@ -13,12 +13,20 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
-from tidewright.errors import BackendError, FallbackWarning
+from tidewright.errors import FallbackWarning
 from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.compiled import explain_missing
-from tidewright.inference.backends.networks import Opened, answer_with, explain_no_network, open_network, quiet_torch
+from tidewright.inference.backends.networks import (
+    REFUSALS,
+    Opened,
+    answer_with,
+    explain_no_network,
+    open_network,
+    quiet_torch,
+    refuse,
+)
 from tidewright.inference.options import SessionOptions
-from tidewright.inference.private_folder import describe_machine, open_folder, read_own, write_own
+from tidewright.inference.private_folder import describe_machine, find_cache, open_folder, read_own, write_own
 from tidewright.inference.session import Answerer
 from tidewright.registry.bundle import Bundle
 from tidewright.runtime import apply_threads
@@ -44,8 +52,8 @@ def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
                 content = _compile(opened, path)
             write_own(path, sha256(content).digest() + content)
         module = aoti_load_package(io.BytesIO(content))
-    except (RuntimeError, OSError) as error:
-        raise BackendError(f"AOTInductor can't have {bundle.manifest.spec.name}: {error}.") from error
+    except REFUSALS as error:
+        raise refuse(error, "AOTInductor", bundle) from error
     return answer_with(module, opened, threads=options.threads)
 
 
@@ -88,4 +96,9 @@ def _compile(opened: Opened, path: Path) -> bytes:
         part.unlink(missing_ok=True)
 
 
-BACKEND = Backend(explain_no_network, explain_missing, start)
+def is_ready(bundle: Bundle, options: SessionOptions) -> bool:
+    """Whether it was compiled before."""
+    return (find_cache() / FOLDER / f"{_name(bundle, options)}.pt2").exists()
+
+
+BACKEND = Backend(explain_no_network, explain_missing, start, is_ready)

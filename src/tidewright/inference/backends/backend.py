@@ -20,12 +20,19 @@ class Start(Protocol):
         ...
 
 
+def at_once(bundle: Bundle, options: SessionOptions) -> bool:
+    """That a backend compiles nothing for long."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """`explain_unfit` says why a bundle's model can't run on it anywhere, `explain_missing` why nothing can run on it
-    on a device (cpu, cuda) of this machine; both say nothing where it can, and neither imports torch.
+    on a device (cpu, cuda) of this machine; both say nothing where it can, and neither imports torch. `is_ready` says
+    whether it would start without compiling for long.
     """
 
     explain_unfit: Callable[[Manifest], str]
     explain_missing: Callable[[str], str]
     start: Start
+    is_ready: Callable[[Bundle, SessionOptions], bool] = at_once

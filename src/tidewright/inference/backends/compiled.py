@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidewright.errors import BackendError
 from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.networks import (
+    REFUSALS,
     answer_with,
     explain_no_network,
     explain_no_torch,
     open_network,
     quiet_torch,
+    refuse,
 )
 from tidewright.inference.options import SessionOptions
 from tidewright.inference.session import Answerer
@@ -37,8 +38,8 @@ def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
                         for tensor in given.values():
                             torch._dynamo.mark_dynamic(tensor, 0)
                     module(**given)
-        except RuntimeError as error:
-            raise BackendError(f"torch.compile can't have {bundle.manifest.spec.name}: {error}.") from error
+        except REFUSALS as error:
+            raise refuse(error, "torch.compile", bundle) from error
     return answerer
 
 
@@ -49,4 +50,9 @@ def explain_missing(device: str) -> str:
     return explain_no_torch() or explain_no_compiler()
 
 
-BACKEND = Backend(explain_no_network, explain_missing, start)
+def is_ready(bundle: Bundle, options: SessionOptions) -> bool:
+    """It compiles whenever it starts."""
+    return False
+
+
+BACKEND = Backend(explain_no_network, explain_missing, start, is_ready)

@@ -35,6 +35,7 @@ OTHERS = {
     "ensemble": "several models in one graph",
 }  # kinds of models that are no network of torch, and what they are
 TRACED = 3  # windows of the example that a network is traced with; any number goes through it then
+REFUSALS = (RuntimeError, ValueError, TypeError, OSError)  # what torch's compilers raise of a network they can't have
 _KNOWN = (  # what torch 2.13 says of its own parts
     (DeprecationWarning, r"`torch\.jit\..*` is deprecated"),
     (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
@@ -130,6 +131,12 @@ def _in_logarithms(inner: Call, logged: Logged) -> Call:
         return logged.restore(answer, seen=seen).astype(np.float32)
 
     return call
+
+
+def refuse(error: Exception, compiler: str, bundle: Bundle) -> BackendError:
+    """What to raise for a refusal: its first line, for a compiler's own report has hundreds."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return BackendError(f"{compiler} can't have {bundle.manifest.spec.name}: {lines[0]}. Ask for auto, or eager.")
 
 
 @contextmanager

@@ -97,4 +97,5 @@ TENSORRT = Backend(
     explain_unfit,
     partial(explain_missing, provider=TENSOR_RT),
     partial(start, providers=(TENSOR_RT, CUDA, CPU)),
+    lambda bundle, options: False,  # its engine is built when it starts
 )

@@ -8,14 +8,15 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from tidewright.errors import BackendError
 from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.networks import (
+    REFUSALS,
     answer_with,
     explain_no_network,
     explain_no_torch,
     open_network,
     quiet_torch,
+    refuse,
 )
 from tidewright.inference.options import SessionOptions
 from tidewright.inference.session import Answerer
@@ -37,8 +38,8 @@ def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
         try:
             trace: Any = torch.jit.trace  # it has no types
             frozen = torch.jit.freeze(trace(opened.network, example_kwarg_inputs=opened.example, check_trace=False))
-        except RuntimeError as error:
-            raise BackendError(f"torch.jit can't trace {bundle.manifest.spec.name}: {error}.") from error
+        except REFUSALS as error:
+            raise refuse(error, "torch.jit", bundle) from error
     answerer = answer_with(frozen, opened, threads=options.threads)
     feed = {name: tensor.cpu().numpy() for name, tensor in opened.example.items()}
     for _ in range(WARMED):
