@@ -10,6 +10,7 @@ import numpy as np
 
 from tidewright.data.task import Task
 from tidewright.errors import DataError
+from tidewright.inference.items import is_items, join_items
 from tidewright.inference.session import Prediction
 from tidewright.runtime import Choice
 
@@ -41,6 +42,7 @@ class StubSession:
         with self._lock:
             self.asked.append(x)
         self.before(x)
+        x = join_items(x) if is_items(x) else x
         arrays = [x[name] for name in self.inputs] if isinstance(x, Mapping) else [x]
         arrays = [np.asarray(array, np.float32) for array in arrays]
         arrays = [array[None] if arrays[0].ndim == 1 else array for array in arrays]

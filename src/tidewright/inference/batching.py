@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -21,6 +21,7 @@ from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, RequestError
+from tidewright.inference.items import is_items, join_items, predict_stream
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.queued import CLOSED, Ask, Queue, check_timeout, describe_form, join_inputs, settle
 from tidewright.inference.session import Prediction, Session
@@ -125,6 +126,10 @@ class BatchingSession:
             answer = ask.future.result()  # the model's own error, or an answer just in time
         return answer
 
+    def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
+        """See `Session.predict_stream`."""
+        return predict_stream(self, items, batch_size=batch_size)
+
     def read(self, table: Any, /) -> Panel:
         """See `Session.read`."""
         return self.session.read(table)
@@ -173,6 +178,7 @@ class BatchingSession:
         """Puts a request into the queue, and starts a run if it is idle after all."""
         check_timeout(timeout_s)
         wait_s = self._timeout_s if timeout_s is None else timeout_s
+        x = join_items(x) if is_items(x) else x
         form, size = describe_form(x)
         ask = Ask(x, form, size, math.inf if wait_s is None else self._queue.clock() + wait_s, loop)
         self._queue.put(ask, priority=priority)

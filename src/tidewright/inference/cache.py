@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.inference.cache_disk import DiskCounts, DiskLevel
 from tidewright.inference.cache_memory import TAIL, Form, Memory
+from tidewright.inference.items import is_items, join_items, predict_stream
 from tidewright.inference.session import Prediction, Session
 from tidewright.models.fitted import Fitted
 
@@ -101,6 +102,7 @@ class CachedSession:
         if type(x) is _Array and x.dtype is _FLOAT:
             data, form = x.tobytes(), x.shape
         else:
+            x = join_items(x) if is_items(x) else x
             read = _read_bytes(x, self.inputs)
             if read is None:  # the session says what is wrong
                 return self.session.predict(x)
@@ -117,6 +119,10 @@ class CachedSession:
         except KeyError:  # let go meanwhile, but it is at hand
             pass
         return entry[2]
+
+    def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
+        """See `Session.predict_stream`."""
+        return predict_stream(self, items, batch_size=batch_size)
 
     def read(self, table: Any, /) -> Panel:
         """See `Session.read`."""

@@ -15,6 +15,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.data.columns import LARGEST
 from tidewright.errors import ColumnError, DataError
 from tidewright.features.windows import Singles
+from tidewright.inference.items import is_items, join_items
 from tidewright.registry.manifest import Manifest
 
 ZERO, PLAIN = np.float32(0.0), np.float32(1e38)  # sums of squares between are of finite numbers, fit for float32
@@ -34,8 +35,10 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
 
     NaN is a missing value; a window needs one observed target value. Infinite and huge values raise
     `DataError`, and so do other shapes and types; an input that is missing or unknown raises `ColumnError`. A
-    single window may leave its N axis out.
+    single window may leave its N axis out. A list of these is one after the other.
     """
+    if is_items(given):
+        given = join_items(given)
     shapes = shape_inputs(manifest)
     arrays = _name_inputs(given, shapes)
     single = np.ndim(arrays["target"]) == 1

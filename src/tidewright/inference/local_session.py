@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from time import perf_counter_ns
 from typing import Any
@@ -16,6 +16,7 @@ from tidewright.data.splits import Cutoffs
 from tidewright.data.task import Task
 from tidewright.features.windows import Singles
 from tidewright.inference.inputs import check_answer, check_inputs, take_plain
+from tidewright.inference.items import predict_stream
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.session import Answerer, Prediction, leave
 from tidewright.models.fitted import Fitted
@@ -87,6 +88,10 @@ class LocalSession:
         if len(pending) > PENDING:
             self._latency.count()
         return _new(Prediction, (values, elapsed * 1e-6, self.backend, self._median))
+
+    def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
+        """See `Session.predict_stream`."""
+        return predict_stream(self, items, batch_size=batch_size)
 
     def read(self, table: Any, /) -> Panel:
         """See `Session.read`. Raises `ColumnError`, `FrequencyError` and `DataError`."""

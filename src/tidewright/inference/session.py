@@ -5,7 +5,7 @@ N windows, L lookback, H horizon, Q quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -110,7 +110,13 @@ class Session(Protocol):
 
     def predict(self, x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]], /) -> Prediction:
         """The answer to windows: an array [N, L] (or [L]) of past values, or a mapping of arrays by input
-        name.
+        name; or a list of these, one after the other.
+        """
+        ...
+
+    def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
+        """The answer to each item, an array or a mapping as `predict` takes, in order and when it is needed; so many
+        go in one call. An error names the item.
         """
         ...
 
