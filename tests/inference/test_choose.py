@@ -174,6 +174,19 @@ def test_a_folder_that_others_can_write_to_keeps_nothing_and_says_so(ridge, cach
     assert list(cache.iterdir()) == []
 
 
+def test_a_user_without_a_home_keeps_nothing_and_hears_so_only_where_there_was_something_to_keep(
+    ridge, timed, monkeypatch
+):
+    def refuse():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(private_folder.Path, "home", refuse)
+    assert open_session(ridge).backend == "onnxruntime"
+    with pytest.warns(FallbackWarning, match="could not be kept: this user has no home"):
+        open_session(ridge, measure=["onnxruntime", "eager"])
+
+
 def test_what_was_fastest_and_serves_no_more_is_followed_by_the_next(network, cache, timed, monkeypatch):
     open_session(network, measure=["onnxruntime", "torchscript"])
 

@@ -23,10 +23,14 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def find_cache() -> Path:
-    """Where the cache is, or would be."""
+    """Where the cache is, or would be. Raises `BackendError` where its user has no home."""
     given = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache"
-    return root / "tidewright"
+    if given and Path(given).is_absolute():
+        return Path(given) / "tidewright"
+    try:
+        return Path.home() / ".cache" / "tidewright"
+    except RuntimeError as error:
+        raise BackendError("this user has no home, so nothing is kept. Set XDG_CACHE_HOME to a folder.") from error
 
 
 def open_folder(name: str) -> Path:

@@ -40,7 +40,10 @@ class Question:
 def recall(question: Question) -> Seconds:
     """The figures that were kept; none where there are none, or where they can't be believed."""
     plain = question.to_plain()
-    path = find_cache() / FOLDER / _name(plain)
+    try:
+        path = find_cache() / FOLDER / _name(plain)
+    except BackendError:  # where nothing can have been kept
+        return {}
     try:
         return _check(json.loads(read_own(path, most=MOST_BYTES)), plain)
     except (FileNotFoundError, NotADirectoryError):
