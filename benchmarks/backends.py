@@ -49,6 +49,7 @@ def main() -> None:
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
     done = {json.loads(line)["name"] for line in lines}
     with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"XDG_CACHE_HOME": folder, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}  # compiled anew
         for network in options.networks:
             wanted = [one for one in options.backends if f"{network} {one} vs {PEERS[one]}, one window" not in done]
             if not wanted:
