@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from tidewright.registry.each import save_each as save_each
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
+    from tidewright.registry.store import open_store as open_store
     from tidewright.report.html import write_report as write_report
     from tidewright.report.study_page import write_study_page as write_study_page
     from tidewright.serving.client import Client as Client
@@ -173,6 +174,7 @@ _HOMES = {
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
     "open_each": "tidewright.inference.each:open_each",
+    "open_store": "tidewright.registry.store:open_store",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",
     "read_tried": "tidewright.tuning.tried:read_tried",

@@ -14,6 +14,7 @@ A message says what is wrong, what was got and what to do. Each class is also th
     ├── BundleError (ValueError)          a bundle that can't be written or opened
     │   ├── TamperedError                 a byte that differs from the manifest
     │   └── ParityError                   a compiled answer that differs from the eager one
+    ├── PromotionError (RuntimeError)     a challenger that is not better than the champion with significance
     ├── BackendError (RuntimeError)       a backend or device that was asked for and can't serve
     ├── RequestError (RuntimeError)       a request that a server refuses, with its HTTP status
     └── AllocationError (ValueError)      weights, prices or costs that can't be used
@@ -74,6 +75,10 @@ class TamperedError(BundleError):
 
 class ParityError(BundleError):
     """A compiled answer that differs from the eager one by more than the tolerance."""
+
+
+class PromotionError(TidewrightError, RuntimeError):
+    """A challenger that is not better than the champion with significance."""
 
 
 class BackendError(TidewrightError, RuntimeError):

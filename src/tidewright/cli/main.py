@@ -14,6 +14,7 @@ from typer import Exit
 
 from tidewright import __version__
 from tidewright.cli import options
+from tidewright.cli.store import store_app
 from tidewright.errors import ConfigError, TidewrightError
 
 INTERRUPTED = 130
@@ -30,6 +31,7 @@ data_app = typer.Typer(
     help="Look at a table before anything is learned from it.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
+app.add_typer(store_app, name="store")
 
 
 @app.callback()

@@ -138,8 +138,8 @@ def split_holdout(
         )
     return Split(
         train=Cutoffs(first, train_to, grid=panel.frequency),
-        validation=_scored(valid_from, valid_to - horizon, stride=stride, panel=panel),
-        test=_scored(test_from, last - horizon, stride=stride, panel=panel),
+        validation=choose_cutoffs(valid_from, valid_to - horizon, stride=stride, panel=panel),
+        test=choose_cutoffs(test_from, last - horizon, stride=stride, panel=panel),
         horizon=horizon,
         purge=purge,
         embargo=embargo,
@@ -186,7 +186,7 @@ def split_rolling(
     return tuple(
         Split(
             train=Cutoffs(first if window == "expanding" else end - size, end, grid=panel.frequency),
-            validation=_scored(start, start + validation - task.horizon, stride=None, panel=panel),
+            validation=choose_cutoffs(start, start + validation - task.horizon, stride=None, panel=panel),
             test=None,
             horizon=task.horizon,
             purge=purge,
@@ -284,7 +284,8 @@ def _check_purge(purge: int | None, horizon: int, embargo: int) -> int:
     return purge
 
 
-def _scored(first: int, last: int, *, stride: int | None, panel: Panel) -> Cutoffs:
+def choose_cutoffs(first: int, last: int, *, stride: int | None, panel: Panel) -> Cutoffs:
+    """The scored cutoffs from `first` to `last`: every `stride`, by default as many as `split_holdout` says."""
     if stride is None:
         most = min(MOST_CUTOFFS, max(FEWEST_CUTOFFS, MOST_WINDOWS // panel.n_series))
         stride = max(1, -(-(last - first + 1) // most))

@@ -95,7 +95,7 @@ class LocalSession:
 
     def read(self, table: Any, /) -> Panel:
         """See `Session.read`. Raises `ColumnError`, `FrequencyError` and `DataError`."""
-        from tidewright.inference.reading import read_panel
+        from tidewright.data.reading import read_panel
 
         return read_panel(table, self.bundle.manifest.schema)
 

@@ -42,11 +42,12 @@ _TRIES = 10
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Content:
-    """The verified bytes of a bundle: its digest, what its manifest says, and its files."""
+    """The verified bytes of a bundle: its digest, what its manifest says, its files, and the manifest's own bytes."""
 
     digest: str
     manifest: Mapping[str, Any]
     files: Mapping[str, bytes]
+    raw: bytes
 
 
 def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -83,6 +84,18 @@ def read_verified(folder: Path, *, names: tuple[str, ...] = BUNDLE, spare: tuple
     raise BundleError(f"'{folder}' was replaced {_TRIES} times while it was read. Try again.")
 
 
+def read_digest(folder: Path) -> str:
+    """The digest that a bundle's manifest has at its head; neither it nor any other byte is verified."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            head = file.read(len(_HEAD) + _DIGITS)
+    except OSError as error:
+        raise BundleError(f"there is no bundle at '{folder}': {error.strerror}.") from error
+    if not head.startswith(_HEAD):
+        raise TamperedError(f"{MANIFEST} in '{folder}' was changed: it does not begin with its digest.")
+    return head[len(_HEAD) :].decode("ascii", "replace")
+
+
 def _open_folder(folder: Path) -> int:
     try:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -116,9 +129,8 @@ def _read(folder: Path, *, handle: int, wanted: tuple[str, ...], spare: tuple[st
     if strangers or missing:
         what = f"'{min(strangers)}' is not in the manifest" if strangers else f"'{min(missing)}' is missing"
         raise TamperedError(f"'{folder}' was changed: {what}. Export the model again, or restore the folder.")
-    return Content(
-        digest, manifest, {name: _check_file(name, handle=handle, entry=entry) for name, entry in listed.items()}
-    )
+    files = {name: _check_file(name, handle=handle, entry=entry) for name, entry in listed.items()}
+    return Content(digest, manifest, files, raw)
 
 
 def _check_manifest(raw: bytes) -> str:

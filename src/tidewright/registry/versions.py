@@ -6,11 +6,8 @@ folder/current.json                                 which version is in use
 
 from __future__ import annotations
 
-import fcntl
 import json
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +18,21 @@ from tidewright.errors import BundleError, ConfigError
 from tidewright.models.classic import ModelConfig
 from tidewright.models.torch.classic import ClassicNet, build_classic
 from tidewright.optional import require
+from tidewright.registry.numbered import (
+    CURRENT,
+    alone,
+    check_number,
+    explain_changed,
+    list_numbers,
+    next_number,
+    place_of,
+    read_pointer,
+    write_pointer,
+)
 from tidewright.registry.verify import WEIGHTS, read_verified, seal
 from tidewright.registry.write import write_folder
-from tidewright.training.checkpoint import write_whole
 
 FORMAT = "tidewright-version-1"
-CURRENT = "current.json"
-_NAME = re.compile(r"v(\d{4,})")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,10 +55,10 @@ def save_version(model: ClassicNet, folder: str | Path, *, notes: Mapping[str, A
     manifest = {"format": FORMAT, "config": model.config.to_dict(), "notes": dict(notes or {})}
     files = seal(manifest, {WEIGHTS: safetensors.save(tensors)})
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        number = max(list_versions(folder), default=0) + 1
-        write_folder(files, _place(folder, number))
-        _point(folder, number)
+    with alone(folder):
+        number = next_number(folder)
+        write_folder(files, place_of(folder, number))
+        write_pointer(folder, {"version": number})
     return number
 
 
@@ -69,61 +74,44 @@ def load_version(folder: str | Path, *, number: int | None = None) -> ModelVersi
     """A version, by default the current one, verified. Raises `TamperedError` and `BundleError`."""
     folder = Path(folder)
     number = current_version(folder) if number is None else number
-    _check_there(folder, number)
-    content = read_verified(_place(folder, number), names=(WEIGHTS,))
+    check_number(folder, number)
+    content = read_verified(place_of(folder, number), names=(WEIGHTS,))
     manifest = content.manifest
     if manifest.get("format") != FORMAT:
-        raise BundleError(f"'{_place(folder, number)}' has the format {manifest.get('format')!r}; {FORMAT} is read.")
+        raise BundleError(f"'{place_of(folder, number)}' has the format {manifest.get('format')!r}; {FORMAT} is read.")
     config = ModelConfig(**manifest["config"])
     model = build_classic(config)
-    _fill(model, content.files[WEIGHTS], place=_place(folder, number))
+    _fill(model, content.files[WEIGHTS], place=place_of(folder, number))
     return ModelVersion(number, config, model.eval(), manifest["notes"])
 
 
 def list_versions(folder: str | Path) -> tuple[int, ...]:
     """The numbers of the versions that are there, ascending."""
-    found = [_NAME.fullmatch(path.name) for path in Path(folder).glob("v*")]
-    return tuple(sorted(int(match.group(1)) for match in found if match))
+    return list_numbers(Path(folder))
 
 
 def current_version(folder: str | Path) -> int:
     """The number of the version in use. Raises `BundleError` where none was saved."""
-    path = Path(folder) / CURRENT
-    if not path.is_file():
-        raise BundleError(f"no version was saved in '{folder}'. Save one with save_version.")
+    told = read_pointer(Path(folder))
     try:
-        return int(json.loads(path.read_text())["version"])
+        return int(told["version"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"'{path}' was changed by hand: {error}. Name a version, or roll back to one.") from error
+        raise BundleError(explain_changed(Path(folder) / CURRENT, error)) from error
 
 
 def rollback(folder: str | Path, *, number: int | None = None) -> int:
     """Makes an older version the current one: the one before the current, or the one named. No version is deleted."""
     folder = Path(folder)
-    with _alone(folder):
+    with alone(folder):
         if number is None:
             current = current_version(folder)
-            older = [one for one in list_versions(folder) if one < current]
+            older = [one for one in list_numbers(folder) if one < current]
             if not older:
                 raise ConfigError(f"version {current} of '{folder}' is the oldest; there is none to roll back to.")
             number = older[-1]
-        _check_there(folder, number)
-        _point(folder, number)
+        check_number(folder, number)
+        write_pointer(folder, {"version": number})
     return number
-
-
-def _place(folder: Path, number: int) -> Path:
-    return folder / f"v{number:04d}"
-
-
-def _point(folder: Path, number: int) -> None:
-    write_whole(folder / CURRENT, json.dumps({"version": number}).encode())
-
-
-def _check_there(folder: Path, number: int) -> None:
-    there = list_versions(folder)
-    if number not in there:
-        raise ConfigError(f"there is no version {number} in '{folder}'. There are: {', '.join(map(str, there))}.")
 
 
 def _fill(model: ClassicNet, content: bytes, *, place: Path) -> None:
@@ -134,13 +122,3 @@ def _fill(model: ClassicNet, content: bytes, *, place: Path) -> None:
         raise BundleError(f"the weights in '{place}' are not those of its config. Save the model again.")
     with torch.no_grad():
         model.load_state_dict(tensors)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process writes versions here."""
-    if not folder.is_dir():
-        raise BundleError(f"no version was saved in '{folder}'. Save one with save_version.")
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # falls with the process, so a kill leaves it free
-        yield

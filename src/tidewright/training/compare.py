@@ -115,7 +115,12 @@ def compare(
     ranked = sorted(entrants, key=lambda e: _value(e, used))
     best_floor = min(floors, key=lambda e: _value(e, used))
     models = [e for e in ranked if not e.floor]
-    tests = {e.validation.model: _test(e, best_floor, used, horizon, strides[0]) for e in models}
+    tests = {
+        e.validation.model: compare_two(
+            e.validation, best_floor.validation, metric=used, horizon=horizon, stride=strides[0]
+        )
+        for e in models
+    }
     raised = [e.tried * tests[e.validation.model].p_value for e in models]
     adjusted = holm(np.minimum(raised, 1.0))  # a NaN stays one
     for entrant, p_value in zip(models, adjusted, strict=True):
@@ -190,8 +195,8 @@ def _value(entrant: Entrant, metric: str) -> float:
     return rank_value(entrant.validation, metric)
 
 
-def _test(entrant: Entrant, floor: Entrant, metric: str, horizon: int, stride: int) -> Comparison:
-    ours, theirs = entrant.validation, floor.validation
+def compare_two(ours: Evaluation, theirs: Evaluation, *, metric: str, horizon: int, stride: int) -> Comparison:
+    """The test of whether the loss of one is lower than the other's on the same windows, `stride` steps apart."""
     cutoffs = ours.windows.cutoffs
     over_time = diebold_mariano(
         mean_losses(ours.scored, metric, cutoffs),

@@ -1,5 +1,4 @@
-"""A table or a Panel as the Panel that a model needs: columns by name, times on the grid that it learned "
-"on."""
+"""A table or a Panel as the Panel that a model needs: columns by name, times on the grid that it learned on."""
 
 from __future__ import annotations
 

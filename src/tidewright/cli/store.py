@@ -1,0 +1,124 @@
+"""The verb `store`: versions of models, registered, promoted, rolled back, listed and shown."""
+
+from __future__ import annotations
+
+import json as json_of
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tidewright.cli import options
+from tidewright.cli.show import show_table, to_plain
+
+if TYPE_CHECKING:
+    from tidewright.registry.standing import Change, Release
+
+Folder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
+Name = Annotated[str, typer.Argument(help="A model's name.")]
+Why = Annotated[str, typer.Option(help="Why: it is kept in the history.")]
+STORE = Path("tidewright-store")
+DIGITS = 12
+
+store_app = typer.Typer(
+    help="Versions of models: register bundles, promote the better one, roll back.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@store_app.command("register")
+def register_verb(
+    name: Name,
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, which is copied.")],
+    reason: Why = "",
+    store: Folder = STORE,
+    json: options.Json = False,
+) -> None:
+    """Copy a bundle as a model's next version: its challenger, or its first champion."""
+    from tidewright.registry.store import open_store
+
+    release = open_store(store).register(name, bundle, reason=reason)
+    _tell(release, f"version {release.version} of {name} is its {release.role}: {release.folder}", as_json=json)
+
+
+@store_app.command("promote")
+def promote_verb(
+    name: Name,
+    table: Annotated[Path | None, typer.Argument(help="Actual values newer than what both versions know.")] = None,
+    version: Annotated[int | None, typer.Option(help="Which version; the challenger when left out.")] = None,
+    metric: options.Metric = None,
+    force: Annotated[str, typer.Option(help="The reason to promote without a comparison, or against it.")] = "",
+    store: Folder = STORE,
+    json: options.Json = False,
+) -> None:
+    """Make the challenger the champion, if it is better on the table with significance."""
+    from tidewright.registry.store import open_store
+
+    change = open_store(store).promote(name, version, table=table, metric=metric, force=force)
+    _tell(change, f"version {change.version} of {name} is its champion: {change.reason}", as_json=json)
+
+
+@store_app.command("rollback")
+def rollback_verb(name: Name, reason: Why = "", store: Folder = STORE, json: options.Json = False) -> None:
+    """Make the champion before this one the champion again."""
+    from tidewright.registry.store import open_store
+
+    change = open_store(store).rollback(name, reason=reason)
+    told = f"version {change.version} of {name} is its champion again, in place of {change.replaced}"
+    _tell(change, told, as_json=json)
+
+
+@store_app.command("list")
+def list_verb(store: Folder = STORE, json: options.Json = False) -> None:
+    """List every version of every model."""
+    from tidewright.registry.store import open_store
+
+    opened = open_store(store)
+    found = [release for name in opened.names() for release in opened.versions(name)]
+    if json:
+        typer.echo(json_of.dumps(to_plain(found), indent=2))
+    elif not found:
+        typer.echo(f"no models in {store}. Register one with: tidewright store register NAME BUNDLE")
+    else:
+        show_table([_release_row(one) for one in found], title=f"models in {store}")
+
+
+@store_app.command("show")
+def show_verb(name: Name, store: Folder = STORE, json: options.Json = False) -> None:
+    """Show a model's versions and its history: who replaced whom, when, why, with which figures."""
+    from tidewright.registry.store import open_store
+
+    opened = open_store(store)
+    versions, history = opened.versions(name), opened.history(name)
+    if json:
+        told = {"name": name, "versions": versions, "history": history}
+        typer.echo(json_of.dumps(to_plain(told), indent=2))
+        return
+    show_table([_release_row(one) for one in versions], title=f"versions of {name}")
+    _show_history(history)
+
+
+def _show_history(history: Sequence[Change]) -> None:
+    rows = [
+        {
+            "when": one.at,
+            "what": f"{one.what} (forced)" if one.forced else one.what,
+            "version": one.version,
+            "in place of": "" if one.replaced is None else one.replaced,
+            "why": one.reason,
+        }
+        for one in history
+    ]
+    if rows:
+        show_table(rows, title="history")
+
+
+def _release_row(one: Release) -> dict[str, Any]:
+    return {"model": one.name, "version": one.version, "is": one.role, "digest": one.digest[:DIGITS]}
+
+
+def _tell(record: Release | Change, text: str, *, as_json: bool) -> None:
+    typer.echo(json_of.dumps(to_plain(asdict(record)), indent=2) if as_json else text)
