@@ -34,7 +34,8 @@ from tidewright.models.statistical import Statistical
 from tidewright.optional import require
 from tidewright.registry.card import write_card
 from tidewright.registry.manifest import Manifest, Parity, Trained, Widths, from_plain, to_plain
-from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, read_verified, seal
+from tidewright.registry.reference import Reference, make_reference, read_reference, write_reference
+from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, REFERENCE, WEIGHTS, read_verified, seal
 from tidewright.registry.write import write_folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -100,6 +101,14 @@ class Bundle:
         """A few windows, and the quantiles [N, H, Q] that the eager model gave for them."""
         return _read_example(self.files[EXAMPLE], self.manifest)
 
+    @property
+    def reference(self) -> Reference | None:
+        """What its inputs, answers and errors looked like when it was made; None in a bundle of an older version."""
+        content = self.files.get(REFERENCE)
+        if content is None:
+            return None
+        return read_reference(read_tensors(content, name=REFERENCE), horizon=self.manifest.task.horizon)
+
     def __repr__(self) -> str:
         spec, grid = self.manifest.spec.name, self.manifest.schema.frequency.name
         return f"Bundle({self.name!r}, {spec}, {grid}, {self.digest[:12]})"
@@ -151,7 +160,9 @@ def save_bundle(
     )
     example = _write_example(fitted, real, names=widths.inputs)
     weights, card = write_tensors(fitted.tensors()), write_card(manifest).encode()
-    files = _take_graph(graph, manifest, files={WEIGHTS: weights, EXAMPLE: example, CARD: card})
+    reference = write_reference(make_reference(fitted, panel, view=view, split=split, slow=bool(no_graph)))
+    rest = {EXAMPLE: example, CARD: card, REFERENCE: write_tensors(reference)}
+    files = _take_graph(graph, manifest, files={WEIGHTS: weights, **rest})
     write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
     return load_bundle(folder)
 
@@ -180,7 +191,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     otherwise.
     """
     require("safetensors", extra="onnx", purpose="opening a bundle")
-    content = read_verified(Path(folder), spare=(GRAPH,))
+    content = read_verified(Path(folder), spare=(GRAPH, REFERENCE))
     manifest = from_plain(content.manifest)
     if (GRAPH in content.files) == bool(manifest.no_graph):
         raise BundleError(

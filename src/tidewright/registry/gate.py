@@ -42,7 +42,7 @@ class Gate:
 def judge_challenger(champion: Bundle, challenger: Bundle, table: object, *, metric: str | None = None) -> Gate:
     """The comparison of two bundles on a table of actual values.
 
-    Both see the same windows, whose labels lie after everything that either learned from. The test is
+    Both see the same windows, whose labels lie after everything that either learned from or was chosen on. The test is
     that of a leaderboard: Diebold and Mariano's over cutoffs, or over series where these hardly move together, at 5 %;
     where none can be made, it says so and does not pass. `metric` is by default MASE (MAE where that is undefined), of
     classes the log loss. Raises `ConfigError` for models that answer different questions, `ShortSeriesError` where no
@@ -113,7 +113,7 @@ def _split(panel: Panel, bundles: tuple[Bundle, Bundle]) -> Split:
     """Every cutoff after what either has seen; the scale of MASE comes from before."""
     horizon = bundles[0].manifest.task.horizon
     start, end = panel.span
-    seen = max(last_seen(one.manifest, panel) for one in bundles)
+    seen = max(last_seen(one, panel) for one in bundles)
     lookback = max(one.manifest.view.lookback for one in bundles)
     first = seen if start <= seen else start + lookback - 1  # a table of newer values alone must bring a whole lookback
     last = end - horizon

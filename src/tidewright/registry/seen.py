@@ -5,16 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from tidewright.data.panel import Panel
-from tidewright.registry.manifest import Manifest
+from tidewright.registry.bundle import Bundle
 
 
-def last_seen(manifest: Manifest, panel: Panel) -> int:
-    """The last position, at or before the panel's end, of a value that the model learned from.
+def last_seen(bundle: Bundle, panel: Panel) -> int:
+    """The last position, at or before the panel's end, of a value that the model learned from or, where
+    the bundle says so (see `Reference`), was chosen on.
 
     One step before the panel's start where all of it is newer. Times are compared as the manifest wrote them, on the
     same grid: numbers as numbers, dates in their order.
     """
-    known = _key(manifest.data.last, panel)
+    reference = bundle.reference
+    known = _key(bundle.manifest.data.last if reference is None else reference.until, panel)
     start, end = panel.span
     return start - 1 + bisect_right(range(start, end + 1), known, key=lambda one: _key(panel.time_at(one), panel))
 

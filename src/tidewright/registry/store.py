@@ -32,7 +32,7 @@ from tidewright.registry.numbered import (
 )
 from tidewright.registry.share import draw_share
 from tidewright.registry.standing import Change, Release, Standing, What, read_standing
-from tidewright.registry.verify import GRAPH, MANIFEST, read_verified
+from tidewright.registry.verify import GRAPH, MANIFEST, REFERENCE, read_verified
 from tidewright.registry.write import write_folder
 
 Mark = tuple[tuple[str, int, int, int], ...]
@@ -60,7 +60,7 @@ class Store:
         _check_name(name)
         source = bundle.folder if isinstance(bundle, Bundle) else Path(bundle)
         opened = load_bundle(source)
-        content = read_verified(source, spare=(GRAPH,))
+        content = read_verified(source, spare=(GRAPH, REFERENCE))
         if content.digest != opened.digest or (isinstance(bundle, Bundle) and bundle.digest != opened.digest):
             raise BundleError(f"'{source}' was replaced while it was read. Register it again.")
         place = self.folder / name

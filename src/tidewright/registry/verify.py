@@ -22,12 +22,14 @@ MANIFEST, GRAPH, WEIGHTS, EXAMPLE, CARD = (
     "example.safetensors",
     "card.md",
 )
-BUNDLE = (GRAPH, WEIGHTS, EXAMPLE, CARD)
+REFERENCE = "reference.safetensors"
+BUNDLE = (GRAPH, WEIGHTS, EXAMPLE, CARD, REFERENCE)
 MEGABYTE = 1 << 20
 LARGEST = {
     MANIFEST: MEGABYTE,
     CARD: MEGABYTE,
     EXAMPLE: 64 * MEGABYTE,
+    REFERENCE: 64 * MEGABYTE,
     GRAPH: 2047 * MEGABYTE,
     WEIGHTS: 4096 * MEGABYTE,
 }
@@ -66,7 +68,7 @@ def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, b
     return sealed
 
 
-def read_verified(folder: Path, *, names: tuple[str, ...] = BUNDLE, spare: tuple[str, ...] = ()) -> Content:
+def read_verified(folder: Path, *, names: tuple[str, ...] = BUNDLE, spare: tuple[str, ...] = (REFERENCE,)) -> Content:
     """The content of a folder that holds a manifest and just the named files, of which the `spare` ones may be left
     out. Raises `BundleError` where there is none, `TamperedError` naming the file.
     """
