@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from tidewright.workflows.forecasters import TransformerForecaster as TransformerForecaster
     from tidewright.workflows.hyperparameter_space import HyperparameterSpace as HyperparameterSpace
     from tidewright.workflows.hyperparameter_space import OptimizerType as OptimizerType
+    from tidewright.workflows.monitor import monitor as monitor
     from tidewright.workflows.run import run as run
     from tidewright.workflows.tune_each import tune_each as tune_each
 
@@ -174,6 +175,7 @@ _HOMES = {
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
     "open_each": "tidewright.inference.each:open_each",
+    "monitor": "tidewright.workflows.monitor:monitor",
     "open_store": "tidewright.registry.store:open_store",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",

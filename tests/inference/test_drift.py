@@ -206,3 +206,13 @@ def test_too_few_blocks_give_no_test_but_a_reason():
     index, distance = compare_values(few, few)
     assert (index.p_value, distance.p_value) == (None, None)
     assert "5 blocks of the reference and 5 live ones are too few" in distance.reason
+
+
+def test_values_that_are_equal_do_not_look_as_if_they_hung_together():
+    blocks = np.arange(400) // 10
+    rare = np.zeros(400)
+    rare[[20, 333]] = 1.0
+    test = compare_means(
+        block_values(rare, blocks), block_values(np.repeat([0.0, 1.0], 50), np.arange(100) // 10), greater=True
+    )
+    assert (test.joined, test.p_value is not None and test.p_value <= 0.01) == (1, True)

@@ -18,7 +18,7 @@ from tidewright.models.spec import FeedForward, Naive
 from tidewright.models.specs.statistical import AutoETS, Croston
 from tidewright.models.statistical import Statistical
 from tidewright.registry.bundle import load_bundle, save_bundle
-from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, MANIFEST, WEIGHTS, read_verified, seal
+from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, MANIFEST, REFERENCE, WEIGHTS, read_verified, seal
 from tidewright.training.conformal import conformalise
 from tidewright.training.ensemble import fit_ensemble
 from tidewright.training.fit import fit, keep_covariates
@@ -43,7 +43,7 @@ def smoothing() -> Any:
 
 def test_it_holds_all_but_the_graph_and_says_why(smoothing: Any, tmp_path: Path) -> None:
     bundle = save_bundle(smoothing, panel=BARE, folder=tmp_path / "b")
-    assert {path.name for path in (tmp_path / "b").iterdir()} == {MANIFEST, WEIGHTS, EXAMPLE, CARD}
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {MANIFEST, WEIGHTS, EXAMPLE, CARD, REFERENCE}
     assert bundle.manifest.no_graph == "auto_ets fits every window anew when it answers"
     assert (bundle.parity, bundle.tolerance) == (None, 1e-3)
     assert "There is no graph: auto_ets fits every window anew" in bundle.card

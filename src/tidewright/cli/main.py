@@ -195,6 +195,30 @@ def evaluate_verb(
     evaluate_bundle(bundle, table, shape=shape, last=last, as_json=json)
 
 
+@app.command("monitor")
+def monitor_verb(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    table: Annotated[Path, typer.Argument(help="A table with history and the values that came since.")],
+    since: Annotated[
+        str | None, typer.Option(help="What is newer than this time; by default than all that the model knows.")
+    ] = None,
+    false_alarms: Annotated[
+        float, typer.Option(help="In which share of looks at data without drift any alert may come.")
+    ] = 0.05,
+    report: Annotated[Path | None, typer.Option(help="Write a page with pictures here (.html).")] = None,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 where something drifted.")] = False,
+    layout: options.Layout = "long",
+    target: options.Wide = None,
+    json: options.Json = False,
+) -> None:
+    """Hold live inputs, predictions and errors against the reference in a bundle: drift, scores over time, alerts."""
+    from tidewright.cli.monitor import monitor_table
+
+    shape = (layout, tuple(target.split(",")) if target else ())
+    given: dict[str, Any] = {"since": since, "false_alarms": false_alarms, "report": report, "fail": fail_on_drift}
+    monitor_table(bundle, table, shape=shape, as_json=json, **given)
+
+
 @app.command("runs")
 def runs_verb(
     folder: Annotated[Path, typer.Argument(help="The folder of runs.")] = Path("tidewright-runs"),

@@ -86,7 +86,7 @@ def predict_table(
     with Told(lambda line: typer.echo(line, err=True)):
         opened = open_each if is_each(bundle) else open_session
         session = opened(bundle, backend=backend, strict=strict)
-        forecast = session.forecast(_read(bundle, table, shape)).table
+        forecast = session.forecast(read_shaped(bundle, table, shape)).table
     if output is None:
         typer.echo(forecast.write_json() if as_json else forecast.write_csv(), nl=as_json)
         return
@@ -105,14 +105,14 @@ def evaluate_bundle(bundle: Path, table: Path, *, shape: Shape, last: int | None
     from tidewright.workflows.judge import judge
 
     with Told(lambda line: typer.echo(line, err=True)):
-        judged = judge(bundle, _read(bundle, table, shape), last=last)
+        judged = judge(bundle, read_shaped(bundle, table, shape), last=last)
     if as_json:
         typer.echo(json.dumps(to_plain(asdict(judged)), indent=2))
     else:
         show_evaluation(judged)
 
 
-def _read(bundle: Path, table: Path, shape: Shape) -> Any:
+def read_shaped(bundle: Path, table: Path, shape: Shape) -> Any:
     """The table as the bundle reads it."""
     from tidewright.registry.bundle import load_bundle
     from tidewright.registry.each import is_each, load_each

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BINS = 10
 GRID = 128  # places where two distribution functions are compared for a p-value
-FEWEST = 8  # blocks of the reference
+FEWEST = 6  # blocks of the reference
 ALIKE = 1.0  # standard errors of the correlation of neighbouring blocks that are let pass
 MOST_ROWS = 1024  # of a kernel matrix
 
@@ -233,8 +233,9 @@ def _explain_few(reference: Blocked, live: Blocked, joined: int) -> str:
 def _alike(reference: Blocked, joined: int) -> bool:
     """Whether neighbouring blocks are alike, in their level or in their spread."""
     values, blocks = reference.values, reference.blocks // joined
-    rank = np.empty(len(values))
-    rank[np.argsort(values, kind="stable")] = np.linspace(-1.0, 1.0, len(values))
+    ordered = np.sort(values)
+    below, upto = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    rank = (below + upto) / len(values) - 1.0  # values that are equal have one rank
     for told in (rank, np.abs(rank)):
         size = np.bincount(blocks)
         means = np.bincount(blocks, told)[size > 0] / size[size > 0]

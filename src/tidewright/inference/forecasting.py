@@ -53,7 +53,7 @@ def forecast_panel(
         moved = _move(cutoffs, given=table, panel=panel)
         windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
     check_known(extended, windows, columns=manifest.schema.roles.known)
-    values = _answer(session, windows, names=manifest.widths.inputs, numbers=numbers)
+    values = answer_windows(session, windows, names=manifest.widths.inputs, numbers=numbers)
     task, name = manifest.task, manifest.name
     return tabulate(extended, values, rows=windows.rows, levels=task.quantiles, classes=task.classes, model=name)
 
@@ -67,7 +67,7 @@ def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:
     return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift, grid=panel.frequency)
 
 
-def _answer(session: Answers, windows: Windows, *, names: tuple[str, ...], numbers: int) -> Singles:
+def answer_windows(session: Answers, windows: Windows, *, names: tuple[str, ...], numbers: int) -> Singles:
     """The quantiles [N, H, Q] of every window, some at a time."""
     widths = 1 + windows.past.shape[1] + windows.known.shape[1]
     most = CELLS // ((windows.lookback + windows.horizon) * widths)

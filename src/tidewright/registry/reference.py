@@ -9,6 +9,7 @@ B blocks, R rows of a block, C columns, S series, A answers, H horizon.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,9 @@ import numpy.typing as npt
 
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
-from tidewright.errors import BundleError, ShortSeriesError
+from tidewright.errors import BundleError, FallbackWarning, FitError, ShortSeriesError
 from tidewright.features.view import View
-from tidewright.features.windows import Doubles, Singles, Windows, cut_windows
+from tidewright.features.windows import Doubles, Singles, cut_windows
 from tidewright.models.fitted import Fitted
 from tidewright.registry.blocks import FEWEST_BLOCKS, Units, choose_block, find_units, sample_rows
 from tidewright.registry.trial_windows import spread
@@ -35,7 +36,7 @@ _ARRAYS = {"inputs": 3, "answer_block": 1, "prediction": 2, "error": 2, "inside"
 @dataclass(frozen=True, eq=False)
 class Reference:
     """See the file. `until` is the last time whose value the model learned from or was chosen on, `block` the steps of
-    a block.
+    a block of inputs, `answer_steps` of a block of answers.
 
     `inputs` [B, R, C] are values of `columns` (the first is the target, in `units`; covariates as they are; NaN is a
     missing value), `rows` [B] how many of a block count. Of windows of the validation part, by their block
@@ -47,6 +48,7 @@ class Reference:
 
     until: str
     block: int
+    answer_steps: int
     columns: tuple[str, ...]
     inputs: Singles
     rows: npt.NDArray[np.int64]
@@ -78,30 +80,25 @@ def make_reference(fitted: Fitted, panel: Panel, *, view: View, split: Split | N
     roles = panel.roles
     columns = (roles.target, *roles.past, *roles.known)[:MOST_COLUMNS]
     inputs, rows = sample_rows(panel, columns, first=first, last=learned, block=block, units=units)
-    judged = Cutoffs(first, end - horizon, grid=panel.frequency) if split is None else split.validation
-    windows = _find_windows(panel, view, horizon=horizon, cutoffs=judged, most=SLOW_ANSWERS if slow else MOST_ANSWERS)
-    said = answer(fitted, windows, panel=panel, units=units) if windows is not None else _no_answers(horizon)
-    blocks = np.empty(0, np.int64) if windows is None else (windows.cutoffs - judged.first) // block
+    later = Cutoffs((first + end) // 2, max(end - horizon, (first + end) // 2), grid=panel.frequency)
+    judged = later if split is None else split.validation
+    steps = choose_block(judged.last - judged.first + 1, season=horizon)
+    said, cutoffs = _ask(fitted, panel, view, judged, units=units, most=SLOW_ANSWERS if slow else MOST_ANSWERS)
     seen = end if split is None else int(split.validation.positions[-1]) + horizon
     return Reference(
         until=panel.time_at(seen),
         block=block,
+        answer_steps=steps,
         columns=columns,
         inputs=inputs,
         rows=rows,
-        answer_block=blocks.astype(np.int64),
+        answer_block=((cutoffs - judged.first) // steps).astype(np.int64),
         prediction=said.prediction,
         error=said.error,
         inside=said.inside,
         units=units,
         in_sample=split is None,
     )
-
-
-def answer(fitted: Any, windows: Windows, *, panel: Panel, units: Units) -> Answered:
-    """What a model says of windows of a panel and how it comes out, in units. A series without units gives NaN."""
-    said = np.asarray(fitted.predict(windows), dtype=np.float64)
-    return compare_with_labels(said, windows.labels(), fitted.task, units=units.of(panel), series=windows.series)
 
 
 def compare_with_labels(
@@ -127,6 +124,7 @@ def write_reference(reference: Reference) -> dict[str, npt.NDArray[Any]]:
     """As tensors: what is no number is text in one of them."""
     units = reference.units
     said: dict[str, Any] = {"until": reference.until, "block": reference.block, "columns": reference.columns}
+    said |= {"answer_steps": reference.answer_steps}
     said |= {"series": units.series, "in_sample": reference.in_sample}
     arrays = {name: getattr(reference, name) for name in _ARRAYS if name not in ("centre", "scale")}
     arrays |= {"rows": reference.rows, "centre": units.centre, "scale": units.scale}
@@ -144,6 +142,7 @@ def read_reference(tensors: Mapping[str, npt.NDArray[Any]], *, horizon: int) -> 
         named: dict[str, Any] = {
             "until": str(said["until"]),
             "block": int(said["block"]),
+            "answer_steps": int(said["answer_steps"]),
             "in_sample": bool(said["in_sample"]),
         }
     except (KeyError, ValueError, TypeError) as error:
@@ -160,7 +159,7 @@ def _check(found: Reference, *, horizon: int) -> None:
         "error": found.error.shape == found.prediction.shape,
         "inside": found.inside.shape == found.prediction.shape,
         "scale": found.units.centre.shape == found.units.scale.shape == (len(found.units.series),),
-        "block": found.block >= 1,
+        "block": found.block >= 1 and found.answer_steps >= 1,
         "rows": found.rows.ndim == 1 and bool((found.rows >= 0).all()),
     }
     for name, fits in shapes.items():
@@ -168,16 +167,22 @@ def _check(found: Reference, *, horizon: int) -> None:
             raise BundleError(f"the bundle's reference has '{name}' in another shape than it says. Save it again.")
 
 
-def _find_windows(panel: Panel, view: View, *, horizon: int, cutoffs: Cutoffs, most: int) -> Windows | None:
-    """Some of the labelled windows at the cutoffs, evenly over time; None where there is none."""
+def _ask(
+    fitted: Fitted, panel: Panel, view: View, cutoffs: Cutoffs, *, units: Units, most: int
+) -> tuple[Answered, npt.NDArray[np.int64]]:
+    """What a model says of some labelled windows at the cutoffs, evenly over time, and the cutoff of each [A]; none
+    where there is no window, or where a strict model fails on one.
+    """
+    horizon = fitted.task.horizon
     try:
         windows = cut_windows(panel, view, horizon=horizon, cutoffs=cutoffs, least=1)
-    except ShortSeriesError:
-        return None
-    order = np.argsort(windows.cutoffs, kind="stable")
-    return windows.subset(order[spread(len(order), max(FEWEST_BLOCKS, min(most, CELLS // horizon)))])
-
-
-def _no_answers(horizon: int) -> Answered:
-    nothing = np.empty((0, horizon), np.float32)
-    return Answered(nothing, nothing, nothing)
+        order = np.argsort(windows.cutoffs, kind="stable")
+        windows = windows.subset(order[spread(len(order), max(FEWEST_BLOCKS, min(most, CELLS // horizon)))])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FallbackWarning)  # told where the model is scored
+            said = np.asarray(fitted.predict(windows), dtype=np.float64)
+    except (ShortSeriesError, FitError):
+        nothing = np.empty((0, horizon), np.float32)
+        return Answered(nothing, nothing, nothing), np.empty(0, np.int64)
+    labels, series = windows.labels(), windows.series
+    return compare_with_labels(said, labels, fitted.task, units=units.of(panel), series=series), windows.cutoffs
