@@ -62,10 +62,12 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(places: Sequence[Path], *, limits: Limits | None = None, **options: Any) -> Iterator[Running]:
+def running(
+    places: Sequence[Path], *, limits: Limits | None = None, wrap: Any = None, **options: Any
+) -> Iterator[Running]:
     """A server at a free port of this machine, in a thread, until the block ends."""
     given = ServeOptions(port=0, limits=limits or Limits(), **options)
-    serving = Serving(places, given)
+    serving = Serving(places, given, wrap=wrap)
     with bind(given) as bound:
         thread = Thread(target=serving.run, args=(bound,))
         thread.start()

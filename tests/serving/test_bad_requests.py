@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.serving.running import LOOKBACK, running, tensor
+from tidewright.errors import RequestError
 from tidewright.serving.options import Limits
 
 PATH = "/v2/models/sales/infer"
@@ -43,7 +44,7 @@ HUGE = {"name": "target", "shape": [10**9, LOOKBACK], "datatype": "FP32", "data"
 
 CASES = [
     ("empty body", b"", NONE, "the body is no JSON: it is empty"),
-    ("truncated", json.dumps(ask())[:-30].encode(), NONE, "the body is no JSON: .* at character"),
+    ("truncated", json.dumps(ask())[:-30].encode(), NONE, "the body is no JSON: .* at line 1 column"),
     ("no object", [1, 2], NONE, "the body is a list of 2; an object with 'inputs'"),
     ("a number", 3, NONE, "the body is a number"),
     ("no inputs", {}, NONE, "'inputs' is missing or null"),
@@ -86,7 +87,7 @@ CASES = [
     ("beyond INT8", ask(datatype="INT8", data=[300] * 24), NONE, "holds a number that its datatype can't hold"),
     ("deep", b'{"inputs":' + b"[" * 500 + b"]" * 500 + b"}", NONE, "the body nests 501 deep; 32 are allowed"),
     ("deep and torn", b"[" * 100_000, NONE, "the body nests 100000 deep"),
-    ("no UTF-8", b'{"inputs": "\xff"}', NONE, "is no UTF-8"),
+    ("no UTF-8", b'{"inputs": "\xff"}', NONE, "the body is no JSON: invalid unicode code point"),
     ("id no text", {"id": 5, **ask()}, NONE, "'id' is a number"),
     ("parameters no object", {"parameters": 5, **ask()}, NONE, "'parameters' is a number"),
     (
@@ -225,3 +226,20 @@ def test_heads_and_bodies_that_take_too_long_are_ended(ridge):
             assert found.startswith(b"HTTP/1.1 408"), (data, found)
             assert b"the request's " + what + b" did not come whole" in found
         assert server.ask("/healthz").status == 200
+
+
+def test_every_number_is_read_to_its_last_bit_and_written_so():
+    from tidewright.serving.depth import parse_json
+    from tidewright.serving.tensors import make_writer
+
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 2**64, 20_000, dtype=np.uint64).view(np.float64)
+    values = values[np.isfinite(values)].tolist()
+    assert parse_json(json.dumps(values).encode(), depth=1) == values
+    singles = draw.integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    singles = singles[np.isfinite(singles)][None, None]
+    write = make_writer(model="m", version="1", output="quantiles")
+    told = json.loads(write(singles, None, False)[0])["outputs"][0]["data"]
+    assert np.array_equal(np.array(told, np.float32), singles[0, 0])
+    with pytest.raises(RequestError, match="the answer is not finite"):
+        write(np.full((1, 1, 2), np.inf, np.float32), None, False)

@@ -148,3 +148,19 @@ def test_two_bundles_of_one_name_are_two_versions_and_the_highest_is_asked(ridge
         assert not np.array_equal(answers[1], answers[7])
         for path, version in ((PATH, 7), ("/v2/models/sales/versions/1/infer", 1)):
             assert np.array_equal(outputs(server.ask(path, {"inputs": [tensor(rows)]})), answers[version])
+
+
+def test_a_session_may_be_wrapped_by_one_that_keeps_its_answers(ridge, session, rows):
+    import tidewright as tw
+
+    kept = []
+
+    def wrap(one):
+        kept.append(tw.cached(one))
+        return kept[-1]
+
+    with running([ridge.folder], wrap=wrap) as server:
+        for _ in range(3):
+            reply = server.ask(PATH, {"inputs": [tensor(rows)]})
+            assert np.array_equal(outputs(reply), session.predict(rows).quantiles)
+    assert kept[0].counts().hits == 2

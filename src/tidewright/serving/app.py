@@ -18,12 +18,14 @@ from tidewright.serving.http import (
     Receive,
     Scope,
     Send,
+    defect,
     read_body,
     read_head,
     send_answer,
     send_error,
     to_refusal,
 )
+from tidewright.serving.quick import Quick
 from tidewright.serving.served import Served
 
 FREE = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # probes need no key
@@ -34,11 +36,12 @@ log = logging.getLogger(__name__)
 
 
 class App:
-    """See the file. `control` answers every path that is not an inference's."""
+    """See the file. `control` answers every path that is not an inference's; `quick` is for connections."""
 
     def __init__(self, desk: Desk, control: Asgi) -> None:
         self._desk, self._control = desk, control
         self._gate, self._limits = Gate(desk.options), desk.options.limits
+        self.quick = Quick(desk, self._gate)
         self._log_requests = desk.options.log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +61,7 @@ class App:
             return
         except Exception:
             log.exception("a defect of Tidewright in a request")
-            await self._refuse(send, _defect(), scope=scope)
+            await self._refuse(send, defect(), scope=scope)
             return
         await self._infer(served, headers, scope, receive, send)
 
@@ -88,7 +91,7 @@ class App:
             return
         except Exception:  # a defect of ours is told as one, and the next request is answered
             log.exception("a defect of Tidewright in an inference")
-            await self._fail(served, send, _defect(), scope=scope)
+            await self._fail(served, send, defect(), scope=scope)
             return
         await send_answer(send, content, head=length)
         served.tally.count("infer", perf_counter_ns() - started, rows=rows)
@@ -121,7 +124,3 @@ class App:
     async def _tell(self, send: Send, error: RequestError, *, scope: Scope) -> None:
         log.info("refused", extra={"fields": {"path": scope["path"][:200], "status": error.status}})
         await send_error(send, error)
-
-
-def _defect() -> RequestError:
-    return RequestError("the server failed; its log says why.", status=500)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 from tidewright.errors import RequestError, TidewrightError
@@ -96,16 +97,44 @@ async def send_answer(send: Send, body: bytes, *, head: int | None = None) -> No
     await send({"type": "http.response.body", "body": body})
 
 
+def write_answer(body: bytes, *, head: int | None) -> bytes:
+    """The same, whole, with its head."""
+    if head is None:
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    start = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: %d\r\n%b: %d\r\n\r\n%b"
+    return start % (len(body), HEAD, head, body)
+
+
 async def send_error(send: Send, error: RequestError, *, extra: Mapping[bytes, bytes] | None = None) -> None:
     """A refusal: its status, and its sentence as {"error": ...}."""
+    body, headers = _explain(error)
+    headers += (extra or {}).items()
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def write_error(error: RequestError, *, close: bool = False) -> bytes:
+    """The same, whole, with its head."""
+    body, headers = _explain(error)
+    if close:
+        headers.append((b"connection", b"close"))
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, HTTPStatus(error.status).phrase.encode(), lines, body)
+
+
+def _explain(error: RequestError) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     body = json.dumps({"error": str(error)}).encode()
-    headers = [JSON, (b"content-length", b"%d" % len(body)), *(extra or {}).items()]
+    headers = [JSON, (b"content-length", b"%d" % len(body))]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return body, headers
+
+
+def defect() -> RequestError:
+    """What is told of a defect of ours."""
+    return RequestError("the server failed; its log says why.", status=500)
 
 
 def to_refusal(error: TidewrightError) -> RequestError:

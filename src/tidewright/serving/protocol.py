@@ -1,29 +1,35 @@
-"""A connection of the server: uvicorn's own, with an end to heads, bodies and reading that take too long."""
+"""A connection of the server: uvicorn's own, with an end to heads, bodies and reading that take too long, and small
+inferences answered while they are parsed.
+"""
 
 from __future__ import annotations
 
-import json
 from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidewright.errors import RequestError
+from tidewright.serving.http import write_error
 from tidewright.serving.options import Limits
+from tidewright.serving.quick import Quick, Small
 
 HEAD_BYTES = 65_536
-_PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
 class Connection(HttpToolsProtocol):
     """See the file. `expire` is called by the server once in a while.
 
-    `_since` is when the connection was made or its present request began, None between two requests; `_body` is
-    whether its head was read.
+    `_since` is when the connection was made or its present request began, `_idle` when the last small one was answered;
+    `_body` is whether the head was read, `_small` the small inference whose body is being read.
     """
 
     def __init__(self, *words: Any, **named: Any) -> None:
         super().__init__(*words, **named)
         self.access_log = False  # the app has its own
+        self._quick: Quick | None = getattr(self.app, "quick", None)
+        self._small: Small | None = None
+        self._idle, self._last = 0.0, False
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
@@ -42,17 +48,54 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See httptools."""
         super().on_message_begin()
-        self._since, self._body, self._head_bytes = monotonic(), False, 0
+        self._since, self._body, self._head_bytes, self._idle = monotonic(), False, 0, 0.0
 
     def on_headers_complete(self) -> None:
         """See httptools."""
         self._body = True
-        super().on_headers_complete()
+        self._small = self._find_small()
+        if self._small is None:
+            super().on_headers_complete()
+
+    def _find_small(self) -> Small | None:
+        """The small inference that the head asks for, where it may be answered at once."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if self._quick is None or busy or self.expect_100_continue or self.flow.write_paused:
+            return None
+        parser = self.parser
+        if parser.get_method() != b"POST" or parser.should_upgrade() or not parser.should_keep_alive():
+            return None
+        if len(self.connections) >= (self.limit_concurrency or 0):
+            return None
+        self._parts: list[bytes] = []
+        return self._quick.find(self.url, self.headers)
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        if self._small is None:
+            super().on_body(body)
+        else:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """See httptools."""
         self._since = None
-        super().on_message_complete()
+        small, self._small = self._small, None
+        if small is None:
+            super().on_message_complete()
+            return
+        assert self._quick is not None
+        self.transport.write(self._quick.answer(small, b"".join(self._parts)))
+        self._idle = monotonic()
+        if self._last:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """See uvicorn: what is being read is answered first."""
+        if self._small is None:
+            super().shutdown()
+        else:
+            self._last = True
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the other side does not read."""
@@ -73,6 +116,8 @@ class Connection(HttpToolsProtocol):
         now = monotonic()
         if self._stalled and now - self._stalled > limits.body_s:
             self.transport.abort()
+        elif self._idle and now - self._idle > self.timeout_keep_alive:
+            self.transport.close()
         elif self._since is not None and now - self._since > limits.header_s + (limits.body_s if self._body else 0.0):
             seconds, what = (limits.body_s, "body") if self._body else (limits.header_s, "head")
             self._refuse(408, f"the request's {what} did not come whole within {seconds:g} s.")
@@ -82,7 +127,5 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            body = json.dumps({"error": text}).encode()
-            head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n" % (status, _PHRASES[status])
-            self.transport.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+            self.transport.write(write_error(RequestError(text, status=status), close=True))
         self.transport.close()

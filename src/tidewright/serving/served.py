@@ -23,12 +23,14 @@ Wrap = Callable[[Session], Session]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Served:
-    """A model's name, its version, its bundle's mark, its session, the longest request that is answered at once,
-    and what counts its requests.
+    """A model's name, its version, its inputs and output, its bundle's mark, its session, the longest request that is
+    answered at once, and what counts its requests.
     """
 
     name: str
     version: str
+    inputs: tuple[str, ...]
+    output: str
     mark: tuple[int, ...]
     session: Session
     bundle: Bundle
@@ -40,18 +42,12 @@ class Served:
         """The answer to an inference request: the body, the length of its JSON part where bytes follow, and how many
         windows it answers. Raises `RequestError` and `DataError`.
         """
-        session = self.session
-        names = session.inputs
+        names = self.inputs
         asked = read_infer(body, head=head, names=names, output=self.output, rows=rows, depth=depth)
         arrays: Any = asked.arrays
-        values = session.predict(arrays["target"] if len(names) == 1 else arrays).quantiles
+        values = self.session.predict(arrays["target"] if len(names) == 1 else arrays).quantiles
         content, length = self.write(values, asked.id, asked.binary)
         return content, length, len(values)
-
-    @property
-    def output(self) -> str:
-        """The name of its output."""
-        return name_output(self.bundle.manifest.task)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -87,10 +83,11 @@ def make_served(
             f"the bundle in '{bundle.folder}' has a name that no path can hold. Save it with another one."
         )
     inline = _measure_inline(session, bundle)
-    write = make_writer(model=bundle.name, version=version, output=name_output(bundle.manifest.task))
+    inputs, output = session.inputs, name_output(bundle.manifest.task)
+    write = make_writer(model=bundle.name, version=version, output=output)
     opened = session if wrap is None else wrap(session)
     opened.reset_latency()
-    return Served(bundle.name, version, mark, opened, bundle, inline, tally, write)
+    return Served(bundle.name, version, inputs, output, mark, opened, bundle, inline, tally, write)
 
 
 def _measure_inline(session: Session, bundle: Bundle) -> int:

@@ -25,6 +25,7 @@ from tidewright.serving.desk import Desk
 from tidewright.serving.listen import BACKLOG
 from tidewright.serving.options import PASSWORD, ServeOptions
 from tidewright.serving.protocol import Connection
+from tidewright.serving.served import Wrap
 from tidewright.serving.stock import Stock
 
 SWEEP_S = 0.5  # between two looks at connections that take too long
@@ -35,7 +36,8 @@ log = logging.getLogger(__name__)
 class Serving:
     """A server over bundles' folders, loaded when it is made. `run` serves until `stop`, or a signal to stop.
 
-    `board` is where several workers tell their numbers; `tell_others` is called when one of them is told to load.
+    `board` is where several workers tell their numbers; `tell_others` is called when one of them is told to load;
+    `wrap` makes of each session the one that answers, such as one that keeps its answers.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class Serving:
         *,
         board: Board | None = None,
         tell_others: Callable[[], None] | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
         self.desk = Desk(options)
         self.desk.board = board
-        self.stock = Stock(places, self.desk)
+        self.stock = Stock(places, self.desk, wrap=wrap)
         self.stock.load()
         self._tell_others = tell_others
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="tidewright-load")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic_core import to_json
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import RequestError
@@ -219,14 +220,16 @@ def make_writer(*, model: str, version: str, output: str) -> Write:
     """What writes answers [N, H, Q]: the body, and the length of its JSON part where bytes follow."""
     head = f'{{"model_name":{json.dumps(model)},"model_version":{json.dumps(version)},'.encode()
     middle = f'"outputs":[{{"name":{json.dumps(output)},"datatype":"FP32","shape":['.encode()
-    dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
 
     def write(values: npt.NDArray[np.float32], id: str | None, binary: bool) -> tuple[bytes, int | None]:
-        named = b"" if id is None else b'"id":' + dumps(id).encode() + b","
+        named = b"" if id is None else b'"id":' + to_json(id) + b","
         n, h, q = values.shape
         start = b"%b%b%b%d,%d,%d]," % (head, named, middle, n, h, q)
         if not binary:
-            return b'%b"data":%b}]}' % (start, dumps(values.reshape(-1).tolist()).encode()), None
+            data = to_json(values.reshape(-1).tolist())
+            if b"N" in data or b"I" in data:  # NaN, Infinity: no JSON
+                raise RequestError("the answer is not finite: the values are too far apart for float32. Rescale them.")
+            return b'%b"data":%b}]}' % (start, data), None
         text = b'%b"parameters":{"binary_data_size":%d}}]}' % (start, values.nbytes)
         return text + values.tobytes(), len(text)
 
