@@ -21,6 +21,7 @@ from tidewright.errors import ConfigError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View, fit_static
 from tidewright.features.windows import Batch, Windows, cut_windows, newest_windows
+from tidewright.inference.tree_rows import FORESTS, plan_answers
 from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS
 from tidewright.models.specs.tabular import MULTI, Tabular
@@ -208,6 +209,25 @@ def test_the_graph_answers_as_the_model_does_on_real_and_hard_windows(name: str,
     for what, batch in (("real", real), ("pierced", pierce(real)), *hard_windows(real, seed=1)):
         eager = fitted.predict(to_windows(batch, horizon=4))
         assert relative_difference(run_graph(session, batch), eager, target=batch.target) <= 1e-5, what
+
+
+@every_model
+def test_one_compiled_call_answers_with_the_bits_of_the_model(name: str, kind: str) -> None:
+    fitted = learned(name, kind)
+    if name not in FORESTS or fitted.spec.strategy != "step" or fitted.inputs.groups:
+        pytest.skip("it is no forest over the usual features, which the backend says (test_sessions)")
+    call = plan_answers(fitted)
+    real = scored_windows(name, kind).batch(slice(0, 150))
+    for what, batch in (("real", real), ("pierced", pierce(real)), *hard_windows(real, seed=1)):
+        eager = fitted.predict(to_windows(batch, horizon=4)).astype(np.float32)
+        np.testing.assert_array_equal(call(feed(batch)), eager, err_msg=what)
+        np.testing.assert_array_equal(call(feed(batch, slice(1))), eager[:1], err_msg=what)
+
+
+def feed(batch: Batch, rows: slice = slice(None)) -> dict[str, np.ndarray]:
+    """The inputs by name; one without columns is left out."""
+    given = {name: getattr(batch, name)[rows] for name in ("target", "past", "known", "static")}
+    return {name: np.ascontiguousarray(values) for name, values in given.items() if values.shape[-1]}
 
 
 def pierce(batch: Batch) -> Batch:

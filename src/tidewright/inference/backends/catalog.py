@@ -19,6 +19,7 @@ BACKENDS = Catalog(
         Entry("aotinductor", f"{_HERE}.aotinductor:BACKEND", "the network, compiled by AOTInductor", kind=SLOW),
         Entry("compiled", f"{_HERE}.compiled:BACKEND", "the network under torch.compile", kind=SLOW),
         Entry("tensorrt", f"{_HERE}.onnxruntime:TENSORRT", "the graph in ONNX Runtime's TensorRT provider", kind=SLOW),
+        Entry("trees", f"{_HERE}.trees:BACKEND", "a forest's features and leaves in one compiled call", kind=QUICK),
     ],
 )
 SPARES = ("onnxruntime", "eager")  # who answers in place of one that can't
