@@ -71,6 +71,20 @@ def rollback_verb(name: Name, reason: Why = "", store: Folder = STORE, json: opt
     _tell(change, told, as_json=json)
 
 
+@store_app.command("mirror")
+def mirror_verb(
+    folder: Annotated[Path, typer.Argument(help="A folder of runs, with MLflow's store.")] = Path("tidewright-runs"),
+    store: Folder = STORE,
+) -> None:
+    """Bring MLflow's registry up to date: versions, champion, challenger."""
+    from tidewright.registry.mirror import mirror_store
+    from tidewright.registry.store import open_store
+
+    opened = open_store(store)
+    mirror_store(opened, folder)
+    typer.echo(f"{len(opened.names())} models of {store} in {folder / 'mlflow.db'}")
+
+
 @store_app.command("list")
 def list_verb(store: Folder = STORE, json: options.Json = False) -> None:
     """List every version of every model."""
