@@ -96,6 +96,8 @@ if TYPE_CHECKING:
     from tidewright.workflows.forecasters import TransformerForecaster as TransformerForecaster
     from tidewright.workflows.hyperparameter_space import HyperparameterSpace as HyperparameterSpace
     from tidewright.workflows.hyperparameter_space import OptimizerType as OptimizerType
+    from tidewright.workflows.inference_config import InferenceEngineConfig as InferenceEngineConfig
+    from tidewright.workflows.inference_engine import InferenceEngine as InferenceEngine
     from tidewright.workflows.monitor import monitor as monitor
     from tidewright.workflows.run import run as run
     from tidewright.workflows.tune_each import tune_each as tune_each
@@ -114,6 +116,8 @@ _HOMES = {
     "Forecast": "tidewright.data.forecast:Forecast",
     "HotPathTracker": "tidewright.inference.jit.tracker:HotPathTracker",
     "InferenceBackend": "tidewright.workflows.compiled_inference:InferenceBackend",
+    "InferenceEngine": "tidewright.workflows.inference_engine:InferenceEngine",
+    "InferenceEngineConfig": "tidewright.workflows.inference_config:InferenceEngineConfig",
     "JITCompiler": "tidewright.inference.jit.compiler:JITCompiler",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",

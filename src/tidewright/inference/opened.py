@@ -123,10 +123,18 @@ def open_model(
 def _lift(features: Any, *, axes: int) -> Any:
     """The features with an axis of rows: a single row may have left it out."""
     if isinstance(features, Mapping):
-        single = np.ndim(features.get("target", ())) == axes
-        return {name: np.asarray(array)[None] if single else np.asarray(array) for name, array in features.items()}
-    array = np.asarray(features)
+        arrays = {name: _to_array(array) for name, array in features.items()}
+        single = "target" in arrays and arrays["target"].ndim == axes
+        return {name: array[None] for name, array in arrays.items()} if single else arrays
+    array = _to_array(features)
     return array[None] if array.ndim == axes else array
+
+
+def _to_array(features: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(features)
+    except ValueError as error:  # of lists of unlike lengths
+        raise DataError(f"the features are no array: {error}. Give rows of one length.") from error
 
 
 def _count(given: Any) -> int:
