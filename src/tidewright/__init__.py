@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.registry.store import open_store as open_store
+    from tidewright.registry.triton import write_triton as write_triton
     from tidewright.report.html import write_report as write_report
     from tidewright.report.study_page import write_study_page as write_study_page
     from tidewright.serving.client import Client as Client
@@ -196,6 +197,7 @@ _HOMES = {
     "tune_each": "tidewright.workflows.tune_each:tune_each",
     "update": "tidewright.training.update:update",
     "write_report": "tidewright.report.html:write_report",
+    "write_triton": "tidewright.registry.triton:write_triton",
     "write_study_page": "tidewright.report.study_page:write_study_page",
 }
 
