@@ -274,7 +274,10 @@ def dash_verb(
 
 @app.command("serve")
 def serve_verb(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundles' folders, or folders of bundles (sales/1, sales/2).")],
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Bundles' folders, or folders of bundles (sales/1, sales/2).")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="A store: the champion of each of its models.")] = None,
     host: Annotated[
         str, typer.Option(help="Where it listens; an address that others reach needs a key.")
     ] = "127.0.0.1",
@@ -305,7 +308,7 @@ def serve_verb(
     given: dict[str, Any] = {"host": host, "port": port, "hosts": tuple(allow_host or ()), "backend": backend}
     given |= {"tls_cert": tls_cert, "tls_key": tls_key, "log_requests": log_requests, "strict": strict}
     given |= {"workers": workers, "watch_s": watch}
-    serve_bundles(bundles, given, limits=limit or [])
+    serve_bundles([*(bundles or []), *([] if store is None else [store])], given, limits=limit or [])
 
 
 @app.command("doctor")

@@ -9,16 +9,21 @@ from typing import NamedTuple
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import BundleError, ConfigError, RequestError
+from tidewright.registry.numbered import CURRENT, place_of
+from tidewright.registry.standing import read_standing
 from tidewright.registry.verify import MANIFEST
 from tidewright.serving.served import Served
 
 
 class Place(NamedTuple):
-    """A bundle's folder, the version that its name says (None: none), and what changes when it does."""
+    """A bundle's folder, the version that its name says (None: none), what changes when it does, and the name that a
+    store has it under (None: the bundle's own).
+    """
 
     folder: Path
     version: str | None
     mark: tuple[int, ...]
+    name: str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,7 +64,8 @@ def make_roster(served: Iterable[Served]) -> Roster:
 
 def find_places(given: Iterable[Path]) -> list[Place]:
     """The bundles' folders among those that were given: each is a bundle, or a folder of bundles, or one of folders
-    named by model of bundles named by version (sales/1, sales/2).
+    named by model of bundles named by version (sales/1, sales/2), or a store, of which the champions are taken. Raises
+    `BundleError` where a store's file was changed by hand.
     """
     return [place for folder in given for place in _look(folder, depth=2)]
 
@@ -90,6 +96,8 @@ def number_versions(names: Iterable[tuple[str, str | None]]) -> list[str]:
 
 
 def _look(folder: Path, *, depth: int) -> list[Place]:
+    if (folder / CURRENT).is_file():
+        return _look_in_store(folder)
     try:
         found = (folder / MANIFEST).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -97,6 +105,15 @@ def _look(folder: Path, *, depth: int) -> list[Place]:
         return [place for child in inner for place in _look(child, depth=depth - 1)]
     digits = folder.name if folder.name.isdecimal() and folder.name.isascii() and int(folder.name) else None
     return [Place(folder, digits, (found.st_ino, found.st_mtime_ns, found.st_size))]
+
+
+def _look_in_store(folder: Path) -> list[Place]:
+    """The champion of a model of a store."""
+    number = read_standing(folder).champion
+    if number is None:
+        return []
+    found = _look(place_of(folder, number), depth=0)
+    return [place._replace(version=str(number), name=folder.name) for place in found]
 
 
 def _children(folder: Path) -> list[Path]:

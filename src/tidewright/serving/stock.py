@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from tidewright.errors import TidewrightError
+from tidewright.errors import BundleError, TidewrightError
 from tidewright.inference.session import open_session
 from tidewright.registry.bundle import Bundle, load_bundle
 from tidewright.serving.desk import Desk
@@ -34,7 +35,7 @@ class Stock:
     def load(self) -> None:
         """Opens every bundle. Raises as `tw.open` does."""
         places = find_places(self._given)
-        bundles = [load_bundle(place.folder) for place in places]
+        bundles = [_load(place) for place in places]
         versions = number_versions((bundle.name, place.version) for bundle, place in zip(bundles, places, strict=True))
         served = [self._open(*one) for one in zip(bundles, places, versions, strict=True)]
         self._desk.roster = make_roster(served)
@@ -47,7 +48,11 @@ class Stock:
         with self._lock:
             if again:
                 self._failed.clear()
-            places = {place.folder: place for place in find_places(self._given)}
+            try:
+                places = {place.folder: place for place in find_places(self._given)}
+            except BundleError as error:  # a store's file that was changed by hand: what is served stays
+                log.error("not looked at", extra={"fields": {"why": str(error)}})
+                return ()
             old = {one.bundle.folder: one for one in self._desk.roster.all}
             kept = self._keep(old, places)
             for folder, place in places.items():
@@ -70,7 +75,7 @@ class Stock:
     def _replace(self, kept: dict[Path, Served], place: Place) -> None:
         """Opens one bundle and puts it among those that are kept; one that can't be opened changes nothing."""
         try:
-            bundle = load_bundle(place.folder)
+            bundle = _load(place)
             kept[place.folder] = self._open(bundle, place, _version(bundle, place, kept))
         except (TidewrightError, OSError) as error:
             self._failed[place.folder] = place.mark
@@ -88,6 +93,12 @@ class Stock:
         told = {**served.labels, "digest": bundle.digest[:12], "backend": session.backend}
         log.info("loaded", extra={"fields": told})
         return served
+
+
+def _load(place: Place) -> Bundle:
+    """The bundle of a place, under the name that it has there."""
+    bundle = load_bundle(place.folder)
+    return bundle if place.name is None else replace(bundle, manifest=replace(bundle.manifest, name=place.name))
 
 
 def _version(bundle: Bundle, place: Place, kept: Mapping[Path, Served]) -> str:
