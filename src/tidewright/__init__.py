@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
     from tidewright.registry.store import open_store as open_store
     from tidewright.registry.triton import write_triton as write_triton
+    from tidewright.registry.quantise import quantise as quantise
     from tidewright.report.html import write_report as write_report
     from tidewright.report.study_page import write_study_page as write_study_page
     from tidewright.serving.client import Client as Client
@@ -136,6 +137,7 @@ _HOMES = {
     "Convergence": "tidewright.tuning.stops:Convergence",
     "RegretBound": "tidewright.tuning.stops:RegretBound",
     "find_space": "tidewright.tuning.read_space:find_space",
+    "quantise": "tidewright.registry.quantise:quantise",
     "read_space": "tidewright.tuning.read_space:read_space",
     "change_space": "tidewright.tuning.change_space:change_space",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",

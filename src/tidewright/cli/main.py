@@ -15,6 +15,7 @@ from typer import Exit
 from tidewright import __version__
 from tidewright.cli import options
 from tidewright.cli.store import store_app
+from tidewright.cli.export import export_verb
 from tidewright.errors import ConfigError, TidewrightError
 
 INTERRUPTED = 130
@@ -217,6 +218,9 @@ def monitor_verb(
     shape = (layout, tuple(target.split(",")) if target else ())
     given: dict[str, Any] = {"since": since, "false_alarms": false_alarms, "report": report, "fail": fail_on_drift}
     monitor_table(bundle, table, shape=shape, as_json=json, **given)
+
+
+app.command("export")(export_verb)
 
 
 @app.command("runs")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tidewright.models.estimator import Estimator
 from tidewright.models.specs.ensemble import Ensemble, Member
-from tidewright.registry.manifest import Manifest
+from tidewright.registry.manifest import Manifest, Quantised
 
 LIMITS = (
     "The example in this bundle holds a few real windows of the training table.",
@@ -53,6 +53,7 @@ def write_card(manifest: Manifest) -> str:
         "## Compiled",
         _compiled(manifest),
         "",
+        *_quantised(manifest.quantised),
         "## To mind",
         *(f"- {limit}" for limit in (CLASS_LIMITS if task.classifies else LIMITS)),
         "",
@@ -101,6 +102,27 @@ def _compiled(manifest: Manifest) -> str:
         f"The ONNX graph differs from the eager model by at most {parity.figure:.2g} (relative), over "
         f"{parity.windows} windows; {parity.limit:g} is allowed."
     )
+
+
+def _quantised(quantised: Quantised | None) -> list[str]:
+    """What the lower precision cost and brought."""
+    if quantised is None:
+        return []
+    q = quantised
+    rows = [("size of the graph in KB", q.bytes_before / 1e3, q.bytes_after / 1e3)]
+    rows += [(f"us of an answer at batch {size}", q.us_before[size], q.us_after[size]) for size in q.us_before]
+    rows.append((f"{q.metric} on {q.windows} windows of validation", q.before, q.after))
+    return [
+        "## Precision",
+        f"{q.layers} layers are {q.precision}; what scales windows and answers is as it was. "
+        f"Made of the bundle {q.original[:12]}; {q.metric} was allowed to be worse by {q.share:.2%}. "
+        f"Times are of one thread of the machine that made it.{' ' * bool(q.calibration)}{q.calibration}",
+        "",
+        "| | before | after |",
+        "|---|---:|---:|",
+        *(f"| {name} | {before:.4g} | {after:.4g} |" for name, before, after in rows),
+        "",
+    ]
 
 
 def _members(manifest: Manifest) -> list[str]:

@@ -18,6 +18,7 @@ from tidewright.registry.graph_size import check_sizes
 from tidewright.registry.manifest import Manifest
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+CONTRIB, CONTRIB_OPS = "com.microsoft", frozenset({"DynamicQuantizeLSTM"})  # what ONNX Runtime makes of an int8 LSTM
 MOST_NODES = 100_000
 REMEDY = "Export the model again with Tidewright."
 
@@ -51,7 +52,8 @@ def read_widths(model: onnx.ModelProto) -> dict[str, int]:
 def _check_operators(model: onnx.ModelProto) -> None:
     if len(model.functions) or len(model.training_info):
         raise BundleError(f"model.onnx holds functions or training steps, which a bundle may not. {REMEDY}")
-    domains = {entry.domain for entry in model.opset_import} | {node.domain for node in model.graph.node}
+    domains = {node.domain for node in model.graph.node if not _is_contrib(node)}
+    domains |= {entry.domain for entry in model.opset_import} - {CONTRIB}
     if not domains <= DOMAINS:
         raise BundleError(f"model.onnx uses operators of '{min(domains - DOMAINS)}', which may be code. {REMEDY}")
     if len(model.graph.node) > MOST_NODES:
@@ -64,6 +66,11 @@ def _check_operators(model: onnx.ModelProto) -> None:
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise BundleError(f"model.onnx keeps '{tensor.name}' in another file, which a bundle may not. {REMEDY}")
+
+
+def _is_contrib(node: Any) -> bool:
+    """Whether a node is an operator of ONNX Runtime itself that a lower precision needs."""
+    return node.domain == CONTRIB and node.op_type in CONTRIB_OPS
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from tidewright.data.schema import Schema
 from tidewright.data.task import Task
@@ -16,6 +16,7 @@ from tidewright.models.spec import ModelSpec
 
 FORMAT = 1
 MOST_STEPS = 1_000_000  # of lookback and horizon
+Precision = Literal["int8", "int8-static", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,33 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quantised:
+    """The lower precision of a graph: which bundle it was made of (`original` is its digest), how many `layers` have
+    it, the `metric` of both graphs on `windows` windows of validation and the `share` by which it was allowed to be
+    worse, their sizes in bytes, and the microseconds of an answer by batch size on the machine that made it.
+    `calibration` says how ranges were found.
+    """
+
+    precision: Precision
+    original: str
+    layers: int
+    metric: str
+    before: float
+    after: float
+    share: float
+    windows: int
+    bytes_before: int
+    bytes_after: int
+    us_before: dict[str, float]
+    us_after: dict[str, float]
+    calibration: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What a bundle says of itself; its view has a schema. `season` is the seasonal lag of its scale, `metrics` scores
     by model and name, `run` a Run's id. `no_graph` is why there is no ONNX graph (empty where there is one); then
-    `parity` is None.
+    `parity` is None. `quantised` is None for a graph in float32.
     """
 
     name: str
@@ -75,6 +99,7 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
     no_graph: str = ""
+    quantised: Quantised | None = None
 
     @property
     def schema(self) -> Schema:
@@ -99,12 +124,15 @@ class _Stored:
     metrics: dict[str, float | str | dict[str, float | str | None] | None]
     run: str | None
     no_graph: str = ""
+    quantised: Quantised | None = None
 
 
 def to_plain(manifest: Manifest) -> dict[str, Any]:
     """The manifest as plain data, ready for JSON."""
     plain = asdict(manifest)
     schema, spec = plain["view"].pop("schema"), plain.pop("spec")
+    if plain["quantised"] is None:
+        del plain["quantised"]
     return {**plain, "schema": schema, "format": FORMAT, "model": {"name": spec.pop("name"), "options": spec}}
 
 

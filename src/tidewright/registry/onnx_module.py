@@ -13,8 +13,9 @@ from torch.export import Dim
 
 from tidewright.errors import ConfigError, ParityError
 from tidewright.registry.graph import OPSET
-from tidewright.registry.onnx_torch import quiet_export, strip_notes
+from tidewright.registry.onnx_torch import quiet_export
 from tidewright.registry.parity import open_graph
+from tidewright.registry.strip_notes import strip_notes
 from tidewright.training.checkpoint import write_whole
 
 LIMIT = 1e-5  # of the largest answer

@@ -14,6 +14,7 @@ from torch.export import Dim
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.registry.graph import OPSET
 from tidewright.registry.graph_names import OUTPUT
+from tidewright.registry.strip_notes import strip_notes
 
 _TRACED = 3  # windows in the traced batch; any number goes through the graph
 _KNOWN = (  # what torch 2.13 says of its own parts on every export
@@ -48,22 +49,6 @@ def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
         )
     assert program is not None
     return strip_notes(program.model_proto)
-
-
-def strip_notes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the notes of where each node came from: they hold paths, and differ from run to run."""
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
-        value.ClearField("metadata_props")
-        value.ClearField("doc_string")
-    for name in ("metadata_props", "doc_string"):
-        model.ClearField(name)
-        model.graph.ClearField(name)
-    model.graph.name = "tidewright"
-    onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 @contextmanager

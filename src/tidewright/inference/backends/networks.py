@@ -57,7 +57,9 @@ class Opened:
 
 
 def explain_no_network(manifest: Manifest) -> str:
-    """Why torch's compilers can't have a model; empty for a network."""
+    """Why torch's compilers can't have a model; empty for a network in float32."""
+    if manifest.quantised is not None:
+        return f"the bundle's graph is {manifest.quantised.precision}, and its network in torch is float32"
     what = OTHERS.get(kind_of(manifest.spec), "")
     return f"{manifest.spec.name} is {what}, and no network of torch" if what else ""
 

@@ -1,0 +1,102 @@
+"""A graph made ready for lower precision: layers with learned matrices, named, and products in one form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LEARNED = ("MatMul", "Conv", "LSTM", "GRU")  # operators whose second input is what a layer learned
+
+
+def prepare(graph: bytes) -> onnx.ModelProto:
+    """The graph with a name on every node and each Gemm with a constant matrix as a product and a sum.
+
+    What standardises windows and gives answers their scale back has no such matrix, and so stays as it is.
+    """
+    model = onnx.load_model_from_string(graph)
+    _fold(model)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[Any] = []
+    for place, node in enumerate(model.graph.node):
+        node.name = f"node_{place}"
+        nodes.extend(_split(node, constants, model) if _is_layer(node) else [node])
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)
+    drop_unused(model)
+    return model
+
+
+def find_layers(model: onnx.ModelProto, kinds: tuple[str, ...] = LEARNED) -> list[str]:
+    """The names of the nodes of these kinds whose matrix is a float32 constant."""
+    single = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) >= 2}
+    return [node.name for node in model.graph.node if node.op_type in kinds and node.input[1] in single]
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Takes constants away that no node reads."""
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    model.graph.ClearField("initializer")
+    model.graph.initializer.extend(kept)
+
+
+def _fold(model: onnx.ModelProto) -> None:
+    """Makes constants of what layers learned where the graph computes these from constants, as of recurrent ones."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output}
+
+    def compute(name: str) -> bool:
+        """Whether a value is a constant, which is then known."""
+        if name in constants or not name:
+            return True
+        node = makers.get(name)
+        if node is None or not node.input or not all([compute(one) for one in node.input]):
+            return False
+        given = {one: constants[one] for one in node.input if one}
+        constants.update(zip(node.output, _run(node, given, model), strict=True))
+        model.graph.initializer.append(numpy_helper.from_array(constants[name], name))
+        return True
+
+    for node in model.graph.node:
+        if node.op_type in (*LEARNED, "Gemm"):
+            for name in node.input[1:]:
+                compute(name)
+    folded = {tensor.name for tensor in model.graph.initializer}
+    kept = [node for node in model.graph.node if not folded & set(node.output)]
+    model.graph.ClearField("node")
+    model.graph.node.extend(kept)
+
+
+def _run(node: Any, given: dict[str, Any], model: onnx.ModelProto) -> list[Any]:
+    """What a node answers."""
+    from onnx.reference import ReferenceEvaluator
+
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    answers: list[Any] = ReferenceEvaluator(node, opsets=opsets).run(None, given)
+    return answers
+
+
+def _is_layer(node: Any) -> bool:
+    told = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    plain = all(told.get(name, 1.0) == 1.0 for name in ("alpha", "beta")) and not told.get("transA", 0)
+    return bool(node.op_type == "Gemm" and plain)
+
+
+def _split(node: Any, constants: dict[str, Any], model: onnx.ModelProto) -> list[Any]:
+    """A Gemm as MatMul and Add; as it is where its matrix is no constant."""
+    matrix = constants.get(node.input[1])
+    if matrix is None:
+        return [node]
+    turned = any(item.name == "transB" and item.i for item in node.attribute)
+    name = f"{node.input[1]}_turned" if turned else node.input[1]
+    if turned and name not in constants:
+        constants[name] = numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(matrix).T), name)
+        model.graph.initializer.append(constants[name])
+    if len(node.input) < 3 or not node.input[2]:
+        return [helper.make_node("MatMul", [node.input[0], name], [node.output[0]], name=node.name)]
+    between = f"{node.output[0]}_product"
+    product = helper.make_node("MatMul", [node.input[0], name], [between], name=node.name)
+    return [product, helper.make_node("Add", [between, node.input[2]], [node.output[0]], name=f"{node.name}_sum")]
