@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from tidewright.registry.each import save_each as save_each
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
     from tidewright.registry.estimator_bundle import save_estimator as save_estimator
+    from tidewright.registry.quantise import quantise as quantise
     from tidewright.registry.store import open_store as open_store
     from tidewright.registry.triton import write_triton as write_triton
-    from tidewright.registry.quantise import quantise as quantise
     from tidewright.report.html import write_report as write_report
     from tidewright.report.study_page import write_study_page as write_study_page
     from tidewright.serving.client import Client as Client

@@ -15,7 +15,7 @@ from tidewright.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from tidewright.registry.bundle import Bundle
 
-PATH_ENDS = ".onnx"
+ENDING = ".onnx"
 
 
 def export_verb(
@@ -55,8 +55,8 @@ def _write_graph(bundle: Path, out: Path) -> dict[str, str | int]:
     """The graph's file, which is new."""
     from tidewright.registry.bundle import load_bundle
 
-    if out.suffix != PATH_ENDS:
-        raise ConfigError(f"a graph is a file that ends in {PATH_ENDS}; got '{out}'. Name one, or give --precision.")
+    if out.suffix != ENDING:
+        raise ConfigError(f"a graph is a file that ends in {ENDING}; got '{out}'. Name one, or give --precision.")
     opened = load_bundle(bundle)
     graph = opened.graph
     try:
@@ -70,14 +70,16 @@ def _write_graph(bundle: Path, out: Path) -> dict[str, str | int]:
 def _lower(
     bundle: Path, out: Path, *, precision: str, data: Path, share: float | None, shape: tuple[str, tuple[str, ...]]
 ) -> Bundle:
-    from tidewright.inference.reading import read_panel
+    from tidewright.cli.verbs import Told
+    from tidewright.data.reading import read_panel
     from tidewright.registry.bundle import load_bundle
     from tidewright.registry.quantise import SHARE, quantise
     from tidewright.workflows.load import lengthen
 
     opened, (layout, columns) = load_bundle(bundle), shape
     schema = opened.manifest.schema
-    panel = read_panel(lengthen(data, layout=layout, roles=schema.roles, columns=columns), schema)
+    with Told(lambda line: typer.echo(line, err=True)):
+        panel = read_panel(lengthen(data, layout=layout, roles=schema.roles, columns=columns), schema)
     return quantise(opened, precision=precision, panel=panel, folder=out, share=SHARE if share is None else share)
 
 

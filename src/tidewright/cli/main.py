@@ -14,8 +14,8 @@ from typer import Exit
 
 from tidewright import __version__
 from tidewright.cli import options
-from tidewright.cli.store import store_app
 from tidewright.cli.export import export_verb
+from tidewright.cli.store import store_app
 from tidewright.errors import ConfigError, TidewrightError
 
 INTERRUPTED = 130

@@ -21,7 +21,7 @@ from tidewright.registry.parity import open_graph
 from tidewright.registry.prepare_graph import find_layers
 
 Feed = Mapping[str, Singles]
-DYNAMIC, STATIC = ("MatMul", "LSTM"), ("MatMul", "Conv")
+DYNAMIC, STATIC = ("MatMul", "LSTM"), ("MatMul", "Gemm", "Conv")
 CALIBRATORS = ("minmax", "percentile", "entropy")
 PERCENTILE = 99.99
 _READY = ("onnx.quant.pre_process", "onnxruntime.quant")  # without it the package advises, on the root logger
@@ -73,7 +73,7 @@ def _calibrate(model: onnx.ModelProto, feeds: Sequence[Feed], *, names: list[str
         "percentile": CalibrationMethod.Percentile,
         "entropy": CalibrationMethod.Entropy,
     }
-    options = {"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]}
+    options = {"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]}
     with _quietly(model) as place:
         quantize_static(
             deepcopy(model),  # the package moves its tensors into files

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-LEARNED = ("MatMul", "Conv", "LSTM", "GRU")  # operators whose second input is what a layer learned
+LEARNED = ("MatMul", "Gemm", "Conv", "LSTM", "GRU")  # operators whose second input is what a layer learned
 
 
-def prepare(graph: bytes) -> onnx.ModelProto:
-    """The graph with a name on every node and each Gemm with a constant matrix as a product and a sum.
+def prepare(graph: bytes, *, split: bool = True) -> onnx.ModelProto:
+    """The graph with a name on every node and, with `split`, each Gemm with a constant matrix as a product and a sum.
 
     What standardises windows and gives answers their scale back has no such matrix, and so stays as it is.
     """
@@ -22,7 +22,7 @@ def prepare(graph: bytes) -> onnx.ModelProto:
     nodes: list[Any] = []
     for place, node in enumerate(model.graph.node):
         node.name = f"node_{place}"
-        nodes.extend(_split(node, constants, model) if _is_layer(node) else [node])
+        nodes.extend(_split(node, constants, model) if split and _is_layer(node) else [node])
     model.graph.ClearField("node")
     model.graph.node.extend(nodes)
     drop_unused(model)
@@ -46,28 +46,35 @@ def drop_unused(model: onnx.ModelProto) -> None:
 def _fold(model: onnx.ModelProto) -> None:
     """Makes constants of what layers learned where the graph computes these from constants, as of recurrent ones."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    makers = {name: node for node in model.graph.node for name in node.output}
+    makers = _find_makers(model, set(constants))
 
-    def compute(name: str) -> bool:
-        """Whether a value is a constant, which is then known."""
-        if name in constants or not name:
-            return True
-        node = makers.get(name)
-        if node is None or not node.input or not all([compute(one) for one in node.input]):
-            return False
+    def compute(name: str) -> None:
+        if name in constants or name not in makers:
+            return
+        node = makers[name]
+        for one in node.input:
+            compute(one)
         given = {one: constants[one] for one in node.input if one}
         constants.update(zip(node.output, _run(node, given, model), strict=True))
-        model.graph.initializer.append(numpy_helper.from_array(constants[name], name))
-        return True
+        model.graph.initializer.extend(numpy_helper.from_array(constants[one], one) for one in node.output)
 
     for node in model.graph.node:
-        if node.op_type in (*LEARNED, "Gemm"):
+        if node.op_type in LEARNED:
             for name in node.input[1:]:
                 compute(name)
     folded = {tensor.name for tensor in model.graph.initializer}
     kept = [node for node in model.graph.node if not folded & set(node.output)]
     model.graph.ClearField("node")
     model.graph.node.extend(kept)
+
+
+def _find_makers(model: onnx.ModelProto, known: set[str]) -> dict[str, Any]:
+    """The nodes that compute constants from what is known, by the names of their answers."""
+    makers: dict[str, Any] = {}
+    for node in model.graph.node:
+        if node.input and all(not name or name in known or name in makers for name in node.input):
+            makers.update(dict.fromkeys(node.output, node))
+    return makers
 
 
 def _run(node: Any, given: dict[str, Any], model: onnx.ModelProto) -> list[Any]:

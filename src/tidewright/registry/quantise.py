@@ -23,7 +23,7 @@ from tidewright.optional import require
 from tidewright.registry.bundle import Bundle, load_bundle, written_with
 from tidewright.registry.card import write_card
 from tidewright.registry.manifest import Manifest, Parity, Precision, Quantised, to_plain
-from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, seal
+from tidewright.registry.verify import CARD, GRAPH, seal
 from tidewright.registry.write import write_folder
 from tidewright.training.evaluate import evaluate
 
@@ -149,10 +149,11 @@ def _lower(bundle: Bundle, precision: str, *, panel: Panel, train: Cutoffs) -> L
     from tidewright.registry.prepare_graph import prepare
     from tidewright.registry.strip_notes import strip_notes
 
-    model, calibration = prepare(bundle.graph), ""
+    static = precision == "int8-static"  # its sums are in the product, or its weights would be widened at each answer
+    model, calibration = prepare(bundle.graph, split=not static), ""
     if precision == "int8":
         made, layers = to_dynamic(model)
-    elif precision == "int8-static":
+    elif static:
         batch = calibration_windows(bundle, panel, train=train)
         made, layers, errors = to_static(model, _feeds(bundle, batch))
         told = ", ".join(f"{method} {error:.2%}" for method, error in errors.items())
@@ -275,7 +276,6 @@ def _write(bundle: Bundle, graph: bytes, *, manifest: Manifest, folder: Path, ov
     from tidewright.registry.check_graph import check_graph
 
     check_graph(graph, manifest)
-    kept = {name: bundle.files[name] for name in (WEIGHTS, EXAMPLE)}
-    files = {**kept, GRAPH: graph, CARD: write_card(manifest).encode()}
+    files = {**bundle.files, GRAPH: graph, CARD: write_card(manifest).encode()}
     write_folder(seal(to_plain(manifest), files), folder, overwrite=overwrite)
     return load_bundle(folder)
