@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tidewright.inference.jit.compiler import JITCompiler as JITCompiler
     from tidewright.inference.jit.compiler import jit_if_hot as jit_if_hot
     from tidewright.inference.jit.tracker import HotPathTracker as HotPathTracker
+    from tidewright.inference.metrics_text import write_metrics as write_metrics
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
     from tidewright.models.build import build_spec as build_spec
     from tidewright.models.classic import ArchitectureType as ArchitectureType
@@ -198,6 +199,7 @@ _HOMES = {
     "tune": "tidewright.tuning.tune:tune",
     "tune_each": "tidewright.workflows.tune_each:tune_each",
     "update": "tidewright.training.update:update",
+    "write_metrics": "tidewright.inference.metrics_text:write_metrics",
     "write_report": "tidewright.report.html:write_report",
     "write_triton": "tidewright.registry.triton:write_triton",
     "write_study_page": "tidewright.report.study_page:write_study_page",

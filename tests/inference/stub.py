@@ -11,6 +11,7 @@ import numpy as np
 from tidewright.data.task import Task
 from tidewright.errors import DataError
 from tidewright.inference.items import is_items, join_items
+from tidewright.inference.latency import Latency
 from tidewright.inference.session import Prediction
 from tidewright.runtime import Choice
 
@@ -65,8 +66,11 @@ class StubSession:
     def forecast(self, panel: Any, /, *, cutoffs: Any = None) -> Any:
         return ("forecast", panel, cutoffs)
 
-    def latency(self) -> dict[str, float]:
-        return {"count": len(self.asked)}
+    def latency(self, *, last: int | None = None) -> dict[str, float]:
+        return {**Latency().summary(last=last), "count": len(self.asked)}
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        return {}
 
     def reset_latency(self) -> None:
         self.asked.clear()

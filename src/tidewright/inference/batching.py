@@ -138,9 +138,13 @@ class BatchingSession:
         """See `Session.forecast`."""
         return self.session.forecast(panel, cutoffs=cutoffs)
 
-    def latency(self) -> dict[str, float]:
+    def latency(self, *, last: int | None = None) -> dict[str, float]:
         """See `Session.latency`."""
-        return self.session.latency()
+        return self.session.latency(last=last)
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """See `Session.stages`."""
+        return {"queue": self.waits(), **self.session.stages()}
 
     def waits(self) -> dict[str, float]:
         """The same of the time in the queue, of those that queued."""

@@ -132,9 +132,13 @@ class CachedSession:
         """See `Session.forecast`."""
         return self.session.forecast(panel, cutoffs=cutoffs)
 
-    def latency(self) -> dict[str, float]:
+    def latency(self, *, last: int | None = None) -> dict[str, float]:
         """See `Session.latency`."""
-        return self.session.latency()
+        return self.session.latency(last=last)
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """See `Session.stages`."""
+        return self.session.stages()
 
     def reset_latency(self) -> None:
         """See `Session.reset_latency`."""

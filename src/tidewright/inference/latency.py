@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from threading import Lock
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.errors import ConfigError
+
 _BITS = 7  # 128 buckets for each doubling of the time: 0.8 % wide
 _BUCKETS = 58 << _BITS  # up to 2^63 ns
-PENDING = 4096  # answers noted before they are counted
+PENDING = 1024  # answers noted before they are counted
+RECENT = 4096  # answers that are known one by one
+STAGES = ("preprocess", "run", "postprocess")
 
 
 class Latency:
@@ -23,13 +28,15 @@ class Latency:
     (100, 0.1, True)
     """
 
-    __slots__ = ("_counts", "_largest", "_lock", "_total", "pending")
+    __slots__ = ("_counts", "_largest", "_lock", "_recent", "_seen", "_since", "_total", "pending")
 
     def __init__(self) -> None:
         self.pending: deque[int] = deque()
         self._lock = Lock()
         self._counts = np.zeros(_BUCKETS, dtype=np.int64)
         self._total = self._largest = 0
+        self._recent, self._seen = np.zeros(RECENT, dtype=np.int64), 0  # a ring
+        self._since = perf_counter()
 
     def count(self) -> None:
         """Moves what is pending into the histogram."""
@@ -37,17 +44,22 @@ class Latency:
             times = [self.pending.popleft() for _ in range(len(self.pending))]
             if times:
                 self._counts += np.bincount(_buckets(np.array(times, dtype=np.int64)), minlength=_BUCKETS)
+                self._remember(times[-RECENT:])
                 self._total += sum(times)
                 self._largest = max(self._largest, *times)
 
-    def summary(self) -> dict[str, float]:
-        """mean_ms, p50_ms (also as median_ms), p95_ms, p99_ms, max_ms and count; NaN before the first "
-        "answer."""
+    def summary(self, *, last: int | None = None) -> dict[str, float]:
+        """mean_ms, p50_ms (also as median_ms), p95_ms, p99_ms, max_ms and count, and answers a second since the start
+        or the reset; NaN before the first answer. Of the `last` answers alone, at most `RECENT`, without that rate.
+        """
         self.count()
+        if last is not None:
+            return self._summarise_last(last)
         with self._lock:
             reached, largest = np.cumsum(self._counts), self._largest / 1e6
             number = int(reached[-1])
             mean = self._total / number / 1e6 if number else float("nan")
+            rate = number / max(perf_counter() - self._since, 1e-9) if number else float("nan")
         if not number:
             largest = float("nan")
         places = {p: int(np.searchsorted(reached, p / 100 * number)) for p in (50, 95, 99)}
@@ -55,7 +67,23 @@ class Latency:
         if not number:
             quantiles = dict.fromkeys(quantiles, float("nan"))
         head = {"mean_ms": mean, "median_ms": quantiles["p50_ms"]}
-        return {**head, **quantiles, "max_ms": largest, "count": number}
+        return {**head, **quantiles, "max_ms": largest, "per_s": rate, "count": number}
+
+    def _remember(self, times: list[int]) -> None:
+        self._recent[np.arange(self._seen, self._seen + len(times)) % RECENT] = times
+        self._seen += len(times)
+
+    def _summarise_last(self, last: int) -> dict[str, float]:
+        if isinstance(last, bool) or not isinstance(last, int) or not 1 <= last <= RECENT:
+            raise ConfigError(f"last is a number of answers, 1 to {RECENT}; got {last!r}.")
+        with self._lock:
+            places = np.arange(max(self._seen - last, 0), self._seen) % RECENT
+            times = self._recent[places] / 1e6
+        if not len(times):
+            times = np.full(1, np.nan)
+        p50, p95, p99 = (float(one) for one in np.quantile(times, (0.5, 0.95, 0.99), method="inverted_cdf"))
+        head = {"mean_ms": float(times.mean()), "median_ms": p50, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+        return {**head, "max_ms": float(times.max()), "count": int(np.isfinite(times).sum())}
 
     def reset(self) -> None:
         """Forgets every answer."""
@@ -63,6 +91,39 @@ class Latency:
             self.pending.clear()
             self._counts[:] = 0
             self._total = self._largest = 0
+            self._seen = 0
+            self._since = perf_counter()
+
+
+class Stages:
+    """How long the parts of answers took: what is checked and copied before the model runs, the run, and what is
+    checked and copied after it.
+    """
+
+    __slots__ = ("_parts", "_post", "_pre", "_run")
+
+    def __init__(self) -> None:
+        self._parts = tuple(Latency() for _ in STAGES)
+        self._pre, self._run, self._post = (part.pending for part in self._parts)
+
+    def note(self, pre_ns: int, run_ns: int, post_ns: int, /) -> None:
+        """One answer."""
+        self._pre.append(pre_ns)
+        self._run.append(run_ns)
+        self._post.append(post_ns)
+        if len(self._post) > PENDING:
+            for part in self._parts:
+                part.count()
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """The summary of each part, without the rate of those that were noted."""
+        told = {name: part.summary() for name, part in zip(STAGES, self._parts, strict=True)}
+        return {name: {key: value for key, value in one.items() if key != "per_s"} for name, one in told.items()}
+
+    def reset(self) -> None:
+        """Forgets every answer."""
+        for part in self._parts:
+            part.reset()
 
 
 def _buckets(times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

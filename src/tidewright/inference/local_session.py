@@ -17,7 +17,7 @@ from tidewright.data.task import Task
 from tidewright.features.windows import Singles
 from tidewright.inference.inputs import check_answer, check_inputs, take_plain
 from tidewright.inference.items import predict_stream
-from tidewright.inference.latency import PENDING, Latency
+from tidewright.inference.latency import PENDING, Latency, Stages
 from tidewright.inference.session import Answerer, Prediction, leave
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle
@@ -37,9 +37,10 @@ class LocalSession:
     ) -> None:
         self.bundle, self.choice, self.backend = bundle, choice, choice.used
         self.settings: Mapping[str, Choice] = settings or {}
-        self._call, self._row, self._named, _ = answerer
+        self._call, self._row, self._named, _, self._staged = answerer
         self._latency = Latency()
         self._pending = self._latency.pending
+        self._stages = Stages()
         task = bundle.manifest.task
         self._median = -1 if task.classifies else task.median
         # the shape that may take the backend's quick way; batches and classes take the careful way
@@ -86,7 +87,7 @@ class LocalSession:
         pending = self._pending
         pending.append(elapsed)
         if len(pending) > PENDING:
-            self._latency.count()
+            self._pause(x)
         return _new(Prediction, (values, elapsed * 1e-6, self.backend, self._median))
 
     def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
@@ -110,18 +111,38 @@ class LocalSession:
 
         return forecast_panel(self, panel, manifest=self.bundle.manifest, cutoffs=cutoffs, numbers=self.bundle.numbers)
 
-    def latency(self) -> dict[str, float]:
+    def latency(self, *, last: int | None = None) -> dict[str, float]:
         """See `Session.latency`."""
-        return self._latency.summary()
+        return self._latency.summary(last=last)
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """See `Session.stages`."""
+        return self._stages.summary()
 
     def reset_latency(self) -> None:
         """See `Session.reset_latency`."""
         self._latency.reset()
+        self._stages.reset()
 
     def _answer(self, x: Any) -> Singles:
         """The careful way: every input checked by name, but for plain windows, and the answer too."""
+        started = perf_counter_ns()
         feed = take_plain(x, lookback=self._quick[1]) if self._quick else None
-        return check_answer(self._call(feed or check_inputs(x, self.bundle.manifest)))
+        feed = feed or check_inputs(x, self.bundle.manifest)
+        asked = perf_counter_ns()
+        values = self._call(feed)
+        answered = perf_counter_ns()
+        check_answer(values)
+        self._stages.note(asked - started, answered - asked, perf_counter_ns() - answered)
+        return values
+
+    def _pause(self, x: Any) -> None:
+        """Counts what was noted, and looks at the parts of this answer, made again, if it went the quick way."""
+        self._latency.count()
+        if type(x) is _Array and x.dtype is _FLOAT and x.shape == self._quick:
+            parts = self._staged(x)
+            if parts is not None:
+                self._stages.note(*parts)
 
     def __repr__(self) -> str:
         return f"Session({self.bundle!r} on {self.backend}: {self.choice.reason})"

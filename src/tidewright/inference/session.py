@@ -25,6 +25,7 @@ from tidewright.runtime import Choice, Device
 
 Call = Callable[[Mapping[str, Singles]], Singles]  # checked inputs by name to quantiles [N, H, Q]
 Row = Callable[[Singles], Singles | None]  # one window [1, L] of the target alone
+Staged = Callable[[Singles], tuple[int, int, int] | None]  # one window: ns before the run, of it, and after it
 Named = Callable[[Mapping[str, Any]], Singles | None]  # one window of several inputs by name
 
 
@@ -37,13 +38,14 @@ class Answerer(NamedTuple):
 
     `row` is given float32 of the right shape; `named` looks at names, types and shapes itself. Both give None where the
     window holds anything but finite numbers, or is another, and must be looked at with care. `settings` says what it
-    computes with, by option.
+    computes with, by option. `staged` does what `row` does, on a thread that `row` ran on, for its times alone.
     """
 
     call: Call
     row: Row = leave
     named: Named = leave
     settings: Mapping[str, str] = MappingProxyType({})
+    staged: Staged = leave
 
 
 class Prediction(NamedTuple):
@@ -128,8 +130,16 @@ class Session(Protocol):
         """The forecast after each series' last observed value, or at cutoffs of the panel's history."""
         ...
 
-    def latency(self) -> dict[str, float]:
-        """mean_ms, p50_ms, median_ms, p95_ms, p99_ms, max_ms and count of the answers so far."""
+    def latency(self, *, last: int | None = None) -> dict[str, float]:
+        """mean_ms, p50_ms, median_ms, p95_ms, p99_ms, max_ms and count of the answers so far, and answers a second;
+        or of the `last` answers.
+        """
+        ...
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """The same of the parts of an answer: preprocess, run, postprocess, and queue where there is one. Of single
+        windows one in about a thousand is looked at, of batches each.
+        """
         ...
 
     def reset_latency(self) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tidewright.serving.metrics import Sample
+from tidewright.inference.metrics_text import Sample
 
 
 class Board:

@@ -12,11 +12,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from tidewright.errors import RequestError, TidewrightError
+from tidewright.inference.metrics_text import write_text
 from tidewright.serving.depth import parse_json
 from tidewright.serving.describe import add_raw_paths
 from tidewright.serving.desk import Desk
 from tidewright.serving.http import ClientGoneError, read_body, to_refusal
-from tidewright.serving.metrics import write_text
+from tidewright.serving.metrics import KINDS
 
 VERSION = version_of("tidewright")
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
@@ -55,7 +56,7 @@ def _add_health(app: FastAPI, desk: Desk) -> None:
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """Counts and times as Prometheus reads them."""
-        return PlainTextResponse(write_text(desk.all_samples()), media_type=PROMETHEUS)
+        return PlainTextResponse(write_text(desk.all_samples(), KINDS), media_type=PROMETHEUS)
 
 
 def _add_models(app: FastAPI, desk: Desk) -> None:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from polars.exceptions import PanicException
 
 from tidewright.errors import RequestError
+from tidewright.inference.metrics_text import Sample, sample_session
 from tidewright.serving.board import Board
-from tidewright.serving.metrics import Metrics, Sample, summarise
+from tidewright.serving.metrics import Metrics
 from tidewright.serving.options import ServeOptions
 from tidewright.serving.roster import Roster, make_roster
 
@@ -89,7 +90,7 @@ class Desk:
         yield Sample("tidewright_connections", {}, self.connections())
         for one in self.roster.all:
             yield Sample("tidewright_model_info", {**one.labels, "digest": one.bundle.digest[:12]}, 1)
-            yield from summarise("tidewright_inference_seconds", one.labels, one.session.latency())
+            yield from sample_session(one.session, one.labels)
 
     def close(self) -> None:
         """Lets the threads go; what runs is not waited for."""

@@ -1,36 +1,25 @@
-"""What a server counts, and its Prometheus text."""
+"""What a server counts; its text is written by `inference.metrics_text`."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from threading import Lock
-from typing import NamedTuple
 
 from tidewright.inference.latency import PENDING, Latency
+from tidewright.inference.metrics_text import KINDS as SESSION_KINDS
+from tidewright.inference.metrics_text import Sample, summarise
 
-QUANTILES = {"0.5": "p50_ms", "0.95": "p95_ms", "0.99": "p99_ms"}
-_KINDS = {
+KINDS = SESSION_KINDS | {
     "tidewright_requests_total": ("counter", "Requests by model, version, kind and HTTP status."),
     "tidewright_rows_total": ("counter", "Windows that were answered."),
     "tidewright_request_seconds": ("summary", "Time of a request in the server, from its head to its answer."),
-    "tidewright_inference_seconds": ("summary", "Time of a session's answer."),
     "tidewright_refused_total": ("counter", "Requests that no model was asked for, by HTTP status."),
     "tidewright_waiting": ("gauge", "Requests that wait or run beside the loop."),
     "tidewright_connections": ("gauge", "Open connections."),
     "tidewright_reloads_total": ("counter", "Bundles that were loaded after the start, by outcome."),
     "tidewright_model_info": ("gauge", "1 for each served version, with its digest."),
 }
-
-
-class Sample(NamedTuple):
-    """One number: the metric's name (with a suffix such as `_count`), its labels, and its value."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
-    suffix: str = ""
 
 
 class Tally:
@@ -83,42 +72,3 @@ class Metrics:
             yield Sample("tidewright_refused_total", {"status": str(status)}, number)
         for outcome in ("done", "failed"):
             yield Sample("tidewright_reloads_total", {"outcome": outcome}, self.reloads[outcome])
-
-
-def summarise(name: str, labels: Mapping[str, str], summary: Mapping[str, float]) -> Iterable[Sample]:
-    """A summary of `Latency` as samples in seconds."""
-    count = summary["count"]
-    for level, key in QUANTILES.items():
-        yield Sample(name, {**labels, "quantile": level}, summary[key] / 1e3)
-    yield Sample(name, labels, summary["mean_ms"] * count / 1e3 if count else 0.0, "_sum")
-    yield Sample(name, labels, count, "_count")
-
-
-def write_text(samples: Iterable[Sample]) -> str:
-    """Samples in Prometheus' text format.
-
-    >>> print(write_text([Sample("tidewright_waiting", {}, 2)]), end="")
-    # HELP tidewright_waiting Requests that wait or run beside the loop.
-    # TYPE tidewright_waiting gauge
-    tidewright_waiting 2
-    """
-    groups: dict[str, list[str]] = {}
-    for name, labels, value, suffix in samples:
-        told = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-        groups.setdefault(name, []).append(f"{name}{suffix}{{{told}}}" if told else f"{name}{suffix}")
-        groups[name][-1] += f" {_number(value)}"
-    lines = []
-    for name, rows in groups.items():
-        kind, text = _KINDS[name]
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", *rows]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import local
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from tidewright.features.windows import Singles
 from tidewright.inference.inputs import PLAIN, ZERO, look, shape_inputs
-from tidewright.inference.session import Named, Row
+from tidewright.inference.session import Named, Row, Staged
 from tidewright.registry.graph_names import name_output
 from tidewright.registry.manifest import Manifest
 
@@ -25,8 +26,8 @@ _Array = np.ndarray
 _FLOAT = np.dtype(np.float32)
 
 
-def bind_row(session: Any, manifest: Manifest) -> Row:
-    """For a window [1, L] of the target alone, whose type and shape were looked at."""
+def bind_row(session: Any, manifest: Manifest) -> tuple[Row, Staged]:
+    """For a window [1, L] of the target alone, whose type and shape were looked at; and the times of its parts."""
     lanes, shape = local(), (1, manifest.view.lookback)
 
     def open_lane() -> Lane:
@@ -49,7 +50,21 @@ def bind_row(session: Any, manifest: Manifest) -> Row:
         taken: Singles = answer.copy()
         return taken
 
-    return row
+    def staged(x: Singles) -> tuple[int, int, int] | None:
+        lane = getattr(lanes, "lane", None)
+        if lane is None:
+            return None
+        run, given, flat, answer = lane
+        started = perf_counter_ns()
+        given[...] = x
+        square(flat, flat)
+        asked = perf_counter_ns()
+        run()
+        answered = perf_counter_ns()
+        answer.copy()
+        return asked - started, answered - asked, perf_counter_ns() - answered
+
+    return row, staged
 
 
 def bind_named(session: Any, manifest: Manifest) -> Named:

@@ -39,7 +39,8 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
         answer: Singles = run(names, feed, made_once)[0]
         return answer
 
-    return Answerer(call, bind_row(session, bundle.manifest), bind_named(session, bundle.manifest), settings=told)
+    row, staged = bind_row(session, bundle.manifest)
+    return Answerer(call, row, bind_named(session, bundle.manifest), settings=told, staged=staged)
 
 
 def compile_graph(
