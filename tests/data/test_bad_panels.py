@@ -361,3 +361,19 @@ def _check_answer(case: Case, panel: Panel, caught: list[Any], kind: str) -> Non
 def test_a_horizon_that_is_not_a_whole_step_is_refused(horizon: Any) -> None:
     with pytest.raises(ConfigError, match=r"the horizon is the number of steps ahead, 1 or more; got"):
         Task(horizon=horizon)
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"),
+    [
+        (2**62, pl.Datetime("us")),
+        (2**62, pl.Datetime("ms")),
+        (-(2**62), pl.Datetime("ms", "UTC")),
+        (2**31 - 1, pl.Date),
+    ],
+)
+def test_a_time_beyond_the_calendar_is_refused_before_anything_is_computed_with_it(last: int, kind: Any) -> None:
+    whole = pl.Int32 if kind == pl.Date else pl.Int64
+    table = pl.DataFrame({"day": pl.Series([0, last], dtype=whole).cast(kind), "sold": [1.0, 2.0]})
+    with pytest.raises(DataError, match=rf"row 1 has the time {last} as .*four digits"):
+        Panel.from_table(table, time="day", target="sold")

@@ -21,6 +21,7 @@ _DAY_FIRST, _MONTH_FIRST = "%d/%m/%Y", "%m/%d/%Y"
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z")
 _QUARTER = r"^(\d{4})[- ]?[Qq]([1-4])$"
 _EARLIEST, _LATEST = -59_011_459_200_000_000, 32_503_680_000_000_000  # the years 100 and 3000
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_800_000_000  # the years 1 and 10000
 
 
 def read_times(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> tuple[pl.Series, pl.DataType, bool]:
@@ -42,11 +43,11 @@ def read_times(table: pl.DataFrame, *, roles: Roles, announce: Announce) -> tupl
         )
     if isinstance(times.dtype, pl.Datetime) and times.dtype.time_unit == "ns" and _too_fine(times):
         raise DataError(f"the times in '{name}' are finer than a microsecond. Give them as whole step numbers.")
+    _check_years(times, table, roles)
     local = isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None
     wall = (times.dt.replace_time_zone(None) if local else times).cast(pl.Datetime("us")).dt.timestamp("us")
     local = local and (wall % DAY).n_unique() == 1
     micros = wall if local or times.dtype == pl.Date else times.dt.timestamp("us")
-    _check_years(micros, table, roles)
     return micros, times.dtype, local
 
 
@@ -122,16 +123,22 @@ def _too_fine(times: pl.Series) -> bool:
     return bool((times.dt.timestamp("ns") % 1000 != 0).any())
 
 
-def _check_years(micros: pl.Series, table: pl.DataFrame, roles: Roles) -> None:
-    odd = (micros < _EARLIEST) | (micros >= _LATEST)
+def _check_years(times: pl.Series, table: pl.DataFrame, roles: Roles) -> None:
+    """Before anything is computed with them: polars ends the program at dates beyond the calendar."""
+    unit = {pl.Date: DAY, pl.Datetime("ms"): 1000, pl.Datetime("us"): 1}
+    plain = pl.Datetime(times.dtype.time_unit) if isinstance(times.dtype, pl.Datetime) else times.dtype
+    if plain not in unit:  # nanoseconds end in the year 2262
+        return
+    numbers = times.to_physical().cast(pl.Int64)
+    odd = (numbers < _EARLIEST // unit[plain]) | (numbers >= _LATEST // unit[plain])
     if odd.any():
         row = int(odd.arg_true()[0])
         of = f" of series {table[roles.series][row]!r}" if roles.series else ""
+        shown = 0 <= numbers[row] * unit[plain] - _FIRST < _LAST - _FIRST  # a year that has four digits
+        told = table[roles.time][row] if shown else f"{numbers[row]} as {plain}"
         raise DataError(
-            f"row {row}{of} has the time {table[roles.time][row]} in column '{roles.time}' ({odd.sum()} "
-            "such rows): "
-            "a year of two digits, or a stand-in for a missing date? Write years with four digits, and "
-            "drop stand-ins."
+            f"row {row}{of} has the time {told} in column '{roles.time}' ({odd.sum()} such rows): a year of two "
+            "digits, or a stand-in for a missing date? Write years with four digits, and drop stand-ins."
         )
 
 
