@@ -39,14 +39,13 @@ def main() -> None:
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
     done = {json.loads(line)["name"] for line in lines}
     for network in options.networks:
-        if any(name.startswith(f"{network} ") for name in done):
-            continue
-        for line in compare(network):
+        wanted = [one for one in PRECISIONS if not any(name.startswith(f"{network} {one} ") for name in done)]
+        for line in compare(network, wanted) if wanted else ():
             add(line, out=options.out)
 
 
-def compare(network: str) -> Iterator[Line]:
-    """The lines of a network."""
+def compare(network: str, precisions: list[str]) -> Iterator[Line]:
+    """The lines of a network in these precisions."""
     import tidewright as tw
     from tidewright.data.simulate import signal_panel
     from tidewright.errors import BundleError
@@ -61,13 +60,13 @@ def compare(network: str) -> Iterator[Line]:
     model = tw.fit(spec, panel=panel, split=split, task=task, view=View(LOOKBACK), train=train)
     with tempfile.TemporaryDirectory() as folder:
         plain = tw.save_bundle(model, panel=panel, folder=Path(folder) / "plain", split=split)
-        for precision in PRECISIONS:
+        for precision in precisions:
             place = Path(folder) / precision
             try:
                 low = quantise(plain, precision=precision, panel=panel, split=split, folder=place, share=SHARE)
             except BundleError as error:
-                told = {"name": f"{network} {precision}", "ours": None, "theirs": None, "unit": "", "ratio": None}
-                yield {**told, "n": 0, "note": f"refused: {error}"}
+                nothing = dict.fromkeys(("ours", "theirs", "ratio"))
+                yield {"name": f"{network} {precision} refused", **nothing, "unit": "", "n": 0, "note": str(error)}
                 continue
             after, before = time_graphs((low.graph, plain.graph), plain.example()[0], sizes=SIZES)
             yield from _tell(f"{network} {precision}", low=low, after=after, before=before)
