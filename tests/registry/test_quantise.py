@@ -193,8 +193,16 @@ def test_bfloat16_is_rounded_to_nearest_and_refused_where_no_kernel_runs_it(plai
     apart = np.abs(bits.view(np.float32).reshape(learned.shape) - learned)
     assert apart.max() > 0
     assert (apart <= 2.0**-8 * np.abs(learned)).all()
-    with pytest.raises(BundleError, match=r"does not run bfloat16.*Nothing was written; take float16 or int8"):
+    with pytest.raises(BundleError, match=r"does not run bfloat16.*Nothing was written; take another precision"):
         quantise(plain["feedforward"], precision="bfloat16", panel=PANEL, folder=tmp_path / "low")
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-static"])
+def test_products_of_several_matrices_at_once_stay_float32_and_the_graph_answers(tmp_path, precision):
+    bundle = save_bundle(learn("tft", hidden=8, heads=2), panel=PANEL, folder=tmp_path / "tft", split=SPLIT)
+    made = quantise(bundle, precision=precision, panel=PANEL, folder=tmp_path / "low", share=0.5)
+    assert matrices(made, TensorProto.INT8) > 0
+    assert matrices(made, TensorProto.FLOAT) > 0
 
 
 def test_eager_answers_with_the_original_and_torch_s_compilers_are_no_backends_for_it(lowered):

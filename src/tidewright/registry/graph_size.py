@@ -10,7 +10,21 @@ import onnx
 from tidewright.errors import BundleError
 
 MOST_NUMBERS = 1 << 27  # of all intermediate results together: 512 MB of float32
-_KEEP = frozenset({"TopK", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Cast", "Slice"})
+_KEEP = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "TopK",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Identity",
+        "Cast",
+        "Slice",
+    }
+)
 _PAIR = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min"})
 
 

@@ -33,7 +33,7 @@ def to_dynamic(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    names = find_layers(model, DYNAMIC)
+    names = find_layers(model, DYNAMIC, stacked=False)  # it has no scales for each of several matrices
     with _quietly(model) as place:
         quantize_dynamic(
             deepcopy(model),
@@ -54,7 +54,7 @@ def to_static(model: onnx.ModelProto, feeds: Sequence[Feed]) -> tuple[onnx.Model
 
     The calibrator with the smallest error made the graph.
     """
-    names = find_layers(model, STATIC)
+    names = find_layers(model, STATIC, stacked=False)
     plain = open_graph(model.SerializeToString())
     wanted = [plain.run(None, dict(feed))[0] for feed in feeds]
     made, errors = {}, {}

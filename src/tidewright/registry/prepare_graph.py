@@ -29,10 +29,13 @@ def prepare(graph: bytes, *, split: bool = True) -> onnx.ModelProto:
     return model
 
 
-def find_layers(model: onnx.ModelProto, kinds: tuple[str, ...] = LEARNED) -> list[str]:
-    """The names of the nodes of these kinds whose matrix is a float32 constant."""
-    single = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) >= 2}
-    return [node.name for node in model.graph.node if node.op_type in kinds and node.input[1] in single]
+def find_layers(model: onnx.ModelProto, kinds: tuple[str, ...] = LEARNED, *, stacked: bool = True) -> list[str]:
+    """The names of the nodes of these kinds whose matrix is a float32 constant; without `stacked` products of several
+    matrices at once are left out.
+    """
+    dims = {t.name: len(t.dims) for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
+    found = [node for node in model.graph.node if node.op_type in kinds and dims.get(node.input[1], 0) >= 2]
+    return [node.name for node in found if stacked or node.op_type != "MatMul" or dims[node.input[1]] == 2]
 
 
 def drop_unused(model: onnx.ModelProto) -> None:

@@ -169,7 +169,7 @@ def _lower(bundle: Bundle, precision: str, *, panel: Panel, train: Cutoffs) -> L
             f"another of {', '.join(PRECISIONS)}, or seal it as it is."
         )
     graph: bytes = strip_notes(made).SerializeToString(deterministic=True)
-    _check_runs(graph, precision)
+    _check_runs(graph, precision, example=bundle.example()[0])
     return Lowered(graph, layers, calibration)
 
 
@@ -183,19 +183,19 @@ def _feeds(bundle: Bundle, batch: Batch) -> list[dict[str, Any]]:
     ]
 
 
-def _check_runs(graph: bytes, precision: str) -> None:
-    """Raises `BundleError` where ONNX Runtime has no kernels for a precision here."""
+def _check_runs(graph: bytes, precision: str, *, example: Batch) -> None:
+    """Raises `BundleError` where ONNX Runtime has no kernels for a precision here, or these refuse the graph."""
     import onnxruntime.capi.onnxruntime_pybind11_state as states
 
-    from tidewright.registry.parity import open_graph
+    from tidewright.registry.parity import open_graph, run_graph
 
     kinds = ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
     try:
-        open_graph(graph)
+        run_graph(open_graph(graph), example)
     except tuple(getattr(states, kind) for kind in kinds) as error:
         raise BundleError(
             f"ONNX Runtime on this processor does not run {precision}: {str(error).splitlines()[0]}. Nothing was "
-            "written; take float16 or int8."
+            "written; take another precision."
         ) from error
 
 
