@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -102,17 +102,22 @@ def line(name: str, ours: float, theirs: float, unit: str, told: list[dict[str, 
 def request(name: str, port: int) -> bytes:
     """The whole of a request: the protocol's JSON, or its binary tensors."""
     row = np.random.default_rng(1).normal(size=(1, SIZES[0])).astype(np.float32)
+    return write_request(row, path=PATH, port=port, binary=name.endswith("binary"))
+
+
+def write_request(row: Any, *, path: str, port: int, binary: bool) -> bytes:
+    """The same of any row and model."""
     tensor: dict[str, Any] = {"name": "target", "shape": list(row.shape), "datatype": "FP32"}
     asked: dict[str, Any] = {"inputs": [tensor]}
     extra, tail = b"", b""
-    if name.endswith("binary"):
+    if binary:
         tensor["parameters"] = {"binary_data_size": row.nbytes}
         asked["parameters"] = {"binary_data_output": True}
         extra, tail = b"Inference-Header-Content-Length: %d\r\n" % len(json.dumps(asked)), row.tobytes()
     else:
         tensor["data"] = [round(float(value), 6) for value in row[0]]
     body = json.dumps(asked).encode() + tail
-    head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n".encode()
     return head + extra + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -128,18 +133,22 @@ def ask(port: int, given: bytes, clients: int) -> dict[str, float]:
 
 
 @contextmanager
-def served(name: str, place: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """A server at a free port, until the block ends."""
+def served(
+    name: str, place: Path, *, given: Callable[[int], bytes] | None = None, more: Sequence[str] = ()
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A server at a free port, until the block ends. `given` is the request that it answers when it is up, by port;
+    `more` are further words of its command.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    words = command(name, place, port)
+    words = [*command(name, place, port), *more]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             words, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=place.parent
         )
         try:
-            await_answer(port, request(name, port), process)
+            await_answer(port, request(name, port) if given is None else given(port), process)
             yield port, process
         finally:
             os.killpg(process.pid, 15)

@@ -207,7 +207,16 @@ def make_table(count: int, rows: int = 480) -> dict[str, Any]:
 
 
 def train_ours(model: str, count: int) -> tuple[Any, Any]:
-    """A session on a small network, and the panel; how well it learned does not matter here."""
+    """A session on a small network, and the panel."""
+    import tidewright as tw
+
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, panel = save_ours(model, count, Path(folder) / "model")
+        return tw.open(bundle, strict=True), panel
+
+
+def save_ours(model: str, count: int, place: Path) -> tuple[Any, Any]:
+    """A bundle of a small network, and the panel; how well it learned does not matter here."""
     import polars as pl
 
     import tidewright as tw
@@ -220,9 +229,7 @@ def train_ours(model: str, count: int) -> tuple[Any, Any]:
     spec = tw.build_spec("feedforward" if model == "mlp" else "lstm", options)
     train = tw.TrainSpec(epochs=1, steps=20)
     fitted = tw.fit(spec, panel=panel, split=split, task=task, view=View(LOOKBACK), train=train)
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = tw.save_bundle(fitted, panel=panel, folder=Path(folder) / "model")
-        return tw.open(bundle, strict=True), panel
+    return tw.save_bundle(fitted, panel=panel, folder=place), panel
 
 
 def make_peers() -> str:

@@ -288,6 +288,9 @@ def serve_verb(
     port: Annotated[int, typer.Option(help="The port; 0: a free one.", min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(help="So many processes answer, each on a core of its own.", min=1)] = 1,
     watch: Annotated[float, typer.Option(help="Seconds between two looks at the folders; 0: none.", min=0)] = 1.0,
+    batch: Annotated[
+        int, typer.Option(help="Requests of one moment share a run of at most so many windows; 0: none do.", min=0)
+    ] = 64,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")
     ] = None,
@@ -311,7 +314,7 @@ def serve_verb(
 
     given: dict[str, Any] = {"host": host, "port": port, "hosts": tuple(allow_host or ()), "backend": backend}
     given |= {"tls_cert": tls_cert, "tls_key": tls_key, "log_requests": log_requests, "strict": strict}
-    given |= {"workers": workers, "watch_s": watch}
+    given |= {"workers": workers, "watch_s": watch, "batch": batch}
     serve_bundles([*(bundles or []), *([] if store is None else [store])], given, limits=limit or [])
 
 

@@ -26,7 +26,8 @@ from tidewright.serving.http import (
     to_refusal,
 )
 from tidewright.serving.quick import Quick
-from tidewright.serving.served import Served
+from tidewright.serving.served import INLINE_BYTES, Served
+from tidewright.serving.turn import Turn
 
 FREE = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # probes need no key
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
@@ -36,12 +37,13 @@ log = logging.getLogger(__name__)
 
 
 class App:
-    """See the file. `control` answers every path that is not an inference's; `quick` is for connections."""
+    """See the file. `control` answers every path that is not an inference's; `quick` and `turn` are for connections."""
 
     def __init__(self, desk: Desk, control: Asgi) -> None:
         self._desk, self._control = desk, control
         self._gate, self._limits = Gate(desk.options), desk.options.limits
         self.quick = Quick(desk, self._gate)
+        self.turn = Turn(self.quick)
         self._log_requests = desk.options.log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,11 +81,7 @@ class App:
         try:
             body = await read_body(receive, headers, limits)
             head = read_head(headers)
-            if len(body) <= served.inline:
-                content, length, rows = served.infer(body, head, rows=limits.rows, depth=limits.depth)
-            else:
-                call = partial(served.infer, body, head, rows=limits.rows, depth=limits.depth)
-                content, length, rows = await self._desk.run(call)
+            content, length, rows = await self._answer(served, body, head)
         except ClientGoneError:
             return
         except TidewrightError as error:
@@ -98,6 +96,16 @@ class App:
         if self._log_requests:
             told = {"path": scope["path"], "status": 200, "rows": rows, "ms": (perf_counter_ns() - started) / 1e6}
             log.info("request", extra={"fields": told})
+
+    async def _answer(self, served: Served, body: bytes, head: int | None) -> tuple[bytes, int | None, int]:
+        """The answer: at once where it is quick, in a run that it may share, or by a thread."""
+        limits = self._limits
+        if len(body) <= served.inline:
+            return served.infer(body, head, rows=limits.rows, depth=limits.depth)
+        if served.queues and len(body) <= INLINE_BYTES:
+            asked = served.read(body, head, rows=limits.rows, depth=limits.depth)
+            return await served.ask(asked, timeout_s=limits.run_s)
+        return await self._desk.run(partial(served.infer, body, head, rows=limits.rows, depth=limits.depth))
 
     async def _answer_other(self, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         """A forecast; an inference of what is not served, refused with what is; the rest is the control plane's."""

@@ -13,6 +13,8 @@ from tidewright.inference.metrics_text import Sample, summarise
 KINDS = SESSION_KINDS | {
     "tidewright_requests_total": ("counter", "Requests by model, version, kind and HTTP status."),
     "tidewright_rows_total": ("counter", "Windows that were answered."),
+    "tidewright_shared_runs_total": ("counter", "Runs that answered several requests of one turn of the loop."),
+    "tidewright_shared_rows_total": ("counter", "Windows of these runs."),
     "tidewright_request_seconds": ("summary", "Time of a request in the server, from its head to its answer."),
     "tidewright_refused_total": ("counter", "Requests that no model was asked for, by HTTP status."),
     "tidewright_waiting": ("gauge", "Requests that wait or run beside the loop."),
@@ -25,12 +27,12 @@ KINDS = SESSION_KINDS | {
 class Tally:
     """The requests of one version of a model. Its version may be loaded again: the tally goes on."""
 
-    __slots__ = ("answered", "clock", "failed", "lock", "rows")
+    __slots__ = ("answered", "clock", "failed", "lock", "rows", "shared_rows", "shared_runs")
 
     def __init__(self) -> None:
         self.answered: Counter[str] = Counter()  # by kind: infer, forecast
         self.failed: Counter[tuple[str, int]] = Counter()
-        self.rows = 0
+        self.rows = self.shared_runs = self.shared_rows = 0
         self.clock = Latency()
         self.lock = Lock()
 
@@ -49,6 +51,8 @@ class Tally:
         for (kind, status), number in sorted(counts.items()):
             yield Sample("tidewright_requests_total", {**labels, "kind": kind, "status": str(status)}, number)
         yield Sample("tidewright_rows_total", labels, self.rows)
+        yield Sample("tidewright_shared_runs_total", labels, self.shared_runs)
+        yield Sample("tidewright_shared_rows_total", labels, self.shared_rows)
         yield from summarise("tidewright_request_seconds", labels, self.clock.summary())
 
 

@@ -50,7 +50,8 @@ class ServeOptions:
     """Where a server listens (`port` 0: a free one), with how many processes, and whom it answers.
 
     `hosts` are further names that a request may call it by, `*` any. `keys` come from the environment. `watch_s` is the
-    time between two looks at the bundles' folders (0: none). `log_requests` logs each request, else those that failed.
+    time between two looks at the bundles' folders (0: none). `batch` is the most windows that several requests share a
+    run with (0: each has its own). `log_requests` logs each request, else those that failed.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +61,7 @@ class ServeOptions:
     backend: str = "auto"
     strict: bool = False
     watch_s: float = 1.0
+    batch: int = 64
     log_requests: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -69,6 +71,7 @@ class ServeOptions:
     def __post_init__(self) -> None:
         _check_whole("port", self.port, least=0, most=65_535)
         _check_whole("workers", self.workers, least=1, most=256)
+        _check_whole("batch", self.batch, least=0, most=65_536)
         if not 0 <= self.watch_s < 1e6:
             raise ConfigError(f"watch_s is a number of seconds, 0 or more; got {self.watch_s!r}.")
         if bool(self.tls_cert) != bool(self.tls_key):

@@ -13,6 +13,7 @@ from tidewright.errors import RequestError
 from tidewright.serving.http import write_error
 from tidewright.serving.options import Limits
 from tidewright.serving.quick import Quick, Small
+from tidewright.serving.turn import Turn
 
 HEAD_BYTES = 65_536
 
@@ -21,14 +22,17 @@ class Connection(HttpToolsProtocol):
     """See the file. `expire` is called by the server once in a while.
 
     `_since` is when the connection was made or its present request began, `_idle` when the last small one was answered;
-    `_body` is whether the head was read, `_small` the small inference whose body is being read.
+    `_body` is whether the head was read, `_small` the small inference whose body is being read, `_held` whether an
+    answer waits for the end of the loop's turn.
     """
 
     def __init__(self, *words: Any, **named: Any) -> None:
         super().__init__(*words, **named)
         self.access_log = False  # the app has its own
         self._quick: Quick | None = getattr(self.app, "quick", None)
+        self._turn: Turn | None = getattr(self.app, "turn", None)
         self._small: Small | None = None
+        self._held = False
         self._idle, self._last = 0.0, False
 
     def connection_made(self, transport: Any) -> None:
@@ -85,13 +89,36 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
             return
         assert self._quick is not None
-        self.transport.write(self._quick.answer(small, b"".join(self._parts)))
+        assert self._turn is not None
+        body = b"".join(self._parts)
+        if self._held or (small.served.batch and len(self.connections) > 1):  # one client alone waits for nobody
+            self._held = True
+            self._turn.add(small, body, self._tell)
+        else:
+            self._tell(self._quick.answer(small, body))
+
+    def _tell(self, answer: bytes) -> None:
+        self._held = False
+        if self.transport.is_closing():
+            return
+        self.transport.write(answer)
         self._idle = monotonic()
         if self._last:
             self.transport.close()
 
+    def _end_turn(self) -> None:
+        """Gives the answers that are held, before what must come after them."""
+        if self._held and self._turn is not None:
+            self._turn.end()
+
+    def eof_received(self) -> None:
+        """See asyncio.Protocol: the other side sends no more, and may still read."""
+        self._end_turn()
+        super().eof_received()
+
     def shutdown(self) -> None:
         """See uvicorn: what is being read is answered first."""
+        self._end_turn()
         if self._small is None:
             super().shutdown()
         else:
@@ -124,6 +151,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: int, text: str) -> None:
         """Writes an error, unless an answer has begun, and closes."""
+        self._end_turn()
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:

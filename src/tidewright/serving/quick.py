@@ -13,7 +13,8 @@ from tidewright.errors import RequestError, TidewrightError
 from tidewright.serving.desk import Desk
 from tidewright.serving.gate import Gate, Headers
 from tidewright.serving.http import defect, read_head, to_refusal, write_answer, write_error
-from tidewright.serving.served import Served
+from tidewright.serving.served import Served, Values
+from tidewright.serving.tensors import Asked
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,18 @@ class Quick:
             log.exception("a defect of Tidewright in an inference")
             return self._fail(served, defect())
         served.tally.count("infer", perf_counter_ns() - started, rows=rows)
+        return write_answer(content, head=length)
+
+    def read(self, small: Small, body: bytes) -> Asked:
+        """A request that others may be answered with. Raises `RequestError`."""
+        self._gate.check(small.headers)
+        limits = self._limits
+        return small.served.read(body, read_head(small.headers), rows=limits.rows, depth=limits.depth)
+
+    def write(self, served: Served, asked: Asked, values: Values, *, started: int) -> bytes:
+        """The whole answer of such a request, from its rows of a run; counted."""
+        content, length = served.write(values, asked.id, asked.binary)
+        served.tally.count("infer", perf_counter_ns() - started, rows=len(values))
         return write_answer(content, head=length)
 
     def _fail(self, served: Served, error: RequestError) -> bytes:

@@ -7,24 +7,32 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import numpy.typing as npt
+
 from tidewright.errors import BundleError
+from tidewright.inference.batching import BatchingSession, batching
+from tidewright.inference.queued import join_inputs
 from tidewright.inference.session import Session
 from tidewright.registry.bundle import NAME, Bundle
 from tidewright.registry.graph_names import name_output
 from tidewright.serving.metrics import Tally
-from tidewright.serving.tensors import Write, make_writer, read_infer
+from tidewright.serving.options import ServeOptions
+from tidewright.serving.tensors import Asked, Write, make_writer, read_infer
 
 INLINE_S = 5e-4  # an answer that takes less is given between two others; a longer one gets a thread
 INLINE_BYTES = 65_536  # likewise for the reading of its request
 WARM = 5  # answers before the first request
 
+TOGETHER = 8  # rows in one run; where they take at most half the time of as many runs, requests share runs
+
+Values = npt.NDArray[Any]
 Wrap = Callable[[Session], Session]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Served:
     """A model's name, its version, its inputs and output, its bundle's mark, its session, the longest request that is
-    answered at once, and what counts its requests.
+    answered at once, the most rows that several share a run with (0: none do), and what counts its requests.
     """
 
     name: str
@@ -35,6 +43,7 @@ class Served:
     session: Session
     bundle: Bundle
     inline: int
+    batch: int
     tally: Tally
     write: Write
 
@@ -42,12 +51,29 @@ class Served:
         """The answer to an inference request: the body, the length of its JSON part where bytes follow, and how many
         windows it answers. Raises `RequestError` and `DataError`.
         """
-        names = self.inputs
-        asked = read_infer(body, head=head, names=names, output=self.output, rows=rows, depth=depth)
+        asked = self.read(body, head, rows=rows, depth=depth)
         arrays: Any = asked.arrays
-        values = self.session.predict(arrays["target"] if len(names) == 1 else arrays).quantiles
+        values = self.session.predict(arrays["target"] if len(self.inputs) == 1 else arrays).quantiles
         content, length = self.write(values, asked.id, asked.binary)
         return content, length, len(values)
+
+    def read(self, body: bytes, head: int | None, *, rows: int, depth: int) -> Asked:
+        """An inference request. Raises `RequestError`."""
+        return read_infer(body, head=head, names=self.inputs, output=self.output, rows=rows, depth=depth)
+
+    async def ask(self, asked: Asked, *, timeout_s: float) -> tuple[bytes, int | None, int]:
+        """The same as `infer` of a request that was read, in a run that it may share. Also raises 429 and 504."""
+        assert isinstance(self.session, BatchingSession)
+        arrays: Any = asked.arrays
+        x = arrays["target"] if len(self.inputs) == 1 else arrays
+        values = (await self.session.ask(x, timeout_s=timeout_s)).quantiles
+        content, length = self.write(values, asked.id, asked.binary)
+        return content, length, len(values)
+
+    @property
+    def queues(self) -> bool:
+        """Whether requests queue for shared runs; where not, they may share a turn of the loop."""
+        return isinstance(self.session, BatchingSession) and self.batch > 0
 
     @property
     def labels(self) -> dict[str, str]:
@@ -75,9 +101,18 @@ class Served:
 
 
 def make_served(
-    bundle: Bundle, session: Session, *, version: str, mark: tuple[int, ...], tally: Tally, wrap: Wrap | None
+    bundle: Bundle,
+    session: Session,
+    *,
+    version: str,
+    mark: tuple[int, ...],
+    tally: Tally,
+    options: ServeOptions,
+    wrap: Wrap | None,
 ) -> Served:
-    """An opened bundle, its session wrapped (by what batches or keeps its answers), warm. Raises `BundleError`."""
+    """An opened bundle, its session wrapped (by what batches or keeps its answers), warm. What is wrapped by the caller
+    shares no runs: a cache would never see a request twice. Raises `BundleError`.
+    """
     if not NAME.fullmatch(bundle.name):
         raise BundleError(
             f"the bundle in '{bundle.folder}' has a name that no path can hold. Save it with another one."
@@ -86,8 +121,11 @@ def make_served(
     inputs, output = session.inputs, name_output(bundle.manifest.task)
     write = make_writer(model=bundle.name, version=version, output=output)
     opened = session if wrap is None else wrap(session)
+    batch = options.batch if wrap is None and options.batch and _gains(session, bundle) else 0
+    if batch and not inline:
+        opened = batching(session, rows=batch, queue=options.limits.queue, runs=options.limits.runs)
     opened.reset_latency()
-    return Served(bundle.name, version, inputs, output, mark, opened, bundle, inline, tally, write)
+    return Served(bundle.name, version, inputs, output, mark, opened, bundle, inline, batch, tally, write)
 
 
 def _measure_inline(session: Session, bundle: Bundle) -> int:
@@ -108,3 +146,24 @@ def _measure_inline(session: Session, bundle: Bundle) -> int:
     bytes_a_row = sum(array.nbytes for array in row.values())
     most = min(times)
     return 0 if most > INLINE_S else min(INLINE_BYTES, max(int(INLINE_S / most), 1) * bytes_a_row * 8)
+
+
+def _gains(session: Session, bundle: Bundle) -> bool:
+    """Whether several rows in one run take less than half the time of a run for each, joining included."""
+    batch, _ = bundle.example()
+    row = {name: getattr(batch, name)[:1] for name in session.inputs}
+    x: Any = row if len(row) > 1 else row["target"]
+    alone = _time(lambda: session.predict(x))
+    return _time(lambda: session.predict(join_inputs([x] * TOGETHER))) * 2 <= alone * TOGETHER
+
+
+def _time(call: Callable[[], Any]) -> float:
+    """The least of several times, in seconds; of fewer where one takes long."""
+    started = perf_counter()
+    call()
+    times = []
+    for _ in range(2 if perf_counter() - started > 0.01 else 15):
+        started = perf_counter()
+        call()
+        times.append(perf_counter() - started)
+    return min(times)

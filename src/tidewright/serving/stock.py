@@ -89,7 +89,9 @@ class Stock:
         options = self._desk.options
         tally = self._desk.metrics.tally(bundle.name, version)
         session = open_session(bundle, backend=options.backend, threads=1, strict=options.strict)
-        served = make_served(bundle, session, version=version, mark=place.mark, tally=tally, wrap=self._wrap)
+        served = make_served(
+            bundle, session, version=version, mark=place.mark, tally=tally, options=options, wrap=self._wrap
+        )
         told = {**served.labels, "digest": bundle.digest[:12], "backend": session.backend}
         log.info("loaded", extra={"fields": told})
         return served
