@@ -369,3 +369,9 @@ def test_options_are_checked(name):
         batching(StubSession(), **{name: 0})
     with pytest.raises(ConfigError, match="timeout_s is a number of seconds above 0"):
         batching(StubSession(), timeout_s=-1)
+
+
+@pytest.mark.parametrize("wrong", [{"timeout_s": -1}, {"timeout_s": "soon"}, {"priority": "high"}])
+def test_a_request_s_options_are_checked_also_where_it_need_not_wait(wrong):
+    with batching(StubSession()) as session, pytest.raises(ConfigError, match=f"{next(iter(wrong))} is a"):
+        session.predict(window(1), **wrong)

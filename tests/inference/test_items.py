@@ -15,6 +15,7 @@ from tidewright.errors import ColumnError, ConfigError, DataError
 from tidewright.inference.batching import batching
 from tidewright.inference.cache import cached
 from tidewright.inference.items import predict_stream
+from tidewright.inference.metrics_text import write_metrics
 from tidewright.inference.session import open_session
 from tidewright.models.spec import Ridge
 from tidewright.registry.bundle import save_bundle
@@ -144,3 +145,16 @@ def test_a_wrong_item_of_a_stream_is_named_too(asked):
 def test_the_batch_size_is_checked_at_once(size):
     with pytest.raises(ConfigError, match="batch_size is a whole number, 1 or more"):
         predict_stream(StubSession(), [], batch_size=size)
+
+
+@pytest.mark.parametrize("wrap", [cached, batching])
+def test_what_is_no_session_is_refused_in_words(wrap):
+    with pytest.raises(ConfigError, match=r"a session is needed, got str\. Open a bundle with tw\.open first"):
+        wrap("model")
+
+
+def test_metrics_are_written_of_sessions_by_name(asked):
+    with pytest.raises(ConfigError, match="sessions by name are needed, got LocalSession"):
+        write_metrics(asked[0])
+    with pytest.raises(ConfigError, match="a session is needed, got str"):
+        write_metrics({"sales": "model"})

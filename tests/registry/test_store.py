@@ -186,6 +186,13 @@ def test_a_key_has_its_version_for_ever_and_a_larger_share_takes_none_away(store
         store.split("sales", "a", share=20)
 
 
+def test_a_key_that_is_a_number_is_refused_in_words(store, bundles):
+    for name in ("naive", "ridge"):
+        store.register("sales", bundles[name])
+    with pytest.raises(ConfigError, match=r"a request's key is text or bytes; got 7\. Write str\(key\)"):
+        store.split("sales", 7, share=0.5)
+
+
 def test_a_mark_changes_with_every_change_and_with_nothing_else(store, bundles):
     assert not store.changed(store.mark())
     steps = [

@@ -70,7 +70,7 @@ def test_versions_stand_beside_each_other_and_share_one_config(bundles: dict[str
     write_triton(ridge.folder, tmp_path, name="sales")
     folder = write_triton(ridge, tmp_path, name="sales", version=2)
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2", "config.pbtxt"]
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(BundleError, match=r"2' exists already\. Give another version"):
         write_triton(ridge, tmp_path, name="sales", version=2)
     with pytest.raises(BundleError, match=r"other inputs or options, and all versions share it\. Give another name"):
         write_triton(trees, tmp_path, name="sales", version=3)

@@ -204,6 +204,8 @@ def test_enable_jit_compilation_compiles_the_rules_around_the_model(ridge: Bundl
     stats = engine.jit_compiler.get_performance_stats()
     assert (stats["min_calls"], stats["cache_size"], stats["calls"]) == (3, 7, 6)
     assert stats["compiled"] == 1
+    with pytest.raises(ConfigError, match="before is a function of an array, or None; got 5"):
+        InferenceEngine().load_model(ridge.folder, before=5)
     with pytest.raises(ConfigError, match="enable_jit_compilation is False"):
         _ = plain.jit_compiler
     counted = opened(ridge, before=np.negative)  # not written in Python: it stays as it is

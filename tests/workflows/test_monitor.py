@@ -168,7 +168,24 @@ def test_a_seed_repeats_the_look_and_options_are_checked(bundle):
     assert monitor(bundle, world(), seed=3) == monitor(bundle, world(), seed=3)
     with pytest.raises(ConfigError, match="false_alarms is a share from"):
         monitor(bundle, world(), false_alarms=5)
+    with pytest.raises(ConfigError, match="got 'few'"):
+        monitor(bundle, world(), false_alarms="few")
     table = world(1, shift=1.5)
     assert len(monitor(bundle, table, false_alarms=0.005).alerts) <= len(
         monitor(bundle, table, false_alarms=0.5).alerts
     )
+
+
+def test_since_is_any_way_to_write_a_time_and_nothing_else(bundle):
+    table = world()
+    last = monitor(bundle, table).last
+    day, _ = last.split(" ")
+    whole = monitor(bundle, table, since=f"{day} 01:00:00")
+    assert monitor(bundle, table, since=f"{day}T01:00") == whole
+    assert monitor(bundle, table, since=f"{day}T03:00+02:00") == whole
+    assert whole.first == f"{day} 02:00:00"
+    for text in ("yesterday", "2024-6-1", "5"):
+        with pytest.raises(ConfigError, match=f"since is no time: '{text}'. Write 2024-12-31"):
+            monitor(bundle, table, since=text)
+    with pytest.raises(ShortSeriesError, match="and since is 2999-01-01: nothing is live"):
+        monitor(bundle, table, since="2999-01-01")

@@ -200,12 +200,8 @@ def evaluate_verb(
 def monitor_verb(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     table: Annotated[Path, typer.Argument(help="A table with history and the values that came since.")],
-    since: Annotated[
-        str | None, typer.Option(help="What is newer than this time; by default than all that the model knows.")
-    ] = None,
-    false_alarms: Annotated[
-        float, typer.Option(help="In which share of looks at data without drift any alert may come.")
-    ] = 0.05,
+    since: Annotated[str | None, typer.Option(help="Live is what is newer than this time (2024-12-31T23:00).")] = None,
+    false_alarms: Annotated[float, typer.Option(help="The share of looks without drift that may alarm at all.")] = 0.05,
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures here (.html).")] = None,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 where something drifted.")] = False,
     layout: options.Layout = "long",

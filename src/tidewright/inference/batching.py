@@ -21,9 +21,9 @@ from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, RequestError
-from tidewright.inference.items import is_items, join_items, predict_stream
+from tidewright.inference.items import check_session, is_items, join_items, predict_stream
 from tidewright.inference.latency import PENDING, Latency
-from tidewright.inference.queued import CLOSED, Ask, Queue, check_timeout, describe_form, join_inputs, settle
+from tidewright.inference.queued import CLOSED, Ask, Queue, check_ask, check_timeout, describe_form, join_inputs, settle
 from tidewright.inference.session import Prediction, Session
 from tidewright.models.fitted import Fitted
 
@@ -62,6 +62,7 @@ def batching(
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{name} is a whole number, 1 or more; got {value!r}.")
     check_timeout(timeout_s)
+    check_session(session)
     waiting = Queue(most=queue, rows=rows, clock=clock)
     return BatchingSession(session, queue=waiting, runs=runs, timeout_s=timeout_s)
 
@@ -99,6 +100,8 @@ class BatchingSession:
         """See `Session.predict`. Of those that wait, higher priorities run first. Raises `RequestError`: 429 where the
         queue is full, 504 where `timeout_s` passed before the answer, 503 where the session is closed.
         """
+        if priority or timeout_s is not None:
+            check_ask(priority, timeout_s)
         if self._tokens and not self._closed and self._claim():
             try:
                 return self.session.predict(x)
@@ -180,7 +183,7 @@ class BatchingSession:
         self, x: Any, *, priority: int, timeout_s: float | None, loop: asyncio.AbstractEventLoop | None = None
     ) -> Ask:
         """Puts a request into the queue, and starts a run if it is idle after all."""
-        check_timeout(timeout_s)
+        check_ask(priority, timeout_s)
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         x = join_items(x) if is_items(x) else x
         form, size = describe_form(x)

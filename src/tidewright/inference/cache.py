@@ -24,7 +24,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.inference.cache_disk import DiskCounts, DiskLevel
 from tidewright.inference.cache_memory import TAIL, Form, Memory
-from tidewright.inference.items import is_items, join_items, predict_stream
+from tidewright.inference.items import check_session, is_items, join_items, predict_stream
 from tidewright.inference.session import Prediction, Session
 from tidewright.models.fitted import Fitted
 
@@ -64,6 +64,7 @@ def cached(
     With a `folder`, which its user alone may write to, answers outlive the process, at most `disk_bytes`, for sessions
     of the same bundle and options. `clock` gives seconds since 1970. Raises `ConfigError`.
     """
+    check_session(session)
     memory = Memory(entries=entries, most_bytes=most_bytes, ttl_s=ttl_s, clock=clock)
     if folder is None:
         return CachedSession(session, memory=memory)

@@ -3,7 +3,8 @@
 Values that follow each other are alike, so a p-value that takes each for a new one alarms all the time. Here whole
 blocks of time change places: how often would as many blocks, drawn from all, differ as much as the live ones do? Blocks
 are joined until the reference's hang together no more; where too few are left, no test is made, and the reason is said.
-In worlds of autocorrelation 0 to 0.97 without drift a test at 5 % then rejects in 2 to 7 % of 300 cases.
+In 200 worlds each of autocorrelation 0, 0.5 and 0.9 without drift the tests hold that at most 9.6 % reject at 5 %
+(tests/inference/test_drift.py), which is three standard errors above.
 
 n values, B blocks, C columns, P draws.
 """

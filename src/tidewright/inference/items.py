@@ -24,6 +24,12 @@ class Predicts(Protocol):
         ...
 
 
+def check_session(one: object) -> None:
+    """Raises `ConfigError` for what is no session, such as a bundle or its path."""
+    if not (hasattr(one, "predict") and hasattr(one, "stages")):
+        raise ConfigError(f"a session is needed, got {type(one).__name__}. Open a bundle with tw.open first.")
+
+
 def is_items(x: Any) -> TypeGuard[Sequence[Item]]:
     """Whether it is a list of arrays or of mappings; one of plain numbers is an array."""
     return isinstance(x, (list, tuple)) and bool(x) and isinstance(x[0], (np.ndarray, Mapping))

@@ -12,8 +12,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from tidewright.errors import ConfigError
 from tidewright.inference.batching import BatchingSession
 from tidewright.inference.cache import CachedSession
+from tidewright.inference.items import check_session
 from tidewright.inference.session import Session
 
 QUANTILES = {"0.5": "p50_ms", "0.95": "p95_ms", "0.99": "p99_ms"}
@@ -38,7 +40,11 @@ class Sample(NamedTuple):
 
 
 def write_metrics(sessions: Mapping[str, Session]) -> str:
-    """What sessions count, each under its label `session`."""
+    """What sessions count, each under its label `session`. Raises `ConfigError`."""
+    if not isinstance(sessions, Mapping):
+        raise ConfigError(f"sessions by name are needed, got {type(sessions).__name__}. Give {{'sales': session}}.")
+    for one in sessions.values():
+        check_session(one)
     samples = [sample for name, one in sessions.items() for sample in sample_session(one, {"session": name})]
     return write_text(samples, KINDS)
 

@@ -54,6 +54,8 @@ class OpenedModel:
 
     def ask_each(self, items: Sequence[Features], *, batch_size: int) -> Iterator[tuple[Answer, slice]]:
         """For each item the answer that holds its own, and where; so many items go in one call, in their order."""
+        if not isinstance(items, Sequence | np.ndarray) or isinstance(items, str | bytes):
+            raise DataError(f"a list of items is needed, got {type(items).__name__}. Give a list, or an array of rows.")
         for start in range(0, len(items), batch_size):
             joined, counts = _join(items[start : start + batch_size], axes=self._axes, first=start)
             answer, end = self.ask(joined), 0
@@ -156,6 +158,10 @@ def _join(items: Sequence[Any], *, axes: int, first: int) -> tuple[Any, list[int
                 f"item {first + number} has {form}, and item {first} has {forms[0]}. Give items of one form, or "
                 "each by itself."
             )
+    if not isinstance(lifted[0], dict) and not lifted[0].ndim:
+        raise DataError(
+            f"item {first} is a single value ({str(lifted[0])[:40]!r}). Give rows, each an array or a list."
+        )
     counts = [_count(item) for item in lifted]
     if isinstance(lifted[0], dict):
         return {name: np.concatenate([item[name] for item in lifted]) for name in lifted[0]}, counts

@@ -161,9 +161,16 @@ def _late() -> RequestError:
     )
 
 
+def check_ask(priority: int, timeout_s: float | None) -> None:
+    """Raises `ConfigError` for options of a request that the queue could not go by."""
+    if not isinstance(priority, int):
+        raise ConfigError(f"priority is a whole number, the higher the sooner; got {priority!r}.")
+    check_timeout(timeout_s)
+
+
 def check_timeout(timeout_s: float | None) -> None:
     """Raises `ConfigError` for what is no time."""
-    if timeout_s is not None and not 0 < timeout_s < math.inf:
+    if timeout_s is not None and not (isinstance(timeout_s, int | float) and 0 < timeout_s < math.inf):
         raise ConfigError(f"timeout_s is a number of seconds above 0, or None; got {timeout_s!r}.")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from tidewright.errors import ConfigError
+
 
 def draw_share(key: str | bytes, *, salt: str) -> float:
     """Where a key stands among all keys, uniform in [0, 1): the first 53 bits of the sha256 of salt and key.
@@ -13,6 +15,8 @@ def draw_share(key: str | bytes, *, salt: str) -> float:
     >>> sum(draw_share(str(number), salt="sales/2") < 0.1 for number in range(10_000))
     991
     """
+    if not isinstance(key, str | bytes):
+        raise ConfigError(f"a request's key is text or bytes; got {key!r}. Write str(key).")
     raw = key.encode() if isinstance(key, str) else key
     digest = sha256(len(salt).to_bytes(4, "big") + salt.encode() + raw).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)

@@ -42,6 +42,8 @@ def write_triton(
     graph, folder = opened.graph, Path(repository) / called
     text = describe_triton(opened, name=called, max_batch_size=max_batch_size, gpu=gpu)
     _check_config(folder / CONFIG, text)
+    if (folder / str(version)).exists():
+        raise BundleError(f"'{folder / str(version)}' exists already. Give another version, or delete that folder.")
     write_folder({GRAPH: graph, DIGEST: f"{opened.digest}\n".encode()}, folder / str(version))
     (folder / CONFIG).write_text(text)
     return folder

@@ -77,7 +77,10 @@ def check_places(given: Iterable[Path]) -> None:
         raise ConfigError("no bundle was given. Name one or more folders.")
     for folder in folders:
         if not _look(folder, depth=2):
-            raise BundleError(f"there is no bundle in '{folder}'. Give a bundle's folder, or a folder of bundles.")
+            raise BundleError(
+                f"there is no bundle in '{folder}'. Give a bundle's folder, a folder of bundles, or a store with a "
+                "champion."
+            )
 
 
 def number_versions(names: Iterable[tuple[str, str | None]]) -> list[str]:

@@ -65,6 +65,9 @@ class InferenceEngine:
         Raises `BundleError` for what is refused, also for pickles, with what to give in their place.
         """
         config = self.config
+        for name, rule in (("before", before), ("after", after)):
+            if rule is not None and not callable(rule):
+                raise ConfigError(f"{name} is a function of an array, or None; got {rule!r}.")
         model = open_model(path, device=config.device, strict=config.strict)
         if config.enable_mixed_precision:
             why = self._obstacles.get("enable_mixed_precision", "")

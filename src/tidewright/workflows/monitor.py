@@ -49,21 +49,17 @@ def monitor(
 ) -> Monitoring:
     """What became of a bundle's inputs, answers and errors since it was made, in a table with history and new values.
 
-    Live is what lies after everything that the model learned from or was chosen on, or after the time `since`, as the
-    table writes it. Every input, its missing values, all inputs together, the predictions, and, where actual values
-    have arrived, the errors and the coverage are tested; p-values are adjusted (Holm 1979), so that where nothing
-    changed any alarm at all is raised in at most the share `false_alarms` of cases. Each `Alert` is told to the
-    callbacks. Raises `BundleError` for a bundle without a reference, `ShortSeriesError` where nothing is live.
+    Live is what lies after everything that the model learned from or was chosen on, or after the time `since` (ISO
+    8601; UTC where the table's hours have a zone). Every input, its missing values, all inputs together, the
+    predictions, and, where actual values have arrived, the errors and the coverage are tested; p-values are adjusted
+    (Holm 1979), so that where nothing changed any alarm at all is raised in at most the share `false_alarms` of cases.
+    Each `Alert` is told to the callbacks. Raises `ConfigError`, `BundleError` for a bundle without a reference, and
+    `ShortSeriesError` where nothing is live.
     """
-    if not LEAST_SHARE <= false_alarms <= 0.5:
+    if not isinstance(false_alarms, int | float) or not LEAST_SHARE <= false_alarms <= 0.5:
         raise ConfigError(f"false_alarms is a share from {LEAST_SHARE} to 0.5; got {false_alarms!r}.")
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    reference = opened.reference
-    if reference is None:
-        raise BundleError(
-            f"the bundle '{opened.name}' has no reference of its training: an older version wrote it. Save the model "
-            "again with save_bundle."
-        )
+    reference = _reference_of(opened)
     session = open_session(opened)
     panel = session.read(table)
     first, last = _find_live(opened, panel, since=since)
@@ -93,6 +89,15 @@ def monitor(
         for tell in callbacks:
             tell(alert)
     return found
+
+
+def _reference_of(bundle: Bundle) -> Reference:
+    if bundle.reference is None:
+        raise BundleError(
+            f"the bundle '{bundle.name}' has no reference of its training: an older version wrote it. Save the model "
+            "again with save_bundle."
+        )
+    return bundle.reference
 
 
 class _Checks:
@@ -150,9 +155,9 @@ def _find_live(bundle: Bundle, panel: Panel, *, since: str | None) -> tuple[int,
     start, end = panel.span
     first = max(last_seen(bundle, panel, since=since) + 1, start)
     if first > end:
+        why = "the model knows the values until then or later" if since is None else f"since is {since}"
         raise ShortSeriesError(
-            f"the table ends at {panel.time_at(end)}, and the model knows the values until then or later: nothing is "
-            "live. Bring newer values."
+            f"the table ends at {panel.time_at(end)}, and {why}: nothing is live. Bring newer values."
         )
     return first, end
 
