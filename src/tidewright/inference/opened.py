@@ -54,8 +54,7 @@ class OpenedModel:
 
     def ask_each(self, items: Sequence[Features], *, batch_size: int) -> Iterator[tuple[Answer, slice]]:
         """For each item the answer that holds its own, and where; so many items go in one call, in their order."""
-        if not isinstance(items, Sequence | np.ndarray) or isinstance(items, str | bytes):
-            raise DataError(f"a list of items is needed, got {type(items).__name__}. Give a list, or an array of rows.")
+        _check_list(items)
         for start in range(0, len(items), batch_size):
             joined, counts = _join(items[start : start + batch_size], axes=self._axes, first=start)
             answer, end = self.ask(joined), 0
@@ -120,6 +119,11 @@ def open_model(
             "Runtime, or give a bundle's folder."
         )
     return OpenedModel(open_graph_session(place, device=device, threads=threads, strict=strict))
+
+
+def _check_list(items: object) -> None:
+    if not isinstance(items, Sequence | np.ndarray) or isinstance(items, str | bytes):
+        raise DataError(f"a list of items is needed, got {type(items).__name__}. Give a list, or an array of rows.")
 
 
 def _lift(features: Any, *, axes: int) -> Any:
