@@ -140,7 +140,7 @@ def test_what_both_have_seen_is_no_ground_for_a_comparison(store, bundles, world
 def test_too_few_cutoffs_say_that_no_test_could_be_made(store, bundles, world):
     store.register("sales", bundles["naive"].folder)
     store.register("sales", bundles["seasonal"].folder)
-    end = datetime.fromisoformat(bundles["naive"].manifest.data.last) + timedelta(hours=12)
+    end = datetime.fromisoformat(bundles["naive"].reference.until) + timedelta(hours=12)
     with pytest.raises(PromotionError, match="no test of it could be made: 9 cutoffs are too few"):
         store.promote("sales", table=world[0].filter(pl.col("hour") <= end))
     assert store.history("sales")[-1].figures["p_value"] is None
@@ -239,15 +239,15 @@ def test_a_kill_at_a_step_leaves_a_store_that_opens_and_goes_on(store, bundles, 
     assert [length for _, length in found] == sorted(length for _, length in found)
 
 
-def test_the_last_position_that_a_model_knows_is_that_of_its_manifest(bundles, world):
+def test_the_last_position_that_a_model_knows_is_that_of_its_validation(bundles, world):
     panel = Panel.from_table(world[0], series="shop", time="hour", target="sold")
-    manifest = bundles["naive"].manifest
-    place = last_seen(manifest, panel)
-    assert panel.time_at(place) == manifest.data.last
+    bundle = bundles["naive"]
+    place = last_seen(bundle, panel)
+    assert panel.time_at(place) == bundle.reference.until > bundle.manifest.data.last
     newer = Panel.from_table(
         world[0].filter(pl.col("hour") > datetime(2024, 1, 20)), series="shop", time="hour", target="sold"
     )
-    assert last_seen(manifest, newer) == newer.span[0] - 1
+    assert last_seen(bundle, newer) == newer.span[0] - 1
 
 
 def test_midnight_of_a_zone_is_before_the_hour_after_it(tmp_path):
@@ -256,9 +256,9 @@ def test_midnight_of_a_zone_is_before_the_hour_after_it(tmp_path):
     zoned = Panel.from_table(table, series="shop", time="hour", target="sold")
     fitted = fit(Naive(), panel=zoned, split=split_holdout(zoned, TASK), task=TASK)
     for last in (zoned.span[1], zoned.span[1] - 23, zoned.span[1] - 22):
-        manifest = save_bundle(fitted, panel=zoned.until(last), folder=tmp_path / str(last)).manifest
-        assert manifest.data.last.endswith(" UTC")
-        assert last_seen(manifest, zoned) == last
+        bundle = save_bundle(fitted, panel=zoned.until(last), folder=tmp_path / str(last))
+        assert bundle.manifest.data.last.endswith(" UTC")
+        assert last_seen(bundle, zoned) == last
 
 
 def test_a_file_is_no_store(tmp_path):

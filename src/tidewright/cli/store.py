@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tidewright.cli import options
-from tidewright.cli.show import show_table, to_plain
 
 if TYPE_CHECKING:
     from tidewright.registry.standing import Change, Release
@@ -88,6 +87,7 @@ def mirror_verb(
 @store_app.command("list")
 def list_verb(store: Folder = STORE, json: options.Json = False) -> None:
     """List every version of every model."""
+    from tidewright.cli.show import show_table, to_plain
     from tidewright.registry.store import open_store
 
     opened = open_store(store)
@@ -103,6 +103,7 @@ def list_verb(store: Folder = STORE, json: options.Json = False) -> None:
 @store_app.command("show")
 def show_verb(name: Name, store: Folder = STORE, json: options.Json = False) -> None:
     """Show a model's versions and its history: who replaced whom, when, why, with which figures."""
+    from tidewright.cli.show import show_table, to_plain
     from tidewright.registry.store import open_store
 
     opened = open_store(store)
@@ -116,6 +117,8 @@ def show_verb(name: Name, store: Folder = STORE, json: options.Json = False) -> 
 
 
 def _show_history(history: Sequence[Change]) -> None:
+    from tidewright.cli.show import show_table
+
     rows = [
         {
             "when": one.at,
@@ -135,4 +138,6 @@ def _release_row(one: Release) -> dict[str, Any]:
 
 
 def _tell(record: Release | Change, text: str, *, as_json: bool) -> None:
+    from tidewright.cli.show import to_plain
+
     typer.echo(json_of.dumps(to_plain(asdict(record)), indent=2) if as_json else text)
