@@ -332,3 +332,10 @@ def test_days_and_zones_are_read_as_the_model_learned_them():
 def test_a_server_needs_as_much_history_as_the_model_and_pads_what_is_shorter(server: Running):
     assert LOOKBACK < 30
     assert server.ask(PATH, {"table": {name: values[:20] for name, values in SHORT.items()}}).status == 200
+
+
+@pytest.mark.parametrize("key", ["secret\n", "sécret", 7])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_told(key: str | int) -> None:
+    with pytest.raises(ConfigError, match="printable ASCII text of one line") as caught:
+        tw.Client("http://127.0.0.1:1", key=key)  # type: ignore[arg-type]
+    assert str(key).strip() not in str(caught.value)

@@ -34,7 +34,7 @@ class Exchange:
     def __init__(self, url: str, *, key: str | None, timeout_s: float, ca_file: str | None) -> None:
         scheme, self._host, self._port = _split(url)
         self._tls = ssl.create_default_context(cafile=ca_file) if scheme == "https" else None
-        self._key, self._timeout_s = os.environ.get(KEY) if key is None else key, timeout_s
+        self._key, self._timeout_s = _check_key(os.environ.get(KEY) if key is None else key), timeout_s
         self._local = local()
         shown = f"[{self._host}]" if ":" in self._host else self._host
         self.url = f"{scheme}://{shown}:{self._port}"
@@ -90,6 +90,13 @@ class Exchange:
         if connection is not None:
             connection.close()
             self._local.connection = None
+
+
+def _check_key(key: str | None) -> str | None:
+    """Raises `ConfigError` for a key that no header can hold; it is not told, for it is a secret."""
+    if key is not None and not (isinstance(key, str) and key.isascii() and key.isprintable()):
+        raise ConfigError("a key is printable ASCII text of one line. Read it without the line end of its file.")
+    return key
 
 
 def _split(url: str) -> tuple[str, str, int]:
