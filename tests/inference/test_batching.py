@@ -339,6 +339,7 @@ def test_whatever_comes_every_request_ends_with_its_own_answer_or_its_own_error(
         assert len(told) == 7 * 60
         assert "wrong" not in told
         assert {"right", "bad", "cancelled"} <= set(told)
+        wait_for(lambda: len(session._tokens) == runs)  # a run gives its place back after its last answer
         assert (session.counts().waiting, len(session._tokens)) == (0, runs)
         assert session.counts().queued > 20
 
