@@ -372,9 +372,8 @@ def _interrupted(words: list[str]) -> str:
 
         line = typeable(shlex.join(["tidewright", *(word for word in words if word != "--resume"), "--resume"]))
         secret = any("://" in word and "@" in word for word in words)  # a password is not repeated
-        return (
-            f"interrupted. Trials that ended are kept. Go on with: {'the same line and --resume' if secret else line}"
-        )
+        line = "the same line and --resume" if secret else line
+        return f"interrupted. Trials that ended are kept. Go on with: {line}"
     if verb not in ("run", "train"):
         return "interrupted."
     told = "interrupted. What was done so far is in the run's record: tidewright runs"
