@@ -12,16 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.cli.typed import start_tidewright, tidewright
 from tests.worlds import small_table
 
 FAST = ["model=feedforward", "train.epochs=2", "train.steps=10", "tune.enabled=false", "track=false"]
 NAMES = ["--series", "shop", "--time", "hour", "--target", "sold"]
-
-
-def tidewright(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tidewright", *words], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +25,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
     small_table(covariates=False).write_csv(folder / "sales.csv")
     small_table(covariates=False).with_columns(pl.lit(5.0).alias("sold")).write_csv(folder / "flat.csv")
-    done = tidewright("run", "sales.csv", *NAMES, "--horizon", "4", "--json", *FAST, cwd=folder)
+    done = start_tidewright("run", "sales.csv", *NAMES, "--horizon", "4", "--json", *FAST, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "result.json").write_text(done.stdout)
     return folder
@@ -47,7 +42,7 @@ def test_a_run_prints_json_that_names_its_winner_its_bundle_and_its_report(shop:
 
 def test_a_bundle_predicts_the_steps_after_the_tables_end(shop: Path) -> None:
     bundle = json.loads((shop / "result.json").read_text())["bundle"]["path"]
-    done = tidewright("predict", bundle, "sales.csv", "--output", "out.csv", cwd=shop)
+    done = start_tidewright("predict", bundle, "sales.csv", "--output", "out.csv", cwd=shop)
     assert done.returncode == 0, done.stderr
     forecast = pl.read_csv(shop / "out.csv", try_parse_dates=True)
     assert forecast.shape == (16, 7)
@@ -123,7 +118,7 @@ def test_a_changed_byte_of_a_bundle_is_refused_with_exit_1(shop: Path) -> None:
     content = bytearray((copy / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (copy / "model.onnx").write_bytes(bytes(content))
-    done = tidewright("predict", "broken", "sales.csv", cwd=shop)
+    done = start_tidewright("predict", "broken", "sales.csv", cwd=shop)
     assert (done.returncode, done.stdout) == (1, "")
     assert "model.onnx" in done.stderr
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.cli.typed import start_tidewright, tidewright
 from tests.report.pages import read_page
 from tests.worlds import small_table
 from tidewright.cli.tune import split_models
@@ -20,19 +19,13 @@ NAMES = ["--series", "shop", "--time", "hour", "--target", "sold", "--horizon", 
 FAST = ["train.epochs=2", "train.steps=5", "track=false"]
 
 
-def tidewright(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tidewright", *words], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table and one finished search on it."""
     folder = tmp_path_factory.mktemp("shop")
     small_table(covariates=False).write_csv(folder / "sales.csv")
     words = ["--models", "dlinear", "elastic_net", "--trials", "2", "--json", "--quiet"]
-    done = tidewright("tune", "sales.csv", *NAMES, *words, *FAST, cwd=folder)
+    done = start_tidewright("tune", "sales.csv", *NAMES, *words, *FAST, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "found.json").write_text(done.stdout)
     return folder
