@@ -18,7 +18,7 @@ from tidewright.features.shape import shape_table
 from tidewright.models.estimator import pick_features
 from tidewright.models.specs.estimators import ESTIMATORS
 from tidewright.registry.estimator_bundle import load_estimator, save_estimator
-from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, WEIGHTS, read_verified, seal
+from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, MANIFEST, WEIGHTS, read_verified, seal
 from tidewright.registry.write import write_folder
 from tidewright.training.fit_estimator import fit_estimator
 
@@ -69,9 +69,10 @@ def test_a_bundle_opens_and_estimates_where_what_trained_it_is_not_installed(fol
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("file", [GRAPH, WEIGHTS, EXAMPLE, CARD])
+@pytest.mark.parametrize("file", [MANIFEST, GRAPH, WEIGHTS, EXAMPLE, CARD])
 def test_a_changed_byte_is_refused_and_the_file_is_named(file: str, tmp_path: Path) -> None:
     folder = save_estimator(fitted("svr"), panel=world(), folder=tmp_path / "svr").folder
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, GRAPH, WEIGHTS, EXAMPLE, CARD}
     content = bytearray((folder / file).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / file).write_bytes(content)

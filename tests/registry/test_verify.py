@@ -15,10 +15,10 @@ from tidewright.errors import BundleError, TamperedError
 from tidewright.inference.session import open_session
 from tidewright.models.spec import Ridge
 from tidewright.registry.bundle import load_bundle, read_tensors, save_bundle
-from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, MANIFEST, WEIGHTS, read_verified, seal
+from tidewright.registry.verify import CARD, EXAMPLE, GRAPH, MANIFEST, REFERENCE, WEIGHTS, read_verified, seal
 from tidewright.training.fit import fit
 
-FILES = (MANIFEST, GRAPH, WEIGHTS, EXAMPLE, CARD)
+FILES = (MANIFEST, GRAPH, WEIGHTS, EXAMPLE, CARD, REFERENCE)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,9 @@ def files(tmp_path_factory):
     task = Task(4)
     fitted = fit(Ridge(lookbacks=(24,)), panel=panel, split=split_holdout(panel, task), task=task)
     bundle = save_bundle(fitted, panel=panel, folder=tmp_path_factory.mktemp("sealed") / "ridge")
-    return {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
+    found = {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
+    assert set(found) == set(FILES)  # none of them is left out of what follows
+    return found
 
 
 def lay(files, folder):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tidewright.inference.session import open_session
 from tidewright.registry.write import write_folder
 
 CLIENTS = 4
+PATH = "/v2/models/sales/infer"
 
 
 class Log:
@@ -67,7 +69,7 @@ class Load:
 
     def __init__(self, url, rows, wanted):
         asked = {"inputs": [{"name": "target", "shape": rows.shape, "datatype": "FP32", "data": rows.tolist()}]}
-        self._url, self._body, self._wanted = f"{url}/v2/models/sales/infer", json.dumps(asked).encode(), wanted
+        self._url, self._body, self._wanted = f"{url}{PATH}", json.dumps(asked).encode(), wanted
         self.done, self.right, self.wrong, self.errors = Event(), [], [], []
         self._threads = [Thread(target=self._ask) for _ in range(CLIENTS)]
 
@@ -107,17 +109,47 @@ def test_a_killed_worker_loses_what_it_had_in_flight_and_is_started_again(pair, 
         log = Log(process, lines)
         pids = {one["worker"]: one["pid"] for one in log.find("worker started")}
         assert len(pids) == 2
+        kill_with_requests_in_flight(pids[0], url, rows, answers[0], other=pids[1])
+        log.wait("worker died", 1)
+        log.wait("loaded", 3)
         with Load(url, rows, answers[0]) as load:
             load.more()
-            os.kill(pids[0], signal.SIGKILL)
-            log.wait("worker died", 1)
-            log.wait("loaded", 3)
+            os.kill(pids[1], signal.SIGKILL)
+            log.wait("worker died", 2)
+            log.wait("loaded", 4)
             load.more()
         assert load.wrong == []
         assert len(load.errors) <= CLIENTS  # at most one a client: what was in flight there
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         log.join()
+
+
+def kill_with_requests_in_flight(pid, url, rows, wanted, *, other):
+    """Each of them gets an error at once, and no other request does: not one beside them, not one after them."""
+    asked = {"inputs": [{"name": "target", "shape": rows.shape, "datatype": "FP32", "data": rows.tolist()}]}
+    os.kill(other, signal.SIGSTOP)
+    kept = [HTTPConnection(urlsplit(url).netloc, timeout=20) for _ in range(CLIENTS)]
+    for one in kept:  # only the one that goes on can have accepted them
+        assert np.array_equal(ask_over(one, asked), wanted)
+    os.kill(other, signal.SIGCONT)
+    os.kill(pid, signal.SIGSTOP)
+    for one in kept:
+        one.request("POST", PATH, json.dumps(asked))
+    with tw.Client(url) as client:
+        assert np.array_equal(client.infer(rows).quantiles, wanted)
+        os.kill(pid, signal.SIGKILL)
+        for one in kept:
+            with pytest.raises(ConnectionError):  # and no TimeoutError
+                one.getresponse()
+            one.close()
+        assert np.array_equal(client.infer(rows).quantiles, wanted)
+
+
+def ask_over(connection, asked):
+    connection.request("POST", PATH, json.dumps(asked))
+    told = json.load(connection.getresponse())["outputs"][0]
+    return np.array(told["data"], np.float32).reshape(told["shape"])
 
 
 def test_all_workers_load_a_new_bundle_count_together_and_stop_together(pair, tmp_path):
