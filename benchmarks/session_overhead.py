@@ -225,7 +225,8 @@ def save_ours(model: str, count: int, place: Path) -> tuple[Any, Any]:
     panel = tw.Panel.from_table(pl.DataFrame(make_table(count)), series="unique_id", time="ds", target="y")
     task = tw.Task(horizon=HORIZON)
     split = tw.split_holdout(panel, task)
-    options: dict[str, Any] = {"hidden": [64, 64]} if model == "mlp" else {"hidden": 64, "layers": 1, "head": [64]}
+    width = 320 if model == "slow" else 64
+    options: dict[str, Any] = {"hidden": [64, 64]} if model == "mlp" else {"hidden": width, "layers": 1, "head": [64]}
     spec = tw.build_spec("feedforward" if model == "mlp" else "lstm", options)
     train = tw.TrainSpec(epochs=1, steps=20)
     fitted = tw.fit(spec, panel=panel, split=split, task=task, view=View(LOOKBACK), train=train)
