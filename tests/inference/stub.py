@@ -66,8 +66,8 @@ class StubSession:
     def forecast(self, panel: Any, /, *, cutoffs: Any = None) -> Any:
         return ("forecast", panel, cutoffs)
 
-    def latency(self, *, last: int | None = None) -> dict[str, float]:
-        return {**Latency().summary(last=last), "count": len(self.asked)}
+    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
+        return {**Latency(slots=True).summary(last=last, seconds=seconds), "count": len(self.asked)}
 
     def stages(self) -> dict[str, dict[str, float]]:
         return {}

@@ -126,7 +126,7 @@ def test_the_text_has_every_level_of_wrapping_once(bundle, tmp_path):
     series = [line.rpartition(" ")[0] for line in lines if line[0] != "#"]
     assert len(series) == len(set(series))
     kinds = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(kinds) == len(set(kinds)) == 7
+    assert len(kinds) == len(set(kinds)) == 8
     label = 'session="a\\"b\\\\c\\n"'
     for wanted in (
         f'tidewright_cache_total{{{label},level="memory",event="hits"}} 2',

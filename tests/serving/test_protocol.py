@@ -99,6 +99,8 @@ def test_the_metrics_count_what_was_answered_and_what_was_refused(server, rows):
     name = 'tidewright_refused_total{status="404"}'
     assert after[name] == before.get(name, 0) + 1
     assert after[f"tidewright_inference_seconds_count{{{labels}}}"] > 0
+    for what in ("inference", "request"):
+        assert after[f'tidewright_{what}_recent_seconds{{{labels},quantile="1"}}'] > 0
 
 
 def test_the_blocks_of_the_page_run_against_a_server(server, rows, capsys):

@@ -11,9 +11,12 @@ import pytest
 
 import tidewright as tw
 from tests.serving.running import Running, running, save_ridge, tensor
+from tidewright.errors import RequestError
 from tidewright.inference.session import open_session
 from tidewright.registry.verify import MANIFEST
 from tidewright.registry.write import write_folder
+from tidewright.serving import served as module
+from tidewright.serving import stock as stock_module
 from tidewright.serving.options import Limits
 from tidewright.serving.roster import find_places
 
@@ -106,6 +109,29 @@ def test_a_request_that_has_begun_ends_with_the_version_that_it_began_with(pair,
         go_on.set()
         thread.join(10)
         assert np.array_equal(found[0], np.tile(answers[0], (400, 1, 1)))
+
+
+def test_a_session_with_threads_of_its_own_is_closed_when_nobody_can_ask_it_any_more(pair, tmp_path, monkeypatch):
+    files, answers, rows = pair
+    place, now = tmp_path / "sales", [100.0]
+    write_folder(files[0], place)
+    monkeypatch.setattr(module, "INLINE_S", 0.0)
+    monkeypatch.setattr(module, "_gains", lambda *_: True)
+    monkeypatch.setattr(stock_module, "monotonic", lambda: now[0])
+    with running([place], watch_s=0, limits=Limits(body_s=30, run_s=20)) as server:
+        old, stock = server.serving.desk.roster.find("sales").session, server.serving.stock
+        write_folder(files[1], place, overwrite=True)
+        stock.look()
+        assert np.array_equal(answer(server, rows), answers[1])
+        now[0] += 50.0
+        stock.look()
+        assert np.array_equal(old.predict(rows).quantiles, answers[0])  # one that began with it ends with it
+        now[0] += 0.1
+        stock.look()
+        with pytest.raises(RequestError, match="the session is closed"):
+            old.predict(rows)
+        stock.look()
+        assert np.array_equal(answer(server, rows), answers[1])
 
 
 def test_a_bundle_that_can_t_be_opened_leaves_the_old_one_and_is_told_once(pair, tmp_path, caplog):

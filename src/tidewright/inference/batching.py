@@ -141,9 +141,9 @@ class BatchingSession:
         """See `Session.forecast`."""
         return self.session.forecast(panel, cutoffs=cutoffs)
 
-    def latency(self, *, last: int | None = None) -> dict[str, float]:
+    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
         """See `Session.latency`."""
-        return self.session.latency(last=last)
+        return self.session.latency(last=last, seconds=seconds)
 
     def stages(self) -> dict[str, dict[str, float]]:
         """See `Session.stages`."""

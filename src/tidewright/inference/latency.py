@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.errors import ConfigError
+from tidewright.inference.slots import Slots
 
 _BITS = 7  # 128 buckets for each doubling of the time: 0.8 % wide
 _BUCKETS = 58 << _BITS  # up to 2^63 ns
@@ -21,6 +22,9 @@ STAGES = ("preprocess", "run", "postprocess")
 class Latency:
     """Counts times in nanoseconds. `pending.append` may be called by any thread, without a lock.
 
+    Where `slots` are kept, whoever notes an answer that began after `slots.due` calls `turn` before it does, so that
+    what is pending belongs to the slot that ends.
+
     >>> latency = Latency()
     >>> latency.pending.extend(range(1000, 101_000, 1000))
     >>> summary = latency.summary()
@@ -28,46 +32,53 @@ class Latency:
     (100, 0.1, True)
     """
 
-    __slots__ = ("_counts", "_largest", "_lock", "_recent", "_seen", "_since", "_total", "pending")
+    __slots__ = ("_counts", "_largest", "_lock", "_recent", "_seen", "_since", "_total", "pending", "slots")
 
-    def __init__(self) -> None:
+    def __init__(self, *, slots: bool = False) -> None:
         self.pending: deque[int] = deque()
         self._lock = Lock()
         self._counts = np.zeros(_BUCKETS, dtype=np.int64)
         self._total = self._largest = 0
         self._recent, self._seen = np.zeros(RECENT, dtype=np.int64), 0  # a ring
         self._since = perf_counter()
+        self.slots = Slots(_BUCKETS) if slots else None
 
     def count(self) -> None:
         """Moves what is pending into the histogram."""
         with self._lock:
             times = [self.pending.popleft() for _ in range(len(self.pending))]
             if times:
-                self._counts += np.bincount(_buckets(np.array(times, dtype=np.int64)), minlength=_BUCKETS)
+                places, total, largest = _buckets(np.array(times, dtype=np.int64)), sum(times), max(times)
+                np.add.at(self._counts, places, 1)
                 self._remember(times[-RECENT:])
-                self._total += sum(times)
-                self._largest = max(self._largest, *times)
+                self._total += total
+                self._largest = max(self._largest, largest)
+                if self.slots is not None:
+                    self.slots.add(places, total=total, largest=largest)
 
-    def summary(self, *, last: int | None = None) -> dict[str, float]:
-        """mean_ms, p50_ms (also as median_ms), p95_ms, p99_ms, max_ms and count, and answers a second since the start
-        or the reset; NaN before the first answer. Of the `last` answers alone, at most `RECENT`, without that rate.
-        """
+    def turn(self) -> None:
+        """The same, and begins the next slot where the present one is over."""
         self.count()
+        if self.slots is not None:
+            with self._lock:
+                self.slots.turn()
+
+    def summary(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
+        """mean_ms, p50_ms (also as median_ms), p95_ms, p99_ms, max_ms and count, and answers a second since the start
+        or the reset; NaN before the first answer. Of the `last` answers alone, at most `RECENT`, without that rate; or
+        of the last `seconds`, where slots are kept, to the width of a slot. Raises `ConfigError`.
+        """
+        if last is not None and seconds is not None:
+            raise ConfigError("last and seconds are two ways to name the newest answers. Give one of them.")
+        self.turn()
         if last is not None:
             return self._summarise_last(last)
         with self._lock:
-            reached, largest = np.cumsum(self._counts), self._largest / 1e6
-            number = int(reached[-1])
-            mean = self._total / number / 1e6 if number else float("nan")
-            rate = number / max(perf_counter() - self._since, 1e-9) if number else float("nan")
-        if not number:
-            largest = float("nan")
-        places = {p: int(np.searchsorted(reached, p / 100 * number)) for p in (50, 95, 99)}
-        quantiles = {f"p{p}_ms": min(_middle(place) / 1e6, largest) for p, place in places.items()}
-        if not number:
-            quantiles = dict.fromkeys(quantiles, float("nan"))
-        head = {"mean_ms": mean, "median_ms": quantiles["p50_ms"]}
-        return {**head, **quantiles, "max_ms": largest, "per_s": rate, "count": number}
+            if seconds is None:
+                return _summarise(self._counts, self._total, self._largest, perf_counter() - self._since)
+            if self.slots is None:
+                raise ConfigError("the times here are not kept by when they came. Leave seconds out.")
+            return _summarise(*self.slots.last(seconds))
 
     def _remember(self, times: list[int]) -> None:
         self._recent[np.arange(self._seen, self._seen + len(times)) % RECENT] = times
@@ -93,6 +104,8 @@ class Latency:
             self._total = self._largest = 0
             self._seen = 0
             self._since = perf_counter()
+            if self.slots is not None:
+                self.slots.reset()
 
 
 class Stages:
@@ -124,6 +137,20 @@ class Stages:
         """Forgets every answer."""
         for part in self._parts:
             part.reset()
+
+
+def _summarise(counts: npt.NDArray[np.int64], total: int, longest: int, seconds: float) -> dict[str, float]:
+    """The summary of a histogram, of the sum and the largest of its times in ns, and of how long it was filled."""
+    reached = np.cumsum(counts)
+    number = int(reached[-1])
+    if not number:
+        names = ("mean_ms", "median_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms", "per_s")
+        return {**dict.fromkeys(names, float("nan")), "count": 0}
+    largest = longest / 1e6
+    places = {p: int(np.searchsorted(reached, p / 100 * number)) for p in (50, 95, 99)}
+    quantiles = {f"p{p}_ms": min(_middle(place) / 1e6, largest) for p, place in places.items()}
+    head = {"mean_ms": total / number / 1e6, "median_ms": quantiles["p50_ms"]}
+    return {**head, **quantiles, "max_ms": largest, "per_s": number / max(seconds, 1e-9), "count": number}
 
 
 def _buckets(times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -38,8 +38,9 @@ class LocalSession:
         self.bundle, self.choice, self.backend = bundle, choice, choice.used
         self.settings: Mapping[str, Choice] = settings or {}
         self._call, self._row, self._named, _, self._staged = answerer
-        self._latency = Latency()
-        self._pending = self._latency.pending
+        self._latency = Latency(slots=True)
+        assert self._latency.slots is not None
+        self._pending, self._slots = self._latency.pending, self._latency.slots
         self._stages = Stages()
         task = bundle.manifest.task
         self._median = -1 if task.classifies else task.median
@@ -84,6 +85,8 @@ class LocalSession:
         if values is None:
             values = self._answer(x)
         elapsed = perf_counter_ns() - started
+        if started >= self._slots.due:
+            self._latency.turn()
         pending = self._pending
         pending.append(elapsed)
         if len(pending) > PENDING:
@@ -111,9 +114,9 @@ class LocalSession:
 
         return forecast_panel(self, panel, manifest=self.bundle.manifest, cutoffs=cutoffs, numbers=self.bundle.numbers)
 
-    def latency(self, *, last: int | None = None) -> dict[str, float]:
+    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
         """See `Session.latency`."""
-        return self._latency.summary(last=last)
+        return self._latency.summary(last=last, seconds=seconds)
 
     def stages(self) -> dict[str, dict[str, float]]:
         """See `Session.stages`."""

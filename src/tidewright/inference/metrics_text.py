@@ -19,8 +19,10 @@ from tidewright.inference.items import check_session
 from tidewright.inference.session import Session
 
 QUANTILES = {"0.5": "p50_ms", "0.95": "p95_ms", "0.99": "p99_ms"}
+RECENT_S = 60
 KINDS = {
     "tidewright_inference_seconds": ("summary", "Time of a session's answer."),
+    "tidewright_inference_recent_seconds": ("gauge", f"The same of the last {RECENT_S} s; quantile 1 is the longest."),
     "tidewright_stage_seconds": ("summary", "Time of a part of an answer; of single windows, of some of them."),
     "tidewright_cache_total": ("counter", "What a cache did, by event."),
     "tidewright_cache_entries": ("gauge", "Answers that a cache holds."),
@@ -60,6 +62,7 @@ def sample_session(session: Session, labels: Mapping[str, str]) -> Iterable[Samp
         yield from sample_session(session.session, labels)
         return
     yield from summarise("tidewright_inference_seconds", labels, session.latency())
+    yield from summarise_recent("tidewright_inference_recent_seconds", labels, session.latency(seconds=RECENT_S))
     yield from sample_stages(session, labels)
 
 
@@ -76,6 +79,13 @@ def summarise(name: str, labels: Mapping[str, str], summary: Mapping[str, float]
         yield Sample(name, {**labels, "quantile": level}, summary[key] / 1e3)
     yield Sample(name, labels, summary["mean_ms"] * count / 1e3 if count else 0.0, "_sum")
     yield Sample(name, labels, count, "_count")
+
+
+def summarise_recent(name: str, labels: Mapping[str, str], summary: Mapping[str, float]) -> Iterable[Sample]:
+    """A summary of the last seconds; none where nothing was answered."""
+    for level, key in (*QUANTILES.items(), ("1", "max_ms")):
+        if summary["count"]:
+            yield Sample(name, {**labels, "quantile": level}, summary[key] / 1e3)
 
 
 def write_text(samples: Iterable[Sample], kinds: Mapping[str, tuple[str, str]]) -> str:

@@ -130,9 +130,9 @@ class Session(Protocol):
         """The forecast after each series' last observed value, or at cutoffs of the panel's history."""
         ...
 
-    def latency(self, *, last: int | None = None) -> dict[str, float]:
+    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
         """mean_ms, p50_ms, median_ms, p95_ms, p99_ms, max_ms and count of the answers so far, and answers a second;
-        or of the `last` answers.
+        or of the `last` answers, or of those of the last `seconds` (5 to 300, to 5 s).
         """
         ...
 

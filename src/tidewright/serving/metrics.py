@@ -8,7 +8,7 @@ from threading import Lock
 
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.metrics_text import KINDS as SESSION_KINDS
-from tidewright.inference.metrics_text import Sample, summarise
+from tidewright.inference.metrics_text import RECENT_S, Sample, summarise, summarise_recent
 
 KINDS = SESSION_KINDS | {
     "tidewright_requests_total": ("counter", "Requests by model, version, kind and HTTP status."),
@@ -16,6 +16,7 @@ KINDS = SESSION_KINDS | {
     "tidewright_shared_runs_total": ("counter", "Runs that answered several requests of one turn of the loop."),
     "tidewright_shared_rows_total": ("counter", "Windows of these runs."),
     "tidewright_request_seconds": ("summary", "Time of a request in the server, from its head to its answer."),
+    "tidewright_request_recent_seconds": ("gauge", f"The same of the last {RECENT_S} s; quantile 1 is the longest."),
     "tidewright_refused_total": ("counter", "Requests that no model was asked for, by HTTP status."),
     "tidewright_waiting": ("gauge", "Requests that wait or run beside the loop."),
     "tidewright_connections": ("gauge", "Open connections."),
@@ -33,7 +34,7 @@ class Tally:
         self.answered: Counter[str] = Counter()  # by kind: infer, forecast
         self.failed: Counter[tuple[str, int]] = Counter()
         self.rows = self.shared_runs = self.shared_rows = 0
-        self.clock = Latency()
+        self.clock = Latency(slots=True)  # its slots are turned by the server's sweep
         self.lock = Lock()
 
     def count(self, kind: str, elapsed_ns: int, *, rows: int) -> None:
@@ -54,6 +55,7 @@ class Tally:
         yield Sample("tidewright_shared_runs_total", labels, self.shared_runs)
         yield Sample("tidewright_shared_rows_total", labels, self.shared_rows)
         yield from summarise("tidewright_request_seconds", labels, self.clock.summary())
+        yield from summarise_recent("tidewright_request_recent_seconds", labels, self.clock.summary(seconds=RECENT_S))
 
 
 class Metrics:
@@ -67,6 +69,11 @@ class Metrics:
     def tally(self, name: str, version: str) -> Tally:
         """The tally of a version of a model; the same one after a reload."""
         return self._tallies.setdefault((name, version), Tally())
+
+    def turn(self) -> None:
+        """Counts what came since the last call as of now; called more often than a slot of the figures lasts."""
+        for tally in list(self._tallies.values()):
+            tally.clock.turn()
 
     def samples(self) -> Iterable[Sample]:
         """Its numbers."""

@@ -110,9 +110,10 @@ class Serving:
             log.error("not looked at", extra={"fields": {"why": str(error)}})
 
     async def _sweep(self) -> None:
-        """Ends connections that take too long."""
+        """Ends connections that take too long, and tells the figures of the last seconds that time goes on."""
         while True:
             await asyncio.sleep(SWEEP_S)
+            self.desk.metrics.turn()
             for connection in list(self._server.server_state.connections):
                 if isinstance(connection, Connection):
                     connection.expire(self.desk.options.limits)

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 
 from tidewright.errors import BundleError, TidewrightError
+from tidewright.inference.batching import BatchingSession
 from tidewright.inference.session import open_session
 from tidewright.registry.bundle import Bundle, load_bundle
 from tidewright.serving.desk import Desk
@@ -30,6 +32,7 @@ class Stock:
         self._given, self._desk, self._wrap = tuple(places), desk, wrap
         self._failed: dict[Path, tuple[int, ...]] = {}
         self._gone: set[Path] = set()
+        self._retired: list[tuple[float, BatchingSession]] = []
         self._lock = Lock()
 
     def load(self) -> None:
@@ -62,6 +65,7 @@ class Stock:
                     self._replace(kept, place)
             if any(kept.get(folder) is not one for folder, one in old.items()) or len(kept) != len(old):
                 self._desk.roster = make_roster(kept.values())
+            self._retire(old, kept)
             return tuple(folder.name for folder in self._failed if folder in places)
 
     def _keep(self, old: Mapping[Path, Served], places: Mapping[Path, Place]) -> dict[Path, Served]:
@@ -71,6 +75,19 @@ class Stock:
         for folder in dropped:
             log.info("dropped", extra={"fields": old[folder].labels})
         return {folder: one for folder, one in old.items() if folder not in dropped}
+
+    def _retire(self, old: Mapping[Path, Served], kept: Mapping[Path, Served]) -> None:
+        """Closes the sessions with threads of their own that nobody asks any more: what began with one has ended by
+        now, in the time that a request may take.
+        """
+        now, limits = monotonic(), self._desk.options.limits
+        gone = (one.session for folder, one in old.items() if kept.get(folder) is not one)
+        self._retired += [(now, session) for session in gone if isinstance(session, BatchingSession)]
+        over = now - limits.body_s - limits.run_s
+        for since, session in self._retired:
+            if since < over:
+                session.close()
+        self._retired = [one for one in self._retired if one[0] >= over]
 
     def _replace(self, kept: dict[Path, Served], place: Place) -> None:
         """Opens one bundle and puts it among those that are kept; one that can't be opened changes nothing."""
