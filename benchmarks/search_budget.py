@@ -3,22 +3,23 @@
 A budget is the whole call of `tune`, wall time on a machine that may be busy: the start of workers, the last trial's
 judging, and learning the best model again where that is needed. A trial's time is told by a regression on its options;
 the other way, the median of the complete trials before it, is computed from the same record. An error is a factor,
-exp of the median of |log(told / real)|, over complete trials from the seventh on. usage: search_budget.py [SECONDS...]
+exp of the median of |log(told / real)|, over complete trials from the seventh on. A case that is asked for takes the
+place of its line; without any all are measured.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import polars as pl
-from tell import add, make_line, round_line
+from tell import keep, make_line, open_parser, round_line
 
 from tidewright.data.market import load_market, to_returns
 from tidewright.data.panel import Panel
@@ -31,7 +32,7 @@ from tidewright.tuning.read_space import usual_space
 from tidewright.tuning.trial import Trial, TrialState
 from tidewright.tuning.tune import tune
 
-MODELS, WORKERS, BUDGETS = ("lightgbm", "lstm"), (1, 2), (20.0, 60.0)
+MODELS, WORKERS, BUDGETS = ["lightgbm", "lstm"], [1, 2], [20.0, 60.0, 120.0]
 FIRST = 6  # trials that nothing is told of
 RESULTS = Path(__file__).parent / "results" / "search_budget.jsonl"
 
@@ -77,17 +78,20 @@ def factor(errors: list[float]) -> float:
     return math.exp(median(errors))
 
 
-def main(budgets: tuple[float, ...]) -> None:
+def main(models: list[str], workers: list[int], budgets: list[float], out: Path) -> None:
     table = load_market().filter(pl.col("date") >= date(2020, 1, 1))
     prices = Panel.from_table(table, series="stock", time="date", target="price", calendar="XNYS")
     panel = to_returns(prices)
-    for model in MODELS:
-        for workers in WORKERS:
-            for budget_s in budgets:
-                for line in measure(model, workers, budget_s, panel):
-                    add(round_line(line, digits=3), out=RESULTS)
+    for model, count, budget_s in product(models, workers, budgets):
+        for line in measure(model, count, budget_s, panel):
+            keep(round_line(line, digits=3), out=out)
 
 
 if __name__ == "__main__":
-    RESULTS.unlink(missing_ok=True)
-    main(tuple(map(float, sys.argv[1:])) or BUDGETS)
+    parser = open_parser(__doc__)
+    parser.set_defaults(out=RESULTS)
+    parser.add_argument("--case", nargs="+", choices=MODELS, default=MODELS, help="models")
+    parser.add_argument("--workers", nargs="+", type=int, default=WORKERS)
+    parser.add_argument("--budgets", nargs="+", type=float, default=BUDGETS, help="seconds")
+    asked = parser.parse_args()
+    main(asked.case, asked.workers, asked.budgets, asked.out)

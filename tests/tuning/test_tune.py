@@ -303,12 +303,19 @@ def test_the_budget_ends_learning_and_no_trial_begins_that_would_outlast_it(worl
     assert not any(trial.cut_short for trial in study.trials)
 
 
-def test_a_trial_that_the_budget_cut_short_counts_and_says_so(world: Any, clock: Any) -> None:
+@pytest.mark.parametrize("reason", ["deadline", "rounds"])
+def test_a_trial_that_the_budget_cut_short_counts_and_says_so(world: Any, clock: Any, reason: str) -> None:
+    class Cut(Learner):
+        def __call__(self, spec: Any, **given: Any) -> Any:
+            fitted = super().__call__(spec, **given)
+            object.__setattr__(fitted, "history", ({"stopped": reason},))
+            return fitted
+
     def hook(number: int, spec: Any) -> None:
         clock.now = 1020.0
 
-    study = tune(DAMPED, model="damped", budget_s=20.0, learn=Learner(hook=hook), clock=clock, **world.given)
-    assert [(trial.state, trial.cut_short) for trial in study.trials] == [(TrialState.COMPLETE, True)]
+    study = tune(DAMPED, model="damped", budget_s=20.0, learn=Cut(hook=hook), clock=clock, **world.given)
+    assert [(t.state, t.cut_short) for t in study.trials] == [(TrialState.COMPLETE, reason == "deadline")]
     assert study.reason == "the budget of 20 s is spent"
 
 

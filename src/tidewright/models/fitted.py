@@ -44,3 +44,8 @@ class Fitted(Protocol):
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Every learned number, by name: what a bundle keeps in safetensors."""
         ...
+
+
+def was_cut(fitted: Fitted) -> bool:
+    """Whether a deadline ended its learning."""
+    return any(step.get("stopped") == "deadline" for step in fitted.history)

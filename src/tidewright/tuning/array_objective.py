@@ -6,6 +6,7 @@ N rows in the order of time, F features, T steps, C outputs.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from tidewright.errors import ConfigError, FitError
 from tidewright.runtime import Runtime
 from tidewright.training.events import Callback, EpochEnded, Event
 from tidewright.training.spec import TrainSpec
-from tidewright.tuning.objective import Assignment, Outcome, Pruned
+from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short
 from tidewright.tuning.records import change_record
 from tidewright.tuning.together import Result
 
@@ -50,7 +51,7 @@ class ArrayObjective:
 
         train, options = self.read(assignment.point)
         told: list[Mapping[str, float]] = []
-        cut = False
+        cut, started = False, time.monotonic()
         for place, fold in enumerate(self.folds, start=1):
             network = make_network(self.factory, options, seed=train.seed)
             scores, stopped = self._learn(network, fold, train=train, assignment=assignment)
@@ -58,6 +59,8 @@ class ArrayObjective:
             cut = cut or stopped == "deadline"
             if len(self.folds) > 1:
                 assignment.report(place, badness(told[-1], self.metric))
+        if cut:
+            give_up_short(assignment, time.monotonic() - started)
         scores = {name: sum(one[name] for one in told) / len(told) for name in told[0]}
         values = (badness(scores, self.metric),)
         return Outcome(values=values, scores=scores, learned=network, cut_short=cut)

@@ -65,7 +65,8 @@ def end_late(task: Task) -> Ended:
     """A trial that was still running when its task's `last` moment came."""
     error = "it was still running 3 % after the end of the budget, and was ended"
     number, point = task.trial.number, task.trial.parameters
-    return Ended(Trial(number, TrialState.FAILED, parameters=point, error=error), None)
+    state = TrialState.PRUNED if task.least_s else TrialState.FAILED  # it was heeding the deadline, or was not
+    return Ended(Trial(number, state, parameters=point, error=error), None)
 
 
 @contextmanager

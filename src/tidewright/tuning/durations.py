@@ -20,6 +20,8 @@ from tidewright.tuning.trial import Trial, TrialState
 
 LEAST = 6  # complete trials that a regression needs
 LATEST = 200  # trials that it looks at
+LONGER = 1.5  # times what was told: what a first step may take
+ENOUGH = 0.2  # of a trial's seconds: what it must have learned for to be judged, as the median pruner spares a fifth
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 30.0)  # of the ridge, chosen by leaving each trial out
 
 Doubles = npt.NDArray[np.float64]
@@ -43,6 +45,18 @@ def expect_seconds(trials: Sequence[Trial], point: Mapping[str, Any], *, space: 
         return math.exp(_predict(columns[:-1], logs, columns[-1]))
     known = kin or whole or ended
     return median(trial.seconds for trial in known) if known else None
+
+
+def expect_first(trials: Sequence[Trial], point: Mapping[str, Any], *, whole: float) -> float:
+    """How long a trial that will probably take `whole` seconds takes, at most, to learn one step and to be judged, from
+    how many steps the complete trials of its model reported; `whole` where they reported none."""
+    ended = [one for one in trials if one.state is TrialState.COMPLETE and not one.cut_short]
+    kin = [one for one in ended if one.parameters.get("model") == point.get("model")]
+    steps = median(len(one.steps) for one in kin) if kin else 0
+    if steps == 0:
+        return whole
+    judging = max(one.seconds - one.fit_seconds for one in ended)
+    return min(whole, judging + LONGER * whole / steps)
 
 
 def _has_place(space: SearchSpace, point: Mapping[str, Any]) -> bool:

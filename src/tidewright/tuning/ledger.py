@@ -196,10 +196,11 @@ def open_ledger(place: Path | str | bool, *, subject: Subject) -> TrialLedger:
 
 class StudyLedger:
     """The ledger as one study writes to it. Where the disk refuses, its trials are kept in memory from then on, with a
-    warning, and `notes` say so."""
+    warning, and `notes` say so. `traits` are what the study's data are like (`measure_traits`), None where later
+    studies will not ask."""
 
-    def __init__(self, ledger: TrialLedger, *, study: str) -> None:
-        self.ledger, self.study = ledger, study
+    def __init__(self, ledger: TrialLedger, *, study: str, traits: Mapping[str, float | None] | None = None) -> None:
+        self.ledger, self.study, self.traits = ledger, study, traits
         self.notes: tuple[str, ...] = ()
 
     def add(self, number: int, parameters: Mapping[str, Any], **told: Any) -> None:

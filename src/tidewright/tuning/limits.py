@@ -71,14 +71,16 @@ class Limits:
             return ""
         return self._why_no_more(trials) or (f"the budget of {self.budget_s:g} s is spent" if self.is_over else "")
 
-    def why_late(self, expected: float | None) -> str:
-        """Why a trial that takes `expected` seconds is not begun; empty when it is."""
+    def why_late(self, expected: float | None, *, first: float | None = None) -> str:
+        """Why a trial that takes `expected` seconds is not begun; empty when it is. One that can be cut short is, where
+        there is time for its `first` step."""
         if self.budget_s is None or expected is None:
             return ""
         left = self.started + self.budget_s - self.clock()
-        if left >= expected:
+        if left >= (expected if first is None else first):
             return ""
-        return f"{left:.1f} of {self.budget_s:g} s are left, and the next trial would take about {expected:.1f} s"
+        told = "" if first is None else f", {first:.1f} of them until it can be ended"
+        return f"{left:.1f} of {self.budget_s:g} s are left, and the next trial would take about {expected:.1f} s{told}"
 
     def room(self, trials: Sequence[Trial]) -> float:
         """For how many more trials there is room after these, by their number and by time; infinite where that is not

@@ -26,7 +26,8 @@ class Assignment:
     budget; `folder` the trial's own place on disk, for checkpoints, None where the study is kept in memory. Call
     `report(step, value)` after each epoch or fold, with what is to be made small: it raises `Pruned`, which the
     objective lets through, when the trial is hopeless. After a trial's worker died the objective is called again, and
-    what it reports again is kept once. `tell` hands events to the search's callbacks.
+    what it reports again is kept once. `tell` hands events to the search's callbacks. A trial that the deadline ends
+    after less than `least_s` seconds of learning is given up (`give_up_short`).
     """
 
     number: int
@@ -36,6 +37,7 @@ class Assignment:
     folder: Path | None
     report: Callable[[int, float], None]
     tell: Callable[[Event], None] = no_one
+    least_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,6 +56,15 @@ class Outcome:
     cut_short: bool = False
     notes: tuple[str, ...] = ()
     learned: Any = None
+
+
+def give_up_short(assignment: Assignment, seconds: float) -> None:
+    """Raises `Pruned` where a deadline ended a trial after too few `seconds` of learning for it to be judged."""
+    if seconds < assignment.least_s:
+        raise Pruned(
+            f"the budget ended it after {seconds:.1f} s of learning; it takes {assignment.least_s:.1f} s for it to be "
+            "judged"
+        )
 
 
 Objective = Callable[[Assignment], Outcome]

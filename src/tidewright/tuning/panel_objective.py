@@ -14,8 +14,8 @@ from tidewright.data.splits import Split
 from tidewright.data.task import Task
 from tidewright.errors import FitError
 from tidewright.features.view import fit_static
-from tidewright.models.fitted import Fitted
-from tidewright.models.spec import kind_of
+from tidewright.models.fitted import Fitted, was_cut
+from tidewright.models.spec import find_catalog, kind_of
 from tidewright.runtime import Runtime
 from tidewright.training.evaluate import evaluate
 from tidewright.training.events import Callback
@@ -25,7 +25,7 @@ from tidewright.tuning.goals import Judged, Said, average, find_goal, hear_posit
 from tidewright.tuning.horizons import learn_candidate
 from tidewright.tuning.keep_best import CHECKPOINT
 from tidewright.tuning.ledger import StudyLedger
-from tidewright.tuning.objective import Assignment, Outcome, Pruned
+from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short
 from tidewright.tuning.parts import Part, cut_parts
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.repeats import split_point
@@ -34,7 +34,8 @@ from tidewright.tuning.watch import Watch
 
 ON_GPU = {"torch", "trees", "foundation"}  # kinds of models
 FOLLOWED, FOLLOWED_WINDOWS = ("mape", "rmse", "mae"), 1024  # of training
-QUICK = ("torch", "trees")  # kinds that answer windows at once
+QUICK = ("torch", "trees")  # kinds that answer windows at once, and learn in steps
+UNHEEDING = ("lear", "svr")  # of these: what is solved in one go
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,11 @@ class PanelObjective:
         """Whether any of its models learns on a GPU where there is one."""
         kinds = {kind_of(one.spec) for one in (self.default, *self.default.others.values())}
         return bool(kinds & ON_GPU) and (self.runtime is None or self.runtime().device.requested != "cpu")
+
+    def heeds(self, point: Mapping[str, Any]) -> bool:
+        """Whether learning at a point is over soon after its deadline: after an epoch, a round or some trees."""
+        name = str(point.get("model", self.default.spec.name))
+        return self.learn is fit and find_catalog(name)[name].kind in QUICK and name not in UNHEEDING
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -133,12 +139,14 @@ class PanelObjective:
             deadline = _share(assignment.deadline, now=started, fits=len(self.parts) - part.step + 1)
             fitted = self._learn(candidate, part, callbacks=(watch,), deadline=deadline, folder=assignment.folder)
             ended = self.clock()
-            seconds, cut = seconds + ended - started, cut or (deadline is not None and ended >= deadline)
+            seconds, cut = seconds + ended - started, cut or was_cut(fitted)
             notes |= {str(record["fallback"]): None for record in fitted.history if record.get("fallback")}
             learned = fitted if part.kept else learned
             said.append(self._hear(fitted, part.split))
             if len(self.parts) > 1:
                 assignment.report(part.step, self._value(said[-1]))
+        if cut:
+            give_up_short(assignment, seconds)
         outcome = self._end(assignment, said, learned)
         return replace(outcome, fit_seconds=seconds, cut_short=cut, notes=(*notes, *outcome.notes))
 

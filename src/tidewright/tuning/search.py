@@ -10,7 +10,7 @@ from typing import Any
 
 from tidewright.training.events import Callback, TrialEnded, TrialStarted, emit
 from tidewright.tuning.crew import Alone, Crew, Died, Ended, Hearing
-from tidewright.tuning.durations import expect_seconds
+from tidewright.tuning.durations import ENOUGH, expect_first, expect_seconds
 from tidewright.tuning.keep_best import CHECKPOINT, remove_ended, trial_folder
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Objective
@@ -42,7 +42,8 @@ class Plan:
 
     `first` are the points of the first trials, wherever they lie; `stops` further rules, each the reason to stop or
     an empty text. The `keep` best of the ended trials keep their files. With `repeats` the last trials are the best
-    ones again, from other seeds (see `repeats`).
+    ones again, from other seeds (see `repeats`). A trial at a point that `heeds` its deadline is begun where the budget
+    has room for a part of it; which is judged if it is enough, or given up.
     """
 
     space: SearchSpace
@@ -55,6 +56,7 @@ class Plan:
     callbacks: tuple[Callback, ...] = ()
     keep: int = 1
     repeats: bool = False
+    heeds: Callable[[Point], bool] = lambda point: False
 
     def choose(self, trials: tuple[Trial, ...]) -> Point | Noted | Stop:
         """The next point, with what is noted of it, or why there is none."""
@@ -72,13 +74,26 @@ class Plan:
             return again or Stop("every point of the space that the sampler finds was tried")
         if self.limits.budget_s is not None:
             where = point.point if isinstance(point, Noted) else point
-            if late := self.limits.why_late(self.expect(known, where)):
+            if late := self._why_late(known, where):
                 return Stop(late)
         return point
 
     def expect(self, trials: Sequence[Trial], point: Point) -> float | None:
         """How many seconds a trial at a point will probably take; None where no trial has ended."""
         return expect_seconds(trials, point, space=self.space)
+
+    def least(self, trial: Trial, others: Sequence[Trial], *, expected: float | None) -> float:
+        """For how many seconds a trial must have learned to be judged where its deadline ends it: for none where
+        nothing else is complete, or it goes on from what it had learned."""
+        if self.limits.budget_s is None or expected is None or trial.steps or not self.heeds(trial.parameters):
+            return 0.0
+        return ENOUGH * expected if best_trial(list(others)) else 0.0
+
+    def _why_late(self, known: tuple[Trial, ...], point: Point) -> str:
+        whole = self.expect(known, point)
+        if whole is None or not self.heeds(point):
+            return self.limits.why_late(whole)
+        return self.limits.why_late(whole, first=expect_first(known, point, whole=whole))
 
     def _again(self, trials: tuple[Trial, ...], *, last: bool) -> tuple[Point | None, str]:
         """The repeat that is to be made now, and else why no other trial is."""
@@ -156,7 +171,8 @@ def _hand_out(plan: Plan, store: TrialStore, crew: Crew, running: dict[int, Tria
         emit(plan.callbacks, TrialStarted(plan.space.model, claimed.number, claimed.parameters, expected))
         others = others_of(claimed, store.seen)
         folder = None if store.folder is None else trial_folder(store.folder, claimed.number)
-        crew.begin(Task(claimed, others, limits.deadline(others), folder, limits.last))
+        least = plan.least(claimed, others, expected=expected)
+        crew.begin(Task(claimed, others, limits.deadline(others), folder, limits.last, least))
     return Stop("")
 
 

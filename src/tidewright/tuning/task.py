@@ -33,6 +33,7 @@ class Task:
     """One running trial, with what it reported before its worker died, and the trials that it is compared with.
 
     It should be done learning by the `deadline`; where its worker is another process it is ended at the `last` moment.
+    One that heeds its deadline is given up where that comes after less than `least_s` seconds of learning.
     """
 
     trial: Trial
@@ -40,6 +41,7 @@ class Task:
     deadline: float | None
     folder: Path | None
     last: float | None = None
+    least_s: float = 0.0
 
 
 def carry_out(orders: Orders, task: Task, *, keep: Keep, tell: Callable[[Event], None]) -> tuple[Trial, Any]:
@@ -53,6 +55,7 @@ def carry_out(orders: Orders, task: Task, *, keep: Keep, tell: Callable[[Event],
         folder=task.folder,
         report=reporter,
         tell=lambda event: tell(of_trial(event, task.trial.number)),
+        least_s=task.least_s,
     )
     return attempt(orders.objective, assignment, clock=orders.clock)
 

@@ -54,7 +54,7 @@ from tidewright.tuning.steps import Asked, plan_steps
 from tidewright.tuning.store import Point, TrialStore
 from tidewright.tuning.study import Study
 from tidewright.tuning.trial import Trial, TrialState
-from tidewright.tuning.warm_study import begin_warm, end_warm
+from tidewright.tuning.warm_study import begin_warm, end_warm, measure_panel
 
 
 def tune(
@@ -101,8 +101,8 @@ def tune(
     trial whose validation losses the `pruner` of `PRUNERS` finds hopeless is ended early ("median": from the sixth
     complete one on, what stays above the median of the earlier ones), unless the loss itself is searched. `stops` are
     further reasons to end, such as `Convergence`.
-    Learning ends at the budget's end and no trial begins that would probably not be done by then. The test
-    part is taken off the split and off the panel first. The same seed and number of trials give the same
+    Learning ends at the budget's end, and no trial begins that would probably not be done by then but those that learn
+    in steps: these may be cut short. The test part is taken off the split and off the panel first. The same seed and number of trials give the same
     study. Where the model is an option of the space, `model` is the first one tried, and each sees the covariates that
     it takes; where the horizon is, a model learns so many steps at once and is judged on the task's (see `Blockwise`).
     Raises `ConfigError` and, when every trial failed, `FitError`.
@@ -153,7 +153,7 @@ def tune(
     points, said = choose_searcher(searcher, space=space, trials=trials, adaptive=adaptive)
     plan = Plan(
         space, points, limits, seed, _choose_pruner(pruner, space=space, work=work, repeats=repeats),
-        _first_points(work, space, first), tuple(stops), tuple(callbacks), keep=keep, repeats=repeats,
+        _first_points(work, space, first), tuple(stops), tuple(callbacks), keep=keep, repeats=repeats, heeds=work.heeds,
     )  # fmt: skip
     asked = {"searcher": searcher, "pruner": pruner, "trials": trials, "budget_s": budget_s}
     found = _carry_out(
@@ -201,12 +201,13 @@ def _open(
 ) -> tuple[PanelObjective, Plan, TrialStore]:
     """The objective with the study's ledger, the plan with the seconds that were spent before, and the study's store,
     which is closed with the stack."""
+    traits = None if ledger is False else measure_panel(work)  # now: the budget has it
     if ledger is False and not alone:
         ledger = stack.enter_context(TemporaryDirectory(prefix="tidewright-"))  # which workers can write to
     store = open_store(storage, **more)
     stack.callback(store.close)
     kept = open_ledger(ledger, subject=subject_of(work.panel, task=work.task, metric=work.metric))
-    work = replace(work, ledger=StudyLedger(kept, study=store.key))
+    work = replace(work, ledger=StudyLedger(kept, study=store.key, traits=traits))
     if storage is not None:
         store.identify(describe_study(work, plan))
     limits = replace(plan.limits, started=plan.limits.started - store.spent())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tidewright.errors import ConfigError, FallbackWarning
 from tidewright.tuning.account import Earlier
@@ -36,7 +37,7 @@ def begin_warm(work: PanelObjective, plan: Plan, *, store: TrialStore, asked: bo
     count = FIRST if asked is True else asked
     if not isinstance(count, int) or count < 1:
         raise ConfigError(f"warm_start is True, False or a number of points, 1 or more; got {asked!r}.")
-    folder = None if work.ledger is None else work.ledger.ledger.folder
+    folder = _folder(work)
     if folder is None:
         raise ConfigError("warm_start asks the studies that are kept in a ledger, and ledger is False. Give a folder.")
 
@@ -56,6 +57,7 @@ def describe_past(
 ) -> PastStudy:
     """The study as later ones will know it; `earlier` trials found what it began with."""
     assert work.ledger is not None, "asked where there is a ledger"
+    assert work.ledger.traits is not None, "which is kept"
     subject, split = work.ledger.ledger.subject, work.split
     first = min(int(part.split.validation.positions[0]) for part in work.parts) + 1
     judged = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
@@ -65,7 +67,7 @@ def describe_past(
         data=subject.data,
         metric=subject.metric,
         until=work.panel.time_at(int(split.validation.positions[-1]) + split.horizon),
-        traits=measure_traits(work.panel, horizon=work.task.horizon, until=split.train.last + split.horizon),
+        traits=work.ledger.traits,
         best=pick_best(originals(trials), plan.space),
         since=work.panel.time_at(first),
         series=name_series(work.panel),
@@ -73,11 +75,17 @@ def describe_past(
     )
 
 
+def measure_panel(work: PanelObjective) -> dict[str, float | None]:
+    """What a study's data are like, as later ones compare them."""
+    split = work.split
+    return measure_traits(work.panel, horizon=work.task.horizon, until=split.train.last + split.horizon)
+
+
 def end_warm(
     work: PanelObjective, plan: Plan, trials: Sequence[Trial], *, earlier: Sequence[Earlier]
 ) -> tuple[str, ...]:
     """Keeps a study that ended beside its ledger; what is to be said where the disk refuses."""
-    folder = None if work.ledger is None else work.ledger.ledger.folder
+    folder = _folder(work)
     if folder is None:
         return ()
     try:
@@ -87,3 +95,9 @@ def end_warm(
         warnings.warn(note, FallbackWarning, stacklevel=2)
         return (note,)
     return ()
+
+
+def _folder(work: PanelObjective) -> Path | None:
+    """Where studies are kept; None where they are not."""
+    ledger = work.ledger
+    return None if ledger is None or ledger.traits is None else ledger.ledger.folder

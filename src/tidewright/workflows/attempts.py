@@ -14,14 +14,14 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, without_test
 from tidewright.errors import FitError, TidewrightError
 from tidewright.features.view import View, fit_static
-from tidewright.models.fitted import Fitted
+from tidewright.models.fitted import Fitted, was_cut
 from tidewright.models.spec import FLOORS, ModelSpec, kind_of, spec_key
 from tidewright.registry.draft import load_draft, save_draft
 from tidewright.training.compare import rank_value
 from tidewright.training.evaluate import Evaluation, evaluate, join_evaluations
 from tidewright.training.fit import fit, keep_covariates, usual_view
 from tidewright.training.spec import TrainSpec
-from tidewright.workflows.field import CUT, Field, was_cut
+from tidewright.workflows.field import CUT, Field
 from tidewright.workflows.journal import Entry, Journal
 from tidewright.workflows.search_record import Attempt
 from tidewright.workflows.stakes import Stakes

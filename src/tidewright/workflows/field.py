@@ -13,7 +13,7 @@ from tidewright.data.splits import Split, without_test
 from tidewright.data.task import Task
 from tidewright.errors import FitError, TidewrightError
 from tidewright.features.view import View
-from tidewright.models.fitted import Fitted
+from tidewright.models.fitted import Fitted, was_cut
 from tidewright.models.spec import CLASS_FLOORS, FLOORS, ModelSpec, kind_of
 from tidewright.models.specs.lear import Lear
 from tidewright.runtime import Runtime, detect_runtime
@@ -198,11 +198,6 @@ class Field:
         self.score_all(test=False)
         to_come = len(self.fitted) + 2 * (len(self.settings.models) + 1)  # tests of floors; both parts of models
         return to_come * (time.monotonic() - started) / max(len(self.fitted), 1)
-
-
-def was_cut(fitted: Fitted) -> bool:
-    """Whether a deadline ended its learning."""
-    return any(step.get("stopped") == "deadline" for step in fitted.history)
 
 
 def choose_runtime(settings: RunSettings) -> Runtime:

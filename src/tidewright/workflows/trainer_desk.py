@@ -113,6 +113,7 @@ def open_desk(
         seed=config.seed,
         pruner=MedianPruner(warmup=config.min_epochs) if prune else NoPruner(),
         callbacks=callbacks,
+        heeds=lambda point: True,
     )
     return Desk(config, objective, rows, plan, method, symbol, together, (*notes, *said, *why))
 
