@@ -102,9 +102,10 @@ def tune(
     complete one on, what stays above the median of the earlier ones), unless the loss itself is searched. `stops` are
     further reasons to end, such as `Convergence`.
     Learning ends at the budget's end, and no trial begins that would probably not be done by then but those that learn
-    in steps: these may be cut short. The test part is taken off the split and off the panel first. The same seed and number of trials give the same
-    study. Where the model is an option of the space, `model` is the first one tried, and each sees the covariates that
-    it takes; where the horizon is, a model learns so many steps at once and is judged on the task's (see `Blockwise`).
+    in steps: these may be cut short. The test part is taken off the split and off the panel first. The same seed and
+    number of trials give the same study. Where the model is an option of the space, `model` is the first one tried, and
+    each sees the covariates that it takes; where the horizon is, a model learns so many steps at once and is judged on
+    the task's (see `Blockwise`).
     Raises `ConfigError` and, when every trial failed, `FitError`.
 
     `metric` is any metric of forecasts or figure of returns (`find_goal`), made small or large as it should be. For one
