@@ -5,7 +5,8 @@ python benchmarks/serve.py --no-peers  # ours alone
 
 One process serves (uvicorn for ours; one worker for each peer; MLServer without its worker process, which does not
 start with uvloop 0.23), one row of the 100-64-32-16-1 network a request, over kept connections on loopback; 1 and 32
-clients in a process of their own over plain sockets, a few seconds each, every server in turns, twice. Medians. Where
+clients in a process of their own over plain sockets, a few seconds each, every server in turns, twice. What the machine
+itself takes is measured beside them: servers that say the same to all (`serve_floor.py`). Medians. Where
 the cores are shared with other work, the tenth percentile and the server's CPU seconds tell more than the median. One
 JSON line a comparison goes to stdout and to benchmarks/results/serve.jsonl.
 """
@@ -39,17 +40,18 @@ CLIENTS, SECONDS, ROUNDS, WAIT_S = (1, 32), 3.0, 2, 60.0
 PATH = "/v2/models/mlp/infer"
 UNITS = {"rps": "requests/s", "p10_ms": "ms", "p50_ms": "ms", "p99_ms": "ms", "cpu_us": "CPU us a request"}
 OURS = ("tidewright json", "tidewright binary")
+FLOORS = ("httptools alone", "uvicorn alone")
 NOTE = "one row of 100-64-32-16-1 a request, one server process, loopback, {cores} cores shared with the clients"
 Found = dict[tuple[str, int], list[dict[str, float]]]
 
 
 def main() -> None:
-    names = [*OURS] if "--no-peers" in sys.argv else [*OURS, "mlserver", "litserve", "fastapi"]
+    names = [*OURS, *FLOORS] if "--no-peers" in sys.argv else [*OURS, *FLOORS, "mlserver", "litserve", "fastapi"]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "mlp"
         write_network(place)
         found = measure(names, place)
-    lines = [*(compare(found, names)), *(describe(found, name) for name in OURS)]
+    lines = [*(compare(found, names)), *(describe(found, name) for name in (*OURS, *FLOORS))]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for line in lines:
@@ -160,6 +162,8 @@ def served(
 
 def command(name: str, place: Path, port: int) -> list[str]:
     """What starts a server."""
+    if name in FLOORS:
+        return [sys.executable, str(ROOT / "benchmarks" / "serve_floor.py"), name.split(maxsplit=1)[0], str(port)]
     if name in OURS:
         return [sys.executable, "-m", "tidewright", "serve", str(place), "--port", str(port), "--watch", "0"]
     python = make_peers()

@@ -123,7 +123,7 @@ def test_an_answer_that_takes_too_long_is_given_up_and_the_next_one_is_given(rid
 
         gate = Event()
         with monkeypatch.context() as patch:
-            patch.setattr("tidewright.serving.served.read_infer", lambda *_, **__: gate.wait(10))
+            patch.setattr("tidewright.serving.served.Served.read", lambda *_, **__: gate.wait(10))
             reply = server.ask(PATH, many)
             assert reply.status == 504
             assert "took longer than 0.05 s" in reply.json["error"]
@@ -133,7 +133,7 @@ def test_an_answer_that_takes_too_long_is_given_up_and_the_next_one_is_given(rid
 
 def test_a_defect_of_ours_is_told_as_one_and_the_server_goes_on(server, rows, monkeypatch, caplog):
     with monkeypatch.context() as patch:
-        patch.setattr("tidewright.serving.served.read_infer", lambda *_, **__: 1 / 0)
+        patch.setattr("tidewright.serving.served.Served.read", lambda *_, **__: 1 / 0)
         reply = server.ask(PATH, {"inputs": [tensor(rows)]})
     assert (reply.status, reply.json["error"]) == (500, "the server failed; its log says why.")
     assert "ZeroDivisionError" in caplog.text

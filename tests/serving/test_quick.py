@@ -2,10 +2,12 @@
 
 import json
 import socket
+from functools import partial
 from threading import Event
 
 import numpy as np
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.serving.running import running, tensor
 from tidewright.inference.session import open_session
@@ -75,6 +77,50 @@ def test_requests_in_one_piece_and_in_many_are_answered_in_their_order(one, body
     for place in range(0, len(data), 97):
         one.sendall(data[place : place + 97])
     assert json.loads(read(one)[1])["id"] == "9"
+
+
+def test_the_same_head_again_needs_no_parser_and_leaves_it_between_requests(ridge, body, monkeypatch):
+    parsed = []
+    usual = HttpToolsProtocol.data_received
+    monkeypatch.setattr(HttpToolsProtocol, "data_received", lambda self, data: (parsed.append(data), usual(self, data)))
+    data = PATH + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    wrong = PATH + b"Content-Length: %d\r\n\r\n" % len(body) + b"[" * len(body)
+    usually = data.replace(b"Host", b"Accept: a\r\nAccept: b\r\nHost")
+    with running([ridge.folder]) as server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+
+        def ask(*parts):
+            found = []
+            for part in parts:
+                one.sendall(part)
+                found.append(read(one))
+            return found
+
+        def is_last(part):
+            return parsed[-1] == part
+
+        first, again, bad, after = ask(data, data, wrong, data)
+        assert (again, after, bad[0]) == (first, first, b"HTTP/1.1 400 Bad Request")
+        assert parsed == [data]
+        for place in (1, 20, len(data) - len(body), len(data) - 1):  # a part alone, and then the same head again
+            one.sendall(data[:place])
+            wait_for(partial(is_last, data[:place]))
+            assert ask(data[place:], data) == [first, first]
+        one.sendall(data + data + usually)
+        assert [read(one), read(one), read(one), *ask(usually, data)] == [first] * 5
+        one.sendall(data + b"PO")
+        assert read(one) == first
+        assert ask(b"ST" + data[4:]) == [first]
+        one.sendall(b"P")
+        wait_for(partial(is_last, b"P"))
+        one.sendall(data)  # PPOST
+        assert read(one)[0] == b"HTTP/1.1 400 Bad Request"
+        assert read(one) is None
+
+
+def wait_for(what):
+    waiting = Event()
+    while not what():
+        waiting.wait(0.001)
 
 
 def test_a_client_that_waits_to_go_on_is_told_to(one, body):

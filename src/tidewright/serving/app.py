@@ -13,6 +13,7 @@ from tidewright.serving.desk import Desk
 from tidewright.serving.forecasts import PATH as FORECAST
 from tidewright.serving.forecasts import answer_forecast
 from tidewright.serving.gate import Gate, Headers, check_once
+from tidewright.serving.heads import Heads
 from tidewright.serving.http import (
     ClientGoneError,
     Receive,
@@ -37,13 +38,15 @@ log = logging.getLogger(__name__)
 
 
 class App:
-    """See the file. `control` answers every path that is not an inference's; `quick` and `turn` are for connections."""
+    """See the file. `control` answers every path that is not an inference's; `quick`, `heads` and `turn` are for
+    connections.
+    """
 
     def __init__(self, desk: Desk, control: Asgi) -> None:
         self._desk, self._control = desk, control
         self._gate, self._limits = Gate(desk.options), desk.options.limits
         self.quick = Quick(desk, self._gate)
-        self.turn = Turn(self.quick)
+        self.heads, self.turn = Heads(desk), Turn(self.quick)
         self._log_requests = desk.options.log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

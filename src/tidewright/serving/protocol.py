@@ -10,6 +10,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidewright.errors import RequestError
+from tidewright.serving.heads import Heads
 from tidewright.serving.http import write_error
 from tidewright.serving.options import Limits
 from tidewright.serving.quick import Quick, Small
@@ -22,8 +23,9 @@ class Connection(HttpToolsProtocol):
     """See the file. `expire` is called by the server once in a while.
 
     `_since` is when the connection was made or its present request began, `_idle` when the last small one was answered;
-    `_body` is whether the head was read, `_small` the small inference whose body is being read, `_held` whether an
-    answer waits for the end of the loop's turn.
+    `_body` is whether the head was read, `_small` the small inference whose body is being read, `_ended` the last one
+    whose end was in what came, `_between` whether what comes next begins a request, `_held` whether an answer waits for
+    the end of the loop's turn.
     """
 
     def __init__(self, *words: Any, **named: Any) -> None:
@@ -31,8 +33,10 @@ class Connection(HttpToolsProtocol):
         self.access_log = False  # the app has its own
         self._quick: Quick | None = getattr(self.app, "quick", None)
         self._turn: Turn | None = getattr(self.app, "turn", None)
+        self._heads: Heads | None = getattr(self.app, "heads", None)
         self._small: Small | None = None
-        self._held = False
+        self._ended: Small | None = None
+        self._between, self._held = True, False
         self._idle, self._last = 0.0, False
 
     def connection_made(self, transport: Any) -> None:
@@ -42,8 +46,17 @@ class Connection(HttpToolsProtocol):
         self._body, self._head_bytes, self._stalled = False, 0, 0.0
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
+        """See asyncio.Protocol. What was sent before with the same head needs no parser, which is between requests."""
+        between, heads = self._between, self._heads
+        if between and heads is not None and (known := heads.recall(data)) and self._is_free():
+            self._unset_keepalive_if_required()
+            self._since = None
+            self._answer(*known)
+            return
         super().data_received(data)
+        ended, self._ended = self._ended, None
+        if between and heads is not None and ended is not None:
+            heads.remember(data, ended)
         if self._since is not None and not self._body:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
@@ -53,6 +66,7 @@ class Connection(HttpToolsProtocol):
         """See httptools."""
         super().on_message_begin()
         self._since, self._body, self._head_bytes, self._idle = monotonic(), False, 0, 0.0
+        self._between = False
 
     def on_headers_complete(self) -> None:
         """See httptools."""
@@ -63,16 +77,18 @@ class Connection(HttpToolsProtocol):
 
     def _find_small(self) -> Small | None:
         """The small inference that the head asks for, where it may be answered at once."""
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if self._quick is None or busy or self.expect_100_continue or self.flow.write_paused:
+        if self._quick is None or self.expect_100_continue or not self._is_free():
             return None
         parser = self.parser
         if parser.get_method() != b"POST" or parser.should_upgrade() or not parser.should_keep_alive():
             return None
-        if len(self.connections) >= (self.limit_concurrency or 0):
-            return None
         self._parts: list[bytes] = []
         return self._quick.find(self.url, self.headers)
+
+    def _is_free(self) -> bool:
+        """Whether no other answer comes first, the other side reads, and there are no more connections than may be."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        return not busy and not self.flow.write_paused and len(self.connections) < (self.limit_concurrency or 0)
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
@@ -83,14 +99,17 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """See httptools."""
-        self._since = None
-        small, self._small = self._small, None
+        self._since, self._between = None, True
+        small, self._small, self._ended = self._small, None, self._small
         if small is None:
             super().on_message_complete()
-            return
+        else:
+            self._answer(small, b"".join(self._parts))
+
+    def _answer(self, small: Small, body: bytes) -> None:
+        """Answers a small inference now, or at the end of the loop's turn."""
         assert self._quick is not None
         assert self._turn is not None
-        body = b"".join(self._parts)
         if self._held or (small.served.batch and len(self.connections) > 1):  # one client alone waits for nobody
             self._held = True
             self._turn.add(small, body, self._tell)

@@ -15,6 +15,7 @@ from tidewright.inference.queued import join_inputs
 from tidewright.inference.session import Session
 from tidewright.registry.bundle import NAME, Bundle
 from tidewright.registry.graph_names import name_output
+from tidewright.serving.layouts import Layouts
 from tidewright.serving.metrics import Tally
 from tidewright.serving.options import ServeOptions
 from tidewright.serving.tensors import Asked, Write, make_writer, read_infer
@@ -32,7 +33,8 @@ Wrap = Callable[[Session], Session]
 @dataclass(frozen=True, eq=False, slots=True)
 class Served:
     """A model's name, its version, its inputs and output, its bundle's mark, its session, the longest request that is
-    answered at once, the most rows that several share a run with (0: none do), and what counts its requests.
+    answered at once, the most rows that several share a run with (0: none do), what counts its requests, what writes
+    its answers, and what it knows of its requests' form.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Served:
     batch: int
     tally: Tally
     write: Write
+    layouts: Layouts
 
     def infer(self, body: bytes, head: int | None, *, rows: int, depth: int) -> tuple[bytes, int | None, int]:
         """The answer to an inference request: the body, the length of its JSON part where bytes follow, and how many
@@ -59,7 +62,11 @@ class Served:
 
     def read(self, body: bytes, head: int | None, *, rows: int, depth: int) -> Asked:
         """An inference request. Raises `RequestError`."""
-        return read_infer(body, head=head, names=self.inputs, output=self.output, rows=rows, depth=depth)
+        asked = self.layouts.read(body, head)
+        if asked is None:
+            asked = read_infer(body, head=head, names=self.inputs, output=self.output, rows=rows, depth=depth)
+            self.layouts.remember(body, head, asked)
+        return asked
 
     async def ask(self, asked: Asked, *, timeout_s: float) -> tuple[bytes, int | None, int]:
         """The same as `infer` of a request that was read, in a run that it may share. Also raises 429 and 504."""
@@ -125,7 +132,7 @@ def make_served(
     if batch and not inline:
         opened = batching(session, rows=batch, queue=options.limits.queue, runs=options.limits.runs)
     opened.reset_latency()
-    return Served(bundle.name, version, inputs, output, mark, opened, bundle, inline, batch, tally, write)
+    return Served(bundle.name, version, inputs, output, mark, opened, bundle, inline, batch, tally, write, Layouts())
 
 
 def _measure_inline(session: Session, bundle: Bundle) -> int:

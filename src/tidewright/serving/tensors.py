@@ -133,7 +133,12 @@ def _from_bytes(body: bytes, where: str, *, place: int, size: int, dtype: Any, s
             f"'{where}' should have {size} bytes after the JSON part, and {len(body) - place} are there. Send "
             "them all, and the length of the JSON part in Inference-Header-Content-Length."
         )
-    values = np.frombuffer(body, dtype=dtype, count=count, offset=place).reshape(shape)
+    return make_array(body, place, dtype, shape)
+
+
+def make_array(body: bytes, place: int, dtype: Any, shape: tuple[int, ...], /) -> npt.NDArray[Any]:
+    """The numbers at a place of a body: not copied where that is a place for numbers of their size."""
+    values = np.ndarray(shape, dtype, body, place)
     return values if place % dtype.itemsize == 0 else values.copy()
 
 
