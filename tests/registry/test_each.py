@@ -51,6 +51,16 @@ def test_what_is_opened_again_says_of_each_series_what_its_own_model_said(made: 
     assert (is_each(folder), is_each(folder / "shared")) == (True, False)
 
 
+def test_every_session_is_opened_with_the_options_that_are_asked_for(folder: Path) -> None:
+    session = tw.open_each(folder, backend="onnxruntime", threads=2, arena=False, optimisation="basic")
+    for one in (*session.own.values(), session.shared):
+        assert {name: one.settings[name].used for name in ("threads", "arena", "optimisation")} == {
+            "threads": "2", "arena": "False", "optimisation": "basic",
+        }  # fmt: skip
+    with pytest.raises(TypeError, match="unexpected keyword argument 'thread'"):
+        tw.open_each(folder, thread=2)
+
+
 def test_a_folder_that_was_changed_is_refused(folder: Path) -> None:
     index = folder / "index" / "manifest.json"
     whole = index.read_text()

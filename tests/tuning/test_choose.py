@@ -78,8 +78,12 @@ def test_an_unknown_name_is_answered_with_the_near_miss() -> None:
         ("workers", True, "workers is a number of processes, 1 or more; got True"),
         ("ray", 3, 'ray is "auto" or the address of a cluster; got 3'),
         ("budget_s", "5m", "budget_s is a number of seconds above 0; got '5m'"),
+        ("ledger", 3, r"ledger is a folder, True \(the usual one\) or False \(none is kept\); got 3"),
+        ("storage", 5, "storage is a folder, sqlite:///FILE or postgresql://..., or None; got 5"),
+        ("name", 5, "name is the name of the study, in words; got 5"),
+        ("folder", 5, "folder is where trials keep their files, or None; got 5"),
     ],
 )
 def test_what_a_search_can_not_heed_is_told_in_words(world: Any, name: str, value: Any, said: str) -> None:
     with pytest.raises((ConfigError, UnknownNameError), match=said):
-        search(world, ledger=False, **{name: value})
+        search(world, **{"ledger": False, name: value})

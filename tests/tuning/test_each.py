@@ -20,6 +20,7 @@ from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
 from tidewright.training.forecast import forecast
 from tidewright.tuning.each import search_each
+from tidewright.tuning.kept import list_studies
 from tidewright.tuning.repeats import is_repeat
 from tidewright.tuning.space import Choice, SearchSpace
 from tidewright.tuning.trial import TrialState
@@ -39,6 +40,10 @@ def make_series(*, grows: bool, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", name="given")
+def _given() -> dict[str, Any]:
+    return make_given()
+
+
 def make_given() -> dict[str, Any]:
     """Four shops: three whose levels are drawn, one that grows."""
     days = pl.date_range(date(2024, 1, 1), date(2024, 1, 1) + timedelta(days=DAYS - 1), eager=True)
@@ -140,6 +145,23 @@ def test_the_same_call_goes_on_with_all_studies(given: Any, tmp_path: Path) -> N
         shop: study.trials for shop, study in one.studies.items()
     }
     assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"all", "drawn", "grown", "other", "third"}
+
+
+def test_studies_in_a_database_are_told_apart_and_go_on(given: Any, tmp_path: Path) -> None:
+    go_on_in(f"sqlite:///{tmp_path / 'studies.db'}", given)
+
+
+def go_on_in(storage: str, given: Any) -> None:
+    """Two searches of one panel in a database, under two names, one of which goes on."""
+    given = {**given, "panel": given["panel"].select(["drawn", "grown"])}
+    asked = {"storage": storage, "trials": 1, "shared_trials": 2, "name": "mine-"}
+    one, other = search(given, **asked), search(given, **{**asked, "name": "other-", "seed": 1})
+    more = search(given, **{**asked, "trials": 2})
+    assert [len(found.trials) for found in more.studies.values()] == [2] * 2
+    for shop, found in one.studies.items():
+        assert more.studies[shop].trials[:1] == found.trials
+    assert other.shared.seed == 1
+    assert len(list_studies(storage)) == 6
 
 
 def test_a_budget_is_shared(given: Any, clock: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.dashboard import test_app
+from tests.tuning import test_each
 from tidewright.errors import ConfigError
 from tidewright.tuning.kept import list_studies
 from tidewright.tuning.limits import Limits
@@ -195,6 +196,14 @@ def test_studies_have_folders_of_their_own_and_another_study_is_refused(stores: 
     store.identify({"seed": "1"})
     with pytest.raises(ConfigError, match=r"its seed is 1, not 2"):
         stores().identify({"seed": "2"})
+
+
+def test_studies_of_each_series_are_kept_apart_and_go_on(server: str) -> None:
+    import psycopg
+
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE each")
+    test_each.go_on_in(server.replace("/postgres?", "/each?"), test_each.make_given())
 
 
 def test_the_dashboard_reads_the_studies_of_a_server_and_writes_nothing(server: str, show: Any) -> None:

@@ -48,10 +48,10 @@ class EachSession:
         return join_forecasts([one.forecast(seen.select(ids)) for one, ids in groups.values()], seen)
 
 
-def open_each(folder: str | Path, *, backend: str = "auto", strict: bool = False) -> EachSession:
-    """The sessions of a folder that `save_each` wrote, every bundle verified. Raises as `load_each` and `open_session`
-    do."""
+def open_each(folder: str | Path, **options: Any) -> EachSession:
+    """The sessions of a folder that `save_each` wrote, every bundle verified, each opened with the same `options` of
+    `open_session` (backend, threads, batch_sizes, ...). Raises as that and `load_each` do."""
     found = load_each(folder)
-    own = {series: open_session(one, backend=backend, strict=strict) for series, one in found.own.items()}
-    shared = None if found.shared is None else open_session(found.shared, backend=backend, strict=strict)
+    own = {series: open_session(one, **options) for series, one in found.own.items()}
+    shared = None if found.shared is None else open_session(found.shared, **options)
     return EachSession(own, shared)

@@ -21,6 +21,7 @@ from tidewright.training.compare import LEVEL, LOSSES, mean_losses
 from tidewright.training.each import EachFitted
 from tidewright.training.evaluate import Evaluation, evaluate
 from tidewright.training.fit import read_panel
+from tidewright.tuning.check_asked import check_places
 from tidewright.tuning.repeats import originals
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.study import Study
@@ -152,6 +153,7 @@ def search_each(
     `FitError` when no series could be learned.
     """
     _check_metric(metric, shared)
+    check_places(storage=storage, name=name)
     split = without_test(split)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
     work = _Round(space, panel, split, task, metric, season, storage, budget_s, name, more)

@@ -60,15 +60,9 @@ from tidewright.tuning.warm_study import begin_warm, end_warm, measure_panel
 def tune(
     space: SearchSpace,
     *,
-    panel: Panel,
-    split: Split,
-    task: Task,
-    model: ModelSpec | str,
-    budget_s: float | None = None,
-    trials: int | None = None,
-    view: View | None = None,
-    train: TrainSpec | None = None,
-    season: int | None = None,
+    panel: Panel, split: Split, task: Task, model: ModelSpec | str,
+    budget_s: float | None = None, trials: int | None = None,
+    view: View | None = None, train: TrainSpec | None = None, season: int | None = None,
     seed: int = 42,
     metric: str = "mase",
     searcher: str = "auto",
@@ -82,17 +76,14 @@ def tune(
     trading: Trading | None = None,
     ledger: Path | str | bool = True,
     callbacks: Sequence[Callback] = (),
-    storage: str | Path | None = None,
-    name: str | None = None,
-    folder: str | Path | None = None,
+    storage: str | Path | None = None, name: str | None = None, folder: str | Path | None = None,
     keep: int = 1,
-    workers: int | None = None,
-    ray: str | None = None,
+    workers: int | None = None, ray: str | None = None,
     together: Asked = "auto",
     learn: Callable[..., Fitted] = fit,
     runtime: Callable[[], Runtime] | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Study:
+) -> Study:  # fmt: skip
     """The best of the trials that fit into `budget_s` seconds, or of `trials` trials, whichever ends first.
 
     Trial 0 is the default: `model`, `train` and `view` as they are given. The others change only what the
@@ -143,7 +134,8 @@ def tune(
     killed begins anew; what was made before it is kept.
     """
     check_asked(
-        stops=stops, first=first, callbacks=callbacks, keep=keep, seed=seed, workers=workers, ray=ray
+        stops=stops, first=first, callbacks=callbacks, keep=keep, seed=seed, workers=workers, ray=ray, ledger=ledger,
+        storage=storage, name=name, folder=folder,
     )  # fmt: skip
     limits, repeats = Limits(clock(), budget_s, trials, clock), seeds == "auto"
     work, notes = _pose(
