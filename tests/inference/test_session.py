@@ -179,7 +179,7 @@ def test_the_choice_says_what_was_asked_for_and_why(ridge):
 def test_unknown_backends_and_thread_counts_are_refused(ridge):
     with pytest.raises(UnknownNameError, match=r"no backend is called 'onxruntime'. Did you mean 'onnxruntime'"):
         open_session(ridge, backend="onxruntime")
-    with pytest.raises(ConfigError, match="threads is the number of threads of one answer"):
+    with pytest.raises(ConfigError, match="threads is a whole number, 1 or more"):
         open_session(ridge, threads=0)
 
 

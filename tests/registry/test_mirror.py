@@ -54,6 +54,7 @@ def store(tmp_path):
 
 
 def test_versions_and_aliases_are_those_of_the_store_and_follow_it(store, tmp_path):
+    (tmp_path / "runs").mkdir()
     mirror_store(store, tmp_path / "runs")
     kept = store.get("sales", 1)
     store.promote("sales", force="a trial")

@@ -76,7 +76,7 @@ def test_an_answer_is_true_with_the_forecasts_and_what_answered(ridge: Bundle) -
         (np.full((1, 24), np.inf), "holds inf"),
         ("words", "numbers are needed"),
         (None, "numbers are needed"),
-        ([[1.0], [1.0, 2.0]], "the features are no array"),
+        ([[1.0], [1.0, 2.0]], "the features: rows of unlike lengths are no array"),
         ({"past": np.zeros((1, 24))}, "no input is called 'past'"),
         ({}, "the input 'target' is missing"),
         (np.zeros((0, 24), np.float32), "one or more"),

@@ -49,7 +49,9 @@ def promote_verb(
     table: Annotated[Path | None, typer.Argument(help="Actual values newer than what both versions know.")] = None,
     version: Annotated[int | None, typer.Option(help="Which version; the challenger when left out.")] = None,
     metric: options.Metric = None,
-    force: Annotated[str, typer.Option(help="The reason to promote without a comparison, or against it.")] = "",
+    force: Annotated[
+        str | None, typer.Option(help="The reason to promote without a comparison, or against it.")
+    ] = None,
     store: Folder = STORE,
     json: options.Json = False,
 ) -> None:

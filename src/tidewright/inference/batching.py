@@ -17,13 +17,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy.typing as npt
 
+from tidewright.checks import check_call, check_seconds, check_whole
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
-from tidewright.errors import ConfigError, RequestError
+from tidewright.errors import RequestError
 from tidewright.inference.items import check_session, is_items, join_items, predict_stream
 from tidewright.inference.latency import PENDING, Latency
-from tidewright.inference.queued import CLOSED, Ask, Queue, check_ask, check_timeout, describe_form, join_inputs, settle
+from tidewright.inference.queued import CLOSED, Ask, Queue, check_ask, describe_form, join_inputs, settle
 from tidewright.inference.session import Prediction, Session
 from tidewright.models.fitted import Fitted
 
@@ -59,9 +60,9 @@ def batching(
     a time, at most `queue` requests that wait. `timeout_s` is for requests that name none. Raises `ConfigError`.
     """
     for name, value in (("rows", rows), ("queue", queue), ("runs", runs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name} is a whole number, 1 or more; got {value!r}.")
-    check_timeout(timeout_s)
+        check_whole(name, value)
+    check_seconds("timeout_s", timeout_s)
+    check_call("clock", clock)
     check_session(session)
     waiting = Queue(most=queue, rows=rows, clock=clock)
     return BatchingSession(session, queue=waiting, runs=runs, timeout_s=timeout_s)

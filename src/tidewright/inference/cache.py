@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.checks import to_path
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
+from tidewright.errors import ConfigError
 from tidewright.inference.cache_disk import DiskCounts, DiskLevel
 from tidewright.inference.cache_memory import TAIL, Form, Memory
 from tidewright.inference.items import check_session, is_items, join_items, predict_stream
@@ -30,6 +32,7 @@ from tidewright.models.fitted import Fitted
 
 _FLOAT = np.dtype(np.float32)
 _Array = np.ndarray
+DISK_BYTES = 256 << 20
 Flight = list[Any]  # an input's bytes and form, then the futures of those that wait for its answer
 
 
@@ -55,22 +58,28 @@ def cached(
     most_bytes: int = 64 << 20,
     ttl_s: float | None = None,
     folder: str | Path | None = None,
-    disk_bytes: int = 256 << 20,
+    disk_bytes: int | None = None,
     clock: Callable[[], float] = time.time,
 ) -> CachedSession:
     """The session, with the answers of `predict` kept: at most `entries` and `most_bytes` (inputs included), the least
     recently used let go first, none older than `ttl_s` seconds. Their arrays are read-only.
 
-    With a `folder`, which its user alone may write to, answers outlive the process, at most `disk_bytes`, for sessions
-    of the same bundle and options. `clock` gives seconds since 1970. Raises `ConfigError`.
+    With a `folder`, which its user alone may write to, answers outlive the process, at most `disk_bytes` (256 MB
+    where left out), for sessions of the same bundle and options. `clock` gives seconds since 1970.
+    Raises `ConfigError`.
     """
     check_session(session)
     memory = Memory(entries=entries, most_bytes=most_bytes, ttl_s=ttl_s, clock=clock)
     if folder is None:
+        if disk_bytes is not None:
+            raise ConfigError(
+                "disk_bytes bounds the answers in a folder, and none is given. Give one, or leave it out."
+            )
         return CachedSession(session, memory=memory)
     options = sorted((name, choice.used) for name, choice in session.settings.items())
     salt = f"{session.digest} {session.backend} {options} {session.inputs}"
-    disk = DiskLevel(Path(folder), most_bytes=disk_bytes, ttl_s=ttl_s, clock=clock, salt=salt.encode())
+    place, most = to_path("folder", folder, of="a folder for answers"), DISK_BYTES if disk_bytes is None else disk_bytes
+    disk = DiskLevel(place, most_bytes=most, ttl_s=ttl_s, clock=clock, salt=salt.encode())
     return CachedSession(session, memory=memory, disk=disk)
 
 

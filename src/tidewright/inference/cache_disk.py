@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tidewright.checks import check_whole
 from tidewright.errors import ConfigError
 from tidewright.inference.private_folder import read_own, write_own
 from tidewright.inference.session import Prediction
@@ -50,8 +51,7 @@ class DiskLevel:
     def __init__(
         self, folder: Path, *, most_bytes: int, ttl_s: float | None, clock: Callable[[], float], salt: bytes
     ) -> None:
-        if isinstance(most_bytes, bool) or not isinstance(most_bytes, int) or most_bytes < 1:
-            raise ConfigError(f"disk_bytes is a whole number, 1 or more; got {most_bytes!r}.")
+        check_whole("disk_bytes", most_bytes)
         _open_folder(folder)
         self._folder, self._salt = folder, blake2b(salt, digest_size=_DIGEST).digest()
         self._most, self._ttl_s, self._clock = most_bytes, ttl_s, clock

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-from tidewright.errors import ConfigError
+from tidewright.checks import check_call, check_seconds, check_whole
 from tidewright.inference.session import Prediction
 
 TAIL = -64  # an input is looked for by this slice of its bytes, for hashing all of them would take longer than the rest
@@ -24,9 +24,9 @@ class Memory:
 
     def __init__(self, *, entries: int, most_bytes: int, ttl_s: float | None, clock: Callable[[], float]) -> None:
         for name, value in (("entries", entries), ("most_bytes", most_bytes)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} is a whole number, 1 or more; got {value!r}.")
-        check_ttl(ttl_s)
+            check_whole(name, value)
+        check_seconds("ttl_s", ttl_s)
+        check_call("clock", clock)
         self.entries: OrderedDict[bytes, Entry] = OrderedDict()
         self.doubled: Counter[bytes] = Counter()
         self.lock, self.timed = Lock(), ttl_s is not None
@@ -104,9 +104,3 @@ class Memory:
             self.doubled[key[TAIL:]] -= 1
             if not self.doubled[key[TAIL:]]:
                 del self.doubled[key[TAIL:]]
-
-
-def check_ttl(ttl_s: float | None) -> None:
-    """Raises `ConfigError` for what is no time."""
-    if ttl_s is not None and not 0 < ttl_s < math.inf:
-        raise ConfigError(f"ttl_s is a number of seconds above 0, or None; got {ttl_s!r}.")

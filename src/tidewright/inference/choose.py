@@ -10,6 +10,7 @@ from math import log
 import numpy as np
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_flag, check_text, check_whole
 from tidewright.errors import BackendError, ConfigError, FallbackWarning, ParityError, UnknownNameError
 from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.catalog import BACKENDS, QUICK, SPARES
@@ -36,18 +37,21 @@ class Wish:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        check_flag("remember", self.remember)
+        check_flag("strict", self.strict)
+        check_text("backend", self.backend)
         if self.backend not in ("auto", *BACKENDS):
             raise UnknownNameError(explain_unknown("backend", self.backend, ("auto", *BACKENDS)))
+        if not isinstance(self.measure, (str, list, tuple)):
+            raise ConfigError(f"measure is quick, all, or a list of backends' names; got {self.measure!r}.")
         for name in self.named:
+            check_text("a name in measure", name)
             if name not in BACKENDS:
                 raise UnknownNameError(explain_unknown("backend", name, ("quick", "all", *BACKENDS)))
-        sizes = self.batch_sizes
-        whole = all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MOST_ROWS for n in sizes)
-        if not sizes or not whole or not self.named:
-            raise ConfigError(
-                f"batch_sizes are whole numbers from 1 to {MOST_ROWS} and measure names a backend at least; got "
-                f"{sizes!r} and {self.measure!r}."
-            )
+        if not self.named:
+            raise ConfigError("measure names no backend. Name one, or ask for quick or all.")
+        for size in self.batch_sizes:
+            check_whole("a batch size", size, most=MOST_ROWS)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -69,6 +73,13 @@ class Wish:
     def open_minded(self) -> bool:
         """Whether no backend was named, so that one that can't have the model is no failure."""
         return self.backend == "auto" and self.measure in ("quick", "all")
+
+
+def read_sizes(given: object) -> tuple[int, ...]:
+    """The batch sizes of a list. Raises `ConfigError` for anything else, and for none."""
+    if not isinstance(given, (list, tuple)) or not given:
+        raise ConfigError(f"batch_sizes are whole numbers from 1 to {MOST_ROWS} in a list, as [1, 64]; got {given!r}.")
+    return tuple(given)
 
 
 @dataclass(frozen=True, slots=True)

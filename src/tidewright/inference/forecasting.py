@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.checks import check_kind
 from tidewright.data.forecast import Forecast, tabulate
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, check_grid
@@ -62,6 +63,7 @@ def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:
     """The same cutoffs, counted from the anchor of the model's grid. Raises `FrequencyError` as `check_grid` does."""
     if not isinstance(given, Panel):
         raise DataError("cutoffs are positions of a Panel. Make one with session.read(table) and give that.")
+    check_kind("cutoffs", cutoffs, kind=Cutoffs, advice="Take a part of a split, such as split.test.")
     check_grid(cutoffs, given)
     shift = int(panel.positions[0] - given.positions[0])
     return replace(cutoffs, first=cutoffs.first + shift, last=cutoffs.last + shift, grid=panel.frequency)

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.checks import to_path
 from tidewright.errors import BackendError, BundleError, DataError, FallbackWarning
 from tidewright.features.windows import Singles
 from tidewright.inference.backends.onnxruntime import compile_graph, explain_missing
+from tidewright.inference.inputs import to_array
 from tidewright.inference.options import SessionOptions
 from tidewright.optional import require
 from tidewright.registry.verify import GRAPH, LARGEST
@@ -76,7 +78,7 @@ class GraphSession:
         return GraphAnswer(values, (perf_counter_ns() - started) * 1e-6, self.backend)
 
     def _check(self, x: Any) -> Singles:
-        array, border = np.asarray(x), self.border
+        array, border = to_array(x, "the features"), self.border
         if array.dtype.kind not in "fiu":
             raise DataError(f"the features hold {array.dtype}; numbers are needed. Convert them to float32.")
         array = array[None] if array.ndim == len(border.shape) else array
@@ -112,11 +114,11 @@ def open_graph_session(
     from tidewright.registry.check_graph import read_graph
     from tidewright.registry.graph_size import check_sizes
 
-    options, file = SessionOptions(device=device, threads=threads), Path(path)
+    options, file = SessionOptions(device=device, threads=threads), to_path("path", path, of="an .onnx file")
     content = _read(file)
-    graph = read_graph(content)
+    graph = read_graph(content, name=f"'{file}'")
     border = _find_border(graph, name=file.name)
-    check_sizes(graph)
+    check_sizes(graph, name=f"'{file}'")
     runtime, settings = _compile(content, options=options, strict=strict)
     return GraphSession(runtime, border=border, model=file.stem, digest=sha256(content).hexdigest(), settings=settings)
 

@@ -41,7 +41,8 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
         given = join_items(given)
     shapes = shape_inputs(manifest)
     arrays = _name_inputs(given, shapes)
-    single = np.ndim(arrays["target"]) == 1
+    arrays = {name: to_array(array, f"the input '{name}'") for name, array in arrays.items()}
+    single = arrays["target"].ndim == 1
     feed = {name: _check_array(arrays[name], name, shape=shape, single=single) for name, shape in shapes.items()}
     counts = {name: len(array) for name, array in feed.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
@@ -55,6 +56,18 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
             "Leave it out, or bring its values."
         )
     return feed
+
+
+def to_array(given: Any, what: str) -> npt.NDArray[Any]:
+    """An array of what was given. Raises `DataError` for an empty list, and for rows of unlike lengths."""
+    if isinstance(given, (list, tuple)) and not given:
+        raise DataError(f"{what}: an empty list holds no window. Give one or more.")
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise DataError(
+            f"{what}: rows of unlike lengths are no array. Give rows of one length, with NaN before a shorter one."
+        ) from error
 
 
 def take_plain(given: Any, *, lookback: int) -> dict[str, Singles] | None:
@@ -125,8 +138,7 @@ def _check_classes(target: Singles, *, count: int) -> None:
         )
 
 
-def _check_array(given: Any, name: str, *, shape: tuple[int, ...], single: bool) -> Singles:
-    array = np.asarray(given)
+def _check_array(array: npt.NDArray[Any], name: str, *, shape: tuple[int, ...], single: bool) -> Singles:
     if array.dtype.kind not in "fiu":
         raise DataError(f"the input '{name}' holds {array.dtype}; numbers are needed. Convert it to float32.")
     array = array[None] if single else array

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
+from tidewright.checks import check_whole
 from tidewright.errors import ColumnError, ConfigError, DataError
 from tidewright.inference.session import Prediction
 
@@ -65,8 +66,9 @@ def predict_stream(session: Predicts, items: Iterable[Item], *, batch_size: int)
     An error names the item by its place in the stream, after the answers to those before it were given. `latency_ms` is
     that of the call. Raises `ConfigError`, `DataError` and `ColumnError`.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ConfigError(f"batch_size is a whole number, 1 or more; got {batch_size!r}.")
+    check_whole("batch_size", batch_size)
+    if not isinstance(items, Iterable):
+        raise ConfigError(f"items are a list or a stream of windows; got {items!r}. Give [{items!r}] for one.")
     return _stream(session, iter(items), batch_size=batch_size)
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from tidewright.checks import check_text
 from tidewright.errors import ConfigError
 from tidewright.inference.batching import BatchingSession
 from tidewright.inference.cache import CachedSession
@@ -45,7 +46,8 @@ def write_metrics(sessions: Mapping[str, Session]) -> str:
     """What sessions count, each under its label `session`. Raises `ConfigError`."""
     if not isinstance(sessions, Mapping):
         raise ConfigError(f"sessions by name are needed, got {type(sessions).__name__}. Give {{'sales': session}}.")
-    for one in sessions.values():
+    for name, one in sessions.items():
+        check_text("a session's name", name)
         check_session(one)
     samples = [sample for name, one in sessions.items() for sample in sample_session(one, {"session": name})]
     return write_text(samples, KINDS)

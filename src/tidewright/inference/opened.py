@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.checks import to_path
 from tidewright.errors import BackendError, BundleError, DataError
 from tidewright.inference.graph_session import GraphAnswer, GraphSession, open_graph_session
+from tidewright.inference.inputs import to_array
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.session import Prediction, Session, open_session
 from tidewright.inference.timing import repeat_example
@@ -103,7 +105,7 @@ def open_model(
     """A bundle's folder, verified, or an .onnx file, checked, opened. Raises as `tw.open` and `open_graph_session` do,
     and `BundleError` for files that are code, such as pickles.
     """
-    place = Path(path)
+    place = to_path("path", path, of="a bundle's folder or an .onnx file")
     if place.suffix in CODE and not place.is_dir():
         raise BundleError(
             f"'{place}' is {CODE[place.suffix]}. Give a bundle's folder, which tw.save_bundle writes of what "
@@ -129,18 +131,11 @@ def _check_list(items: object) -> None:
 def _lift(features: Any, *, axes: int) -> Any:
     """The features with an axis of rows: a single row may have left it out."""
     if isinstance(features, Mapping):
-        arrays = {name: _to_array(array) for name, array in features.items()}
+        arrays = {name: to_array(array, f"the input '{name}'") for name, array in features.items()}
         single = "target" in arrays and arrays["target"].ndim == axes
         return {name: array[None] for name, array in arrays.items()} if single else arrays
-    array = _to_array(features)
+    array = to_array(features, "the features")
     return array[None] if array.ndim == axes else array
-
-
-def _to_array(features: Any) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(features)
-    except ValueError as error:  # of lists of unlike lengths
-        raise DataError(f"the features are no array: {error}. Give rows of one length.") from error
 
 
 def _count(given: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
+from tidewright.checks import check_flag, check_whole
 from tidewright.errors import ConfigError
 from tidewright.runtime import Device
 
@@ -33,10 +34,8 @@ class SessionOptions:
             known, given = get_args(words), getattr(self, name)
             if given not in known:
                 raise ConfigError(f"{name} is {', '.join(known[:-1])} or {known[-1]}; got {given!r}.")
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
-            raise ConfigError(f"threads is the number of threads of one answer, 1 or more; got {self.threads!r}.")
-        if not isinstance(self.arena, bool):
-            raise ConfigError(f"arena is True or False; got {self.arena!r}.")
+        check_whole("threads", self.threads)
+        check_flag("arena", self.arena)
 
     def on(self, device: str) -> SessionOptions:
         """The same on one device."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tidewright.checks import check_seconds
 from tidewright.errors import ConfigError, RequestError
 from tidewright.inference.session import Prediction
 
@@ -163,15 +163,9 @@ def _late() -> RequestError:
 
 def check_ask(priority: int, timeout_s: float | None) -> None:
     """Raises `ConfigError` for options of a request that the queue could not go by."""
-    if not isinstance(priority, int):
+    if isinstance(priority, bool) or not isinstance(priority, int):
         raise ConfigError(f"priority is a whole number, the higher the sooner; got {priority!r}.")
-    check_timeout(timeout_s)
-
-
-def check_timeout(timeout_s: float | None) -> None:
-    """Raises `ConfigError` for what is no time."""
-    if timeout_s is not None and not (isinstance(timeout_s, int | float) and 0 < timeout_s < math.inf):
-        raise ConfigError(f"timeout_s is a number of seconds above 0, or None; got {timeout_s!r}.")
+    check_seconds("timeout_s", timeout_s)
 
 
 def describe_form(x: Any) -> tuple[Form, int]:

@@ -172,9 +172,9 @@ def open_session(
     `FallbackWarning`, or a `BackendError` when `strict`. Raises `UnknownNameError`, `ConfigError`, and `TamperedError`
     and `BundleError` as `load_bundle` does.
     """
-    from tidewright.inference.choose import Wish, choose_session
+    from tidewright.inference.choose import Wish, choose_session, read_sizes
 
     options = SessionOptions(device=device, threads=threads, arena=arena, optimisation=optimisation)
-    wish = Wish(backend, batch_sizes=tuple(batch_sizes), measure=measure, remember=remember, strict=strict)
+    wish = Wish(backend, batch_sizes=read_sizes(batch_sizes), measure=measure, remember=remember, strict=strict)
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     return choose_session(opened, wish=wish, options=options)

@@ -18,6 +18,7 @@ import polars as pl
 
 from tidewright.data.border import to_polars
 from tidewright.errors import DataError, TidewrightError
+from tidewright.inference.inputs import to_array
 from tidewright.inference.opened import OpenedModel
 
 Rule = Callable[[Any], Any]
@@ -67,7 +68,7 @@ class Asking:
     def _open_rows(self, rows: Any) -> tuple[int, Callable[[slice], Any]]:
         """How many rows there are, and what gives some of them as arrays."""
         if isinstance(rows, Mapping):
-            arrays = {name: np.asarray(array) for name, array in rows.items()}
+            arrays = {name: to_array(array, f"the input '{name}'") for name, array in rows.items()}
             if not arrays or len({len(array) if array.ndim else 0 for array in arrays.values()}) > 1:
                 raise DataError("every input holds the same windows. Give arrays with a row a window.")
             return len(next(iter(arrays.values()))), lambda part: {name: each[part] for name, each in arrays.items()}

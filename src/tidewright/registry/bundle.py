@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.data.panel import Panel
+from tidewright.checks import check_flag, check_kind, check_whole, to_path
+from tidewright.data.panel import Panel, check_panel
 from tidewright.data.splits import Split
 from tidewright.errors import BundleError, ConfigError, ParityError
 from tidewright.features.view import keep_schema
@@ -134,9 +136,8 @@ def save_bundle(
     answers differ from the model's (where there is none, those of the model read again), and `BundleError` where the
     folder exists (unless `overwrite`) or can't be written.
     """
-    name = _check_name(fitted.spec.name if name is None else name)
-    for package in ("onnx", "onnxruntime", "safetensors"):
-        require(package, extra="onnx", purpose="writing a bundle")
+    _check_given(fitted, panel, split=split, metrics=metrics, season=season, overwrite=overwrite)
+    name, place = check_name(fitted.spec.name if name is None else name), to_path("folder", folder, of="a new bundle")
     from tidewright.registry.export import explain_no_graph
     from tidewright.registry.trial_windows import real_windows
 
@@ -163,8 +164,26 @@ def save_bundle(
     reference = write_reference(make_reference(fitted, panel, view=view, split=split, slow=bool(no_graph)))
     rest = {EXAMPLE: example, CARD: card, REFERENCE: write_tensors(reference)}
     files = _take_graph(graph, manifest, files={WEIGHTS: weights, **rest})
-    write_folder(seal(to_plain(manifest), files), Path(folder), overwrite=overwrite)
-    return load_bundle(folder)
+    write_folder(seal(to_plain(manifest), files), place, overwrite=overwrite)
+    return load_bundle(place)
+
+
+def _check_given(
+    fitted: Fitted, panel: Panel, *, split: Split | None, metrics: Scores | None, season: int | None, overwrite: bool
+) -> None:
+    """Raises `ConfigError` and `DataError` for what is no such record, and `MissingExtraError`."""
+    if not (hasattr(fitted, "spec") and hasattr(fitted, "predict")):
+        raise ConfigError(f"a fitted model is needed; got {fitted!r}. Give what tw.fit gave.")
+    check_panel(panel, "a bundle")
+    if split is not None:
+        check_kind("split", split, kind=Split, advice="Make one with tw.split_holdout.")
+    if metrics is not None:
+        check_kind("metrics", metrics, kind=Mapping, advice="Give scores by name.")
+    if season is not None:
+        check_whole("season", season)
+    check_flag("overwrite", overwrite)
+    for package in ("onnx", "onnxruntime", "safetensors"):
+        require(package, extra="onnx", purpose="writing a bundle")
 
 
 def _season(fitted: Fitted, panel: Panel, *, asked: int | None) -> int:
@@ -191,7 +210,8 @@ def load_bundle(folder: str | Path) -> Bundle:
     otherwise.
     """
     require("safetensors", extra="onnx", purpose="opening a bundle")
-    content = read_verified(Path(folder), spare=(GRAPH, REFERENCE))
+    place = to_path("bundle", folder, of="a bundle's folder")
+    content = read_verified(place, spare=(GRAPH, REFERENCE))
     manifest = from_plain(content.manifest)
     if (GRAPH in content.files) == bool(manifest.no_graph):
         raise BundleError(
@@ -203,7 +223,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         from tidewright.registry.check_graph import check_graph
 
         numbers = check_graph(content.files[GRAPH], manifest)
-    return Bundle(Path(folder), content.digest, manifest, content.files, numbers)
+    return Bundle(place, content.digest, manifest, content.files, numbers)
 
 
 def count_widths(fitted: Fitted) -> Widths:
@@ -244,10 +264,11 @@ def _check_again(manifest: Manifest, files: Mapping[str, bytes]) -> None:
         )
 
 
-def _check_name(name: str) -> str:
-    if not NAME.fullmatch(name):
+def check_name(name: str, *, what: str = "a bundle's name") -> str:
+    """Raises `ConfigError` for a name that could not be a folder's."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigError(
-            f"a bundle's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
+            f"{what} is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
         )
     return name
 
@@ -278,6 +299,8 @@ def _scores(metrics: Scores | None) -> dict[str, Any]:
             return {str(key): plain(item) for key, item in value.items()}
         if value is None or isinstance(value, str):
             return value
+        if not isinstance(value, Real):
+            raise ConfigError(f"metrics are numbers and remarks by name; got {value!r}. Leave it out.")
         return float(value) if isfinite(value) else None
 
     return {str(key): plain(value) for key, value in (metrics or {}).items()}

@@ -16,6 +16,7 @@ from tidewright.errors import BundleError
 from tidewright.registry.graph_names import name_output
 from tidewright.registry.graph_size import check_sizes
 from tidewright.registry.manifest import Manifest
+from tidewright.registry.verify import GRAPH
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 CONTRIB, CONTRIB_OPS = "com.microsoft", frozenset({"DynamicQuantizeLSTM"})  # what ONNX Runtime makes of an int8 LSTM
@@ -33,13 +34,15 @@ def check_graph(content: bytes, manifest: Manifest) -> int:
     return check_sizes(model)
 
 
-def read_graph(content: bytes) -> onnx.ModelProto:
-    """The graph of these bytes. Raises `BundleError` where they are none, or one of other than plain operators."""
+def read_graph(content: bytes, *, name: str = GRAPH) -> onnx.ModelProto:
+    """The graph of these bytes, which are those of the file `name`. Raises `BundleError` where they are none, or one of
+    other than plain operators.
+    """
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
-        raise BundleError(f"model.onnx is no ONNX graph: {error}. {REMEDY}") from error
-    _check_operators(model)
+        raise BundleError(f"{name} is no ONNX graph: {error}. {REMEDY}") from error
+    _check_operators(model, name)
     return model
 
 
@@ -49,23 +52,21 @@ def read_widths(model: onnx.ModelProto) -> dict[str, int]:
     return {name: int(dims[-1].dim_value) for name, dims in found.items() if name != "target"}
 
 
-def _check_operators(model: onnx.ModelProto) -> None:
+def _check_operators(model: onnx.ModelProto, file: str) -> None:
     if len(model.functions) or len(model.training_info):
-        raise BundleError(f"model.onnx holds functions or training steps, which a bundle may not. {REMEDY}")
+        raise BundleError(f"{file} holds functions or training steps, which a bundle may not. {REMEDY}")
     domains = {node.domain for node in model.graph.node if not _is_contrib(node)}
     domains |= {entry.domain for entry in model.opset_import} - {CONTRIB}
     if not domains <= DOMAINS:
-        raise BundleError(f"model.onnx uses operators of '{min(domains - DOMAINS)}', which may be code. {REMEDY}")
+        raise BundleError(f"{file} uses operators of '{min(domains - DOMAINS)}', which may be code. {REMEDY}")
     if len(model.graph.node) > MOST_NODES:
-        raise BundleError(f"model.onnx has {len(model.graph.node)} nodes; {MOST_NODES} are allowed. {REMEDY}")
+        raise BundleError(f"{file} has {len(model.graph.node)} nodes; {MOST_NODES} are allowed. {REMEDY}")
     for node in model.graph.node:
         if any(item.HasField("g") or item.graphs for item in node.attribute):
-            raise BundleError(
-                f"model.onnx has a node '{node.op_type}' with a graph inside (a loop or a branch). {REMEDY}"
-            )
+            raise BundleError(f"{file} has a node '{node.op_type}' with a graph inside (a loop or a branch). {REMEDY}")
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise BundleError(f"model.onnx keeps '{tensor.name}' in another file, which a bundle may not. {REMEDY}")
+            raise BundleError(f"{file} keeps '{tensor.name}' in another file, which a bundle may not. {REMEDY}")
 
 
 def _is_contrib(node: Any) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidewright.checks import to_path
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.errors import BundleError, ConfigError, TamperedError
@@ -75,7 +76,7 @@ def save_each(
 
 def load_each(folder: str | Path) -> EachBundle:
     """The bundles of a folder, verified, and those that the index names. Raises `TamperedError` and `BundleError`."""
-    place = Path(folder)
+    place = to_path("folder", folder, of="a folder that save_each wrote")
     index = read_verified(place / INDEX, names=()).manifest
     own = index.get("own")
     if index.get("format") != FORMAT or not isinstance(own, list):

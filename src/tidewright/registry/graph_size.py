@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 
 from tidewright.errors import BundleError
+from tidewright.registry.verify import GRAPH
 
 MOST_NUMBERS = 1 << 27  # of all intermediate results together: 512 MB of float32
 _KEEP = frozenset(
@@ -28,8 +29,8 @@ _KEEP = frozenset(
 _PAIR = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min"})
 
 
-def check_sizes(model: onnx.ModelProto) -> int:
-    """How many numbers the intermediate results of one window are, at most.
+def check_sizes(model: onnx.ModelProto, *, name: str = GRAPH) -> int:
+    """How many numbers the intermediate results of one window are, at most; `name` is the graph's file.
 
     Raises `BundleError` where they are too many, or can't be bounded.
     """
@@ -48,18 +49,18 @@ def check_sizes(model: onnx.ModelProto) -> int:
         inferred = onnx.shape_inference.infer_shapes(single, data_prop=True, strict_mode=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
         raise BundleError(
-            f"model.onnx is not a valid graph: {str(error).splitlines()[0]}. Export the model again with Tidewright."
+            f"{name} is not a valid graph: {str(error).splitlines()[0]}. Export the model again with Tidewright."
         ) from error
-    bounds = _bounds(inferred.graph)
+    bounds = _bounds(inferred.graph, name)
     total = sum(bounds.values())
     if total > MOST_NUMBERS:
         raise BundleError(
-            f"model.onnx computes {total} numbers for one window; {MOST_NUMBERS} are allowed. Make the model smaller."
+            f"{name} computes {total} numbers for one window; {MOST_NUMBERS} are allowed. Make the model smaller."
         )
     return sum(bounds[name] for node in inferred.graph.node for name in node.output if name)
 
 
-def _bounds(graph: Any) -> dict[str, int]:
+def _bounds(graph: Any, file: str) -> dict[str, int]:
     """An upper bound of the number of elements of every value of a graph."""
     bounds = {tensor.name: prod(map(abs, tensor.dims)) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -70,7 +71,7 @@ def _bounds(graph: Any) -> dict[str, int]:
         given = [bounds[name] for name in node.input if name in bounds]
         for name in filter(None, node.output):
             if name not in bounds:
-                bounds[name] = _bound(node, given)
+                bounds[name] = _bound(node, given, file=file)
     return bounds
 
 
@@ -81,7 +82,7 @@ def _size(value: Any) -> int | None:
     return prod(abs(int(dim.dim_value)) for dim in kind.shape.dim) if known else None
 
 
-def _bound(node: Any, given: list[int]) -> int:
+def _bound(node: Any, given: list[int], *, file: str) -> int:
     """What a node's answer can't exceed, where its shape is computed by the graph itself."""
     if node.op_type in _KEEP and given:
         return given[0]
@@ -90,5 +91,5 @@ def _bound(node: Any, given: list[int]) -> int:
     if node.op_type in _PAIR and given:
         return prod(max(size, 1) for size in given)
     raise BundleError(
-        f"model.onnx has a node '{node.op_type}' whose size can't be bounded. Export the model again with Tidewright."
+        f"{file} has a node '{node.op_type}' whose size can't be bounded. Export the model again with Tidewright."
     )

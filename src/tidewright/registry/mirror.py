@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tidewright.checks import to_path
+from tidewright.errors import ConfigError
 from tidewright.registry.store import Store
 from tidewright.tracking.mlflow_registry import mirror_models
 
@@ -14,9 +16,13 @@ def mirror_store(store: Store, folder: str | Path) -> None:
     date: every version with its digest and its folder, and the aliases champion and challenger.
 
     The store stays what counts: nothing is read back. MLflow counts versions itself; the tag `tidewright.version` has
-    the store's number. Raises `MissingExtraError`, and `OSError` with MLflow's failure.
+    the store's number. Raises `ConfigError` where there is no such folder, for a name that was mistyped would make a
+    second registry; `MissingExtraError`, and `OSError` with MLflow's failure.
     """
-    mirror_models({name: describe_model(store, name) for name in store.names()}, Path(folder))
+    place = to_path("folder", folder, of="a folder of runs")
+    if not place.is_dir():
+        raise ConfigError(f"there is no folder '{place}'. Give a folder of runs, or make it first.")
+    mirror_models({name: describe_model(store, name) for name in store.names()}, place)
 
 
 def describe_model(store: Store, name: str) -> dict[str, Any]:

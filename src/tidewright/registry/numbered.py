@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tidewright.checks import check_whole
 from tidewright.errors import BundleError, ConfigError
 from tidewright.registry.write import MARK
 from tidewright.tracking.files import write_whole
@@ -39,6 +40,7 @@ def place_of(folder: Path, number: int) -> Path:
 
 def check_number(folder: Path, number: int) -> None:
     """Raises `ConfigError` where there is no such version."""
+    check_whole("a version", number)
     there = list_numbers(folder)
     if number not in there:
         raise ConfigError(f"there is no version {number} in '{folder}'. There are: {', '.join(map(str, there))}.")

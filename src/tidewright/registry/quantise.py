@@ -14,13 +14,14 @@ from typing import Any, get_args
 import numpy as np
 
 from tidewright.catalog import explain_unknown
-from tidewright.data.panel import Panel
+from tidewright.checks import check_flag, check_kind, to_path
+from tidewright.data.panel import Panel, check_panel
 from tidewright.data.splits import Cutoffs, Split, check_grid, split_holdout
 from tidewright.errors import BundleError, ConfigError, ParityError, UnknownNameError
 from tidewright.features.windows import Batch, cut_windows
 from tidewright.models.spec import kind_of
 from tidewright.optional import require
-from tidewright.registry.bundle import Bundle, load_bundle, written_with
+from tidewright.registry.bundle import Bundle, check_name, load_bundle, written_with
 from tidewright.registry.card import write_card
 from tidewright.registry.manifest import Manifest, Parity, Precision, Quantised, to_plain
 from tidewright.registry.verify import CARD, GRAPH, seal
@@ -77,6 +78,11 @@ def quantise(
         raise UnknownNameError(explain_unknown("precision", precision, PRECISIONS))
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise ConfigError(f"share is how much worse the metric may be, as a fraction from 0 up to 1; got {share!r}.")
+    check_panel(panel, "a lower precision")
+    if split is not None:
+        check_kind("split", split, kind=Split, advice="Give the one that it was trained with.")
+    check_flag("overwrite", overwrite)
+    place = to_path("folder", folder, of="a new bundle")
     for package in ("onnx", "onnxruntime", "safetensors"):
         require(package, extra="onnx", purpose="a lower precision")
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
@@ -88,12 +94,12 @@ def quantise(
     quantised = _judge(opened, lowered, precision=precision, panel=panel, split=split, share=share)
     manifest = replace(
         opened.manifest,
-        name=opened.name if name is None else name,
+        name=opened.name if name is None else check_name(name),
         parity=_measure_parity(opened, lowered.graph, panel=panel, precision=precision),
         versions=written_with(),
         quantised=quantised,
     )
-    return _write(opened, lowered.graph, manifest=manifest, folder=Path(folder), overwrite=overwrite)
+    return _write(opened, lowered.graph, manifest=manifest, folder=place, overwrite=overwrite)
 
 
 def find_split(bundle: Bundle, panel: Panel) -> Split:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_kind, check_real, check_text, to_path
 from tidewright.errors import BundleError, ConfigError, PromotionError, UnknownNameError
 from tidewright.optional import require
-from tidewright.registry.bundle import NAME, Bundle, load_bundle
+from tidewright.registry.bundle import NAME, Bundle, check_name, load_bundle
 from tidewright.registry.gate import Gate, judge_challenger
 from tidewright.registry.numbered import (
     CURRENT,
@@ -35,15 +36,16 @@ from tidewright.registry.standing import Change, Release, Standing, What, read_s
 from tidewright.registry.verify import GRAPH, MANIFEST, REFERENCE, read_verified
 from tidewright.registry.write import write_folder
 
+NOUN = "a model's name"
 Mark = tuple[tuple[str, int, int, int], ...]
 
 
 def open_store(folder: str | Path) -> Store:
     """The store in a folder, which is made with the first model that is registered."""
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"'{folder}' is a file. Give a folder for the store.")
-    return Store(folder)
+    place = to_path("folder", folder, of="a folder for the store")
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"'{place}' is a file. Give a folder for the store.")
+    return Store(place)
 
 
 class Store:
@@ -57,8 +59,9 @@ class Store:
 
         Raises `TamperedError` and `BundleError` as `load_bundle` does.
         """
-        _check_name(name)
-        source = bundle.folder if isinstance(bundle, Bundle) else Path(bundle)
+        check_name(name, what=NOUN)
+        check_text("reason", reason)
+        source = bundle.folder if isinstance(bundle, Bundle) else to_path("bundle", bundle, of="a bundle's folder")
         opened = load_bundle(source)
         content = read_verified(source, spare=(GRAPH, REFERENCE))
         if content.digest != opened.digest or (isinstance(bundle, Bundle) and bundle.digest != opened.digest):
@@ -75,7 +78,13 @@ class Store:
         return self.get(name, number)
 
     def promote(
-        self, name: str, version: int | None = None, *, table: Any = None, metric: str | None = None, force: str = ""
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        table: Any = None,
+        metric: str | None = None,
+        force: str | None = None,
     ) -> Change:
         """Makes a version (by default the challenger) the champion, where it is better with significance.
 
@@ -84,6 +93,7 @@ class Store:
         its figures. `force` is the reason to promote without a comparison, or against it.
         """
         place = self._place(name)
+        _check_force(force)
         before = read_standing(place)
         number = before.challenger if version is None else version
         if number is None:
@@ -111,6 +121,7 @@ class Store:
 
     def rollback(self, name: str, *, reason: str = "") -> Change:
         """Makes the champion before this one the champion again. Nothing is deleted."""
+        check_text("reason", reason)
         place = self._place(name)
         with alone(place):
             standing = read_standing(place)
@@ -165,8 +176,8 @@ class Store:
         standing = read_standing(self._place(name))
         rival = standing.challenger
         drawn = draw_share(key, salt=f"{name}/{rival}")
-        if not 0.0 <= share <= 1.0:
-            raise ConfigError(f"share is the part of all keys that the challenger answers, 0 to 1; got {share!r}.")
+        words = "the part of all keys that the challenger answers, 0 to 1"
+        check_real("share", share, words=words, low=0.0, high=1.0)
         return self.get(name) if rival is None or drawn >= share else self.get(name, rival)
 
     def mark(self) -> Mark:
@@ -182,17 +193,18 @@ class Store:
 
     def changed(self, since: Mark) -> bool:
         """Whether anything was registered, promoted or rolled back since a `mark`."""
+        check_kind("since", since, kind=tuple, advice="Take what mark() gave.")
         return self.mark() != since
 
     def _place(self, name: str) -> Path:
-        _check_name(name)
+        check_name(name, what=NOUN)
         names = self.names()
         if name not in names:
             raise UnknownNameError(explain_unknown(f"model of the store '{self.folder}'", name, names))
         return self.folder / name
 
     def _judge(
-        self, name: str, standing: Standing, number: int, *, table: Any, metric: str | None, force: str
+        self, name: str, standing: Standing, number: int, *, table: Any, metric: str | None, force: str | None
     ) -> Gate | None:
         """The comparison with the champion; None where there is none, or nothing to compare on and a reason not to."""
         if standing.champion is None or (table is None and force):
@@ -220,8 +232,6 @@ def _write(place: Path, standing: Standing) -> None:
     write_pointer(place, standing.to_plain())
 
 
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ConfigError(
-            f"a model's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit; got {name!r}."
-        )
+def _check_force(force: str | None) -> None:
+    if force is not None and not (isinstance(force, str) and force.strip()):
+        raise ConfigError(f"force is the reason to promote a version regardless, in words; got {force!r}.")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tidewright.errors import BundleError, ConfigError
-from tidewright.registry.bundle import NAME, Bundle, load_bundle
+from tidewright.checks import check_flag, check_whole, to_path
+from tidewright.errors import BundleError
+from tidewright.registry.bundle import Bundle, check_name, load_bundle
 from tidewright.registry.graph_names import name_output
-from tidewright.registry.verify import GRAPH
+from tidewright.registry.verify import GRAPH, MANIFEST
 from tidewright.registry.write import write_folder
 
 CONFIG, DIGEST = "config.pbtxt", "digest.txt"
@@ -33,13 +34,13 @@ def write_triton(
     versions that are there, and `ConfigError`.
     """
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    called = opened.name if name is None else name
-    if not NAME.fullmatch(called):
-        raise ConfigError(f"a model's name is letters, digits, '.', '_' or '-'; got {called!r}.")
+    called = opened.name if name is None else check_name(name, what="a model's name")
+    check_flag("gpu", gpu)
     for word, value in (("version", version), ("max_batch_size", max_batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{word} is a whole number, 1 or more; got {value!r}.")
-    graph, folder = opened.graph, Path(repository) / called
+        check_whole(word, value)
+    graph, folder = opened.graph, to_path("repository", repository, of="a folder of Triton's models") / called
+    if (folder / MANIFEST).exists():
+        raise BundleError(f"'{folder}' is a bundle, and nothing is written into it. Give another folder.")
     text = describe_triton(opened, name=called, max_batch_size=max_batch_size, gpu=gpu)
     _check_config(folder / CONFIG, text)
     if (folder / str(version)).exists():

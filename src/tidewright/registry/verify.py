@@ -35,6 +35,7 @@ LARGEST = {
 }
 _TORCH = "an archive of torch, which holds code or pickles and is never loaded"
 _PICKLE = "a pickle, which runs what its writer wished and is never loaded"
+_ALONE = "a graph alone, which CompiledInferenceLayer and InferenceEngine open"
 CODE = {".pt2": _TORCH, ".ts": _TORCH, ".pt": _TORCH, ".pth": _TORCH, ".pkl": _PICKLE, ".pickle": _PICKLE}
 CODE |= {".joblib": _PICKLE, ".zip": "an archive, whose names can lead outside its folder: unpack it yourself"}
 _HEAD, _TAIL = b'{\n "digest": "', b'",\n'
@@ -102,7 +103,7 @@ def _open_folder(folder: Path) -> int:
     try:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        why = CODE.get(folder.suffix) if folder.is_file() else None
+        why = {**CODE, ".onnx": _ALONE}.get(folder.suffix) if folder.is_file() else None
         raise BundleError(
             f"'{folder}' is {why}, and no bundle. Give the folder that save_bundle wrote."
             if why

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import numpy.typing as npt
 
+from tidewright.checks import check_text, check_whole
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel, Roles
 from tidewright.errors import ConfigError, RepairWarning, RequestError
@@ -23,13 +25,13 @@ from tidewright.serving.wire import read_forecast, read_infer_answer, write_infe
 class Client:
     """A server at a URL. Any number of threads may share one: each keeps a connection of its own.
 
-    `key` is sent in a header (default: TIDEWRIGHT_API_KEY of the environment); `timeout_s` is for a whole call, with
-    the waiting that a busy server asks for; `ca_file` holds the certificate that signs the server's. Every call raises
-    `RequestError` with the server's sentence and status (0 where no answer came).
+    `key` is sent in a header (default: TIDEWRIGHT_API_KEY of the environment; an empty one: none); `timeout_s` is for a
+    whole call, with the waiting that a busy server asks for; `ca_file` holds the certificate that signs the server's.
+    Every call raises `RequestError` with the server's sentence and status (0 where no answer came).
     """
 
     def __init__(
-        self, url: str, *, key: str | None = None, timeout_s: float = 30.0, ca_file: str | None = None
+        self, url: str, *, key: str | None = None, timeout_s: float = 30.0, ca_file: str | Path | None = None
     ) -> None:
         self._exchange = Exchange(url, key=key, timeout_s=timeout_s, ca_file=ca_file)
         self._described: dict[tuple[str, str | None], dict[str, Any]] = {}
@@ -41,27 +43,27 @@ class Client:
         /,
         *,
         model: str | None = None,
-        version: str | None = None,
+        version: str | int | None = None,
     ) -> Prediction:
         """The answer to windows, as `Session.predict` gives it. A model that is the only one need not be named."""
-        name = self._only() if model is None else model
+        name = self._only() if model is None else _name("model", model)
         body, head = write_infer(x)
         started = monotonic()
         headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head)}
-        answer = self._exchange.ask("POST", f"{_path(name, version)}/infer", body=body, headers=headers)
+        answer = self._exchange.ask("POST", f"{_path(name, _version(version))}/infer", body=body, headers=headers)
         elapsed = (monotonic() - started) * 1e3
         values = read_infer_answer(answer.body, answer.headers.get("inference-header-content-length"))
-        levels = self.describe(name, version=version)["parameters"]["quantiles"]
+        levels = self._levels(name, version)
         return Prediction(values, elapsed, self.url, levels.index(0.5) if levels else -1)
 
-    def forecast(self, table: Any, /, *, model: str | None = None, version: str | None = None) -> Forecast:
+    def forecast(self, table: Any, /, *, model: str | None = None, version: str | int | None = None) -> Forecast:
         """The forecast after each series' last value, from a table or a Panel of raw history; given back in kind.
 
         What the server mended in the table is announced as `RepairWarning`.
         """
         panel = table if isinstance(table, Panel) else None
         body, native = write_table(panel.table if panel else table)
-        given = {"model": model, "version": version}
+        given = {"model": None if model is None else _name("model", model), "version": _version(version)}
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items() if value is not None)
         answer = self._exchange.ask(
             "POST", f"/v1/forecast?{query}", body=body, headers={"Content-Type": ARROW, "Accept": ARROW}
@@ -82,18 +84,18 @@ class Client:
         found: list[dict[str, str]] = self._json("GET", "/v2/models")
         return found
 
-    def describe(self, model: str, *, version: str | None = None) -> dict[str, Any]:
+    def describe(self, model: str, *, version: str | int | None = None) -> dict[str, Any]:
         """A model's inputs, outputs, quantile levels and digest, as they were when it was first asked for."""
-        place = (model, version)
+        place = (_name("model", model), _version(version))
         if place not in self._described:
-            self._described[place] = self._json("GET", _path(model, version))
+            self._described[place] = self._json("GET", _path(*place))
         return self._described[place]
 
     def close(self) -> None:
         """Ends this thread's connection."""
         self._exchange.drop()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,8 +104,19 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
 
+    def _levels(self, name: str, version: str | int | None) -> list[float]:
+        """The quantile levels of a model; none of classes."""
+        try:
+            levels: list[float] = self.describe(name, version=version)["parameters"]["quantiles"]
+        except (KeyError, TypeError) as error:
+            raise self._stranger(_path(name, _version(version))) from error
+        return levels
+
     def _only(self) -> str:
-        names = sorted({one["name"] for one in self.models()})
+        try:
+            names = sorted({one["name"] for one in self.models()})
+        except (KeyError, TypeError) as error:
+            raise self._stranger("/v2/models") from error
         if len(names) != 1:
             raise ConfigError(f"the server has {len(names)} models: {', '.join(names)}. Name one of them (model=).")
         return names[0]
@@ -119,9 +132,27 @@ class Client:
         try:
             return json.loads(answer.body)
         except ValueError as error:
-            raise RequestError(
-                f"{self.url}{path} answers with no JSON. Is it a server of Tidewright?", status=0
-            ) from error
+            raise self._stranger(path) from error
+
+    def _stranger(self, path: str) -> RequestError:
+        text = f"{self.url}{path} does not answer as a server of Tidewright does. Is it one?"
+        return RequestError(text, status=0)
+
+
+def _name(what: str, given: str) -> str:
+    """Raises `ConfigError` for what no path can name."""
+    check_text(what, given)
+    if not given:
+        raise ConfigError(f"{what} is empty. Name one, or leave it out.")
+    return given
+
+
+def _version(given: str | int | None) -> str | None:
+    """A version, which may be given as its number."""
+    if given is None or isinstance(given, str):
+        return None if given is None else _name("version", given)
+    check_whole("version", given)
+    return str(given)
 
 
 def _path(model: str, version: str | None) -> str:

@@ -9,11 +9,14 @@ import socket
 import ssl
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
 from threading import local
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from weakref import finalize
 
+from tidewright.checks import check_seconds, check_text, to_path
 from tidewright.errors import ConfigError, RequestError
 
 KEY = "TIDEWRIGHT_API_KEY"
@@ -31,9 +34,10 @@ class Answer(NamedTuple):
 class Exchange:
     """Requests to one server. The key travels in a header only."""
 
-    def __init__(self, url: str, *, key: str | None, timeout_s: float, ca_file: str | None) -> None:
+    def __init__(self, url: str, *, key: str | None, timeout_s: float, ca_file: str | Path | None) -> None:
         scheme, self._host, self._port = _split(url)
-        self._tls = ssl.create_default_context(cafile=ca_file) if scheme == "https" else None
+        self._tls = _trust(scheme, ca_file)
+        check_seconds("timeout_s", timeout_s, endless=False)
         self._key, self._timeout_s = _check_key(os.environ.get(KEY) if key is None else key), timeout_s
         self._local = local()
         shown = f"[{self._host}]" if ":" in self._host else self._host
@@ -60,11 +64,9 @@ class Exchange:
     ) -> Answer:
         """One exchange; where a kept connection turns out to be closed, once more over a new one."""
         while True:
-            connection = getattr(self._local, "connection", None)
-            kept = connection is not None
-            if connection is None:
-                connection = self._local.connection = self._connect(end)
+            kept = getattr(self._local, "kept", None)
             try:
+                connection = self._connect(end) if kept is None else kept.connection
                 connection.response_class = _timed(end)
                 if connection.sock is not None:
                     connection.sock.settimeout(_left(end))
@@ -72,7 +74,7 @@ class Exchange:
                 return _read_whole(connection.getresponse())
             except (ConnectionError, HTTPException) as error:
                 self.drop()
-                if not (kept and isinstance(error, ConnectionError)):
+                if kept is None or not isinstance(error, ConnectionError):
                     raise RequestError(f"{self.url}{path} did not answer whole: {error!r}.", status=0) from error
             except OSError as error:
                 self.drop()
@@ -80,16 +82,42 @@ class Exchange:
                 raise RequestError(f"{self.url}{path}: {why}.", status=0) from error
 
     def _connect(self, end: float) -> HTTPConnection:
+        """A connection of this thread, which is kept."""
+        left = _left(end)
         if self._tls:
-            return HTTPSConnection(self._host, self._port, timeout=_left(end), context=self._tls)
-        return HTTPConnection(self._host, self._port, timeout=_left(end))
+            made: HTTPConnection = HTTPSConnection(self._host, self._port, timeout=left, context=self._tls)
+        else:
+            made = HTTPConnection(self._host, self._port, timeout=left)
+        self._local.kept = _Kept(made)
+        return made
 
     def drop(self) -> None:
         """Ends this thread's connection."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        kept = getattr(self._local, "kept", None)
+        if kept is not None:
+            kept.connection.close()
+            self._local.kept = None
+
+
+class _Kept:
+    """A thread's connection, which is closed when nobody holds this any more: the thread or the exchange has ended."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.connection = connection
+        finalize(self, connection.close)
+
+
+def _trust(scheme: str, ca_file: str | Path | None) -> ssl.SSLContext | None:
+    """Whose certificates are believed; None without TLS. Raises `ConfigError`."""
+    if ca_file is None:
+        return ssl.create_default_context() if scheme == "https" else None
+    place = to_path("ca_file", ca_file, of="a certificate")
+    if scheme != "https":
+        raise ConfigError("ca_file belongs to https://, and this URL is http://, without TLS. Write https://HOST:PORT.")
+    try:
+        return ssl.create_default_context(cafile=place)
+    except OSError as error:  # also SSLError, for what is no certificate
+        raise ConfigError(f"ca_file '{place}' can't be read: {error.strerror or error}. Give one in PEM.") from error
 
 
 def _check_key(key: str | None) -> str | None:
@@ -101,6 +129,7 @@ def _check_key(key: str | None) -> str | None:
 
 def _split(url: str) -> tuple[str, str, int]:
     """The scheme, host and port of a server's URL. Raises `ConfigError`."""
+    check_text("url", url)
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_whole
 from tidewright.errors import ConfigError, UnknownNameError
 
 KEYS = "TIDEWRIGHT_API_KEYS"  # in the environment: keys, with commas
@@ -69,9 +70,9 @@ class ServeOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        _check_whole("port", self.port, least=0, most=65_535)
-        _check_whole("workers", self.workers, least=1, most=256)
-        _check_whole("batch", self.batch, least=0, most=65_536)
+        check_whole("port", self.port, least=0, most=65_535)
+        check_whole("workers", self.workers, least=1, most=256)
+        check_whole("batch", self.batch, least=0, most=65_536)
         if not 0 <= self.watch_s < 1e6:
             raise ConfigError(f"watch_s is a number of seconds, 0 or more; got {self.watch_s!r}.")
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -130,8 +131,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:  # a name
         return False
-
-
-def _check_whole(name: str, value: int, *, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigError(f"{name} is a whole number from {least} to {most}; got {value!r}.")

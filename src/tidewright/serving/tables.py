@@ -22,6 +22,8 @@ def read_table(given: Any, schema: Schema, *, rows: int) -> pl.DataFrame:
 
     Raises `RequestError` naming the column and the row.
     """
+    if given in ([], {}):
+        raise RequestError("'table' is empty: it has no rows. Send {\"column\": [values]}, or a list of rows.")
     columns = _columns(given)
     if not columns or len(columns) > COLUMNS:
         raise RequestError(f"'table' has {len(columns)} columns; 1 to {COLUMNS} are needed.")

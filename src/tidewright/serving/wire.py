@@ -13,6 +13,8 @@ import polars as pl
 from tidewright.data.border import to_polars
 from tidewright.data.panel import Native
 from tidewright.errors import DataError, RequestError
+from tidewright.inference.inputs import to_array
+from tidewright.inference.items import is_items, join_items
 
 _TYPES = {"float32": "FP32", "float64": "FP64", "float16": "FP16"} | {
     f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -21,9 +23,14 @@ _TYPES = {"float32": "FP32", "float64": "FP64", "float16": "FP16"} | {
 
 def write_infer(x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]) -> tuple[bytes, int]:
     """An inference request with its tensors as bytes, and the length of its JSON part. A window alone may leave
-    its axis N out. Raises `DataError` where an array holds no numbers.
+    its axis N out; a list of windows is one after the other. Raises `DataError` where an array holds no numbers, and
+    where there is no input.
     """
-    arrays = {name: np.asarray(one) for name, one in (x.items() if isinstance(x, Mapping) else [("target", x)])}
+    x = join_items(x) if is_items(x) else x
+    given = x.items() if isinstance(x, Mapping) else [("target", x)]
+    arrays = {str(name): to_array(one, f"the input '{name}'") for name, one in given}
+    if not arrays:
+        raise DataError("no input is given. Give a mapping of arrays by name, or one array of past values.")
     single = arrays.get("target", np.empty((1, 1))).ndim == 1
     tensors, parts = [], []
     for name, array in arrays.items():

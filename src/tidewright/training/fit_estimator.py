@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_whole
 from tidewright.data.panel import Panel
 from tidewright.errors import ColumnError, ConfigError, FitError, UnknownNameError
 from tidewright.features.shape import ShapeSpec, shape_table
@@ -81,10 +82,8 @@ def fit_estimator(
 
 
 def _check(folds: int, coverage: float, seed: int) -> None:
-    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
-        raise ConfigError(f"folds is a whole number, 2 or more; got {folds!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"the seed is a whole number, 0 or more; got {seed!r}.")
+    check_whole("folds", folds, least=2)
+    check_whole("the seed", seed, least=0)
     if not isinstance(coverage, (int, float)) or not 0.0 < coverage < 1.0:
         raise ConfigError(f"coverage is the share of series inside the interval, between 0 and 1; got {coverage!r}.")
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_whole
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.data.task import Task
@@ -56,8 +57,7 @@ def fit_trees(
     `runtime` says whether a GPU was asked for; see boost_device. With `start`, a fitted lightgbm, it sees what that one
     sees, and trees are added to its own.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ConfigError(f"{spec.name}: threads is a whole number, 1 or more; got {threads!r}.")
+    check_whole(f"{spec.name}: threads", threads)
     train = train or TrainSpec()
     season = panel.frequency.season if season is None else season
     least = min(view.lookback, max(2, season))

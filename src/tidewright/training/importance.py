@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_whole
 from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
@@ -99,7 +100,8 @@ def permutation_importance(
     evenly spread. Raises `ConfigError` for a metric that can't be had or an option out of range, `ShortSeriesError`
     where there is no other time.
     """
-    _check(repeats=repeats, most=most, block=1 if block is None else block)
+    for name, value in (("repeats", repeats), ("most", most), ("block", 1 if block is None else block)):
+        check_whole(name, value)
     seen = read_panel(fitted, panel)
     cutoffs = split.validation if cutoffs is None else cutoffs
     judged = evaluate(fitted, panel=seen, split=split, cutoffs=cutoffs, season=season)
@@ -241,9 +243,3 @@ def _choose(features: list[Feature], names: Sequence[str] | None) -> list[Featur
         if name not in known:
             raise ConfigError(explain_unknown("feature of the model", name, known))
     return [known[name] for name in names]
-
-
-def _check(**options: int) -> None:
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name} is a whole number, 1 or more; got {value!r}.")

@@ -9,6 +9,7 @@ from numbers import Real
 from statistics import median
 from typing import Any
 
+from tidewright.checks import check_whole
 from tidewright.errors import ConfigError
 from tidewright.tuning.trial import Trial, TrialState
 
@@ -39,10 +40,8 @@ class Limits:
             raise ConfigError(
                 f"budget_s is a number of seconds above 0; got {self.budget_s!r}. Leave it out, or give it time."
             )
-        if self.trials is not None and (
-            isinstance(self.trials, bool) or not isinstance(self.trials, int) or self.trials < 1
-        ):
-            raise ConfigError(f"trials is a whole number, 1 or more; got {self.trials!r}.")
+        if self.trials is not None:
+            check_whole("trials", self.trials)
 
     @property
     def spent(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_flag, check_text, check_whole
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.features.windows import Singles
 from tidewright.inference.opened import Answer, Features, OpenedModel, open_model
@@ -58,6 +59,8 @@ class CompiledInferenceLayer:
         threads: int = 1,
         strict: bool = False,
     ) -> None:
+        check_text("backend", backend)
+        check_flag("strict", strict)
         if backend not in _NAMES:
             raise UnknownNameError(explain_unknown("backend", backend, _NAMES))
         self.backend, self.strict = InferenceBackend(backend), strict
@@ -112,12 +115,6 @@ class CompiledInferenceLayer:
         if self._model is None:
             raise ConfigError("no model is loaded. Call load_model with a bundle's folder or an .onnx file.")
         return self._model
-
-
-def check_whole(name: str, value: object) -> None:
-    """Raises `ConfigError` for other than a whole number, 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} is a whole number, 1 or more; got {value!r}.")
 
 
 def _tell(answer: Answer, part: slice = slice(None)) -> InferenceResult:

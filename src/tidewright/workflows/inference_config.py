@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tidewright.catalog import explain_unknown
-from tidewright.errors import ConfigError, UnknownNameError
+from tidewright.checks import check_flag, check_text, check_whole
+from tidewright.errors import UnknownNameError
 from tidewright.inference.options import SessionOptions
 from tidewright.inference.reduced import explain_no_reduced
 from tidewright.optional import has
@@ -43,10 +44,11 @@ class InferenceEngineConfig:
     def __post_init__(self) -> None:
         for item in fields(self):
             value: Any = getattr(self, item.name)
-            if item.type == "bool" and not isinstance(value, bool):
-                raise ConfigError(f"{item.name} is True or False; got {value!r}.")
-            if item.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{item.name} is a whole number, 1 or more; got {value!r}.")
+            if item.type == "bool":
+                check_flag(item.name, value)
+            if item.type == "int":
+                check_whole(item.name, value)
+        check_text("log_level", self.log_level)
         if self.log_level not in LEVELS:
             raise UnknownNameError(explain_unknown("log_level", self.log_level, LEVELS))
         SessionOptions(device=self.device)

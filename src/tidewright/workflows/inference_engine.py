@@ -9,12 +9,12 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from tidewright.checks import check_kind, check_whole
 from tidewright.errors import BackendError, ConfigError, FallbackWarning
 from tidewright.inference.jit.compiler import JITCompiler
 from tidewright.inference.opened import open_model
 from tidewright.inference.reduced import ReducedPrecision, reduce_precision
 from tidewright.inference.triples import Asking, Rule, StreamCounts, Triple
-from tidewright.workflows.compiled_inference import check_whole
 from tidewright.workflows.inference_config import LEVELS, InferenceEngineConfig
 
 _LOGGER = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ class InferenceEngine:
     """
 
     def __init__(self, config: InferenceEngineConfig | None = None) -> None:
-        self.config = config or InferenceEngineConfig()
+        self.config = InferenceEngineConfig() if config is None else config
+        check_kind("config", self.config, kind=InferenceEngineConfig, advice="Make one of these options.")
         self._obstacles = self.config.find_obstacles()
         for name, why in self._obstacles.items():
             if self.config.strict:

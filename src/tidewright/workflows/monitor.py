@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.checks import check_calls, check_whole
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import BundleError, ConfigError, ShortSeriesError
@@ -58,6 +59,8 @@ def monitor(
     """
     if not isinstance(false_alarms, int | float) or not LEAST_SHARE <= false_alarms <= 0.5:
         raise ConfigError(f"false_alarms is a share from {LEAST_SHARE} to 0.5; got {false_alarms!r}.")
+    check_whole("seed", seed, least=0)
+    check_calls("callbacks", callbacks)
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     reference = _reference_of(opened)
     session = open_session(opened)

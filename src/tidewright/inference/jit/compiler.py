@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, ParamSpec, TypeVar, overload
 from weakref import WeakSet
 
+from tidewright.checks import check_kind, check_real, check_seconds, check_whole
 from tidewright.errors import ConfigError
 from tidewright.inference.jit.call import make_call
 from tidewright.inference.jit.form import Form
@@ -44,10 +45,9 @@ class JITCompiler:
     """
 
     def __init__(self, *, min_calls: int = 10, cache_size: int = 50, payback: float = 1.0, share: float = 0.02) -> None:
-        if isinstance(cache_size, bool) or not isinstance(cache_size, int) or cache_size < 1:
-            raise ConfigError(f"cache_size is the most compiled forms that are kept, 1 or more; got {cache_size!r}.")
-        if not 0.0 < share <= 1.0:
-            raise ConfigError(f"share is the share of time for measuring again, above 0 and at most 1; got {share!r}.")
+        check_whole("cache_size", cache_size)
+        words = "the share of time for measuring again, above 0 and at most 1"
+        check_real("share", share, words=words, low=0.0, high=1.0, open_low=True)
         self.tracker = HotPathTracker(min_calls=min_calls, payback=payback)
         self.cache_size, self.share = cache_size, share
         self._functions: WeakSet[HotFunction] = WeakSet()
@@ -72,6 +72,7 @@ class JITCompiler:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Waits until nothing is left to compile; False where the time ran out before."""
+        check_seconds("timeout_s", timeout_s)
         with self._turn:
             return self._turn.wait_for(lambda: self._worker is None, timeout_s)
 
@@ -224,7 +225,8 @@ def jit_if_hot(
     >>> clip(0.5, low=1.0), clip.compiler.get_performance_stats()["calls"]
     (1.0, 1)
     """
-    owner = compiler if compiler is not None else JITCompiler(min_calls=min_calls)
+    owner = JITCompiler(min_calls=min_calls) if compiler is None else compiler
+    check_kind("compiler", owner, kind=JITCompiler, advice="Make one with tw.JITCompiler().")
     if function is None:
         return lambda found: owner.wrap(found, min_calls=min_calls)
     return owner.wrap(function)

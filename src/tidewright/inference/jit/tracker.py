@@ -6,10 +6,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from threading import Lock
 
+from tidewright.checks import check_real, check_whole
 from tidewright.errors import ConfigError
 
 COMPILE_S = 0.5  # what a compilation is taken to cost before one was measured
 PATHS = 1024  # paths that are kept; of more, those that took least are forgotten
+SECONDS = "a number of seconds, 0 or more"
 
 
 @dataclass(slots=True)
@@ -34,12 +36,9 @@ class HotPathTracker:
     """
 
     def __init__(self, *, min_calls: int = 10, payback: float = 1.0) -> None:
-        if isinstance(min_calls, bool) or not isinstance(min_calls, int) or min_calls < 1:
-            raise ConfigError(f"min_calls is the least number of calls before compiling, 1 or more; got {min_calls!r}.")
-        if not 0.0 <= payback < float("inf"):
-            raise ConfigError(
-                f"payback is the share of a compilation's cost that must have been spent, 0 or more; got {payback!r}."
-            )
+        check_whole("min_calls", min_calls)
+        words = "the share of a compilation's cost that must have been spent, 0 or more"
+        check_real("payback", payback, words=words, low=0.0)
         self.min_calls, self.payback = min_calls, payback
         self._lock = Lock()
         self._paths: dict[Hashable, Spent] = {}
@@ -55,8 +54,10 @@ class HotPathTracker:
         the tracker's own.
         """
         least = self.min_calls if min_calls is None else min_calls
+        if type(seconds) is not float or type(calls) is not int or seconds < 0.0 or calls < 1 or type(least) is not int:
+            _check_noted(seconds, calls=calls, least=least)
         with self._lock:
-            spent = self._paths.get(path)
+            spent = self._find(path)
             if spent is None:
                 spent = self._enter(path)
             spent.calls += calls
@@ -65,6 +66,7 @@ class HotPathTracker:
 
     def note_compiled(self, *, seconds: float, paid: bool) -> None:
         """Learns from a compilation: what it cost, and whether its result was taken."""
+        check_real("seconds", seconds, words=SECONDS, low=0.0)
         with self._lock:
             self._compile_seconds += seconds
             self._paid += paid
@@ -72,11 +74,12 @@ class HotPathTracker:
     def spent(self, path: Hashable, /) -> Spent:
         """What a path took so far; nothing, where it is not known."""
         with self._lock:
-            spent = self._paths.get(path, Spent())
+            spent = self._find(path) or Spent()
             return Spent(spent.calls, spent.seconds)
 
     def hottest(self, count: int = 10, /) -> list[tuple[Hashable, Spent]]:
         """The paths that took longest, the first one first."""
+        check_whole("count", count, least=0)
         with self._lock:
             ordered = sorted(self._paths.items(), key=lambda item: -item[1].seconds)
             return [(path, Spent(spent.calls, spent.seconds)) for path, spent in ordered[:count]]
@@ -84,10 +87,24 @@ class HotPathTracker:
     def forget(self, path: Hashable, /) -> None:
         """A path that was compiled, or is no more, is not counted on."""
         with self._lock:
-            self._paths.pop(path, None)
+            if self._find(path) is not None:
+                del self._paths[path]
+
+    def _find(self, path: Hashable) -> Spent | None:
+        try:
+            return self._paths.get(path)
+        except TypeError as error:
+            raise ConfigError(f"a path is what can be a key, such as text; got {path!r}.") from error
 
     def _enter(self, path: Hashable) -> Spent:
         if len(self._paths) >= PATHS:
             del self._paths[min(self._paths, key=lambda known: self._paths[known].seconds)]
         spent = self._paths[path] = Spent()
         return spent
+
+
+def _check_noted(seconds: object, *, calls: object, least: object) -> None:
+    """Raises `ConfigError` for what can't be counted."""
+    check_real("seconds", seconds, words=SECONDS, low=0.0)
+    check_whole("calls", calls)
+    check_whole("min_calls", least)

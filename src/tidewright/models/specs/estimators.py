@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tidewright.catalog import Catalog, Entry
+from tidewright.checks import check_whole
 from tidewright.errors import ConfigError
 
 
@@ -76,9 +77,7 @@ ESTIMATORS = Catalog(
 
 def _refuse_below(spec: EstimatorSpec, **least: int) -> None:
     for option, low in least.items():
-        value = getattr(spec, option)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ConfigError(f"{spec.name}: {option} is a whole number, {low} or more; got {value!r}.")
+        check_whole(f"{spec.name}: {option}", getattr(spec, option), least=low)
 
 
 def _refuse_part(spec: EstimatorSpec, *options: str) -> None:

@@ -10,6 +10,7 @@ from math import inf
 from typing import ClassVar, Literal, get_args
 
 from tidewright.catalog import explain_unknown
+from tidewright.checks import check_whole
 from tidewright.errors import ConfigError
 
 Unit = Literal["window", "level", "season", "growth"]
@@ -182,9 +183,7 @@ def _check_multi(spec: Tabular) -> None:
 def refuse_below(spec: Tabular, **least: int) -> None:
     """Raises `ConfigError` for an option that is not a whole number of at least so much."""
     for option, low in least.items():
-        value = getattr(spec, option)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ConfigError(f"{spec.name}: {option} is a whole number, {low} or more; got {value!r}.")
+        check_whole(f"{spec.name}: {option}", getattr(spec, option), least=low)
 
 
 def refuse_part(spec: Tabular, *options: str) -> None:
