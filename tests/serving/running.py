@@ -79,10 +79,12 @@ def running(
     assert not thread.is_alive()
 
 
-def save_ridge(folder: Path, *, name: str = "sales", seed: int = 0, overwrite: bool = False) -> Any:
+def save_ridge(
+    folder: Path, *, name: str = "sales", seed: int = 0, overwrite: bool = False, lookback: int = LOOKBACK
+) -> Any:
     """A bundle of the simplest model that learns; another seed, other numbers."""
     panel, task = small_panel(seed=seed), Task(HORIZON)
-    fitted = fit(Ridge(lookbacks=(LOOKBACK,)), panel=panel, split=split_holdout(panel, task), task=task)
+    fitted = fit(Ridge(lookbacks=(lookback,)), panel=panel, split=split_holdout(panel, task), task=task)
     return save_bundle(fitted, panel=panel, folder=folder, name=name, overwrite=overwrite)
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 import tidewright as tw
-from tests.serving.running import save_ridge
+from tests.serving.running import save_ridge, tensor
 from tests.serving.test_command import command, get
 from tidewright.errors import RequestError
 from tidewright.inference.session import open_session
+from tidewright.registry.store import open_store
 from tidewright.registry.write import write_folder
 
 CLIENTS = 4
@@ -193,3 +194,33 @@ def test_a_worker_that_can_t_start_ends_the_command_with_its_reason(pair, tmp_pa
     assert done.returncode == 1
     assert "card.md was changed" in done.stderr
     assert "worker 0 could not start" in done.stderr
+
+
+def test_two_workers_of_a_store_draw_the_same_arms_and_count_together(pair, tmp_path):
+    files, _, rows = pair
+    store = open_store(tmp_path / "store")
+    for number in (0, 1):
+        write_folder(files[number], tmp_path / str(number))
+        store.register("sales", tmp_path / str(number))
+    words = ("--store", store.folder, "--split", "sales=champion:50,challenger:50", "--shadow", "sales")
+    with command(*words, "--port", "0", "--workers", "2", "--watch", "0") as (process, url, lines):
+        log = Log(process, lines)
+        drawn = {str(key): str(store.split("sales", str(key), share=0.5).version) for key in range(8)}
+        body = json.dumps({"inputs": [tensor(rows)]}).encode()
+        for _ in range(5):  # each over a connection of its own, which either worker may take
+            for key, version in drawn.items():
+                asked = urllib.request.Request(f"{url}/v2/models/sales/infer", body, {"X-Split-Key": key})
+                with urllib.request.urlopen(asked, timeout=20) as reply:
+                    assert reply.headers["X-Model-Version"] == version
+        told, waiting = "", Event()
+        for _ in range(600):
+            told = get(f"{url}/metrics").decode()
+            counts = [int(one) for one in re.findall(r"tidewright_split_total\{.*\} (\d+)", told)]
+            shown = [int(one) for one in re.findall(r'tidewright_shadow_total\{.*"answered".*\} (\d+)', told)]
+            if sum(counts) == 40 and sum(shown) == 5 * list(drawn.values()).count("1"):
+                break
+            waiting.wait(0.05)
+        assert (sum(counts), sum(shown)) == (40, 5 * list(drawn.values()).count("1"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        log.join()

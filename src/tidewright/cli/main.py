@@ -278,6 +278,8 @@ def serve_verb(
         list[Path] | None, typer.Argument(help="Bundles' folders, or folders of bundles (sales/1, sales/2).")
     ] = None,
     store: Annotated[Path | None, typer.Option(help="A store: the champion of each of its models.")] = None,
+    shadow: options.Shadow = None,
+    split: options.Split = None,
     host: Annotated[
         str, typer.Option(help="Where it listens; an address that others reach needs a key.")
     ] = "127.0.0.1",
@@ -287,15 +289,11 @@ def serve_verb(
     batch: Annotated[
         int, typer.Option(help="Requests of one moment share a run of at most so many windows; 0: none do.", min=0)
     ] = 64,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")
-    ] = None,
+    allow_host: options.AllowHost = None,
     backend: Annotated[str, typer.Option(help="auto, or a backend by name: see `tidewright doctor`.")] = "auto",
-    tls_cert: Annotated[str | None, typer.Option(help="The file of a certificate: TLS.")] = None,
-    tls_key: Annotated[str | None, typer.Option(help="The file of the certificate's key.")] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option(help="A limit, as body=1000000, rows=, depth=, queue=, run_s= ...; see docs.")
-    ] = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    limit: options.Limit = None,
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Log every request, not failed ones alone.")
     ] = False,
@@ -311,6 +309,7 @@ def serve_verb(
     given: dict[str, Any] = {"host": host, "port": port, "hosts": tuple(allow_host or ()), "backend": backend}
     given |= {"tls_cert": tls_cert, "tls_key": tls_key, "log_requests": log_requests, "strict": strict}
     given |= {"workers": workers, "watch_s": watch, "batch": batch}
+    given |= {"shadow": tuple(shadow or ()), "split": tuple(split or ())}
     serve_bundles([*(bundles or []), *([] if store is None else [store])], given, limits=limit or [])
 
 

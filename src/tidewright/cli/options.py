@@ -73,3 +73,16 @@ Each = Annotated[
     bool, typer.Option("--each", help="Search one model for all series and then for each, and save all of them.")
 ]
 GoOn = Annotated[bool, typer.Option("--resume", help="Go on with the same search, however it ended.")]
+
+# of a server alone
+Shadow = Annotated[
+    list[str] | None,
+    typer.Option(help="A model of the store (* each) whose challenger, or NAME=VERSION, gets copies of its requests."),
+]
+Split = Annotated[list[str] | None, typer.Option(help="Shares of a model's requests: NAME=champion:90,challenger:10.")]
+AllowHost = Annotated[list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")]
+TlsCert = Annotated[str | None, typer.Option(help="The file of a certificate: TLS.")]
+TlsKey = Annotated[str | None, typer.Option(help="The file of the certificate's key.")]
+Limit = Annotated[
+    list[str] | None, typer.Option(help="A limit, as body=1000000, rows=, depth=, queue=, run_s= ...; see docs.")
+]

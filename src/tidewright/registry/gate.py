@@ -48,7 +48,7 @@ def judge_challenger(champion: Bundle, challenger: Bundle, table: object, *, met
     classes the log loss. Raises `ConfigError` for models that answer different questions, `ShortSeriesError` where no
     window is left.
     """
-    _check_alike(champion, challenger)
+    check_alike(champion, challenger)
     task = champion.manifest.task
     panels = [read_panel(table, one.manifest.schema) for one in (champion, challenger)]
     bundles = (champion, challenger)
@@ -91,7 +91,8 @@ def _explain(values: dict[str, float], metric: str, p_value: float, *, better: b
     return f"{figures} (p {p_value:.2g}{'' if p_value < LEVEL else f'; below {LEVEL:g} is asked for'})."
 
 
-def _check_alike(champion: Bundle, challenger: Bundle) -> None:
+def check_alike(champion: Bundle, challenger: Bundle) -> None:
+    """Raises `ConfigError` where the two answer different questions."""
     ours, theirs = challenger.manifest, champion.manifest
     pairs = {
         "target": (ours.schema.roles.target, theirs.schema.roles.target),

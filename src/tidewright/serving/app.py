@@ -28,6 +28,7 @@ from tidewright.serving.http import (
 )
 from tidewright.serving.quick import Quick
 from tidewright.serving.served import INLINE_BYTES, Served
+from tidewright.serving.split_infer import answer_split
 from tidewright.serving.turn import Turn
 
 FREE = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # probes need no key
@@ -114,6 +115,10 @@ class App:
         """A forecast; an inference of what is not served, refused with what is; the rest is the control plane's."""
         if scope["path"] == FORECAST and scope["method"] == "POST":
             await answer_forecast(self._desk, headers, scope, receive, send)
+            return
+        split = self._desk.roster.splits.get(scope["path"])
+        if split is not None and scope["method"] == "POST":
+            await answer_split(self._desk, split, headers, scope, receive, send)
             return
         asked = _INFER.fullmatch(scope["path"])
         if asked is None and scope["path"] != FORECAST:

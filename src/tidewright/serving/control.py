@@ -109,8 +109,12 @@ def _add_load(app: FastAPI, desk: Desk, load: Load) -> None:
 
 
 def _describe(desk: Desk, name: str, version: str | None) -> dict[str, Any]:
-    served = desk.roster.find(name, version)
-    return served.describe(list(desk.roster.models[name]))
+    roster = desk.roster
+    told = roster.find(name, version).describe(list(roster.models[name]))
+    lineup = roster.lineups.get(name)
+    if lineup is not None:
+        told["parameters"]["lineup"] = lineup.describe()
+    return told
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -74,6 +74,11 @@ FORECAST: dict[str, Any] = {
         "levels": {"type": "array", "items": {"type": "number"}},
         "classes": {"type": "array"},
         "repairs": {"type": "array", "items": {"type": "string"}},
+        "arms": {
+            "type": "object",
+            "description": "Of a model that is split: the series that each version answered for.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
         "table": COLUMNS,
     },
 }

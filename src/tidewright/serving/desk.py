@@ -15,9 +15,12 @@ from polars.exceptions import PanicException
 from tidewright.errors import RequestError
 from tidewright.inference.metrics_text import Sample, sample_session
 from tidewright.serving.board import Board
+from tidewright.serving.copies import Copies
 from tidewright.serving.metrics import Metrics
 from tidewright.serving.options import ServeOptions
 from tidewright.serving.roster import Roster, make_roster
+from tidewright.serving.served import Served
+from tidewright.serving.shadow import Shadow
 
 T = TypeVar("T")
 
@@ -31,6 +34,7 @@ class Desk:
         self.stopping: Callable[[], bool] = lambda: False
         self.connections: Callable[[], int] = lambda: 0
         self.board: Board | None = None
+        self.copies = Copies("tidewright-shadow")
         self._waiting, self._lock, self._mean_s = 0, Lock(), 0.1
         self._pool = ThreadPoolExecutor(options.limits.runs, thread_name_prefix="tidewright-run")
 
@@ -88,10 +92,19 @@ class Desk:
         yield from self.metrics.samples()
         yield Sample("tidewright_waiting", {}, self._waiting)
         yield Sample("tidewright_connections", {}, self.connections())
-        for one in self.roster.all:
+        for one in (*self.roster.all, *self.roster.hidden):
             yield Sample("tidewright_model_info", {**one.labels, "digest": one.bundle.digest[:12]}, 1)
             yield from sample_session(one.session, one.labels)
+        for lineup in self.roster.lineups.values():
+            for one, percent in () if lineup.split is None else lineup.split.arms:
+                yield Sample("tidewright_split_percent", one.labels, percent)
+
+    def make_shadow(self, champion: Served, rival: Served) -> Shadow:
+        """A version as the shadow of another; its figures go on where it was that before."""
+        tally = self.metrics.shadow_tally(rival.name, champion=champion.version, version=rival.version)
+        return Shadow(champion, rival, copies=self.copies, tally=tally, record=None)
 
     def close(self) -> None:
         """Lets the threads go; what runs is not waited for."""
+        self.copies.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

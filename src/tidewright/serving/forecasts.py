@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
@@ -15,13 +15,14 @@ import polars as pl
 
 from tidewright.data.forecast import Forecast
 from tidewright.errors import RequestError, TidewrightError
-from tidewright.serving.arrow import ARROW, read_arrow, write_arrow
+from tidewright.serving.arrow import ARROW, write_arrow
 from tidewright.serving.depth import parse_json
 from tidewright.serving.desk import Desk
+from tidewright.serving.forecast_parts import Part, Share, join_parts, make_parts, tell_arms
 from tidewright.serving.gate import Headers
 from tidewright.serving.http import Receive, Scope, Send, read_body, send_error, to_refusal
 from tidewright.serving.served import INLINE_BYTES, Served
-from tidewright.serving.tables import read_table
+from tidewright.serving.split import REQUEST, find_key, tell_version
 
 PATH = "/v1/forecast"
 LINES = "application/x-ndjson"
@@ -50,15 +51,25 @@ async def answer_forecast(desk: Desk, headers: Headers, scope: Scope, receive: R
     read = partial(_read_asked, body, kind, query=scope["query_string"], depth=limits.depth)
     asked = read() if len(body) <= INLINE_BYTES else await desk.run(read)
     served = _find(desk, asked)
+    share = None if asked.version is not None else _share(desk, served, headers)
     try:
-        forecast, told = await desk.run(partial(make_forecast, served, asked.table, rows=limits.rows))
+        parts = await desk.run(partial(make_parts, served, asked.table, rows=limits.rows, share=share))
     except TidewrightError as error:
         refusal = to_refusal(error)
         served.tally.failed["forecast", refusal.status] += 1
         await send_error(send, refusal)
         return
-    await _send_parts(send, write_parts(forecast, told, form=form), form=form)
-    served.tally.count("forecast", perf_counter_ns() - started, rows=len(forecast.table))
+    forecast, told = join_parts(parts)
+    extra: list[tuple[bytes, bytes]] = []
+    if share is not None:
+        told["arms"] = tell_arms(parts)
+        extra = tell_version(*(part.served.version for part in parts))
+    await _send_parts(send, write_parts(forecast, told, form=form), form=form, extra=extra)
+    for part in parts:
+        part.served.tally.count("forecast", perf_counter_ns() - started, rows=len(part.forecast.table))
+        if share is not None:
+            desk.metrics.split[part.served.name, part.served.version] += 1
+        _show(desk, part)
     if desk.options.log_requests:
         fields = {"path": scope["path"], "status": 200, "rows": len(forecast.table)}
         log.info("request", extra={"fields": fields | {"ms": (perf_counter_ns() - started) / 1e6}})
@@ -101,16 +112,18 @@ def _find(desk: Desk, asked: Asked) -> Served:
     return desk.roster.find(models[0] if asked.model is None else asked.model, asked.version)
 
 
-def make_forecast(served: Served, table: Any, *, rows: int) -> tuple[Forecast, dict[str, Any]]:
-    """The forecast of a table, and what is told beside it. Raises `RequestError` and `DataError`."""
-    schema = served.bundle.manifest.schema
-    frame = read_arrow(table, rows=rows) if isinstance(table, bytes) else read_table(table, schema, rows=rows)
-    panel = served.session.read(frame)
-    forecast = served.session.forecast(panel)
-    told = {"model": served.name, "version": served.version, "digest": served.bundle.digest}
-    columns = {"series": schema.roles.series, "time": schema.roles.time, "target": schema.roles.target}
-    answer: dict[str, Any] = {**told, **columns, "levels": list(forecast.levels), "classes": list(forecast.classes)}
-    return forecast, {**answer, "repairs": [repair.detail for repair in panel.repairs]}
+def _share(desk: Desk, served: Served, headers: Headers) -> Share | None:
+    """How the table is shared out, where the model is split."""
+    lineup = desk.roster.lineups.get(served.name)
+    split = None if lineup is None else lineup.split
+    return None if split is None else Share(split, find_key(headers), headers.get(REQUEST))
+
+
+def _show(desk: Desk, part: Part) -> None:
+    """Shows what the champion answered to its shadow."""
+    lineup = desk.roster.lineups.get(part.served.name)
+    if lineup is not None and lineup.shadow is not None and part.served is lineup.champion:
+        lineup.shadow.show_forecast(part.frame, part.forecast)
 
 
 def choose_form(accept: bytes) -> str:
@@ -162,9 +175,11 @@ def _plain(values: pl.Series) -> list[Any]:
     return [one.isoformat() for one in values] if values.dtype.is_temporal() else values.to_list()
 
 
-async def _send_parts(send: Send, parts: Iterator[bytes], *, form: str) -> None:
+async def _send_parts(
+    send: Send, parts: Iterator[bytes], *, form: str, extra: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     """Every part as it is made; none is made before the one before it was taken."""
-    headers = [(b"content-type", form.encode())]
+    headers = [(b"content-type", form.encode()), *extra]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for part in parts:
         if part:

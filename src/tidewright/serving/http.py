@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -88,9 +88,11 @@ def read_head(headers: Headers) -> int | None:
     return int(given)
 
 
-async def send_answer(send: Send, body: bytes, *, head: int | None = None) -> None:
+async def send_answer(
+    send: Send, body: bytes, *, head: int | None = None, extra: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     """An answer of JSON, or of JSON of `head` bytes with binary tensors after it."""
-    headers = [JSON if head is None else BINARY, (b"content-length", b"%d" % len(body))]
+    headers = [JSON if head is None else BINARY, (b"content-length", b"%d" % len(body)), *extra]
     if head is not None:
         headers.append((HEAD, b"%d" % head))
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -9,6 +9,7 @@ from threading import Lock
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.metrics_text import KINDS as SESSION_KINDS
 from tidewright.inference.metrics_text import RECENT_S, Sample, summarise, summarise_recent
+from tidewright.serving.shadow_tally import ShadowTally
 
 KINDS = SESSION_KINDS | {
     "tidewright_requests_total": ("counter", "Requests by model, version, kind and HTTP status."),
@@ -21,6 +22,16 @@ KINDS = SESSION_KINDS | {
     "tidewright_waiting": ("gauge", "Requests that wait or run beside the loop."),
     "tidewright_connections": ("gauge", "Open connections."),
     "tidewright_reloads_total": ("counter", "Bundles that were loaded after the start, by outcome."),
+    "tidewright_split_total": ("counter", "Requests without a version that each arm of a split answered."),
+    "tidewright_split_percent": ("gauge", "The share of an arm of a split."),
+    "tidewright_shadow_total": ("counter", "Copies of the champion's requests for a shadow, by outcome."),
+    "tidewright_shadow_errors_total": ("counter", "Copies that a shadow could not answer, by error."),
+    "tidewright_shadow_seconds": ("summary", "Time of a shadow's answer."),
+    "tidewright_shadow_difference": (
+        "summary",
+        "Mean absolute difference of a window's two answers, in the target's unit and in spreads of the champion.",
+    ),
+    "tidewright_shadow_largest_difference": ("gauge", "The largest of these."),
     "tidewright_model_info": ("gauge", "1 for each served version, with its digest."),
 }
 
@@ -65,6 +76,12 @@ class Metrics:
         self.refused: Counter[int] = Counter()
         self.reloads: Counter[str] = Counter()
         self._tallies: dict[tuple[str, str], Tally] = {}
+        self.split: Counter[tuple[str, str]] = Counter()  # answers by model and version
+        self._shadows: dict[tuple[str, str, str], ShadowTally] = {}
+
+    def shadow_tally(self, name: str, *, champion: str, version: str) -> ShadowTally:
+        """The tally of a shadow; the same one after a reload."""
+        return self._shadows.setdefault((name, champion, version), ShadowTally())
 
     def tally(self, name: str, version: str) -> Tally:
         """The tally of a version of a model; the same one after a reload."""
@@ -79,6 +96,10 @@ class Metrics:
         """Its numbers."""
         for (name, version), tally in sorted(self._tallies.items()):
             yield from tally.samples({"model": name, "version": version})
+        for (name, version), number in sorted(self.split.items()):
+            yield Sample("tidewright_split_total", {"model": name, "version": version}, number)
+        for (name, champion, version), shadow in sorted(self._shadows.items()):
+            yield from shadow.samples({"model": name, "version": version, "champion": champion})
         for status, number in sorted(self.refused.items()):
             yield Sample("tidewright_refused_total", {"status": str(status)}, number)
         for outcome in ("done", "failed"):

@@ -10,7 +10,8 @@ from tidewright.errors import RepairWarning
 from tidewright.serving.listen import address, bind
 from tidewright.serving.logs import log_to_stderr
 from tidewright.serving.options import ServeOptions
-from tidewright.serving.roster import check_places
+from tidewright.serving.rollout import check_rollouts, read_rollouts
+from tidewright.serving.roster import check_places, find_stored
 from tidewright.serving.supervise import supervise
 
 
@@ -20,6 +21,7 @@ def serve(places: Sequence[Path], options: ServeOptions, *, tell: Callable[[str]
     This process then logs as lines of JSON on stderr and does nothing else; `tell` hears where the server listens.
     """
     check_places(places)
+    check_rollouts(find_stored(places), read_rollouts(shadow=options.shadow, split=options.split))
     log_to_stderr()
     warnings.filterwarnings("ignore", category=RepairWarning)  # told in each answer
     with bind(options) as bound:

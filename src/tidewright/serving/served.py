@@ -18,6 +18,7 @@ from tidewright.registry.graph_names import name_output
 from tidewright.serving.layouts import Layouts
 from tidewright.serving.metrics import Tally
 from tidewright.serving.options import ServeOptions
+from tidewright.serving.tap import Tap
 from tidewright.serving.tensors import Asked, Write, make_writer, read_infer
 
 INLINE_S = 5e-4  # an answer that takes less is given between two others; a longer one gets a thread
@@ -34,7 +35,7 @@ Wrap = Callable[[Session], Session]
 class Served:
     """A model's name, its version, its inputs and output, its bundle's mark, its session, the longest request that is
     answered at once, the most rows that several share a run with (0: none do), what counts its requests, what writes
-    its answers, and what it knows of its requests' form.
+    its answers, and what it knows of its requests' form. `tap` is where a shadow may see its answers.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Served:
     tally: Tally
     write: Write
     layouts: Layouts
+    tap: Tap | None = None
 
     def infer(self, body: bytes, head: int | None, *, rows: int, depth: int) -> tuple[bytes, int | None, int]:
         """The answer to an inference request: the body, the length of its JSON part where bytes follow, and how many
@@ -68,8 +70,15 @@ class Served:
             self.layouts.remember(body, head, asked)
         return asked
 
+    def answer(self, asked: Asked) -> tuple[bytes, int | None, int]:
+        """The same as `infer` of a request that was read."""
+        arrays: Any = asked.arrays
+        values = self.session.predict(arrays["target"] if len(self.inputs) == 1 else arrays).quantiles
+        content, length = self.write(values, asked.id, asked.binary)
+        return content, length, len(values)
+
     async def ask(self, asked: Asked, *, timeout_s: float) -> tuple[bytes, int | None, int]:
-        """The same as `infer` of a request that was read, in a run that it may share. Also raises 429 and 504."""
+        """The same as `answer`, in a run that it may share. Also raises 429 and 504."""
         assert isinstance(self.session, BatchingSession)
         arrays: Any = asked.arrays
         x = arrays["target"] if len(self.inputs) == 1 else arrays
@@ -116,9 +125,11 @@ def make_served(
     tally: Tally,
     options: ServeOptions,
     wrap: Wrap | None,
+    tapped: bool = False,
 ) -> Served:
     """An opened bundle, its session wrapped (by what batches or keeps its answers), warm. What is wrapped by the caller
-    shares no runs: a cache would never see a request twice. Raises `BundleError`.
+    shares no runs: a cache would never see a request twice. Where it is `tapped` a shadow may see its answers. Raises
+    `BundleError`.
     """
     if not NAME.fullmatch(bundle.name):
         raise BundleError(
@@ -127,12 +138,15 @@ def make_served(
     inline = _measure_inline(session, bundle)
     inputs, output = session.inputs, name_output(bundle.manifest.task)
     write = make_writer(model=bundle.name, version=version, output=output)
-    opened = session if wrap is None else wrap(session)
+    tap = Tap(session) if tapped else None
+    bare: Session = session if tap is None else tap
+    opened = bare if wrap is None else wrap(bare)
     batch = options.batch if wrap is None and options.batch and _gains(session, bundle) else 0
     if batch and not inline:
-        opened = batching(session, rows=batch, queue=options.limits.queue, runs=options.limits.runs)
+        opened = batching(bare, rows=batch, queue=options.limits.queue, runs=options.limits.runs)
     opened.reset_latency()
-    return Served(bundle.name, version, inputs, output, mark, opened, bundle, inline, batch, tally, write, Layouts())
+    told = (bundle.name, version, inputs, output, mark, opened, bundle, inline, batch, tally, write)
+    return Served(*told, Layouts(), tap)
 
 
 def _measure_inline(session: Session, bundle: Bundle) -> int:

@@ -49,8 +49,8 @@ def main() -> int:
 
 def _make(order: dict[str, Any]) -> Serving:
     given = order["options"]
-    hosts, limits = tuple(given.pop("hosts")), Limits(**given.pop("limits"))
-    options = ServeOptions(**given, hosts=hosts, limits=limits, keys=read_keys(os.environ))
+    given |= {name: tuple(given[name]) for name in ("hosts", "shadow", "split")}
+    options = ServeOptions(**{**given, "limits": Limits(**given["limits"])}, keys=read_keys(os.environ))
     places = [Path(place) for place in order["places"]]
     parent = os.getppid()
     board = Board(Path(order["board"]), order["number"])

@@ -1,0 +1,115 @@
+"""`Shadow`: a version that answers copies of its champion's requests after them, for its figures alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import polars as pl
+from polars.exceptions import PanicException
+
+from tidewright.data.forecast import Forecast, level_names
+from tidewright.errors import TidewrightError
+from tidewright.serving.copies import Copies
+from tidewright.serving.difference import Floats, measure_difference
+from tidewright.serving.rollout import explain_windows
+from tidewright.serving.served import Served
+from tidewright.serving.shadow_tally import ShadowTally
+
+Record = Callable[[Served, Forecast], None]
+
+log = logging.getLogger(__name__)
+
+
+class Shadow:
+    """See the file. `show` and `show_forecast` take copies, and wait for nothing; `record` is told its forecasts."""
+
+    def __init__(
+        self, champion: Served, rival: Served, *, copies: Copies, tally: ShadowTally, record: Record | None
+    ) -> None:
+        self.champion, self.rival, self.tally = champion, rival, tally
+        self._copies, self._record = copies, record
+        self.unfit = explain_windows(champion.bundle, rival.bundle)  # why it gets tables alone, where it does
+
+    def show(self, x: Any, values: Floats) -> None:
+        """Windows, and the champion's answers to them."""
+        if self.unfit:
+            self.tally.count("unfit")
+            return
+        arrays = x.values() if isinstance(x, Mapping) else (x,)
+        size = values.nbytes + sum(array.nbytes for array in arrays)
+        self._put(partial(self._answer, x, values), size)
+
+    def show_forecast(self, frame: pl.DataFrame, forecast: Forecast) -> None:
+        """A table, and the champion's forecast from it."""
+        size = frame.estimated_size() + forecast.table.estimated_size()
+        self._put(partial(self._answer_table, frame, forecast), int(size))
+
+    def _put(self, work: Callable[[], tuple[Floats, Floats]], size: int) -> None:
+        if not self._copies.put(partial(self._try, work), size=size):
+            self.tally.count("dropped")
+
+    def _try(self, work: Callable[[], tuple[Floats, Floats]]) -> None:
+        """Whatever goes wrong is counted, and told once of each kind, without what was asked."""
+        started = perf_counter_ns()
+        try:
+            differences = work()
+        except TidewrightError as error:
+            self._fail(error)
+        except (Exception, PanicException) as error:  # a defect in what nobody waits for ends nobody's request
+            if self._fail(error):
+                log.exception("a defect of Tidewright in a shadow")
+        else:
+            self.tally.add(perf_counter_ns() - started, *differences)
+
+    def _fail(self, error: BaseException) -> bool:
+        kind = type(error).__name__
+        first = self.tally.fail(kind)
+        if first:
+            log.warning("a shadow fails", extra={"fields": {**self.rival.labels, "why": kind}})
+        return first
+
+    def _answer(self, x: Any, values: Floats) -> tuple[Floats, Floats]:
+        theirs = self.rival.session.predict(self._cut(x)).quantiles
+        return self._differ(values, theirs)
+
+    def _answer_table(self, frame: pl.DataFrame, forecast: Forecast) -> tuple[Floats, Floats]:
+        session = self.rival.session
+        theirs = session.forecast(session.read(frame))
+        if self._record is not None:
+            self._record(self.rival, theirs)
+        horizon = self.rival.bundle.manifest.task.horizon
+        return self._differ(*(_to_values(one, horizon=horizon) for one in (forecast, theirs)))
+
+    def _differ(self, ours: Floats, theirs: Floats) -> tuple[Floats, Floats]:
+        task, other = self.champion.bundle.manifest.task, self.rival.bundle.manifest.task
+        return measure_difference(ours, theirs, task=task, other=other)
+
+    def _cut(self, x: Any) -> Any:
+        """The champion's windows as the shadow takes them: their newest steps, and the inputs that it has."""
+        ours, theirs = self.champion.bundle.manifest.view.lookback, self.rival.bundle.manifest.view.lookback
+        names = self.rival.inputs
+        if ours == theirs and names == self.champion.inputs:
+            return x
+        first = ours - theirs
+        given = x if isinstance(x, Mapping) else {"target": x}
+        cut = {name: _cut(given[name], name, first=first) for name in names}
+        return cut if len(names) > 1 else cut["target"]
+
+
+def _cut(array: Any, name: str, *, first: int) -> Any:
+    """The steps of an input from `first` on."""
+    if name == "static":
+        return array
+    array = np.asarray(array)
+    return array[..., first:] if name == "target" else array[..., first:, :]
+
+
+def _to_values(forecast: Forecast, *, horizon: int) -> Floats:
+    """A forecast's quantiles [N, H, Q], or probabilities."""
+    names = level_names(forecast.levels) or [str(one) for one in forecast.classes]
+    return forecast.table.select(names).to_numpy().reshape(-1, horizon, len(names))

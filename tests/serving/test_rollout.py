@@ -1,0 +1,294 @@
+"""A shadow and a split of a store's model: who answers, who sees it, what is counted, and what a promotion changes."""
+
+from threading import Event
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.serving.running import LOOKBACK, running, save_ridge, tensor
+from tests.worlds import small_table
+from tidewright.errors import ConfigError, UnknownNameError
+from tidewright.inference.session import open_session
+from tidewright.registry.store import open_store
+from tidewright.serving import copies as copies_module
+from tidewright.serving import served as module
+from tidewright.serving.options import ServeOptions
+from tidewright.serving.rollout import Rollout, check_rollouts, read_rollouts
+from tidewright.serving.roster import find_stored
+
+PATH = "/v2/models/sales/infer"
+SPLIT = ("sales=champion:70,challenger:30",)
+pytestmark = pytest.mark.filterwarnings("ignore::tidewright.errors.RepairWarning")
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """A champion, a rival that answers other numbers, and others that look back less and more."""
+    folder = tmp_path_factory.mktemp("rollout")
+    made = {"champion": {}, "rival": {"seed": 1}, "short": {"lookback": 12}, "long": {"lookback": 36}}
+    return {name: save_ridge(folder / name, **options) for name, options in made.items()}
+
+
+@pytest.fixture
+def store(tmp_path, bundles):
+    store = open_store(tmp_path / "store")
+    for name in ("champion", "rival"):
+        store.register("sales", bundles[name])
+    return store
+
+
+@pytest.fixture(scope="module")
+def history():
+    table = small_table(rows=60).select("shop", "hour", "sold")
+    return {**table.to_dict(as_series=False), "hour": [time.isoformat() for time in table["hour"]]}, table
+
+
+def until(what):
+    waiting = Event()
+    for _ in range(1000):
+        if what():
+            return
+        waiting.wait(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def tally(server, version="2", champion="1"):
+    return server.serving.desk.metrics.shadow_tally("sales", champion=champion, version=version)
+
+
+def answered(reply):
+    assert reply.status == 200, reply
+    told = reply.json["outputs"][0]
+    return np.array(told["data"], np.float32).reshape(told["shape"])
+
+
+def lineup(server):
+    return server.ask("/v2/models/sales").json["parameters"]["lineup"]
+
+
+def quantiles(bundle, rows):
+    return open_session(bundle).predict(rows).quantiles
+
+
+def test_a_shadow_gets_copies_and_its_answers_are_compared_and_given_to_nobody(store, bundles, rows, history):
+    with running([store.folder], shadow=("sales",)) as server:
+        ours, theirs = (quantiles(bundles[name], rows) for name in ("champion", "rival"))
+        assert np.array_equal(answered(server.ask(PATH, {"inputs": [tensor(rows)]})), ours)
+        assert server.ask("/v1/forecast", {"table": history[0]}).json["version"] == "1"
+        until(lambda: tally(server).outcomes["answered"] == 2)
+        absolute = np.abs(ours - theirs).mean(axis=(1, 2))
+        relative = absolute / (ours[:, :, -1] - ours[:, :, 0]).mean(axis=1)
+        frames = [open_session(bundles[name]).forecast(history[1]).table for name in ("champion", "rival")]
+        tables = [one.select("0.1", "0.5", "0.9").to_numpy().reshape(4, -1) for one in frames]
+        absolute = np.append(absolute, np.abs(tables[0] - tables[1]).mean(axis=1))
+        told = lineup(server)["shadow"]
+        assert (told["version"], told["windows"], told["dropped"], told["failed"]) == ("2", len(rows) + 4, 0, 0)
+        assert told["difference"]["target"]["mean"] == pytest.approx(absolute.mean(), rel=1e-5)
+        assert told["difference"]["target"]["largest"] == pytest.approx(absolute.max(), rel=1e-5)
+        assert told["difference"]["spread"]["largest"] >= relative.max() * (1 - 1e-5)
+        assert server.ask("/v2/models/sales").json["versions"] == ["1"]
+        assert server.ask("/v2/models/sales/versions/2/infer", {"inputs": [tensor(rows)]}).status == 404
+        text = server.ask("/metrics").body.decode()
+        labels = 'model="sales",version="2",champion="1"'
+        assert f'tidewright_shadow_total{{{labels},outcome="answered"}} 2' in text
+        assert f'tidewright_shadow_difference_count{{{labels},unit="target"}} {len(rows) + 4}' in text
+        assert f"tidewright_shadow_seconds_count{{{labels}}} 2" in text
+
+
+def test_a_shadow_that_fails_touches_nobody_and_is_told_once_without_what_was_asked(store, rows, monkeypatch, caplog):
+    with running([store.folder], shadow=("sales",)) as server:
+        rival = server.serving.desk.roster.lineups["sales"].shadow.rival
+
+        def fail(x):
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(rival.session, "predict", fail)
+        for _ in range(3):
+            assert server.ask(PATH, {"inputs": [tensor(rows)]}).status == 200
+        until(lambda: tally(server).outcomes["failed"] == 3)
+        assert tally(server).errors == {"RuntimeError": 3}
+        assert caplog.text.count("a shadow fails") == 1
+        assert 'tidewright_shadow_errors_total{model="sales",version="2",champion="1",error="RuntimeError"} 3' in (
+            server.ask("/metrics").body.decode()
+        )
+
+
+def test_what_a_shadow_has_no_room_for_is_dropped_and_counted_and_callers_never_wait(store, rows, monkeypatch):
+    monkeypatch.setattr(copies_module, "COPIES", 2)
+    gate = Event()
+    with running([store.folder], shadow=("*",)) as server:
+        rival = server.serving.desk.roster.lineups["sales"].shadow.rival
+        plain = rival.session.predict
+        monkeypatch.setattr(rival.session, "predict", lambda x: plain(x) if gate.wait(10) else None)
+        for _ in range(5):
+            assert server.ask(PATH, {"inputs": [tensor(rows)]}).status == 200
+        assert tally(server).outcomes["dropped"] >= 2
+        gate.set()
+        until(lambda: sum(tally(server).outcomes.values()) == 5)
+        monkeypatch.setattr(copies_module, "BYTES", 10)
+        assert server.ask(PATH, {"inputs": [tensor(rows)]}).status == 200
+        until(lambda: tally(server).outcomes["dropped"] + tally(server).outcomes["answered"] == 6)
+
+
+def test_a_promotion_ends_the_shadow_and_the_next_challenger_is_the_next_one(store, bundles, rows, caplog):
+    with running([store.folder], shadow=("sales",), watch_s=0) as server:
+        look = server.serving.stock.look
+        before = server.serving.desk.roster.lineups["sales"].shadow.rival
+        store.promote("sales", force="a trial")
+        look()
+        assert server.serving.desk.roster.find("sales") is before  # it was open and warm
+        assert np.array_equal(answered(server.ask(PATH, {"inputs": [tensor(rows)]})), quantiles(bundles["rival"], rows))
+        assert "no challenger for its shadow" in lineup(server)["notes"][0]
+        assert "not as asked for" in caplog.text
+        look()
+        assert [one.version for one in server.serving.desk.roster.all] == ["2"]
+        store.register("sales", bundles["short"])
+        look()
+        server.ask(PATH, {"inputs": [tensor(rows)]})
+        until(lambda: tally(server, "3", "2").outcomes["answered"] == 1)  # its windows are cut
+        expected = np.abs(quantiles(bundles["rival"], rows) - quantiles(bundles["short"], rows[:, -12:]))
+        assert tally(server, "3", "2").absolute.mean == pytest.approx(expected.mean(), rel=1e-5)
+        store.register("sales", bundles["long"])
+        look()
+        assert "looks back 36 steps, and the champion's windows have 24" in lineup(server)["notes"][0]
+        server.ask(PATH, {"inputs": [tensor(rows)]})
+        assert tally(server, "4", "2").outcomes == {"unfit": 1}
+        store.rollback("sales")
+        look()
+        assert (server.serving.desk.roster.find("sales").version, lineup(server)["shadow"]["version"]) == ("1", "4")
+
+
+def keys_of(store):
+    """A key that the challenger answers, and one that the champion does."""
+    drawn = {str(number): store.split("sales", str(number), share=0.3).version for number in range(50)}
+    return [next(key for key, version in drawn.items() if version == wanted) for wanted in (2, 1)]
+
+
+def test_a_key_has_its_arm_which_is_told_and_counted_and_a_version_that_is_named_answers(store, bundles, rows):
+    with running([store.folder], split=SPLIT) as server:
+        wanted = {version: quantiles(bundles[name], rows) for version, name in (("1", "champion"), ("2", "rival"))}
+        body = {"inputs": [tensor(rows)]}
+        for version, key in zip("21", keys_of(store), strict=True):
+            asked = [(body, {"X-Split-Key": key}), ({**body, "id": key}, {}), (body, {"X-Request-Id": key})]
+            for given, headers in asked:
+                reply = server.ask(PATH, given, headers=headers)
+                assert (reply.headers["x-model-version"], reply.json["model_version"]) == (version, version)
+                assert np.array_equal(answered(reply), wanted[version])
+            other = "1" if version == "2" else "2"
+            reply = server.ask(f"/v2/models/sales/versions/{other}/infer", body, headers={"X-Split-Key": key})
+            assert reply.json["model_version"] == other
+            assert "x-model-version" not in reply.headers
+        assert lineup(server)["split"] == {"1": 70.0, "2": 30.0}
+        text = server.ask("/metrics").body.decode()
+        assert 'tidewright_split_total{model="sales",version="2"} 3' in text
+        assert 'tidewright_split_percent{model="sales",version="2"} 30' in text
+        drawn = {server.ask(PATH, body).json["model_version"] for _ in range(40)}
+        assert drawn == {"1", "2"}  # without a key, by chance: 1 in 1,600,000 that it is one
+        bad = server.ask(PATH, {"inputs": []}, headers={"X-Split-Key": key})
+        assert (bad.status, "'inputs' is a list of 0" in bad.json["error"]) == (400, True)
+        assert server.ask(PATH).status == 405
+
+
+def test_a_table_is_shared_out_by_its_series_and_comes_back_in_their_order(store, bundles, history):
+    plain, table = history
+    with running([store.folder], split=("sales=challenger:50,champion:50",)) as server:
+        reply = server.ask("/v1/forecast", {"table": plain})
+        told = reply.json
+        arms = {shop: str(store.split("sales", shop, share=0.5).version) for shop in ("s0", "s1", "s2", "s3")}
+        assert set(arms.values()) == {"1", "2"}
+        for version, name in (("1", "champion"), ("2", "rival")):
+            own = [shop for shop, arm in arms.items() if arm == version]
+            assert told["arms"][version] == own
+            frame = pl.DataFrame({key: told["table"][key] for key in ("shop", "0.1", "0.5", "0.9")})
+            expected = open_session(bundles[name]).forecast(table).table.filter(pl.col("shop").is_in(own))
+            assert frame.filter(pl.col("shop").is_in(own)).equals(expected.select(frame.columns))
+        assert told["table"]["shop"] == sorted(told["table"]["shop"])
+        assert set(reply.headers["x-model-version"].split(",")) == {"1", "2"} == set(told["version"].split(","))
+        one = server.ask("/v1/forecast", {"table": plain}, headers={"X-Split-Key": "7"}).json
+        assert one["version"] == str(store.split("sales", "7", share=0.5).version)
+        assert server.ask("/v1/forecast", {"table": plain, "version": "2"}).json["version"] == "2"
+
+
+def test_arms_of_other_windows_split_forecasts_alone(store, bundles, rows, history):
+    store.register("sales", bundles["short"])
+    with running([store.folder], split=("sales=1:0,3:100",)) as server:
+        assert server.ask(PATH, {"inputs": [tensor(rows)]}).json["model_version"] == "1"
+        assert "forecasts alone are split" in lineup(server)["notes"][0]
+        assert server.ask("/v1/forecast", {"table": history[0]}).json["version"] == "3"
+
+
+def test_a_slow_model_s_requests_share_runs_split_and_shadowed(store, bundles, rows, monkeypatch):
+    monkeypatch.setattr(module, "INLINE_S", 0.0)
+    monkeypatch.setattr(module, "_gains", lambda *_: True)
+    with running([store.folder], split=SPLIT, shadow=("sales=2",)) as server:
+        for version, key in zip("21", keys_of(store), strict=True):
+            reply = server.ask(PATH, {"inputs": [tensor(rows)]}, headers={"X-Split-Key": key})
+            assert reply.json["model_version"] == version
+        until(lambda: tally(server).outcomes["answered"] == 1)  # the champion's
+        assert tally(server).outcomes["failed"] == 0
+        assert server.serving.desk.roster.find("sales").queues
+
+
+@pytest.mark.parametrize(
+    ("shadow", "split", "message"),
+    [
+        (["sales=champion"], [], "is its champion, which answers"),
+        (["sales=1"], [], "the shadow of 'sales' is version 1, its champion"),
+        (["sales=9"], [], "version of 'sales' is called '9'.*There are: 1, 2"),
+        (["sale"], [], "no model of the store is called 'sale'. Did you mean 'sales'"),
+        (["sales", "sales=2"], [], "once for each model"),
+        (["sales="], [], "--shadow is NAME or NAME=VERSION"),
+        (["sales=best"], [], "no version is called 'best'"),
+        ([], ["sales=champion:90,challenger:9"], "sum to 99 over 2 versions"),
+        ([], ["sales=champion:100"], "sum to 100 over 1 versions"),
+        ([], ["sales=champion:90,challenger:ten"], "in percent; got 'challenger:ten'"),
+        ([], ["sales=1:50,1:50"], "each version once"),
+        ([], ["sales=champion:50,1:50"], "two arms of the split of 'sales' are one version"),
+        ([], ["sales=1:50,7:50"], "version of 'sales' is called '7'"),
+        ([], ["*=champion:50,challenger:50"], "--split is NAME=champion:90"),
+        ([], ["price=champion:50,challenger:50"], "no model of the store is called 'price'"),
+    ],
+)
+def test_what_can_t_be_had_is_told_before_anything_is_served(store, shadow, split, message):
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
+        check_rollouts(find_stored([store.folder]), read_rollouts(shadow=shadow, split=split))
+
+
+def test_a_split_needs_a_store_and_a_shadow_of_every_model_waits_for_a_challenger(bundles, tmp_path, capsys):
+    from tidewright.cli.main import _run
+
+    assert _run(["serve", str(bundles["champion"].folder), "--shadow", "sales"]) == 1
+    assert "Give it as --store FOLDER" in capsys.readouterr().err
+    assert _run(["serve", str(bundles["champion"].folder), "--split", "sales=1:50"]) == 1
+    assert "sum to 50" in capsys.readouterr().err
+    store = open_store(tmp_path / "store")
+    store.register("sales", bundles["champion"])
+    check_rollouts(find_stored([store.folder]), {"*": Rollout("challenger")})
+    with pytest.raises(ConfigError, match="sum to 50"):
+        ServeOptions(split=("sales=1:50,2:0",))
+
+
+def test_versions_that_answer_other_questions_stand_beside_no_champion(store, tmp_path):
+    from tests.worlds import small_panel
+    from tidewright.data.splits import split_holdout
+    from tidewright.data.task import Task
+    from tidewright.models.spec import Ridge
+    from tidewright.registry.bundle import save_bundle
+    from tidewright.training.fit import fit
+
+    panel = small_panel()
+    for number, task in enumerate((Task(5), Task(4, (0.25, 0.5, 0.75)))):
+        fitted = fit(Ridge(lookbacks=(LOOKBACK,)), panel=panel, split=split_holdout(panel, task), task=task)
+        store.register("sales", save_bundle(fitted, panel=panel, folder=tmp_path / str(number), name="sales"))
+    stored = find_stored([store.folder])
+    for asked, message in (
+        ({"shadow": ["sales=3"]}, "version 3 of 'sales': the challenger's horizon is 5 and the champion's 4"),
+        ({"split": ["sales=1:50,4:50"]}, r"answers with the quantiles \[0.25, 0.5, 0.75\]"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            check_rollouts(stored, read_rollouts(**asked))
+    with running([store.folder], shadow=("sales=4",), split=("sales=1:50,3:50",)) as server:
+        told = lineup(server)
+        assert ("split" in told, told["shadow"]["version"]) == (False, "4")  # compared by its median
+        assert "version 3 of 'sales' is left out" in told["notes"][0]
