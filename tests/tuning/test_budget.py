@@ -160,6 +160,15 @@ def test_networks_and_boosted_trees_heed_a_deadline_and_what_is_solved_at_once_d
     assert not replace(work, learn=partial(fit)).heeds({})  # nothing is known of it
 
 
+def test_what_opens_a_network_is_loaded_while_the_first_trials_run(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("tidewright.tuning.panel_objective.import_module", loaded.append)
+    _open(world, "lightgbm").prepare()
+    assert loaded == []
+    _open(world, "nlinear").prepare()
+    assert loaded == ["tidewright.training.fit_torch"]
+
+
 def _open(world: Any, model: str) -> PanelObjective:
     space, spec = SearchSpace(model, {}), build_spec(model)
     default = start_candidate(space, spec, **world.given, season=7, train=TrainSpec(), view=None)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,11 @@ class PanelObjective:
         """Whether learning at a point is over soon after its deadline: after an epoch, a round or some trees."""
         name = str(point.get("model", self.default.spec.name))
         return self.learn is fit and find_catalog(name)[name].kind in QUICK and name not in UNHEEDING
+
+    def prepare(self) -> None:
+        """Loads what networks are made of, where some are: a process that opens what others taught need not wait."""
+        if any(kind_of(one.spec) == "torch" for one in (self.default, *self.default.others.values())):
+            import_module("tidewright.training.fit_torch")
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

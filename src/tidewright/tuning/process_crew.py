@@ -52,7 +52,7 @@ class ProcessCrew:
                 f"the objective can't be sent to another process: {error}. Define what it is made of at the top of a "
                 "module (no lambda, no function inside a function), or leave out workers."
             ) from error
-        self._clock, self._size = orders.clock, workers
+        self._clock, self._size, self._prepare = orders.clock, workers, orders.prepare
         self._workers: list[_Worker] = []
 
     def begin(self, task: Task) -> None:
@@ -76,6 +76,9 @@ class ProcessCrew:
 
     def wait(self, hear: Hearing) -> Ended | Died:
         """See `Crew`. A trial that is still running when its task's `last` moment comes is ended with its process."""
+        if self._prepare:  # while the first trials run, and not when one of them has ended
+            self._prepare()
+            self._prepare = None
         while True:
             busy = [one for one in self._workers if one.task is not None]
             lasts = [one.task.last for one in busy if one.task is not None and one.task.last is not None]

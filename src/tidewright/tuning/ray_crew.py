@@ -38,7 +38,7 @@ class RayCrew:
                     f"no Ray cluster answers at '{address}': {error}. Start one with: ray start --head"
                 ) from error
         self._size, gpus = share_cluster(ray.cluster_resources(), workers=workers, gpu=orders.gpu)
-        self._orders, self._clock = ray.put(orders), orders.clock
+        self._orders, self._clock, self._prepare = ray.put(orders), orders.clock, orders.prepare
         self._mail = ray.remote(num_cpus=0)(Mail).remote()
         self._work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work_on)
         self._running: dict[Any, Task] = {}
@@ -62,6 +62,9 @@ class RayCrew:
 
     def wait(self, hear: Hearing) -> Ended | Died:
         """See `Crew`. A trial that is still running when its task's `last` moment comes is ended."""
+        if self._prepare:
+            self._prepare()
+            self._prepare = None
         while True:
             done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=LISTEN_S)
             for number, message in self._ray.get(self._mail.take.remote()):

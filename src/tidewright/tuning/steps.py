@@ -49,7 +49,8 @@ class Steps:
             yield batch
             batch.forget()
             return
-        with hire(replace(orders_of(work, plan), gpu=work.gpu), workers=workers, ray=ray) as crew:
+        orders = replace(orders_of(work, plan), gpu=work.gpu, prepare=work.prepare)
+        with hire(orders, workers=workers, ray=ray) as crew:
             yield crew
 
 

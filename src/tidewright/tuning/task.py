@@ -19,13 +19,15 @@ Keep = Callable[[int, float], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Orders:
-    """What every trial of a study has alike; `gpu` says that it learns on a GPU where there is one."""
+    """What every trial of a study has alike; `gpu` says that it learns on a GPU where there is one. `prepare` loads
+    what it takes to open what a trial learned elsewhere."""
 
     objective: Objective
     pruner: Pruner
     seed: int
     clock: Callable[[], float]
     gpu: bool = False
+    prepare: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
