@@ -257,6 +257,19 @@ def test_time_for_the_repeats_is_kept_free(clock: Any) -> None:
     assert [is_repeat(trial) for trial in found.trials] == [False] * 14 + [True] * 6
 
 
+@pytest.mark.parametrize("budget_s", [95.0, 99.0, 105.0, 199.0])
+def test_a_repeat_that_the_budget_has_no_room_for_is_not_begun(clock: Any, budget_s: float) -> None:
+    def objective(assignment: Assignment) -> Outcome:
+        clock.now += 10.0
+        return line(1.0)(assignment)
+
+    limits = Limits(clock(), budget_s, None, clock)
+    plan = Plan(SPACE, RandomSearcher(), limits, 7, repeats=True, heeds=lambda point: True)
+    found = search(objective, plan, store=open_store(None))
+    assert any(is_repeat(trial) for trial in found.trials)
+    assert budget_s - 10.0 < limits.spent <= budget_s
+
+
 def test_a_network_is_judged_by_its_mean_over_seeds_and_is_the_one_of_its_own_seed(world: Any, tmp_path: Path) -> None:
     seeds: list[int] = []
 

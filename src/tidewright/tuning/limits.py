@@ -76,7 +76,7 @@ class Limits:
         if self.budget_s is None or expected is None:
             return ""
         left = self.started + self.budget_s - self.clock()
-        if left >= (expected if first is None else first):
+        if left >= (expected if first is None else first) * (1.0 - 1e-9):  # it was told by logarithms
             return ""
         told = "" if first is None else f", {first:.1f} of them until it can be ended"
         return f"{left:.1f} of {self.budget_s:g} s are left, and the next trial would take about {expected:.1f} s{told}"

@@ -15,7 +15,7 @@ from tidewright.tuning.keep_best import CHECKPOINT, remove_ended, trial_folder
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Objective
 from tidewright.tuning.pruners import NoPruner, Pruner
-from tidewright.tuning.repeats import TOP, is_repeat, judge_best, next_repeat, originals, why_no_more
+from tidewright.tuning.repeats import TOP, is_repeat, judge_best, next_repeat, originals, split_point, why_no_more
 from tidewright.tuning.searchers.searcher import Explains, History, Searcher
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.store import Noted, Point, Stop, TrialStore
@@ -66,17 +66,12 @@ class Plan:
         known = originals(trials)
         reason = next(filter(None, (rule(known) for rule in self.stops)), "")
         again, full = self._again(trials, last=bool(reason))
-        if again or reason or full:
-            return again or Stop(reason or full)
-        point = self._suggest(trials, known)
+        if reason or full:
+            return self._hurry(known, again) if again else Stop(reason or full)
+        point = again or self._suggest(trials, known) or self._again(trials, last=True)[0]
         if point is None:
-            again, _ = self._again(trials, last=True)
-            return again or Stop("every point of the space that the sampler finds was tried")
-        if self.limits.budget_s is not None:
-            where = point.point if isinstance(point, Noted) else point
-            if late := self._why_late(known, where):
-                return Stop(late)
-        return point
+            return Stop("every point of the space that the sampler finds was tried")
+        return self._hurry(known, point)
 
     def expect(self, trials: Sequence[Trial], point: Point) -> float | None:
         """How many seconds a trial at a point will probably take; None where no trial has ended."""
@@ -89,11 +84,16 @@ class Plan:
             return 0.0
         return ENOUGH * expected if best_trial(list(others)) else 0.0
 
-    def _why_late(self, known: tuple[Trial, ...], point: Point) -> str:
-        whole = self.expect(known, point)
-        if whole is None or not self.heeds(point):
-            return self.limits.why_late(whole)
-        return self.limits.why_late(whole, first=expect_first(known, point, whole=whole))
+    def _hurry(self, known: tuple[Trial, ...], point: Point | Noted) -> Point | Noted | Stop:
+        """The point, or why it is too late for a trial there. A repeat is made whole or not at all."""
+        if self.limits.budget_s is None:
+            return point
+        own, repeat = split_point(point.point if isinstance(point, Noted) else point)
+        whole, first = self.expect(known, own), None
+        if whole is not None and not repeat and self.heeds(own):
+            first = expect_first(known, own, whole=whole)
+        late = self.limits.why_late(whole, first=first)
+        return Stop(late) if late else point
 
     def _again(self, trials: tuple[Trial, ...], *, last: bool) -> tuple[Point | None, str]:
         """The repeat that is to be made now, and else why no other trial is."""
