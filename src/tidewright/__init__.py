@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tidewright.models.classic import ArchitectureType as ArchitectureType
     from tidewright.models.classic import ModelConfig as ModelConfig
     from tidewright.models.recommend import recommend as recommend
+    from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.registry.each import save_each as save_each
     from tidewright.registry.estimator_bundle import load_estimator as load_estimator
@@ -184,6 +185,7 @@ _HOMES = {
     "open": "tidewright.inference.session:open_session",
     "open_each": "tidewright.inference.each:open_each",
     "monitor": "tidewright.workflows.monitor:monitor",
+    "compare_arms": "tidewright.registry.arms:compare_arms",
     "open_store": "tidewright.registry.store:open_store",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",

@@ -10,10 +10,14 @@ from tests.serving.running import LOOKBACK, running, save_ridge, tensor
 from tests.worlds import small_table
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.inference.session import open_session
+from tidewright.registry.arms import compare_arms
+from tidewright.registry.record import read_record
 from tidewright.registry.store import open_store
 from tidewright.serving import copies as copies_module
+from tidewright.serving import recorder as recorder_module
 from tidewright.serving import served as module
 from tidewright.serving.options import ServeOptions
+from tidewright.serving.recorder import Recorder
 from tidewright.serving.rollout import Rollout, check_rollouts, read_rollouts
 from tidewright.serving.roster import find_stored
 
@@ -262,11 +266,74 @@ def test_a_split_needs_a_store_and_a_shadow_of_every_model_waits_for_a_challenge
     assert "Give it as --store FOLDER" in capsys.readouterr().err
     assert _run(["serve", str(bundles["champion"].folder), "--split", "sales=1:50"]) == 1
     assert "sum to 50" in capsys.readouterr().err
+    assert _run(["serve", str(bundles["champion"].folder), "--record", str(tmp_path)]) == 1
+    assert "a record is of what models of a store said" in capsys.readouterr().err
     store = open_store(tmp_path / "store")
     store.register("sales", bundles["champion"])
     check_rollouts(find_stored([store.folder]), {"*": Rollout("challenger")})
+    (tmp_path / "file").write_text("")
+    assert _run(["serve", "--store", str(store.folder), "--record", str(tmp_path / "file")]) == 1
+    assert "can't be made: File exists. Give another" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="record is text"):
+        ServeOptions(record=5)
+    with pytest.raises(ConfigError, match="record_bytes is a whole number, 1048576 or more"):
+        ServeOptions(record_bytes=5)
     with pytest.raises(ConfigError, match="sum to 50"):
         ServeOptions(split=("sales=1:50,2:0",))
+
+
+@pytest.mark.parametrize("beside", [{"shadow": ("sales",)}, {"split": ("sales=champion:50,challenger:50",)}])
+def test_what_was_said_is_kept_and_judged_when_the_actual_values_have_come(store, history, tmp_path, beside):
+    table, cutoffs = history[1], (40, 44, 48, 52)
+    record = tmp_path / "record"
+    with running([store.folder], record=str(record), **beside) as server:
+        for rows in cutoffs:
+            part = table.group_by("shop", maintain_order=True).head(rows)
+            plain = {**part.to_dict(as_series=False), "hour": [time.isoformat() for time in part["hour"]]}
+            assert server.ask("/v1/forecast", {"table": plain}).status == 200
+        if "shadow" in beside:
+            until(lambda: tally(server).outcomes["answered"] == 4)
+    found = compare_arms(store, "sales", record=record, table=table, metric="mae")
+    drawn = [store.split("sales", shop, share=0.5).version for shop in ("s0", "s1", "s2", "s3")]
+    shops = [drawn.count(1), drawn.count(2)] if "split" in beside else [4, 4]
+    assert [found.champion.windows, found.challenger.windows] == [len(cutoffs) * count for count in shops]
+    assert found.paired is ("shadow" in beside)
+    frame = open_session(store.get("sales").folder).forecast(table.group_by("shop", maintain_order=True).head(40)).table
+    kept = read_record(record, name="sales", version=1)
+    first = kept["cutoff"].min()
+    own = frame.filter(pl.col("shop").is_in(kept["shop"].unique()))
+    assert kept.filter(pl.col("cutoff") == first).drop("model").equals(own.drop("model"))
+
+
+def test_a_record_is_bounded_written_once_in_a_while_and_a_full_disk_is_counted(tmp_path, monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr(recorder_module, "monotonic", lambda: now[0])
+    table = pl.DataFrame({"shop": ["a"] * 10, "0.5": [1.0] * 10})
+    recorder = Recorder(tmp_path / "record", most_bytes=1 << 20)
+    assert not recorder.due
+    recorder.take(table, name="sales", version="1", kind="answer")
+    assert not recorder.due
+    now[0] = 30.0
+    assert recorder.due
+    recorder.flush()
+    assert (recorder.due, recorder.rows["kept"], len(read_record(tmp_path / "record", name="sales", version=1))) == (
+        False,
+        10,
+        10,
+    )
+    monkeypatch.setattr(recorder_module, "FLUSH_ROWS", 10)
+    monkeypatch.setattr(recorder_module, "HELD", int(table.estimated_size()))
+    for _ in range(2):
+        recorder.take(table, name="sales", version="1", kind="answer")
+    assert recorder.due
+    (tmp_path / "file").write_text("")
+    broken = Recorder(tmp_path / "file", most_bytes=1 << 20)
+    broken.take(table, name="sales", version="1", kind="answer")
+    broken.flush()
+    assert (recorder.rows["dropped"], broken.rows["failed"]) == (10, 10)
+    assert "not recorded" in caplog.text
+    told = {one.labels.get("event", "removed"): one.value for one in recorder.samples()}
+    assert told == {"kept": 10, "dropped": 10, "failed": 0, "removed": 0}
 
 
 def test_versions_that_answer_other_questions_stand_beside_no_champion(store, tmp_path):

@@ -280,6 +280,8 @@ def serve_verb(
     store: Annotated[Path | None, typer.Option(help="A store: the champion of each of its models.")] = None,
     shadow: options.Shadow = None,
     split: options.Split = None,
+    record: options.Record = None,
+    record_bytes: options.RecordBytes = 1 << 30,
     host: Annotated[
         str, typer.Option(help="Where it listens; an address that others reach needs a key.")
     ] = "127.0.0.1",
@@ -294,9 +296,7 @@ def serve_verb(
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
     limit: options.Limit = None,
-    log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="Log every request, not failed ones alone.")
-    ] = False,
+    log_requests: options.LogRequests = False,
     strict: options.Strict = False,
 ) -> None:
     """Answer over HTTP: the Open Inference Protocol v2, and forecasts from raw history, until it is told to stop.
@@ -309,7 +309,8 @@ def serve_verb(
     given: dict[str, Any] = {"host": host, "port": port, "hosts": tuple(allow_host or ()), "backend": backend}
     given |= {"tls_cert": tls_cert, "tls_key": tls_key, "log_requests": log_requests, "strict": strict}
     given |= {"workers": workers, "watch_s": watch, "batch": batch}
-    given |= {"shadow": tuple(shadow or ()), "split": tuple(split or ())}
+    given |= {"shadow": tuple(shadow or ()), "split": tuple(split or ()), "record_bytes": record_bytes}
+    given["record"] = None if record is None else str(record)
     serve_bundles([*(bundles or []), *([] if store is None else [store])], given, limits=limit or [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,7 +81,12 @@ Shadow = Annotated[
     typer.Option(help="A model of the store (* each) whose challenger, or NAME=VERSION, gets copies of its requests."),
 ]
 Split = Annotated[list[str] | None, typer.Option(help="Shares of a model's requests: NAME=champion:90,challenger:10.")]
+Record = Annotated[
+    Path | None, typer.Option(help="A folder that keeps the forecasts of the store's models, for store compare.")
+]
+RecordBytes = Annotated[int, typer.Option(help="At most so many bytes of them; the oldest give way.", min=1 << 20)]
 AllowHost = Annotated[list[str] | None, typer.Option(help="A further name that requests may call it by; * any.")]
+LogRequests = Annotated[bool, typer.Option("--log-requests", help="Log every request, not failed ones alone.")]
 TlsCert = Annotated[str | None, typer.Option(help="The file of a certificate: TLS.")]
 TlsKey = Annotated[str | None, typer.Option(help="The file of the certificate's key.")]
 Limit = Annotated[

@@ -13,6 +13,7 @@ import typer
 from tidewright.cli import options
 
 if TYPE_CHECKING:
+    from tidewright.registry.arms import Arms
     from tidewright.registry.standing import Change, Release
 
 Folder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
@@ -60,6 +61,35 @@ def promote_verb(
 
     change = open_store(store).promote(name, version, table=table, metric=metric, force=force)
     _tell(change, f"version {change.version} of {name} is its champion: {change.reason}", as_json=json)
+
+
+@store_app.command("compare")
+def compare_verb(
+    name: Name,
+    table: Annotated[Path, typer.Argument(help="The actual values, with those at the recorded cutoffs.")],
+    record: Annotated[Path, typer.Option(help="The folder that a server kept its forecasts in (serve --record).")],
+    version: Annotated[int | None, typer.Option(help="Which version; the challenger when left out.")] = None,
+    metric: options.Metric = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Then promote it, if the gate says so: both asked again on the table.")
+    ] = False,
+    store: Folder = STORE,
+    json: options.Json = False,
+) -> None:
+    """Judge champion and challenger by what they said in a split, or as a shadow."""
+    from tidewright.cli.show import to_plain
+    from tidewright.registry.arms import compare_arms
+    from tidewright.registry.store import open_store
+
+    opened = open_store(store)
+    found = compare_arms(opened, name, record=record, table=table, version=version, metric=metric)
+    if json:
+        typer.echo(json_of.dumps(to_plain(asdict(found)), indent=2))
+    else:
+        _show_arms(found)
+    if promote:
+        change = opened.promote(name, found.challenger.version, table=table, metric=metric)
+        typer.echo(f"version {change.version} of {name} is its champion: {change.reason}", err=json)
 
 
 @store_app.command("rollback")
@@ -133,6 +163,23 @@ def _show_history(history: Sequence[Change]) -> None:
     ]
     if rows:
         show_table(rows, title="history")
+
+
+def _show_arms(found: Arms) -> None:
+    from tidewright.cli.show import show_table
+
+    pairs = ((found.champion, "champion"), (found.challenger, "challenger"))
+    rows = [
+        {"version": one.version, "is": what, found.metric: f"{one.error:.4g}"}
+        | {"windows": one.windows, "series": one.series, "cutoffs": one.cutoffs}
+        for one, what in pairs
+    ]
+    show_table(rows, title=f"{found.name}: {'the same windows' if found.paired else 'each its own series'}")
+    for what, one in (("series", found.by_series), ("cutoffs", found.by_cutoffs)):
+        if one is not None:
+            error = "unknown" if one.error is None else f"{one.error:.3g}"
+            typer.echo(f"difference over {one.n} {what}: {one.mean:.4g}, standard error {error}")
+    typer.echo(f"{'better' if found.better else 'not shown to be better'}: {found.reason}")
 
 
 def _release_row(one: Release) -> dict[str, Any]:

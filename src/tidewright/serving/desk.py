@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from math import ceil
+from pathlib import Path
 from threading import Lock
 from time import perf_counter
 from typing import Any, TypeVar
 
 from polars.exceptions import PanicException
 
+from tidewright.data.forecast import Forecast
 from tidewright.errors import RequestError
 from tidewright.inference.metrics_text import Sample, sample_session
+from tidewright.registry.record import Kind
 from tidewright.serving.board import Board
 from tidewright.serving.copies import Copies
 from tidewright.serving.metrics import Metrics
 from tidewright.serving.options import ServeOptions
+from tidewright.serving.recorder import Recorder
 from tidewright.serving.roster import Roster, make_roster
 from tidewright.serving.served import Served
 from tidewright.serving.shadow import Shadow
@@ -35,6 +40,9 @@ class Desk:
         self.connections: Callable[[], int] = lambda: 0
         self.board: Board | None = None
         self.copies = Copies("tidewright-shadow")
+        self.recorder: Recorder | None = None
+        if options.record is not None:
+            self.recorder = Recorder(Path(options.record), most_bytes=options.record_bytes)
         self._waiting, self._lock, self._mean_s = 0, Lock(), 0.1
         self._pool = ThreadPoolExecutor(options.limits.runs, thread_name_prefix="tidewright-run")
 
@@ -98,13 +106,22 @@ class Desk:
         for lineup in self.roster.lineups.values():
             for one, percent in () if lineup.split is None else lineup.split.arms:
                 yield Sample("tidewright_split_percent", one.labels, percent)
+        if self.recorder is not None:
+            yield from self.recorder.samples()
 
     def make_shadow(self, champion: Served, rival: Served) -> Shadow:
         """A version as the shadow of another; its figures go on where it was that before."""
         tally = self.metrics.shadow_tally(rival.name, champion=champion.version, version=rival.version)
-        return Shadow(champion, rival, copies=self.copies, tally=tally, record=None)
+        return Shadow(champion, rival, copies=self.copies, tally=tally, record=partial(self.keep, kind="shadow"))
+
+    def keep(self, served: Served, forecast: Forecast, *, kind: Kind = "answer") -> None:
+        """Keeps what a version of a store's model said, where that is asked for."""
+        if self.recorder is not None and served.name in self.roster.lineups:
+            self.recorder.take(forecast.table, name=served.name, version=served.version, kind=kind)
 
     def close(self) -> None:
-        """Lets the threads go; what runs is not waited for."""
+        """Lets the threads go, and writes what is to be kept; what runs is not waited for."""
         self.copies.close()
+        if self.recorder is not None:
+            self.recorder.flush()
         self._pool.shutdown(wait=False, cancel_futures=True)

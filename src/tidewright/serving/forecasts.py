@@ -69,7 +69,7 @@ async def answer_forecast(desk: Desk, headers: Headers, scope: Scope, receive: R
         part.served.tally.count("forecast", perf_counter_ns() - started, rows=len(part.forecast.table))
         if share is not None:
             desk.metrics.split[part.served.name, part.served.version] += 1
-        _show(desk, part)
+        _pass_on(desk, part)
     if desk.options.log_requests:
         fields = {"path": scope["path"], "status": 200, "rows": len(forecast.table)}
         log.info("request", extra={"fields": fields | {"ms": (perf_counter_ns() - started) / 1e6}})
@@ -119,8 +119,9 @@ def _share(desk: Desk, served: Served, headers: Headers) -> Share | None:
     return None if split is None else Share(split, find_key(headers), headers.get(REQUEST))
 
 
-def _show(desk: Desk, part: Part) -> None:
-    """Shows what the champion answered to its shadow."""
+def _pass_on(desk: Desk, part: Part) -> None:
+    """Keeps what was answered, and shows what the champion answered to its shadow."""
+    desk.keep(part.served, part.forecast)
     lineup = desk.roster.lineups.get(part.served.name)
     if lineup is not None and lineup.shadow is not None and part.served is lineup.champion:
         lineup.shadow.show_forecast(part.frame, part.forecast)

@@ -32,6 +32,8 @@ KINDS = SESSION_KINDS | {
         "Mean absolute difference of a window's two answers, in the target's unit and in spreads of the champion.",
     ),
     "tidewright_shadow_largest_difference": ("gauge", "The largest of these."),
+    "tidewright_record_rows_total": ("counter", "Rows of forecasts for the record, by event."),
+    "tidewright_record_removed_total": ("counter", "Parts of the record that gave way to newer ones."),
     "tidewright_model_info": ("gauge", "1 for each served version, with its digest."),
 }
 

@@ -8,13 +8,14 @@ from ipaddress import ip_address
 from typing import Any
 
 from tidewright.catalog import explain_unknown
-from tidewright.checks import check_whole
+from tidewright.checks import check_text, check_whole
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.serving.rollout import read_rollouts
 
 KEYS = "TIDEWRIGHT_API_KEYS"  # in the environment: keys, with commas
 PASSWORD = "TIDEWRIGHT_TLS_PASSWORD"  # the name of a variable of the environment
 LEAST_KEY = 16  # characters
+LEAST_RECORD = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ class ServeOptions:
     `hosts` are further names that a request may call it by, `*` any. `keys` come from the environment. `watch_s` is the
     time between two looks at the bundles' folders (0: none). `batch` is the most windows that several requests share a
     run with (0: each has its own). `log_requests` logs each request, else those that failed. `shadow` and `split` are
-    what models of a store are served with beside their champions (see `read_rollouts`).
+    what models of a store are served with beside their champions (see `read_rollouts`). `record` is a folder for the
+    forecasts that they gave, at most `record_bytes` of them, the newest.
     """
 
     host: str = "127.0.0.1"
@@ -68,6 +70,8 @@ class ServeOptions:
     log_requests: bool = False
     shadow: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
+    record: str | None = None
+    record_bytes: int = 1 << 30
     tls_cert: str | None = None
     tls_key: str | None = None
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -77,6 +81,9 @@ class ServeOptions:
         check_whole("port", self.port, least=0, most=65_535)
         check_whole("workers", self.workers, least=1, most=256)
         check_whole("batch", self.batch, least=0, most=65_536)
+        if self.record is not None:
+            check_text("record", self.record)
+        check_whole("record_bytes", self.record_bytes, least=LEAST_RECORD)
         read_rollouts(shadow=self.shadow, split=self.split)
         if not 0 <= self.watch_s < 1e6:
             raise ConfigError(f"watch_s is a number of seconds, 0 or more; got {self.watch_s!r}.")

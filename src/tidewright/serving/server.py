@@ -94,7 +94,7 @@ class Serving:
             self.desk.close()
 
     async def _watch(self) -> None:
-        """Looks at the folders once in a while, and tells the other workers its numbers."""
+        """Looks at the folders once in a while, tells the other workers its numbers, and writes what is to be kept."""
         loop, seconds = asyncio.get_running_loop(), self.desk.options.watch_s
         while True:
             if self.desk.board is not None:
@@ -102,6 +102,9 @@ class Serving:
             await asyncio.sleep(seconds or 1.0)
             if seconds:
                 await loop.run_in_executor(self._loader, self._look)
+            recorder = self.desk.recorder
+            if recorder is not None and recorder.due:
+                await loop.run_in_executor(self._loader, recorder.flush)
 
     def _look(self) -> None:
         try:

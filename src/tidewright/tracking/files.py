@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a file by the text, or leaves it as it was. Raises `OSError`."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replaces a file by the text (UTF-8) or the bytes, or leaves it as it was. Raises `OSError`."""
     part = None
     try:
-        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".part-", delete=False) as file:
+        with NamedTemporaryFile("wb", dir=path.parent, prefix=".part-", delete=False) as file:
             part = Path(file.name)
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
