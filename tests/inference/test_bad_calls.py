@@ -83,7 +83,6 @@ CASES = {
     "a version's truth": (lambda at: at.store.get("m", True), "a version is a whole number, 1 or more; got True"),
     "a version's fraction": (lambda at: at.store.promote("m", 2.0, force="x"), "a version is a whole number"),
     "a share": (lambda at: at.store.split("m", "key", share="x"), "share is the part of all keys .*; got 'x'"),
-    "a mark": (lambda at: at.store.changed(5), r"since is a tuple; got 5. Take what mark\(\) gave"),
     "no URL": (lambda at: tw.Client(None), "url is text; got None"),
     "a certificate without TLS": (lambda at: tw.Client(URL, ca_file="x.pem"), "ca_file belongs to https://"),
     "no certificate": (lambda at: tw.Client("https://h", ca_file=at.folder / "cert.pem"), "ca_file '.*' can't be read"),

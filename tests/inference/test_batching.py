@@ -77,7 +77,7 @@ def test_what_has_queued_is_the_next_run_and_each_gets_its_own_rows():
         assert (counts.at_once, counts.queued, counts.runs, counts.largest, counts.rows) == (1, 4, 1, 5, 5)
         answers = [future.result() for future in futures]
         assert all(answer.quantiles.base is None for answer in answers)
-        assert session.waits()["count"] == 4
+        assert session.stages()["queue"]["count"] == 4
         assert session.predict(window(9)).quantiles[0, 0, 0] == 9  # idle again
         assert session.counts().at_once == 2
 

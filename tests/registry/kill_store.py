@@ -4,49 +4,24 @@ python kill_store.py STORE BUNDLE WORK      each child works on a copy of STORE 
 """
 
 import json
-import os
 import shutil
-import signal
 import sys
+from functools import partial
 from pathlib import Path
 
-from tidewright.registry import write
+from kill_writer import child, die_at
+
 from tidewright.registry.bundle import load_bundle
 from tidewright.registry.store import open_store
 
-CALLS = ("open", "mkdir", "write", "fsync", "close", "rename", "replace", "unlink", "rmdir")
-SIGNALS = 0x7F
 
-
-def die_at(stop: int) -> None:
-    """From now on this process kills itself at its call number `stop`."""
-    done = [0]
-
-    def counted(call):
-        def wrapper(*args, **options):
-            if done[0] == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-            done[0] += 1
-            return call(*args, **options)
-
-        return wrapper
-
-    for name in CALLS:
-        setattr(os, name, counted(getattr(os, name)))
-    write._rename = counted(write._rename)
-
-
-def change(place: Path, bundle: Path, stop: int) -> int:
-    """The signal that ended a child that registers, promotes and rolls back; 0 when it ended by itself."""
-    number = os.fork()
-    if number == 0:
-        store = open_store(place)
-        die_at(stop)
-        store.register("sales", bundle)
-        store.promote("sales", force="why not")
-        store.rollback("sales")
-        os._exit(0)
-    return os.waitpid(number, 0)[1] & SIGNALS
+def change(place: Path, bundle: Path, stop: int) -> None:
+    """What a child does until it dies: it registers, promotes and rolls back."""
+    store = open_store(place)
+    die_at(stop)
+    store.register("sales", bundle)
+    store.promote("sales", force="why not")
+    store.rollback("sales")
 
 
 def main(source: Path, bundle: Path, work: Path) -> None:
@@ -54,7 +29,7 @@ def main(source: Path, bundle: Path, work: Path) -> None:
     for stop in range(0, 1000, 5):
         place = work / str(stop)
         shutil.copytree(source, place)
-        ended = change(place, bundle, stop)
+        ended = child(partial(change, place, bundle, stop))
         store = open_store(place)
         for one in store.versions("sales"):
             assert load_bundle(one.folder).digest == one.digest

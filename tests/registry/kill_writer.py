@@ -17,7 +17,7 @@ from pathlib import Path
 from tidewright.registry import write
 from tidewright.registry.verify import read_verified
 
-CALLS = ("open", "mkdir", "write", "fsync", "close", "unlink", "rmdir")
+CALLS = ("open", "mkdir", "write", "fsync", "close", "rename", "replace", "unlink", "rmdir")
 
 
 def load(folder: str) -> dict[str, bytes]:

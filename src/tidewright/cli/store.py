@@ -113,7 +113,8 @@ def mirror_verb(
 
     opened = open_store(store)
     mirror_store(opened, folder)
-    typer.echo(f"{len(opened.names())} models of {store} in {folder / 'mlflow.db'}")
+    count = len({one.name for one in opened.versions()})
+    typer.echo(f"{count} model{'s' * (count != 1)} of {store} in {folder / 'mlflow.db'}")
 
 
 @store_app.command("list")
@@ -122,8 +123,7 @@ def list_verb(store: Folder = STORE, json: options.Json = False) -> None:
     from tidewright.cli.show import show_table, to_plain
     from tidewright.registry.store import open_store
 
-    opened = open_store(store)
-    found = [release for name in opened.names() for release in opened.versions(name)]
+    found = open_store(store).versions()
     if json:
         typer.echo(json_of.dumps(to_plain(found), indent=2))
     elif not found:

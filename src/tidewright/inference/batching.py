@@ -18,9 +18,6 @@ from typing import Any, NamedTuple, Self
 import numpy.typing as npt
 
 from tidewright.checks import check_call, check_seconds, check_whole
-from tidewright.data.forecast import Forecast
-from tidewright.data.panel import Panel
-from tidewright.data.splits import Cutoffs
 from tidewright.errors import RequestError
 from tidewright.inference.items import check_session, is_items, join_items, predict_stream
 from tidewright.inference.latency import PENDING, Latency
@@ -70,14 +67,15 @@ def batching(
 
 class BatchingSession:
     """See `batching` and `Session`. `forecast`, which is a batch itself, does not queue. `latency()` is of runs, and
-    `waits()` of the queue. Close it, or use it in a `with`, to let its threads go.
+    `stages()["queue"]` of the queue. Close it, or use it in a `with`, to let its threads go.
     """
 
     def __init__(self, session: Session, *, queue: Queue, runs: int, timeout_s: float | None) -> None:
         self.session = session
         self.backend, self.choice, self.model = session.backend, session.choice, session.model
         self.digest, self.task, self.inputs = session.digest, session.task, session.inputs
-        self.settings = session.settings
+        self.settings, self.read = session.settings, session.read
+        self.forecast, self.latency = session.forecast, session.latency
         self._queue, self._timeout_s = queue, timeout_s
         self._tokens = deque([None] * runs)  # who takes one may run; taking and giving back are one step each
         self._pool = ThreadPoolExecutor(runs, thread_name_prefix="tidewright-batch")
@@ -134,25 +132,9 @@ class BatchingSession:
         """See `Session.predict_stream`."""
         return predict_stream(self, items, batch_size=batch_size)
 
-    def read(self, table: Any, /) -> Panel:
-        """See `Session.read`."""
-        return self.session.read(table)
-
-    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None) -> Forecast:
-        """See `Session.forecast`."""
-        return self.session.forecast(panel, cutoffs=cutoffs)
-
-    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
-        """See `Session.latency`."""
-        return self.session.latency(last=last, seconds=seconds)
-
     def stages(self) -> dict[str, dict[str, float]]:
-        """See `Session.stages`."""
-        return {"queue": self.waits(), **self.session.stages()}
-
-    def waits(self) -> dict[str, float]:
-        """The same of the time in the queue, of those that queued."""
-        return self._waits.summary()
+        """See `Session.stages`; the queue's times are of those that queued."""
+        return {"queue": self._waits.summary(), **self.session.stages()}
 
     def reset_latency(self) -> None:
         """See `Session.reset_latency`; of the queue too."""

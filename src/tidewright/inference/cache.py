@@ -20,9 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.checks import to_path
-from tidewright.data.forecast import Forecast
-from tidewright.data.panel import Panel
-from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError
 from tidewright.inference.cache_disk import DiskCounts, DiskLevel
 from tidewright.inference.cache_memory import TAIL, Form, Memory
@@ -91,8 +88,10 @@ class CachedSession:
     def __init__(self, session: Session, *, memory: Memory, disk: DiskLevel | None = None) -> None:
         self.session = session
         self.backend, self.choice, self.model = session.backend, session.choice, session.model
-        self.settings = session.settings
-        self.digest, self.task, self.inputs = session.digest, session.task, session.inputs
+        self.settings, self.digest = session.settings, session.digest
+        self.task, self.inputs = session.task, session.inputs
+        self.read, self.forecast = session.read, session.forecast
+        self.latency, self.stages, self.reset_latency = session.latency, session.stages, session.reset_latency
         self._memory, self._disk = memory, disk
         self._ask, self._keep = session.predict, memory.keep
         self._special: Any = memory.doubled if disk is None else True  # whether a miss must be looked at with care
@@ -133,26 +132,6 @@ class CachedSession:
     def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
         """See `Session.predict_stream`."""
         return predict_stream(self, items, batch_size=batch_size)
-
-    def read(self, table: Any, /) -> Panel:
-        """See `Session.read`."""
-        return self.session.read(table)
-
-    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None) -> Forecast:
-        """See `Session.forecast`."""
-        return self.session.forecast(panel, cutoffs=cutoffs)
-
-    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
-        """See `Session.latency`."""
-        return self.session.latency(last=last, seconds=seconds)
-
-    def stages(self) -> dict[str, dict[str, float]]:
-        """See `Session.stages`."""
-        return self.session.stages()
-
-    def reset_latency(self) -> None:
-        """See `Session.reset_latency`."""
-        self.session.reset_latency()
 
     def counts(self) -> CacheCounts:
         """What it did so far."""

@@ -36,28 +36,32 @@ def is_items(x: Any) -> TypeGuard[Sequence[Item]]:
     return isinstance(x, (list, tuple)) and bool(x) and isinstance(x[0], (np.ndarray, Mapping))
 
 
-def join_items(items: Sequence[Item]) -> dict[str, Any]:
-    """All windows of a list by input name, in its order. Raises `DataError` and `ColumnError`, which name the item."""
-    windows = [_to_windows(item, number) for number, item in enumerate(items)]
+def join_items(items: Sequence[Item], *, start: int = 0, axes: int = 1) -> dict[str, Any]:
+    """All windows of a list by input name, in its order. Raises `DataError` and `ColumnError`, which name the item.
+
+    `start` is the number of the first, `axes` how many dimensions one window of the target has.
+    """
+    windows = [_to_windows(item, number, axes=axes) for number, item in enumerate(items, start)]
     first = windows[0]
-    for number, item in enumerate(windows):
+    for number, item in enumerate(windows, start):
         if item.keys() != first.keys():
             raise ColumnError(
-                f"item {number} has the inputs {', '.join(item)}, and item 0 {', '.join(first)}. Give all the same."
+                f"item {number} has the inputs {', '.join(map(str, item))}, and item {start} "
+                f"{', '.join(map(str, first))}. Give all the same."
             )
         for name, array in item.items():
             if array.shape[1:] != first[name].shape[1:]:
                 raise DataError(
-                    f"item {number} has windows of the shape {array.shape[1:]} for '{name}', and item 0 of "
+                    f"item {number} has windows of the shape {array.shape[1:]} for '{name}', and item {start} of "
                     f"{first[name].shape[1:]}. Give windows of one shape."
                 )
     return {name: np.concatenate([item[name] for item in windows]) for name in first}
 
 
-def count_windows(item: Item) -> int:
+def count_windows(item: Item, *, axes: int = 1) -> int:
     """How many windows an item holds, which `join_items` has looked at."""
     target = item["target"] if isinstance(item, Mapping) else item
-    return 1 if target.ndim == 1 else len(target)
+    return 1 if target.ndim == axes else len(target)
 
 
 def predict_stream(session: Predicts, items: Iterable[Item], *, batch_size: int) -> Iterator[Prediction]:
@@ -90,7 +94,7 @@ def _stream(session: Predicts, items: Iterator[Item], *, batch_size: int) -> Ite
 
 def _answer_singly(session: Predicts, batch: list[Item], *, place: int) -> Iterator[Prediction]:
     for number, item in enumerate(batch):
-        windows = _to_windows(item, place + number)
+        windows = _to_windows(item, place + number, axes=1)
         try:
             answer = session.predict(windows)
         except DataError as error:
@@ -98,7 +102,7 @@ def _answer_singly(session: Predicts, batch: list[Item], *, place: int) -> Itera
         yield answer
 
 
-def _to_windows(item: Item, number: int) -> dict[str, Any]:
+def _to_windows(item: Item, number: int, *, axes: int) -> dict[str, Any]:
     """The arrays of an item by name, each [N, ...]."""
     arrays = dict(item) if isinstance(item, Mapping) else {"target": item}
     target = arrays.get("target")
@@ -107,7 +111,9 @@ def _to_windows(item: Item, number: int) -> dict[str, Any]:
         raise DataError(f"item {number} holds {kinds}; arrays of numbers are needed. Convert them with numpy.")
     if target is None:
         raise ColumnError(f"item {number} lacks the input 'target'. Give each item every input.")
-    if target.ndim == 1:
+    if not target.ndim:
+        raise DataError(f"item {number} is a single value ({str(target)[:40]}). Give an array of each window's values.")
+    if target.ndim == axes:
         arrays = {name: array[None] for name, array in arrays.items()}
     counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():

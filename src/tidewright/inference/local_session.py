@@ -13,7 +13,6 @@ import numpy.typing as npt
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
-from tidewright.data.task import Task
 from tidewright.features.windows import Singles
 from tidewright.inference.inputs import check_answer, check_inputs, take_plain
 from tidewright.inference.items import predict_stream
@@ -37,37 +36,19 @@ class LocalSession:
     ) -> None:
         self.bundle, self.choice, self.backend = bundle, choice, choice.used
         self.settings: Mapping[str, Choice] = settings or {}
+        self.model, self.digest, self.task = bundle.name, bundle.digest, bundle.manifest.task
+        self.inputs = bundle.manifest.widths.inputs
         self._call, self._row, self._named, _, self._staged = answerer
         self._latency = Latency(slots=True)
         assert self._latency.slots is not None
         self._pending, self._slots = self._latency.pending, self._latency.slots
         self._stages = Stages()
-        task = bundle.manifest.task
+        task = self.task
         self._median = -1 if task.classifies else task.median
         # the shape that may take the backend's quick way; batches and classes take the careful way
         if task.classifies:
             self._named = leave
         self._quick = (1, bundle.manifest.view.lookback) if self.inputs == ("target",) and not task.classifies else ()
-
-    @property
-    def model(self) -> str:
-        """See `Session.model`."""
-        return self.bundle.name
-
-    @property
-    def digest(self) -> str:
-        """See `Session.digest`."""
-        return self.bundle.digest
-
-    @property
-    def task(self) -> Task:
-        """See `Session.task`."""
-        return self.bundle.manifest.task
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """See `Session.inputs`."""
-        return self.bundle.manifest.widths.inputs
 
     @cached_property
     def fitted(self) -> Fitted:

@@ -122,7 +122,7 @@ def _sample_batching(session: BatchingSession, labels: Mapping[str, str]) -> Ite
     for event in ("at_once", "queued", "runs", "rows", "refused", "expired", "cancelled", "parted"):
         yield Sample("tidewright_batching_total", {**labels, "event": event}, getattr(counts, event))
     yield Sample("tidewright_batching_waiting", labels, counts.waiting)
-    yield from summarise("tidewright_stage_seconds", {**labels, "stage": "queue"}, session.waits())
+    yield from summarise("tidewright_stage_seconds", {**labels, "stage": "queue"}, session.stages()["queue"])
 
 
 def _escape(text: str) -> str:

@@ -14,6 +14,7 @@ from tidewright.checks import to_path
 from tidewright.errors import BackendError, BundleError, DataError
 from tidewright.inference.graph_session import GraphAnswer, GraphSession, open_graph_session
 from tidewright.inference.inputs import to_array
+from tidewright.inference.items import count_windows, join_items
 from tidewright.inference.latency import PENDING, Latency
 from tidewright.inference.session import Prediction, Session, open_session
 from tidewright.inference.timing import repeat_example
@@ -58,9 +59,10 @@ class OpenedModel:
         """For each item the answer that holds its own, and where; so many items go in one call, in their order."""
         _check_list(items)
         for start in range(0, len(items), batch_size):
-            joined, counts = _join(items[start : start + batch_size], axes=self._axes, first=start)
-            answer, end = self.ask(joined), 0
-            for count in counts:
+            part = [_to_arrays(item) for item in items[start : start + batch_size]]
+            joined = join_items(part, start=start, axes=self._axes)
+            answer, end = self.ask(joined["target"] if joined.keys() == {"target"} else joined), 0
+            for count in (count_windows(item, axes=self._axes) for item in part):
                 yield answer, slice(end, end + count)
                 end += count
 
@@ -130,12 +132,17 @@ def _check_list(items: object) -> None:
 
 def _lift(features: Any, *, axes: int) -> Any:
     """The features with an axis of rows: a single row may have left it out."""
-    if isinstance(features, Mapping):
-        arrays = {name: to_array(array, f"the input '{name}'") for name, array in features.items()}
+    arrays = _to_arrays(features)
+    if isinstance(arrays, dict):
         single = "target" in arrays and arrays["target"].ndim == axes
         return {name: array[None] for name, array in arrays.items()} if single else arrays
-    array = to_array(features, "the features")
-    return array[None] if array.ndim == axes else array
+    return arrays[None] if arrays.ndim == axes else arrays
+
+
+def _to_arrays(features: Any) -> Any:
+    if isinstance(features, Mapping):
+        return {name: to_array(array, f"the input '{name}'") for name, array in features.items()}
+    return to_array(features, "the features")
 
 
 def _count(given: Any) -> int:
@@ -145,29 +152,3 @@ def _count(given: Any) -> int:
 
 def _cut(given: Any, part: slice) -> Any:
     return {name: array[part] for name, array in given.items()} if isinstance(given, dict) else given[part]
-
-
-def _join(items: Sequence[Any], *, axes: int, first: int) -> tuple[Any, list[int]]:
-    """The items as one, and the rows of each; `first` is the number of the first. Raises `DataError`."""
-    lifted = [_lift(item, axes=axes) for item in items]
-    forms = [_form(item) for item in lifted]
-    for number, form in enumerate(forms):
-        if form != forms[0]:
-            raise DataError(
-                f"item {first + number} has {form}, and item {first} has {forms[0]}. Give items of one form, or "
-                "each by itself."
-            )
-    if not isinstance(lifted[0], dict) and not lifted[0].ndim:
-        raise DataError(
-            f"item {first} is a single value ({str(lifted[0])[:40]!r}). Give rows, each an array or a list."
-        )
-    counts = [_count(item) for item in lifted]
-    if isinstance(lifted[0], dict):
-        return {name: np.concatenate([item[name] for item in lifted]) for name in lifted[0]}, counts
-    return np.concatenate(lifted), counts
-
-
-def _form(given: Any) -> str:
-    if isinstance(given, dict):
-        return "inputs " + ", ".join(f"{name} of {_form(array)}" for name, array in sorted(given.items()))
-    return f"rows of the shape {given.shape[1:]}" if given.ndim else "no rows"

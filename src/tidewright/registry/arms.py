@@ -92,7 +92,8 @@ def compare_arms(
     require("safetensors", extra="onnx", purpose="opening a bundle")
     folder = to_path("record", record, of="a server's record")
     champion = store.get(name)
-    rival = store.challenger(name) if version is None else store.get(name, version)
+    roles = {one.role: one for one in store.versions(name)}
+    rival = roles.get("challenger") if version is None else store.get(name, version)
     if rival is None or rival.version == champion.version:
         raise ConfigError(f"there is nothing to compare the champion of '{name}' with. Name another version.")
     bundles = [load_bundle(one.folder) for one in (champion, rival)]

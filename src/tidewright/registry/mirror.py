@@ -22,7 +22,8 @@ def mirror_store(store: Store, folder: str | Path) -> None:
     place = to_path("folder", folder, of="a folder of runs")
     if not place.is_dir():
         raise ConfigError(f"there is no folder '{place}'. Give a folder of runs, or make it first.")
-    mirror_models({name: describe_model(store, name) for name in store.names()}, place)
+    names = dict.fromkeys(one.name for one in store.versions())
+    mirror_models({name: describe_model(store, name) for name in names}, place)
 
 
 def describe_model(store: Store, name: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ two writings of a registration leaves a version that is neither champion nor cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.catalog import explain_unknown
-from tidewright.checks import check_kind, check_real, check_text, to_path
+from tidewright.checks import check_real, check_text, to_path
 from tidewright.errors import BundleError, ConfigError, PromotionError, UnknownNameError
 from tidewright.optional import require
 from tidewright.registry.bundle import NAME, Bundle, check_name, load_bundle
@@ -132,15 +131,10 @@ class Store:
             _write(place, replace(standing, champions=tuple(earlier), history=(*standing.history, told)))
         return told
 
-    def names(self) -> tuple[str, ...]:
-        """The models that have a version, in order."""
-        if not self.folder.is_dir():
-            return ()
-        inner = sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
-        return tuple(path.name for path in inner if list_numbers(path))
-
-    def versions(self, name: str) -> tuple[Release, ...]:
-        """Every version of a model, the oldest first."""
+    def versions(self, name: str | None = None) -> tuple[Release, ...]:
+        """Every version of a model, or of all models by name, the oldest first."""
+        if name is None:
+            return tuple(one for each in self._names() for one in self.versions(each))
         return tuple(map(partial(self.get, name), list_numbers(self._place(name))))
 
     def get(self, name: str, version: int | None = None) -> Release:
@@ -153,19 +147,9 @@ class Store:
         check_number(place, number)
         return standing.release(place, number)
 
-    def challenger(self, name: str) -> Release | None:
-        """The version that would be the next champion, if there is one."""
-        standing = read_standing(self._place(name))
-        return None if standing.challenger is None else self.get(name, standing.challenger)
-
     def history(self, name: str) -> tuple[Change, ...]:
         """What happened to a model, the oldest first: who replaced whom, when, why, and with which figures."""
         return read_standing(self._place(name)).history
-
-    def champions(self) -> Mapping[str, Release]:
-        """The champion of each model that has one: what a server answers with."""
-        found = ((name, read_standing(self.folder / name)) for name in self.names())
-        return {name: self.get(name) for name, standing in found if standing.champion is not None}
 
     def split(self, name: str, key: str | bytes, *, share: float) -> Release:
         """Who answers a request of an A/B split: the challenger for `share` of all keys, else the champion.
@@ -180,25 +164,16 @@ class Store:
         check_real("share", share, words=words, low=0.0, high=1.0)
         return self.get(name) if rival is None or drawn >= share else self.get(name, rival)
 
-    def mark(self) -> Mark:
-        """What changes with any champion or challenger; see `changed`. It costs one look at each model's folder."""
-        found = []
-        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            try:
-                told = (path / CURRENT).stat()
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            found.append((path.name, told.st_ino, told.st_mtime_ns, told.st_size))
-        return tuple(found)
-
-    def changed(self, since: Mark) -> bool:
-        """Whether anything was registered, promoted or rolled back since a `mark`."""
-        check_kind("since", since, kind=tuple, advice="Take what mark() gave.")
-        return self.mark() != since
+    def _names(self) -> tuple[str, ...]:
+        """The models that have a version, in order."""
+        if not self.folder.is_dir():
+            return ()
+        inner = sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
+        return tuple(path.name for path in inner if list_numbers(path))
 
     def _place(self, name: str) -> Path:
         check_name(name, what=NOUN)
-        names = self.names()
+        names = self._names()
         if name not in names:
             raise UnknownNameError(explain_unknown(f"model of the store '{self.folder}'", name, names))
         return self.folder / name
@@ -220,7 +195,21 @@ class Store:
         return judge_challenger(champion, challenger, table, metric=metric)
 
     def __repr__(self) -> str:
-        return f"Store('{self.folder}', {len(self.names())} models)"
+        return f"Store('{self.folder}', {len(self._names())} models)"
+
+
+def mark_store(store: Store) -> Mark:
+    """What is other after anything of a store was registered, promoted or rolled back: for those who look again and
+    again. It costs one look at each model's folder.
+    """
+    found = []
+    for path in sorted(store.folder.iterdir()) if store.folder.is_dir() else ():
+        try:
+            told = (path / CURRENT).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found.append((path.name, told.st_ino, told.st_mtime_ns, told.st_size))
+    return tuple(found)
 
 
 def _change(kind: What, version: int, *, replaced: int | None = None, reason: str = "") -> Change:

@@ -157,22 +157,25 @@ def search_each(
     split = without_test(split)
     panel = panel.until(int(split.validation.positions[-1]) + split.horizon)
     work = _Round(space, panel, split, task, metric, season, storage, budget_s, name, more)
-    whole, spent = None, 0.0
-    if shared:
-        tell(f"tuning {space.model} on all {panel.n_series} series")
-        share = None if budget_s is None else SHARE * budget_s
-        whole = work.tune(model, panel=panel, name=SHARED, trials=shared_trials, budget_s=share)
-        spent = whole.seconds
+    whole = _search_shared(work, model, trials=shared_trials, tell=tell) if shared else None
+    spent = 0.0 if whole is None else whole.seconds
     studies, failed = _search_all(work, model, whole, trials=trials, spent=spent, tell=tell)
     compared = {} if whole is None else {one: _compare(work, study, whole, one) for one, study in studies.items()}
     own = {one: study.fitted for one, study in studies.items() if whole is None or compared[one].kept}
     if not own and whole is None:
         raise FitError(f"no series could be learned; {next(iter(failed.values()), 'there is none')}")
-    fitted = EachFitted(own, None if whole is None else whole.fitted)
     return EachStudy(
-        metric=metric, shared=whole, studies=studies, compared=compared, failed=failed, fitted=fitted,
+        metric=metric, shared=whole, studies=studies, compared=compared, failed=failed,
+        fitted=EachFitted(own, None if whole is None else whole.fitted),
         seconds=spent + sum(study.seconds for study in studies.values()),
     )  # fmt: skip
+
+
+def _search_shared(work: _Round, model: ModelSpec | str, *, trials: int | None, tell: Callable[[str], None]) -> Study:
+    """The study of a model of all series."""
+    tell(f"tuning {work.space.model} on all {work.panel.n_series} series")
+    share = None if work.budget_s is None else SHARE * work.budget_s
+    return work.tune(model, panel=work.panel, name=SHARED, trials=trials, budget_s=share)
 
 
 def _search_all(

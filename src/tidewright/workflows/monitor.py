@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.checks import check_calls, check_whole
+from tidewright.checks import check_calls, check_real, check_whole
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
-from tidewright.errors import BundleError, ConfigError, ShortSeriesError
+from tidewright.errors import BundleError, ShortSeriesError
 from tidewright.features.windows import Windows, cut_windows
 from tidewright.inference.drift import (
     Blocked,
@@ -57,8 +58,7 @@ def monitor(
     Each `Alert` is told to the callbacks. Raises `ConfigError`, `BundleError` for a bundle without a reference, and
     `ShortSeriesError` where nothing is live.
     """
-    if not isinstance(false_alarms, int | float) or not LEAST_SHARE <= false_alarms <= 0.5:
-        raise ConfigError(f"false_alarms is a share from {LEAST_SHARE} to 0.5; got {false_alarms!r}.")
+    check_real("false_alarms", false_alarms, words=f"a share from {LEAST_SHARE} to 0.5", low=LEAST_SHARE, high=0.5)
     check_whole("seed", seed, least=0)
     check_calls("callbacks", callbacks)
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
@@ -71,8 +71,7 @@ def monitor(
     )
     answered, notes = _answer(session, opened, panel, reference, first=first, last=last)
     make = _Checks(reference, draws=_count_draws(reference, false_alarms), seed=seed)
-    checks = [*make.inputs(live, rows), *make.answers(answered)]
-    checks = _adjust(checks, false_alarms)
+    checks = _adjust([*make.inputs(live, rows), *make.answers(answered)], false_alarms)
     found = Monitoring(
         model=opened.name,
         digest=opened.digest,
@@ -88,9 +87,8 @@ def monitor(
         nominal=_nominal(opened),
         errors_by_step=_by_step(reference, answered),
     )
-    for alert in found.alerts:
-        for tell in callbacks:
-            tell(alert)
+    for alert, tell in product(found.alerts, callbacks):
+        tell(alert)
     return found
 
 

@@ -6,8 +6,10 @@ import logging
 import math
 from collections import Counter, deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Condition, Thread, main_thread
+from functools import partial
+from threading import Condition
 from time import perf_counter
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar, overload
@@ -28,10 +30,11 @@ ENOUGH = 64  # calls whose mean says so
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _Job:
     hot: HotFunction
     form: Form
+    seconds: float = 0.0
 
 
 class JITCompiler:
@@ -53,7 +56,7 @@ class JITCompiler:
         self._functions: WeakSet[HotFunction] = WeakSet()
         self._turn = Condition()  # guards what follows
         self._jobs: deque[_Job] = deque()
-        self._worker: Thread | None = None
+        self._pool: ThreadPoolExecutor | None = None  # of one thread, while there are jobs
         self._past: Counter[str] = Counter()  # of evicted forms
         self._compile_seconds = 0.0
 
@@ -74,7 +77,7 @@ class JITCompiler:
         """Waits until nothing is left to compile; False where the time ran out before."""
         check_seconds("timeout_s", timeout_s)
         with self._turn:
-            return self._turn.wait_for(lambda: self._worker is None, timeout_s)
+            return self._turn.wait_for(lambda: self._pool is None, timeout_s)
 
     def note(self, hot: HotFunction, form: Form, row: Row) -> None:
         """Counts interpreted calls, and asks for a compilation where they make it hot."""
@@ -128,9 +131,10 @@ class JITCompiler:
             form.samples.append(sample)
             form.state = "compiling"
             self._jobs.append(_Job(hot, form))
-            if self._worker is None:
-                self._worker = Thread(target=self._work, name="tidewright-jit")
-                self._worker.start()
+            if self._pool is not None:
+                return
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="tidewright-jit")
+        self._go_on()
 
     def _pass_over(self, form: Form) -> None:
         """A function that is over before a compiled form's call would be is not counted any longer."""
@@ -143,39 +147,55 @@ class JITCompiler:
             self.tracker.forget(form)
             form.end("refused", f"it takes {1e6 * spent.seconds / spent.calls:.2g} us a call: nothing is to be won")
 
-    def _work(self) -> None:
-        """The thread: one compilation after the other, until none is left or the program ends."""
-        while True:
-            with self._turn:
-                if not self._jobs or not main_thread().is_alive():
-                    self._worker = None
-                    self._turn.notify_all()
-                    return
-                job = self._jobs.popleft()
-            self._do(job)
+    def _go_on(self) -> None:
+        """Has the next job done; where none is left, or the program ends, lets the thread go."""
+        with self._turn:
+            job = self._jobs.popleft() if self._jobs else None
+            done = None if job is None else self._send(job)
+            if job is None or done is None:
+                assert self._pool is not None
+                self._pool.shutdown(wait=False)
+                self._pool = None
+                self._turn.notify_all()
+                return
+        done.add_done_callback(partial(self._end, job))
 
-    def _do(self, job: _Job) -> None:
-        started = perf_counter()
-        function, form = job.hot.function, job.form
-        verdict, reason = None, ""
+    def _send(self, job: _Job) -> Future[Verdict] | None:
+        """A job in the thread, which catches what the function or Numba raises; None where the program ends."""
+        assert self._pool is not None
         try:
-            made = compile_form(function, form.samples[0])
-            form.compile_seconds = perf_counter() - started
-            verdict = judge(function, made, samples=form.samples[:])
-        except RefusalError as refusal:
-            reason = str(refusal)
-        except Exception as error:  # whatever a compilation raises is its verdict, and no one's who calls the function
-            reason = explain(error)
-            _LOGGER.info("%s stays interpreted", job.hot.name, exc_info=True)
-        seconds = perf_counter() - started
-        form.compile_seconds = form.compile_seconds or seconds
-        self.tracker.note_compiled(seconds=seconds, paid=verdict is not None)
-        self._settle(job, verdict, reason=reason, seconds=seconds)
+            return self._pool.submit(self._judge, job)
+        except RuntimeError:  # the interpreter takes no more
+            return None
 
-    def _settle(self, job: _Job, verdict: Verdict | None, *, reason: str, seconds: float) -> None:
+    def _judge(self, job: _Job) -> Verdict:
+        """The verdict on a form. Raises `RefusalError`, and what the function or Numba raises."""
+        started, form = perf_counter(), job.form
+        try:
+            made = compile_form(job.hot.function, form.samples[0])
+            form.compile_seconds = perf_counter() - started
+            return judge(job.hot.function, made, samples=form.samples[:])
+        finally:
+            job.seconds = perf_counter() - started
+
+    def _end(self, job: _Job, done: Future[Verdict]) -> None:
+        """Takes the compiled form, or keeps the reason why the function stays interpreted, and goes on."""
+        error = done.exception()
+        form, verdict = job.form, None if error else done.result()
+        try:
+            form.compile_seconds = form.compile_seconds or job.seconds
+            self.tracker.note_compiled(seconds=job.seconds, paid=verdict is not None)
+            reason = str(error) if isinstance(error, RefusalError) else explain(error) if error else ""
+            if error and not isinstance(error, RefusalError):
+                _LOGGER.info("%s stays interpreted", job.hot.name, exc_info=error)
+            self._settle(job, verdict, reason=reason)
+        finally:
+            self._go_on()
+
+    def _settle(self, job: _Job, verdict: Verdict | None, *, reason: str) -> None:
         form = job.form
         with self._turn:
-            self._compile_seconds += seconds
+            self._compile_seconds += job.seconds
             if verdict is None:
                 form.end("refused", reason)
                 return

@@ -90,7 +90,7 @@ def judge(function: FunctionType, made: Made, *, samples: Sequence[Row]) -> Verd
     return Verdict(made, restore, slow, fast)
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """One line of what a compiler says in many."""
     text = str(error)
     if "setitem" in text and "readonly array" in text:
