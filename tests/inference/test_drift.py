@@ -151,6 +151,23 @@ def test_in_worlds_without_drift_the_false_alarms_keep_their_share(phi, blocks, 
     assert made > 0.5
 
 
+def test_a_few_blocks_that_still_hang_together_a_little_do_not_alarm_for_that():
+    """So few can't show that they are alike; without what makes up for it one in eight of these worlds alarms."""
+
+    def ask(rng):
+        whole = blocks_of(rng, blocks=36, size=6, phi=0.7)
+        late = whole.blocks >= 24
+        before = block_values(whole.values[~late], whole.blocks[~late])
+        return compare_values(before, block_values(whole.values[late], whole.blocks[late] - 24), draws=199)
+
+    found = [ask(np.random.default_rng(seed)) for seed in range(300)]
+    for place in (0, 1):
+        p_values = [one[place].p_value for one in found]
+        alarmed = sum(one is not None and one <= LEVEL for one in p_values) / len(found)
+        assert alarmed <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / 300)
+    assert max(one[0].held for one in found) > 1.2
+
+
 def test_a_test_that_takes_each_value_for_a_new_one_would_alarm():
     """Why values are drawn in blocks: scipy's p-value on the same worlds."""
 

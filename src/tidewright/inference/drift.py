@@ -2,9 +2,11 @@
 
 Values that follow each other are alike, so a p-value that takes each for a new one alarms all the time. Here whole
 blocks of time change places: how often would as many blocks, drawn from all, differ as much as the live ones do? Blocks
-are joined until the reference's hang together no more; where too few are left, no test is made, and the reason is said.
-In 200 worlds each of autocorrelation 0, 0.5 and 0.9 without drift the tests hold that at most 9.6 % reject at 5 %
-(tests/inference/test_drift.py), which is three standard errors above.
+are joined until the reference's hardly hang together; what is left of that makes the live difference smaller, by how
+much more the mean of neighbours varies than that of blocks drawn apart, for few blocks can't show that they are
+alike. Where too few are left, no test is made, and the reason is said. In worlds without drift, of autocorrelation 0 to
+0.9, the tests hold that 5 % reject at 5 %, give or take three standard errors (tests/inference/test_drift.py);
+benchmarks/drift.py has the rates of whole looks.
 
 n values, B blocks, C columns, P draws.
 """
@@ -45,7 +47,8 @@ class Blocked:
 @dataclass(frozen=True, slots=True)
 class Tested:
     """A statistic and its p-value; None where the test can't be made, and `reason` says why. `joined` is how many
-    blocks of the reference were made one, `least` the smallest p-value that so many blocks can give.
+    blocks of the reference were made one, `least` the smallest p-value that so many blocks can give, `held` how many
+    times as much the mean of neighbours among them varies as that of blocks drawn apart.
     """
 
     statistic: float
@@ -53,6 +56,7 @@ class Tested:
     joined: int = 1
     least: float = 0.0
     reason: str = ""
+    held: float = 1.0
 
 
 def block_values(values: npt.ArrayLike, blocks: npt.ArrayLike) -> Blocked:
@@ -137,17 +141,18 @@ def compare_values(reference: Blocked, live: Blocked, *, draws: int = 1999, seed
     together, so that no part is favoured.
     """
     statistics = psi(reference.values, live.values), ks_statistic(reference.values, live.values)
-    joined, reason = _find_joined(reference, live)
+    joined, held, reason = _find_joined(reference, live)
     if reason:
-        none = [Tested(one, None, joined, reason=reason) for one in statistics]
+        none = [Tested(one, None, joined, reason=reason, held=held) for one in statistics]
         return none[0], none[1]
     values, blocks, live_blocks = _join(reference, live, joined)
     picks = draw_picks(int(blocks.max()) + 1, live_blocks, draws=draws, seed=seed)
     edges, places = find_edges(values), _find_places(values)
     counts = _count_blocks(values, blocks, edges)
-    p_values = _permute(_index_of(counts, picks)), _permute(_distance_of(_count_blocks(values, blocks, places), picks))
+    index, distance = _index_of(counts, picks), _distance_of(_count_blocks(values, blocks, places), picks)
+    p_values = _permute(index, less=held), _permute(distance, less=math.sqrt(held))  # the index is a square
     least = least_p(picks.shape[1], live_blocks)
-    made = [Tested(told, p_value, joined, least) for told, p_value in zip(statistics, p_values, strict=True)]
+    made = [Tested(told, p_value, joined, least, held=held) for told, p_value in zip(statistics, p_values, strict=True)]
     return made[0], made[1]
 
 
@@ -156,9 +161,9 @@ def compare_means(reference: Blocked, live: Blocked, *, greater: bool, draws: in
     if not len(live.values) or not len(reference.values):
         return Tested(math.nan, None, reason="there is nothing to compare")
     statistic = float(live.values.mean() - reference.values.mean())
-    joined, reason = _find_joined(reference, live)
+    joined, held, reason = _find_joined(reference, live)
     if reason:
-        return Tested(statistic, None, joined, reason=reason)
+        return Tested(statistic, None, joined, reason=reason, held=held)
     values, blocks, live_blocks = _join(reference, live, joined)
     picks = draw_picks(int(blocks.max()) + 1, live_blocks, draws=draws, seed=seed)
     count = picks.shape[1]
@@ -166,13 +171,16 @@ def compare_means(reference: Blocked, live: Blocked, *, greater: bool, draws: in
     mine, all_of = picks.astype(np.float64), (sums.sum(), sizes.sum())
     inside, size = mine @ sums, mine @ sizes
     apart = inside / np.maximum(size, 1) - (all_of[0] - inside) / np.maximum(all_of[1] - size, 1)
-    return Tested(statistic, _permute(apart if greater else np.abs(apart)), joined, least_p(count, live_blocks))
+    p_value = _permute(apart if greater else np.abs(apart), less=math.sqrt(held))
+    return Tested(statistic, p_value, joined, least_p(count, live_blocks), held=held)
 
 
-def compare_rows(reference: Blocked, live: Blocked, *, joined: int, draws: int = 1999, seed: int = 0) -> Tested:
+def compare_rows(
+    reference: Blocked, live: Blocked, *, joined: int, held: float = 1.0, draws: int = 1999, seed: int = 0
+) -> Tested:
     """The test of all columns together, by the maximum mean discrepancy of rows [n, C] in the reference's deviations.
 
-    `joined` is how many blocks are made one: the most that any of its columns needs.
+    `joined` is how many blocks are made one: the most that any of its columns needs; `held` likewise: see `Tested`.
     """
     if len(reference.values) < 2 or len(live.values) < 2:
         return Tested(math.nan, None, joined, reason="fewer than two whole rows are there")
@@ -189,7 +197,7 @@ def compare_rows(reference: Blocked, live: Blocked, *, joined: int, draws: int =
         return Tested(float(_discrepancy(sums, sizes, own[None])[0]), None, joined, reason=few)
     picks = draw_picks(count, live_blocks, draws=draws, seed=seed)
     found = _discrepancy(sums, sizes, picks)
-    return Tested(float(found[0]), _permute(found), joined, least_p(count, live_blocks))
+    return Tested(float(found[0]), _permute(found, less=held), joined, least_p(count, live_blocks), held=held)
 
 
 def draw_picks(count: int, live: int, *, draws: int, seed: int) -> npt.NDArray[np.bool_]:
@@ -207,19 +215,22 @@ def least_p(count: int, live: int) -> float:
     return 1.0 / math.comb(count, live)
 
 
-def _permute(found: Floats) -> float:
-    """The share of draws that are at least as far out as the first; rounding makes no difference."""
-    real, drawn = found[0], found[1:]
+def _permute(found: Floats, *, less: float) -> float:
+    """The share of draws that are at least as far out as the first, made `less`; rounding makes no difference."""
+    real, drawn = found[0] / less, found[1:]
     return float((1 + np.count_nonzero(drawn >= real - 1e-12 * max(abs(real), 1.0))) / (1 + len(drawn)))
 
 
-def _find_joined(reference: Blocked, live: Blocked) -> tuple[int, str]:
-    """How many blocks are made one so that neighbours are hardly alike, and why that leaves too few."""
+def _find_joined(reference: Blocked, live: Blocked) -> tuple[int, float, str]:
+    """How many blocks are made one so that neighbours are hardly alike, how far they still hold together (see
+    `Tested`), and why that leaves too few.
+    """
     joined = 1
     while True:
         few = _explain_few(reference, live, joined)
-        if few or not _alike(reference, joined):
-            return joined, few
+        alike, count = (0.0, 1) if few else _find_alike(reference, joined)
+        if few or alike <= ALIKE / math.sqrt(count):
+            return joined, 1.0 + 2.0 * alike, few
         joined *= 2
 
 
@@ -231,21 +242,23 @@ def _explain_few(reference: Blocked, live: Blocked, joined: int) -> str:
     return f"{before} blocks of the reference and {now} live ones are too few{together}; {FEWEST} and 1 are needed"
 
 
-def _alike(reference: Blocked, joined: int) -> bool:
-    """Whether neighbouring blocks are alike, in their level or in their spread."""
+def _find_alike(reference: Blocked, joined: int) -> tuple[float, int]:
+    """How alike neighbouring blocks are, in their level or in their spread: a correlation, at least 0; and how many
+    blocks tell so.
+    """
     values, blocks = reference.values, reference.blocks // joined
     ordered = np.sort(values)
     below, upto = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     rank = (below + upto) / len(values) - 1.0  # values that are equal have one rank
+    size = np.bincount(blocks)
+    most, count = 0.0, int(np.count_nonzero(size))
     for told in (rank, np.abs(rank)):
-        size = np.bincount(blocks)
         means = np.bincount(blocks, told)[size > 0] / size[size > 0]
         moved = means - means.mean()
         total = float(moved @ moved)
-        found = float(moved[1:] @ moved[:-1]) / total + 1.0 / len(means) if total > 0 else 0.0
-        if found > ALIKE / math.sqrt(len(means)):
-            return True
-    return False
+        if total > 0:
+            most = max(most, float(moved[1:] @ moved[:-1]) / total + 1.0 / count)
+    return most, count
 
 
 def _join(reference: Blocked, live: Blocked, joined: int) -> tuple[Any, Ints, int]:

@@ -111,14 +111,14 @@ class _Checks:
     def inputs(self, live: npt.NDArray[Any], rows: npt.NDArray[Any]) -> list[Check]:
         """Each column, what is missing of it, and all columns together."""
         before, now = _flat(self._reference.inputs, self._reference.rows), _flat(live, rows)
-        found, joined = [], 1
+        found, joined, held = [], 1, 1.0
         for place, column in enumerate(self._reference.columns):
             mine = [(values[:, place], blocks) for values, blocks in (before, now)]
             pair = self._values("input", column, *(block_values(*one) for one in mine))
             found += [*pair, *self._missing(column, *mine)]
-            joined = max(joined, pair[0].test.joined)
+            joined, held = max(joined, pair[0].test.joined), max(held, pair[0].test.held)
         if len(self._reference.columns) > 1:
-            together = compare_rows(block_values(*before), block_values(*now), joined=joined, **self._given)
+            together = compare_rows(block_values(*before), block_values(*now), joined=joined, held=held, **self._given)
             found.append(Check("input", "all columns", "mmd", together))
         return found
 
