@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -40,6 +41,7 @@ PEERS = {"torchscript": "eager", "aotinductor": "onnxruntime", "compiled": "onnx
 
 def main() -> None:
     """Prints a line a network and backend."""
+    from tidewright.inference.backends.catalog import BACKENDS
     from tidewright.models.spec import NETWORKS
 
     parser = open_parser(__doc__)
@@ -56,6 +58,10 @@ def main() -> None:
                 continue
             model, bundle = seal(network, Path(folder) / network)
             for backend in wanted:
+                unfit = BACKENDS.load(backend).explain_unfit(bundle.manifest)
+                if unfit:
+                    print(f"{network} {backend}: {unfit}", file=sys.stderr)
+                    continue
                 add(compare(backend, model=model, bundle=bundle), out=options.out)
 
 

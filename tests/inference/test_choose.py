@@ -15,12 +15,13 @@ from tidewright.data.task import Task
 from tidewright.errors import BackendError, ConfigError, FallbackWarning, ParityError, UnknownNameError
 from tidewright.features.view import View
 from tidewright.inference import choose, private_folder, verdicts
-from tidewright.inference.backends import onnxruntime, torchscript
+from tidewright.inference.backends import networks, onnxruntime, torchscript
 from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.catalog import BACKENDS
 from tidewright.inference.options import SessionOptions
 from tidewright.inference.session import Answerer, open_session
 from tidewright.models.spec import FeedForward, Ridge
+from tidewright.models.specs.recurrent import GRU
 from tidewright.registry.bundle import save_bundle
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
@@ -301,6 +302,20 @@ def test_without_a_c_compiler_that_is_said(network, monkeypatch):
     for name in ("aotinductor", "compiled"):
         with pytest.raises(BackendError, match=r"there is no C\+\+ compiler \(no-such-compiler\)"):
             open_session(network, backend=name, strict=True)
+
+
+@pytest.mark.parametrize("backend", ["aotinductor", "compiled"])
+def test_a_gru_that_would_be_written_out_in_many_steps_is_not_compiled(tmp_path, backend, monkeypatch):
+    monkeypatch.setattr(networks, "MOST_STEPS", 8)
+    gru, train = GRU(hidden=2, head=(2,), bidirectional=True), TrainSpec(epochs=1, steps=1)
+    split = split_holdout(PANEL, TASK)
+    fitted = fit(gru, panel=PANEL, split=split, task=TASK, view=View(12), train=train)
+    bundle = save_bundle(fitted, panel=PANEL, folder=tmp_path / "gru")
+    with pytest.raises(BackendError, match=r"gru would be written out in 24 steps, .*; 8 are allowed\. Ask for auto"):
+        open_session(bundle, backend=backend, strict=True)
+    assert [text for text in open_session(bundle).choice.passed_over if "written out in 24 steps" in text]
+    short = replace(bundle.manifest, view=View(4))  # 8 steps
+    assert BACKENDS.load(backend).explain_unfit(short) == ""
 
 
 def test_the_real_stopwatch_tells_seconds_of_each_batch_size(ridge, cache):

@@ -20,7 +20,7 @@ from tidewright.inference.backends.networks import (
     REFUSALS,
     Opened,
     answer_with,
-    explain_no_network,
+    explain_uncompiled,
     open_network,
     quiet_torch,
     refuse,
@@ -101,4 +101,4 @@ def is_ready(bundle: Bundle, options: SessionOptions) -> bool:
     return (find_cache() / FOLDER / f"{_name(bundle, options)}.pt2").exists()
 
 
-BACKEND = Backend(explain_no_network, explain_missing, start, is_ready)
+BACKEND = Backend(explain_uncompiled, explain_missing, start, is_ready)

@@ -8,8 +8,8 @@ from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.networks import (
     REFUSALS,
     answer_with,
-    explain_no_network,
     explain_no_torch,
+    explain_uncompiled,
     open_network,
     quiet_torch,
     refuse,
@@ -31,7 +31,8 @@ def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
         module = compiler(opened.network, fullgraph=True, isolate_recompiles=True)
         answerer = answer_with(module, opened, threads=options.threads)
         try:
-            with torch.inference_mode():
+            # Dynamo passes LSTMs over unless it is told not to, for others are written out step by step
+            with torch.inference_mode(), torch._dynamo.config.patch(allow_rnn=True):
                 for rows in (slice(0, 1), slice(None)):
                     given = {name: tensor[rows].clone() for name, tensor in opened.example.items()}
                     if rows.stop is None:
@@ -55,4 +56,4 @@ def is_ready(bundle: Bundle, options: SessionOptions) -> bool:
     return False
 
 
-BACKEND = Backend(explain_no_network, explain_missing, start, is_ready)
+BACKEND = Backend(explain_uncompiled, explain_missing, start, is_ready)

@@ -21,6 +21,7 @@ from tidewright.models.conformal import Conformal
 from tidewright.models.fitted import Fitted
 from tidewright.models.logged import Logged, take_logs
 from tidewright.models.spec import kind_of
+from tidewright.models.specs.recurrent import GRU
 from tidewright.optional import has
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.manifest import Manifest
@@ -34,6 +35,7 @@ OTHERS = {
     "foundation": "another package's network, which loads its own weights",
     "ensemble": "several models in one graph",
 }  # kinds of models that are no network of torch, and what they are
+MOST_STEPS = 128  # of a GRU that Inductor writes out: benchmarks/backends.py has what more would take
 TRACED = 3  # windows of the example that a network is traced with; any number goes through it then
 REFUSALS = (RuntimeError, ValueError, TypeError, OSError)  # what torch's compilers raise of a network they can't have
 _KNOWN = (  # what torch 2.13 says of its own parts
@@ -62,6 +64,20 @@ def explain_no_network(manifest: Manifest) -> str:
         return f"the bundle's graph is {manifest.quantised.precision}, and its network in torch is float32"
     what = OTHERS.get(kind_of(manifest.spec), "")
     return f"{manifest.spec.name} is {what}, and no network of torch" if what else ""
+
+
+def explain_uncompiled(manifest: Manifest) -> str:
+    """Why Inductor, which compiles for AOTInductor and torch.compile, can't or should not have a model; else empty.
+
+    It has one kernel for an LSTM, and writes a GRU out step by step, in half a second of CPU and more for each.
+    """
+    spec = manifest.spec
+    if isinstance(spec, GRU):
+        steps = manifest.view.lookback * spec.layers * (1 + spec.bidirectional)
+        if steps > MOST_STEPS:
+            why = f"which takes minutes and more to compile; {MOST_STEPS} are allowed"
+            return f"{spec.name} would be written out in {steps} steps, {why}"
+    return explain_no_network(manifest)
 
 
 def explain_no_torch() -> str:
