@@ -12,6 +12,7 @@ from tidewright.checks import check_call, check_seconds, check_whole
 from tidewright.inference.session import Prediction
 
 TAIL = -64  # an input is looked for by this slice of its bytes, for hashing all of them would take longer than the rest
+_TAIL_BYTES = -TAIL
 OVERHEAD = 600  # bytes of an entry beside its input and its answer
 Form = tuple[Any, ...]  # type and shape of an input
 Entry = tuple[bytes, Form, Prediction, float, int]  # input, its form, the answer, until when, and bytes of all
@@ -71,11 +72,16 @@ class Memory:
             if key in entries:
                 self._drop(key)
             entries[key] = data, form, answer, until, size
-            if len(key) > -TAIL:
+            if len(key) > _TAIL_BYTES:
                 self.doubled[key[TAIL:]] += 1
-            self.bytes = total = self.bytes + size
-            if total > self._most_bytes or len(entries) > self._most:
-                self._make_room()
+            total = self.bytes + size
+            while total > self._most_bytes or len(entries) > self._most:
+                oldest, entry = entries.popitem(False)
+                total -= entry[4]
+                self.evictions += 1
+                if len(oldest) > _TAIL_BYTES:
+                    self._undouble(oldest)
+            self.bytes = total
 
     def count_miss(self) -> None:
         """A miss whose answer was an error."""
@@ -89,18 +95,12 @@ class Memory:
             self.doubled.clear()
             self.bytes = 0
 
-    def _make_room(self) -> None:
-        while self.bytes > self._most_bytes or len(self.entries) > self._most:
-            key, entry = self.entries.popitem(last=False)
-            self._forget(key, entry)
-            self.evictions += 1
-
     def _drop(self, key: bytes) -> None:
-        self._forget(key, self.entries.pop(key))
+        self.bytes -= self.entries.pop(key)[4]
+        if len(key) > _TAIL_BYTES:
+            self._undouble(key)
 
-    def _forget(self, key: bytes, entry: Entry) -> None:
-        self.bytes -= entry[4]
-        if len(key) > -TAIL:
-            self.doubled[key[TAIL:]] -= 1
-            if not self.doubled[key[TAIL:]]:
-                del self.doubled[key[TAIL:]]
+    def _undouble(self, key: bytes) -> None:
+        self.doubled[key[TAIL:]] -= 1
+        if not self.doubled[key[TAIL:]]:
+            del self.doubled[key[TAIL:]]
