@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.serving.running import running
 from tests.test_docs import read_blocks
-from tests.worlds import small_table
 from tidewright.inference.session import open_session
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -103,9 +103,16 @@ def test_the_metrics_count_what_was_answered_and_what_was_refused(server, rows):
         assert after[f'tidewright_{what}_recent_seconds{{{labels},quantile="1"}}'] > 0
 
 
-def test_the_blocks_of_the_page_run_against_a_server(server, rows, capsys):
-    history = small_table(rows=60).select("shop", "hour", "sold")
-    names = {"rows": np.ascontiguousarray(rows[:1]), "history": history}
-    for block in read_blocks("serving.md"):
-        exec(compile(block.replace(":8000", f":{server.port}"), "docs/serving.md", "exec"), names)
+def test_the_blocks_of_the_page_run_against_a_server(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    first, *rest = read_blocks("serving.md")
+    exec(compile(first, "docs/serving.md", "exec"), names)
+    with running([tmp_path / "sales-model"]) as server:
+        for block in rest:
+            exec(compile(block.replace(":8000", f":{server.port}"), "docs/serving.md", "exec"), names)
+        for name, path in (("windows", "/v2/models/sales/infer"), ("history", "/v1/forecast")):
+            assert server.ask(path, (tmp_path / f"{name}.json").read_bytes()).status == 200
+        kind = {"Content-Type": "application/vnd.apache.arrow.stream"}
+        assert server.ask("/v1/forecast", (tmp_path / "history.arrow").read_bytes(), headers=kind).status == 200
     assert "[[[" in capsys.readouterr().out

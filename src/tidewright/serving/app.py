@@ -54,22 +54,29 @@ class App:
         """Answers a request."""
         if scope["type"] != "http":
             return
-        served = self._desk.roster.routes.get(scope["path"])
+        served = self._desk.roster.routes.get(scope["path"]) if scope["method"] == "POST" else None
+        started, counted = perf_counter_ns(), None
         try:
             headers = self._pass_gate(scope)
-            if served is None or scope["method"] != "POST":
+            if served is None:
                 await self._answer_other(headers, scope, receive, send)
                 return
+            counted = served
+            content, length, rows = await self._infer(served, headers, receive)
         except ClientGoneError:
             return
-        except RequestError as error:
-            await self._refuse(send, error, scope=scope)
+        except TidewrightError as error:
+            await self._fail(counted, send, to_refusal(error), scope=scope)
             return
-        except Exception:
+        except Exception:  # a defect of ours is told as one, and the next request is answered
             log.exception("a defect of Tidewright in a request")
-            await self._refuse(send, defect(), scope=scope)
+            await self._fail(counted, send, defect(), scope=scope)
             return
-        await self._infer(served, headers, scope, receive, send)
+        await send_answer(send, content, head=length)
+        served.tally.count("infer", perf_counter_ns() - started, rows=rows)
+        if self._log_requests:
+            told = {"path": scope["path"], "status": 200, "rows": rows, "ms": (perf_counter_ns() - started) / 1e6}
+            log.info("request", extra={"fields": told})
 
     def _pass_gate(self, scope: Scope) -> Headers:
         raw = scope["headers"]
@@ -79,31 +86,11 @@ class App:
         self._gate.check(headers, free=scope["path"] in FREE)
         return headers
 
-    async def _infer(self, served: Served, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
-        """One inference: read, answered between two others or by a thread, written, counted."""
-        started, limits = perf_counter_ns(), self._limits
-        try:
-            body = await read_body(receive, headers, limits)
-            head = read_head(headers)
-            content, length, rows = await self._answer(served, body, head)
-        except ClientGoneError:
-            return
-        except TidewrightError as error:
-            await self._fail(served, send, to_refusal(error), scope=scope)
-            return
-        except Exception:  # a defect of ours is told as one, and the next request is answered
-            log.exception("a defect of Tidewright in an inference")
-            await self._fail(served, send, defect(), scope=scope)
-            return
-        await send_answer(send, content, head=length)
-        served.tally.count("infer", perf_counter_ns() - started, rows=rows)
-        if self._log_requests:
-            told = {"path": scope["path"], "status": 200, "rows": rows, "ms": (perf_counter_ns() - started) / 1e6}
-            log.info("request", extra={"fields": told})
-
-    async def _answer(self, served: Served, body: bytes, head: int | None) -> tuple[bytes, int | None, int]:
-        """The answer: at once where it is quick, in a run that it may share, or by a thread."""
+    async def _infer(self, served: Served, headers: Headers, receive: Receive) -> tuple[bytes, int | None, int]:
+        """The answer of one inference: at once where it is quick, in a run that it may share, or by a thread."""
         limits = self._limits
+        body = await read_body(receive, headers, limits)
+        head = read_head(headers)
         if len(body) <= served.inline:
             return served.infer(body, head, rows=limits.rows, depth=limits.depth)
         if served.queues and len(body) <= INLINE_BYTES:
@@ -129,14 +116,11 @@ class App:
         refusal = RequestError("inferences and forecasts are asked for by POST.", status=405)
         await send_error(send, refusal, extra={b"allow": b"POST"})
 
-    async def _fail(self, served: Served, send: Send, error: RequestError, *, scope: Scope) -> None:
-        served.tally.failed["infer", error.status] += 1
-        await self._tell(send, error, scope=scope)
-
-    async def _refuse(self, send: Send, error: RequestError, *, scope: Scope) -> None:
-        self._desk.metrics.refused[error.status] += 1
-        await self._tell(send, error, scope=scope)
-
-    async def _tell(self, send: Send, error: RequestError, *, scope: Scope) -> None:
+    async def _fail(self, served: Served | None, send: Send, error: RequestError, *, scope: Scope) -> None:
+        """Tells an error, and counts it: as the model's own once its inference was let in."""
+        if served is None:
+            self._desk.metrics.refused[error.status] += 1
+        else:
+            served.tally.failed["infer", error.status] += 1
         log.info("refused", extra={"fields": {"path": scope["path"][:200], "status": error.status}})
         await send_error(send, error)
