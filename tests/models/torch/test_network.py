@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tidewright.models.build import build_spec
 from tidewright.models.spec import LSTM, MODELS, NETWORKS, FeedForward
@@ -258,6 +259,20 @@ def test_infinities_count_as_missing() -> None:
     np.testing.assert_allclose(values.numpy(), [[-1.0, 0.0, 1.0, 0.0]], rtol=1e-6)
     assert seen.tolist() == [[1.0, 0.0, 1.0, 0.0]]
     assert (mean.item(), scale.item()) == pytest.approx((2.0, 1.0), rel=1e-6)
+
+
+def test_the_scalings_make_no_tensors_of_zeros_or_ones_for_each_is_two_nodes_of_the_graph() -> None:
+    called: list[str] = []
+
+    class Note(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.append(func.overloadpacket.__name__)
+            return func(*args, **(kwargs or {}))
+
+    with Note():
+        standardise(torch.ones(2, 4), torch.ones(()))
+    assert "where" in called
+    assert not {"zeros_like", "ones_like", "full_like"} & set(called)
 
 
 def test_a_copy_has_its_own_weights_and_those_of_recurrent_layers_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:

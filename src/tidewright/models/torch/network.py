@@ -110,7 +110,7 @@ class ForecastNet(nn.Module):
             return None
         scaled = (values - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_scale")
         seen = scaled.abs() <= LARGEST
-        filled = torch.where(seen, scaled, torch.zeros_like(scaled))
+        filled = torch.where(seen, scaled, 0.0)
         drifts = getattr(self, f"{name}_drifts", None)
         if drifts is None:
             return filled
@@ -139,18 +139,17 @@ def standardise(target: Tensor, usual: Tensor, *, centred: bool = True) -> tuple
 
     Sums are taken in units of the largest value, so that neither 1e25 nor 1e-25 leaves float32.
     """
-    zero = torch.zeros_like(target)
     observed = target.abs() <= LARGEST  # False for NaN
     seen = observed.to(target.dtype)
     count = seen.sum(dim=1, keepdim=True).clamp(min=1.0)
-    filled = torch.where(observed, target, zero)
+    filled = torch.where(observed, target, 0.0)  # numbers: a tensor of zeros is two nodes more of the graph
     peak = filled.abs().amax(dim=1, keepdim=True)
-    peak = torch.where(peak > 0, peak, torch.ones_like(peak))
+    peak = torch.where(peak > 0, peak, 1.0)
     filled = filled / peak
     mean = filled.sum(dim=1, keepdim=True) / count if centred else torch.zeros_like(count)
     moved = (filled - mean) * seen
     deviation = torch.sqrt((moved * moved).sum(dim=1, keepdim=True) / count)
     moves = deviation > FLAT
     scale = torch.where(moves, deviation * peak, usual)
-    values = moved * torch.where(moves, 1.0 / deviation.clamp(min=FLAT), torch.zeros_like(deviation))
+    values = moved * torch.where(moves, 1.0 / deviation.clamp(min=FLAT), 0.0)
     return values, seen, mean * peak, scale
