@@ -1,7 +1,6 @@
-"""Ten thousand answers leave nothing behind, on every backend that starts quickly."""
+"""Answers leave nothing behind: ten thousand of the fastest backend, a fourth of that of every other."""
 
 import gc
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tidewright.registry.bundle import save_bundle
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
 
-CALLS, MOST_S = 10_000, 2.0  # the second bounds a slow machine
+CALLS = {"onnxruntime": 10_000}
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["target", "covariates"])
@@ -31,18 +30,15 @@ def bundle(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("backend", [name for name, entry in BACKENDS.items() if entry.kind != SLOW])
-def test_ten_thousand_answers_leak_nothing(bundle, backend):
+def test_thousands_of_answers_leak_nothing(bundle, backend):
     if BACKENDS.load(backend).explain_unfit(bundle.manifest):
         pytest.skip("it is no model for this backend")
     session = open_session(bundle, backend=backend, strict=True)
     given = [repeat_example(bundle, size) for size in (1, 3)]
 
     def ask(calls):
-        ends = time.monotonic() + MOST_S
         for count in range(calls):
             session.predict(given[count % 2])
-            if time.monotonic() > ends:
-                break
         session.latency(), session.stages()  # what was noted is counted
         gc.collect()
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -56,5 +52,6 @@ def test_ten_thousand_answers_leak_nothing(bundle, backend):
         assert tracemalloc.get_traced_memory()[0] - before < 20_000
     finally:
         tracemalloc.stop()
-    before = ask(CALLS // 2)
-    assert ask(CALLS) - before < 4e6  # of 10,000 answers of 48 bytes and more
+    calls = CALLS.get(backend, 2_500)
+    before = ask(calls // 2)
+    assert ask(calls) - before < 400 * calls  # of answers of 48 bytes and more
