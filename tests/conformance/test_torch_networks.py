@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from tidewright.errors import ConfigError
 from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS
 from tidewright.models.torch.network import build
-from tidewright.registry.parity import relative_difference
 
 pytestmark = pytest.mark.parametrize("name", TORCH)
 
@@ -93,43 +90,9 @@ def test_it_can_learn_a_handful_of_windows_by_heart(name: str) -> None:
             loss = (network.score(**inputs)[0][:, :, 0] - labels).square().mean()
             loss.backward()
             optimizer.step()
+            if loss < 0.01 * labels.var():
+                break
     assert float(loss.detach()) < 0.02 * float(labels.var())
-
-
-@pytest.mark.parametrize("covariates", [True, False], ids=["all inputs", "target alone"])
-def test_the_onnx_graph_answers_the_same_for_any_batch(name: str, covariates: bool, tmp_path: Path) -> None:
-    import onnxruntime
-
-    shape = shape_for(name) if covariates else replace(SHAPE, past=0, known=0, static=0)
-    network = fresh_network(name, shape).eval().requires_grad_(False)
-    batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns of its own deprecations
-        program = torch.onnx.export(
-            network,
-            (),
-            kwargs=draw_inputs(shape, 3),
-            dynamo=True,
-            dynamic_shapes={label: {0: batch} for label in shape.inputs},
-            input_names=list(shape.inputs),
-            output_names=["quantiles"],
-            opset_version=18,
-            verbose=False,
-        )
-    path = tmp_path / "network.onnx"
-    program.save(str(path))
-    assert list(tmp_path.iterdir()) == [path]  # one graph, with its weights
-    session = onnxruntime.InferenceSession(str(path))
-    assert [i.name for i in session.get_inputs()] == list(shape.inputs)
-    for count in (1, 2, 33):
-        inputs = draw_inputs(shape, count, seed=count)
-        inputs["target"][0] = float("nan")
-        inputs["target"][-1, 2:5] = float("nan")
-        inputs["target"][count // 2] = 4.0
-        eager = network(**inputs).numpy()
-        (compiled,) = session.run(None, {label: value.numpy() for label, value in inputs.items()})
-        # relative to the window, as a bundle's parity is: near 0 a float32 answer of 100 - 100 has no digits left
-        assert relative_difference(compiled, eager, target=inputs["target"].numpy()) <= 1e-5
 
 
 @pytest.mark.parametrize("horizon", [1, 25], ids=["one step", "longer than the lookback"])

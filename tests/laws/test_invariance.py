@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import polars as pl
 import pytest
 
@@ -13,7 +11,6 @@ from tidewright.data.forecast import tabulate
 from tidewright.errors import RepairWarning
 from tidewright.features.windows import newest_windows
 from tidewright.models.spec import MODELS
-from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import keep_covariates
 
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -55,19 +52,6 @@ def test_another_order_of_rows_changes_no_bit(name: str) -> None:
     assert numbers(again) == numbers(fitted(name))
     last = panel.span[1]
     assert answer(again, other, last=last).tobytes() == answer(fitted(name), panel, last=last).tobytes()
-
-
-def test_no_two_models_have_the_same_scores() -> None:
-    panel, split = world()
-    scores = {}
-    for name in MODELS:
-        model = fitted(name)
-        judged = evaluate(
-            model, panel=keep_covariates(panel, model.spec.takes), split=split, cutoffs=split.validation, shortest=8
-        )
-        scores[name] = (judged.scores["mae"], judged.scores["crps"])
-    alike = [pair for pair in combinations(scores, 2) if scores[pair[0]] == scores[pair[1]]]
-    assert alike == [("adida", "imapa")]  # one model where every value is above 0; see conformance/test_distinct
 
 
 def test_the_quick_fits_are_those_of_every_statistical_model() -> None:
