@@ -68,4 +68,6 @@ def explain_unknown(noun: str, name: object, known: Iterable[str]) -> str:
     near = near or [by_case[one] for one in get_close_matches(str(name).casefold(), by_case, n=1, cutoff=0.6)]
     hint = f" Did you mean '{near[0]}'?" if near else ""
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    if not names:
+        return f"no {noun} is called '{name}': there is none yet."
     return f"no {noun} is called '{name}'.{hint} There are: {', '.join(names[:MOST])}{more}."

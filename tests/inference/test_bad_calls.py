@@ -148,11 +148,22 @@ def test_a_client_that_is_let_go_leaves_no_connection_open(at):
     [
         (["store", "promote", "m", "--force", ""], "force is the reason to promote"),
         (["store", "mirror", "no-such-runs"], "there is no folder 'no-such-runs'"),
+        (["store", "mirror", ".", "--store", "nowhere"], "the store 'nowhere' has no models"),
+        (
+            ["store", "show", "m", "--store", "nowhere"],
+            "no model of the store 'nowhere' is called 'm': there is none yet",
+        ),
+        (["store", "register", "m", "{ridge}", "--store", "{ridge}/card.md/x"], "can't be made: Not a directory"),
+        (["monitor", "{ridge}", "t.csv", "--report", "x.txt"], "a report is a file that ends in .html; got 'x.txt'"),
+        (["serve", "{ridge}", "--allow-host", ""], "hosts are names, or * for any; got ('',)"),
+        (["serve", "{ridge}", "--tls-cert", "c.pem", "--tls-key", "k.pem"], "'c.pem' and 'k.pem' are no certificate"),
     ],
 )
 def test_words_of_a_command_are_refused_too(at, words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, [*words, "--store", str(at.folder / "store")])
+    given = [word.replace("{ridge}", str(at.bundle.folder)) for word in words]
+    mine = words[0] == "store" and "--store" not in words
+    done = CliRunner().invoke(app, [*given, *(["--store", str(at.folder / "store")] if mine else [])])
     assert isinstance(done.exception, TidewrightError)
     assert message in str(done.exception)
     assert not list(tmp_path.iterdir())

@@ -75,7 +75,7 @@ def test_everything_but_the_probes_needs_a_key_where_there_is_one(ridge, caplog)
 
 
 def test_another_address_than_loopback_needs_a_key():
-    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 can be reached from other machines, and no key is set"):
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0' can be reached from other machines, and no key is set"):
         ServeOptions(host="0.0.0.0")
     with pytest.raises(ConfigError, match="is 16 or more plain characters"):
         ServeOptions(host="0.0.0.0", keys=("short",))

@@ -10,6 +10,7 @@ import typer
 
 from tidewright.cli.show import show_table, to_plain
 from tidewright.cli.verbs import Shape, Told, read_shaped
+from tidewright.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidewright.workflows.monitoring import Check, Monitoring, Score
@@ -29,6 +30,8 @@ def monitor_table(
     """Looks, shows what was found, and exits 1 where that is asked for and something drifted."""
     from tidewright.workflows.monitor import monitor
 
+    if report is not None and report.suffix != ".html":
+        raise ConfigError(f"a report is a file that ends in .html; got '{report}'. Name one.")
     with Told(lambda line: typer.echo(line, err=True)):
         found = monitor(bundle, read_shaped(bundle, table, shape), since=since, false_alarms=false_alarms)
     if report is not None:

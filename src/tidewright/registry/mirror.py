@@ -16,13 +16,15 @@ def mirror_store(store: Store, folder: str | Path) -> None:
     date: every version with its digest and its folder, and the aliases champion and challenger.
 
     The store stays what counts: nothing is read back. MLflow counts versions itself; the tag `tidewright.version` has
-    the store's number. Raises `ConfigError` where there is no such folder, for a name that was mistyped would make a
+    the store's number. Raises `ConfigError` where there is no such folder or no model, for a mistyped name would make a
     second registry; `MissingExtraError`, and `OSError` with MLflow's failure.
     """
     place = to_path("folder", folder, of="a folder of runs")
     if not place.is_dir():
         raise ConfigError(f"there is no folder '{place}'. Give a folder of runs, or make it first.")
     names = dict.fromkeys(one.name for one in store.versions())
+    if not names:
+        raise ConfigError(f"the store '{store.folder}' has no models. Name another one, or register a bundle first.")
     mirror_models({name: describe_model(store, name) for name in names}, place)
 
 

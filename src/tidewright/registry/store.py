@@ -66,7 +66,12 @@ class Store:
         if content.digest != opened.digest or (isinstance(bundle, Bundle) and bundle.digest != opened.digest):
             raise BundleError(f"'{source}' was replaced while it was read. Register it again.")
         place = self.folder / name
-        place.mkdir(parents=True, exist_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BundleError(
+                f"'{place}' can't be made: {error.strerror}. Give another folder for the store."
+            ) from error
         with alone(place):
             standing, number = read_standing(place), next_number(place)
             write_folder({**content.files, MANIFEST: content.raw}, place_of(place, number))

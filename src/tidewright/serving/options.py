@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
@@ -89,11 +91,15 @@ class ServeOptions:
             raise ConfigError(f"watch_s is a number of seconds, 0 or more; got {self.watch_s!r}.")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("TLS needs a certificate and its key. Give both, or none.")
+        if self.tls_cert and self.tls_key:
+            _check_tls(self.tls_cert, self.tls_key)
+        if not all(isinstance(name, str) and name for name in self.hosts):
+            raise ConfigError(f"hosts are names, or * for any; got {self.hosts!r}. Leave out what is none.")
         if any(len(key) < LEAST_KEY or not key.isascii() or not key.isprintable() for key in self.keys):
             raise ConfigError(f"a key of {KEYS} is {LEAST_KEY} or more plain characters. Make a longer one.")
         if not self.keys and not is_loopback(self.host):
             raise ConfigError(
-                f"{self.host} can be reached from other machines, and no key is set. Put one or more into {KEYS}, or "
+                f"'{self.host}' can be reached from other machines, and no key is set. Put one or more into {KEYS}, or "
                 "listen on 127.0.0.1."
             )
 
@@ -101,6 +107,19 @@ class ServeOptions:
     def scheme(self) -> str:
         """http, or https with a certificate."""
         return "https" if self.tls_cert else "http"
+
+
+def _check_tls(cert: str, key: str) -> None:
+    """Raises `ConfigError` for files that a server could not show; a key's password is never asked for."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key, password=lambda: os.environ.get(PASSWORD, ""))
+    except (OSError, ValueError) as error:  # SSLError is an OSError; a password can be too long
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"'{cert}' and '{key}' are no certificate and its key: {why}. Give both in PEM, and a key's password in "
+            f"{PASSWORD}."
+        ) from error
 
 
 def read_keys(environment: Mapping[str, str]) -> tuple[str, ...]:
