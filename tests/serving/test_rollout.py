@@ -1,11 +1,15 @@
 """A shadow and a split of a store's model: who answers, who sees it, what is counted, and what a promotion changes."""
 
+import asyncio
+import json
+import re
 from threading import Event
 
 import numpy as np
 import polars as pl
 import pytest
 
+import tidewright as tw
 from tests.serving.running import LOOKBACK, running, save_ridge, tensor
 from tests.worlds import small_table
 from tidewright.errors import ConfigError, UnknownNameError
@@ -80,7 +84,7 @@ def test_a_shadow_gets_copies_and_its_answers_are_compared_and_given_to_nobody(s
         ours, theirs = (quantiles(bundles[name], rows) for name in ("champion", "rival"))
         assert np.array_equal(answered(server.ask(PATH, {"inputs": [tensor(rows)]})), ours)
         assert server.ask("/v1/forecast", {"table": history[0]}).json["version"] == "1"
-        until(lambda: tally(server).outcomes["answered"] == 2)
+        until(lambda: tally(server).windows == len(rows) + 4)
         absolute = np.abs(ours - theirs).mean(axis=(1, 2))
         relative = absolute / (ours[:, :, -1] - ours[:, :, 0]).mean(axis=1)
         frames = [open_session(bundles[name]).forecast(history[1]).table for name in ("champion", "rival")]
@@ -125,14 +129,14 @@ def test_what_a_shadow_has_no_room_for_is_dropped_and_counted_and_callers_never_
         rival = server.serving.desk.roster.lineups["sales"].shadow.rival
         plain = rival.session.predict
         monkeypatch.setattr(rival.session, "predict", lambda x: plain(x) if gate.wait(10) else None)
-        for _ in range(5):
+        for _ in range(6):
             assert server.ask(PATH, {"inputs": [tensor(rows)]}).status == 200
         assert tally(server).outcomes["dropped"] >= 2
         gate.set()
-        until(lambda: sum(tally(server).outcomes.values()) == 5)
+        until(lambda: sum(tally(server).outcomes.values()) == 6)
         monkeypatch.setattr(copies_module, "BYTES", 10)
         assert server.ask(PATH, {"inputs": [tensor(rows)]}).status == 200
-        until(lambda: tally(server).outcomes["dropped"] + tally(server).outcomes["answered"] == 6)
+        until(lambda: tally(server).outcomes["dropped"] + tally(server).outcomes["answered"] == 7)
 
 
 def test_a_promotion_ends_the_shadow_and_the_next_challenger_is_the_next_one(store, bundles, rows, caplog):
@@ -150,7 +154,7 @@ def test_a_promotion_ends_the_shadow_and_the_next_challenger_is_the_next_one(sto
         store.register("sales", bundles["short"])
         look()
         server.ask(PATH, {"inputs": [tensor(rows)]})
-        until(lambda: tally(server, "3", "2").outcomes["answered"] == 1)  # its windows are cut
+        until(lambda: tally(server, "3", "2").windows == len(rows))  # they are cut
         expected = np.abs(quantiles(bundles["rival"], rows) - quantiles(bundles["short"], rows[:, -12:]))
         assert tally(server, "3", "2").absolute.mean == pytest.approx(expected.mean(), rel=1e-5)
         store.register("sales", bundles["long"])
@@ -161,6 +165,20 @@ def test_a_promotion_ends_the_shadow_and_the_next_challenger_is_the_next_one(sto
         store.rollback("sales")
         look()
         assert (server.serving.desk.roster.find("sales").version, lineup(server)["shadow"]["version"]) == ("1", "4")
+
+
+def test_versions_that_are_named_by_number_and_promoted_leave_the_champion_alone_and_say_so(store, bundles, rows):
+    with running([store.folder], shadow=("sales=2",), split=("sales=champion:50,2:50",), watch_s=0) as server:
+        assert set(lineup(server)) == {"champion", "split", "windows", "shadow"}
+        store.promote("sales", force="a trial")
+        server.serving.stock.look()
+        told = lineup(server)
+        assert (told["champion"], set(told)) == ("2", {"champion", "notes"})
+        assert any("two arms of the split of 'sales' are one version" in note for note in told["notes"])
+        assert any("the shadow of 'sales' is version 2, its champion" in note for note in told["notes"])
+        reply = server.ask(PATH, {"inputs": [tensor(rows)]}, headers={"X-Split-Key": "7"})
+        assert np.array_equal(answered(reply), quantiles(bundles["rival"], rows))
+        assert "x-model-version" not in reply.headers
 
 
 def keys_of(store):
@@ -194,6 +212,37 @@ def test_a_key_has_its_arm_which_is_told_and_counted_and_a_version_that_is_named
         assert server.ask(PATH).status == 405
 
 
+def test_small_requests_of_a_split_share_the_runs_of_their_arm_and_each_is_told_who_answered(
+    store, rows, bundles, monkeypatch
+):
+    monkeypatch.setattr(module, "_gains", lambda *_: True)
+    with running([store.folder], split=SPLIT, shadow=("sales",)) as server:
+        app, told = server.serving._server.config.app, []
+        body = json.dumps({"inputs": [tensor(rows[:1])]}).encode()
+        raw = [(b"host", b"localhost"), (b"content-length", b"%d" % len(body))]
+        assert app.quick.find(PATH.encode(), raw) is None  # its key may stand in its body
+        keys = [key.encode() for key in keys_of(store)]
+
+        async def ask():
+            for key in (*keys, *keys):
+                app.turn.add(app.quick.find(PATH.encode(), [*raw, (b"x-split-key", key)]), body, told.append)
+            await asyncio.sleep(0)
+
+        asyncio.run(ask())
+        heads, answers = zip(*(one.split(b"\r\n\r\n") for one in told), strict=True)
+        assert [re.search(rb"x-model-version: (\d)", head)[1] for head in heads] == [b"2", b"1"] * 2
+        for answer, (version, name) in zip(answers, [("2", "rival"), ("1", "champion")] * 2, strict=True):
+            found = json.loads(answer)
+            assert found["model_version"] == version
+            data = np.array(found["outputs"][0]["data"], np.float32)
+            np.testing.assert_allclose(data, quantiles(bundles[name], rows[:1]).reshape(-1), rtol=1e-5)
+        metrics = server.serving.desk.metrics
+        assert metrics.split == {("sales", "1"): 2, ("sales", "2"): 2}
+        assert [metrics.tally("sales", version).shared_runs for version in "12"] == [1, 1]
+        until(lambda: tally(server).windows == 2)  # one copy of the champion's run
+        assert tally(server).outcomes == {"answered": 1}
+
+
 def test_a_table_is_shared_out_by_its_series_and_comes_back_in_their_order(store, bundles, history):
     plain, table = history
     with running([store.folder], split=("sales=challenger:50,champion:50",)) as server:
@@ -212,6 +261,18 @@ def test_a_table_is_shared_out_by_its_series_and_comes_back_in_their_order(store
         one = server.ask("/v1/forecast", {"table": plain}, headers={"X-Split-Key": "7"}).json
         assert one["version"] == str(store.split("sales", "7", share=0.5).version)
         assert server.ask("/v1/forecast", {"table": plain, "version": "2"}).json["version"] == "2"
+
+
+def test_the_client_says_a_key(store, rows, history, bundles):
+    with running([store.folder], split=SPLIT) as server, tw.Client(server.url) as client:
+        for name, key in zip(("rival", "champion"), keys_of(store), strict=True):
+            found = client.infer(rows, model="sales", split_key=key).quantiles
+            assert np.array_equal(found, quantiles(bundles[name], rows))
+            expected = open_session(bundles[name]).forecast(history[1]).table
+            assert client.forecast(history[1], split_key=key).table.equals(expected)
+        for wrong in ("", "a\nb", "é", 7):
+            with pytest.raises(ConfigError, match="split_key is 1 to 256 printable"):
+                client.infer(rows, model="sales", split_key=wrong)
 
 
 def test_arms_of_other_windows_split_forecasts_alone(store, bundles, rows, history):
@@ -359,3 +420,30 @@ def test_versions_that_answer_other_questions_stand_beside_no_champion(store, tm
         told = lineup(server)
         assert ("split" in told, told["shadow"]["version"]) == (False, "4")  # compared by its median
         assert "version 3 of 'sales' is left out" in told["notes"][0]
+
+
+def test_copies_wait_for_a_quiet_moment_and_no_longer_than_a_while(monkeypatch):
+    now, slept, looked, asking = [10.0], [], [], [True]
+    monkeypatch.setattr(copies_module, "monotonic", lambda: now[0])
+    copies = copies_module.Copies("a test's")
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += max(seconds, 0.001)
+        copies._last = now[0] if asking else 0.0
+
+    monkeypatch.setattr(copies_module, "sleep", sleep)
+    copies._await_quiet(10.0)
+    assert slept[0] == pytest.approx(0.005)
+    assert 0.05 <= now[0] - 10.005 <= 0.06
+    asking.clear()
+    now[0] += 0.5
+    slept.clear()
+    copies._await_quiet(10.0)
+    assert slept == [0.0]
+    for number in range(20):
+        copies._held.append(copies_module._Copy(looked.append, number, 1, now[0] - (1.0 if number < 17 else 0.0)))
+    assert [one.what for one in copies._take()] == list(range(16))
+    assert [one.what for one in copies._take()] == [16]  # the others' answers may not have been sent
+    copies.close()
+    assert not copies.put(looked.append, 1, size=1)

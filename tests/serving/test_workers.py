@@ -18,8 +18,10 @@ import pytest
 import tidewright as tw
 from tests.serving.running import save_ridge, tensor
 from tests.serving.test_command import command, get
+from tests.worlds import small_table
 from tidewright.errors import RequestError
 from tidewright.inference.session import open_session
+from tidewright.registry.record import read_record
 from tidewright.registry.store import open_store
 from tidewright.registry.write import write_folder
 
@@ -203,6 +205,7 @@ def test_two_workers_of_a_store_draw_the_same_arms_and_count_together(pair, tmp_
         write_folder(files[number], tmp_path / str(number))
         store.register("sales", tmp_path / str(number))
     words = ("--store", store.folder, "--split", "sales=champion:50,challenger:50", "--shadow", "sales")
+    words = (*words, "--record", tmp_path / "record")
     with command(*words, "--port", "0", "--workers", "2", "--watch", "0") as (process, url, lines):
         log = Log(process, lines)
         drawn = {str(key): str(store.split("sales", str(key), share=0.5).version) for key in range(8)}
@@ -221,6 +224,10 @@ def test_two_workers_of_a_store_draw_the_same_arms_and_count_together(pair, tmp_
                 break
             waiting.wait(0.05)
         assert (sum(counts), sum(shown)) == (40, 5 * list(drawn.values()).count("1"))
+        with tw.Client(url) as client:
+            said = client.forecast(small_table(rows=60, series=1).select("shop", "hour", "sold"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         log.join()
+    version = store.split("sales", said.table["shop"][0], share=0.5).version
+    assert read_record(tmp_path / "record", name="sales", version=version).equals(said.table)

@@ -44,30 +44,42 @@ class Client:
         *,
         model: str | None = None,
         version: str | int | None = None,
+        split_key: str | None = None,
     ) -> Prediction:
-        """The answer to windows, as `Session.predict` gives it. A model that is the only one need not be named."""
+        """The answer to windows, as `Session.predict` gives it. A model that is the only one need not be named. Where
+        requests are split, those of one `split_key` get one version.
+        """
         name = self._only() if model is None else _name("model", model)
         body, head = write_infer(x)
         started = monotonic()
         headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head)}
+        headers |= _split(split_key)
         answer = self._exchange.ask("POST", f"{_path(name, _version(version))}/infer", body=body, headers=headers)
         elapsed = (monotonic() - started) * 1e3
         values = read_infer_answer(answer.body, answer.headers.get("inference-header-content-length"))
         levels = self._levels(name, version)
         return Prediction(values, elapsed, self.url, levels.index(0.5) if levels else -1)
 
-    def forecast(self, table: Any, /, *, model: str | None = None, version: str | int | None = None) -> Forecast:
+    def forecast(
+        self,
+        table: Any,
+        /,
+        *,
+        model: str | None = None,
+        version: str | int | None = None,
+        split_key: str | None = None,
+    ) -> Forecast:
         """The forecast after each series' last value, from a table or a Panel of raw history; given back in kind.
 
-        What the server mended in the table is announced as `RepairWarning`.
+        Where requests are split, each series gets its version, or all of them that of the `split_key`. What the server
+        mended in the table is announced as `RepairWarning`.
         """
         panel = table if isinstance(table, Panel) else None
         body, native = write_table(panel.table if panel else table)
         given = {"model": None if model is None else _name("model", model), "version": _version(version)}
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items() if value is not None)
-        answer = self._exchange.ask(
-            "POST", f"/v1/forecast?{query}", body=body, headers={"Content-Type": ARROW, "Accept": ARROW}
-        )
+        headers = {"Content-Type": ARROW, "Accept": ARROW, **_split(split_key)}
+        answer = self._exchange.ask("POST", f"/v1/forecast?{query}", body=body, headers=headers)
         found, told = read_forecast(answer.body)
         for text in told["repairs"]:
             warnings.warn(text, RepairWarning, stacklevel=2)
@@ -145,6 +157,17 @@ def _name(what: str, given: str) -> str:
     if not given:
         raise ConfigError(f"{what} is empty. Name one, or leave it out.")
     return given
+
+
+def _split(key: str | None) -> dict[str, str]:
+    """The header of a split's key. Raises `ConfigError` for what no header holds."""
+    if key is None:
+        return {}
+    if not (
+        isinstance(key, str) and key.isascii() and key.isprintable() and key == key.strip() and 0 < len(key) <= 256
+    ):
+        raise ConfigError(f"split_key is 1 to 256 printable ASCII letters; got {key!r}. Give a digest of it.")
+    return {"X-Split-Key": key}
 
 
 def _version(given: str | int | None) -> str | None:

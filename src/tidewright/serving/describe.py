@@ -126,6 +126,15 @@ def raw_paths() -> dict[str, Any]:
     }
 
 
+KEY: dict[str, Any] = {
+    "name": "X-Split-Key",
+    "in": "header",
+    "required": False,
+    "description": "Where requests are split, those of one key get one version, which X-Model-Version says.",
+    "schema": {"type": "string", "maxLength": 256},
+}
+
+
 def _infer(operation: str, *names: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation,
@@ -135,7 +144,8 @@ def _infer(operation: str, *names: str) -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             for name in names
-        ],
+        ]
+        + ([] if "version" in names else [KEY]),
         "requestBody": {"required": True, "content": _json("InferRequest")},
         "responses": {"200": {"description": "The answer.", "content": _json("InferResponse")}},
     }
@@ -152,6 +162,7 @@ def _forecast() -> dict[str, Any]:
         "description": "A table of history in, quantiles with series and times out. Of an Arrow stream the model "
         "and its version stand in the query. Accept says in which form the answer comes; it comes in parts.",
         "tags": ["inference"],
+        "parameters": [KEY],
         "requestBody": {"required": True, "content": {**_json("ForecastRequest"), ARROW: {}}},
         "responses": {"200": {"description": "The forecast.", "content": forms}},
     }

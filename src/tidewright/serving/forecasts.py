@@ -22,7 +22,7 @@ from tidewright.serving.forecast_parts import Part, Share, join_parts, make_part
 from tidewright.serving.gate import Headers
 from tidewright.serving.http import Receive, Scope, Send, read_body, send_error, to_refusal
 from tidewright.serving.served import INLINE_BYTES, Served
-from tidewright.serving.split import REQUEST, find_key, tell_version
+from tidewright.serving.split import KEY, REQUEST, tell_version
 
 PATH = "/v1/forecast"
 LINES = "application/x-ndjson"
@@ -116,7 +116,7 @@ def _share(desk: Desk, served: Served, headers: Headers) -> Share | None:
     """How the table is shared out, where the model is split."""
     lineup = desk.roster.lineups.get(served.name)
     split = None if lineup is None else lineup.split
-    return None if split is None else Share(split, find_key(headers), headers.get(REQUEST))
+    return None if split is None else Share(split, headers.get(KEY), headers.get(REQUEST))
 
 
 def _pass_on(desk: Desk, part: Part) -> None:

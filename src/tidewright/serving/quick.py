@@ -14,17 +14,19 @@ from tidewright.serving.desk import Desk
 from tidewright.serving.gate import Gate, Headers
 from tidewright.serving.http import defect, read_head, to_refusal, write_answer, write_error
 from tidewright.serving.served import Served, Values
+from tidewright.serving.split import VERSION, find_key
 from tidewright.serving.tensors import Asked
 
 log = logging.getLogger(__name__)
 
 
 class Small(NamedTuple):
-    """A small inference: who is asked, with which headers, and how long its body is."""
+    """A small inference: who is asked, with which headers, how long its body is, and whether a split drew who."""
 
     served: Served
     headers: Headers
     length: int
+    drawn: bool = False
 
 
 class Quick:
@@ -36,15 +38,20 @@ class Quick:
 
     def find(self, url: bytes, raw: list[tuple[bytes, bytes]]) -> Small | None:
         """The small inference that a head asks for; None where it is something else."""
-        served = self._desk.roster.routes.get(url.decode("latin-1"))
+        path, headers, roster = url.decode("latin-1"), dict(raw), self._desk.roster
+        served = roster.routes.get(path)
+        drawn = served is None
+        if drawn and (split := roster.splits.get(path)) and (key := find_key(headers)) is not None:
+            served = split.draw(key)  # without a key in its head, the usual way looks for one in the body
         if served is None or self._closed:
             return None
-        headers = dict(raw)
         told = headers.get(b"content-length")
         if told is None or len(told) > 9 or len(headers) != len(raw) or b"content-encoding" in headers:
             return None
         length = int(told)
-        return Small(served, headers, length) if length <= served.inline and length <= self._limits.body else None
+        if length > served.inline or length > self._limits.body:
+            return None
+        return Small(served, headers, length, drawn)
 
     def answer(self, small: Small, body: bytes) -> bytes:
         """The whole answer, with its head."""
@@ -59,7 +66,8 @@ class Quick:
             log.exception("a defect of Tidewright in an inference")
             return self._fail(served, defect())
         served.tally.count("infer", perf_counter_ns() - started, rows=rows)
-        return write_answer(content, head=length)
+        answer = write_answer(content, head=length)
+        return self._tell_version(served, answer) if small.drawn else answer
 
     def read(self, small: Small, body: bytes) -> Asked:
         """A request that others may be answered with. Raises `RequestError`."""
@@ -67,11 +75,18 @@ class Quick:
         limits = self._limits
         return small.served.read(body, read_head(small.headers), rows=limits.rows, depth=limits.depth)
 
-    def write(self, served: Served, asked: Asked, values: Values, *, started: int) -> bytes:
+    def write(self, small: Small, asked: Asked, values: Values, *, started: int) -> bytes:
         """The whole answer of such a request, from its rows of a run; counted."""
+        served = small.served
         content, length = served.write(values, asked.id, asked.binary)
         served.tally.count("infer", perf_counter_ns() - started, rows=len(values))
-        return write_answer(content, head=length)
+        answer = write_answer(content, head=length)
+        return self._tell_version(served, answer) if small.drawn else answer
+
+    def _tell_version(self, served: Served, answer: bytes) -> bytes:
+        """The answer of an arm, with the header that says which; counted."""
+        self._desk.metrics.split[served.name, served.version] += 1
+        return answer.replace(b"\r\n", b"\r\n%b: %b\r\n" % (VERSION, served.version.encode()), 1)
 
     def _fail(self, served: Served, error: RequestError) -> bytes:
         served.tally.failed["infer", error.status] += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -21,6 +20,7 @@ from tidewright.serving.served import Served
 from tidewright.serving.shadow_tally import ShadowTally
 
 Record = Callable[[Served, Forecast], None]
+Answer = Callable[[Any], Floats]
 
 log = logging.getLogger(__name__)
 
@@ -42,52 +42,59 @@ class Shadow:
             return
         arrays = x.values() if isinstance(x, Mapping) else (x,)
         size = values.nbytes + sum(array.nbytes for array in arrays)
-        self._put(partial(self._answer, x, values), size)
+        if not self._copies.put(self._look, (self._answer, x, values), size=size):
+            self.tally.count("dropped")
 
     def show_forecast(self, frame: pl.DataFrame, forecast: Forecast) -> None:
         """A table, and the champion's forecast from it."""
-        size = frame.estimated_size() + forecast.table.estimated_size()
-        self._put(partial(self._answer_table, frame, forecast), int(size))
-
-    def _put(self, work: Callable[[], tuple[Floats, Floats]], size: int) -> None:
-        if not self._copies.put(partial(self._try, work), size=size):
+        size = int(frame.estimated_size() + forecast.table.estimated_size())
+        horizon = self.champion.bundle.manifest.task.horizon
+        copy = (self._answer_table, frame, _to_values(forecast, horizon=horizon))
+        if not self._copies.put(self._look, copy, size=size):
             self.tally.count("dropped")
 
-    def _try(self, work: Callable[[], tuple[Floats, Floats]]) -> None:
-        """Whatever goes wrong is counted, and told once of each kind, without what was asked."""
+    def _look(self, copies: list[tuple[Answer, Any, Floats]]) -> None:
+        """Answers copies one by one, each timed, and compares all of it with what the champion said."""
+        said = [(values, found) for answer, x, values in copies if (found := self._try(answer, x)) is not None]
+        alike = [pair for pair in said if len(pair[0]) == len(pair[1])]
+        for _ in range(len(said) - len(alike)):
+            self._fail("other rows")
+        if alike:
+            ours, theirs = (np.concatenate(side) for side in zip(*alike, strict=True))
+            task, other = self.champion.bundle.manifest.task, self.rival.bundle.manifest.task
+            self.tally.compare(*measure_difference(ours, theirs, task=task, other=other))
+
+    def _try(self, answer: Answer, x: Any) -> Floats | None:
+        """The shadow's answer; whatever goes wrong is counted, and told once of each kind, without what was asked."""
         started = perf_counter_ns()
         try:
-            differences = work()
+            found = answer(x)
         except TidewrightError as error:
             self._fail(error)
         except (Exception, PanicException) as error:  # a defect in what nobody waits for ends nobody's request
             if self._fail(error):
                 log.exception("a defect of Tidewright in a shadow")
         else:
-            self.tally.add(perf_counter_ns() - started, *differences)
+            self.tally.time(perf_counter_ns() - started)
+            return found
+        return None
 
-    def _fail(self, error: BaseException) -> bool:
-        kind = type(error).__name__
+    def _fail(self, error: BaseException | str) -> bool:
+        kind = error if isinstance(error, str) else type(error).__name__
         first = self.tally.fail(kind)
         if first:
             log.warning("a shadow fails", extra={"fields": {**self.rival.labels, "why": kind}})
         return first
 
-    def _answer(self, x: Any, values: Floats) -> tuple[Floats, Floats]:
-        theirs = self.rival.session.predict(self._cut(x)).quantiles
-        return self._differ(values, theirs)
+    def _answer(self, x: Any) -> Floats:
+        return self.rival.session.predict(self._cut(x)).quantiles
 
-    def _answer_table(self, frame: pl.DataFrame, forecast: Forecast) -> tuple[Floats, Floats]:
+    def _answer_table(self, frame: pl.DataFrame) -> Floats:
         session = self.rival.session
         theirs = session.forecast(session.read(frame))
         if self._record is not None:
             self._record(self.rival, theirs)
-        horizon = self.rival.bundle.manifest.task.horizon
-        return self._differ(*(_to_values(one, horizon=horizon) for one in (forecast, theirs)))
-
-    def _differ(self, ours: Floats, theirs: Floats) -> tuple[Floats, Floats]:
-        task, other = self.champion.bundle.manifest.task, self.rival.bundle.manifest.task
-        return measure_difference(ours, theirs, task=task, other=other)
+        return _to_values(theirs, horizon=self.rival.bundle.manifest.task.horizon)
 
     def _cut(self, x: Any) -> Any:
         """The champion's windows as the shadow takes them: their newest steps, and the inputs that it has."""

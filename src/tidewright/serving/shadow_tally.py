@@ -59,17 +59,21 @@ class ShadowTally:
             self.errors[kind] += 1
             return self.errors[kind] == 1
 
-    def add(self, elapsed_ns: int, absolute: Floats, relative: Floats) -> None:
-        """One that was, with the difference of each of its windows."""
+    def time(self, elapsed_ns: int) -> None:
+        """One that was answered."""
         with self._lock:
             self.outcomes["answered"] += 1
-            self.windows += len(absolute)
-            self.absolute.add(absolute)
-            self.relative.add(relative)
         pending = self.clock.pending
         pending.append(elapsed_ns)
         if len(pending) > PENDING:
             self.clock.count()
+
+    def compare(self, absolute: Floats, relative: Floats) -> None:
+        """The differences of some windows."""
+        with self._lock:
+            self.windows += len(absolute)
+            self.absolute.add(absolute)
+            self.relative.add(relative)
 
     def samples(self, labels: Mapping[str, str]) -> Iterable[Sample]:
         """Its numbers."""

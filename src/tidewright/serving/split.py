@@ -38,8 +38,9 @@ class Split:
 
 
 def find_key(headers: Headers) -> bytes | None:
-    """The key that a request's headers say: X-Split-Key, of who asks."""
-    return headers.get(KEY)
+    """The key that an inference's headers say: X-Split-Key, of who asks, or the request's id."""
+    key = headers.get(KEY)
+    return headers.get(REQUEST) if key is None else key
 
 
 def tell_version(*versions: str) -> list[tuple[bytes, bytes]]:

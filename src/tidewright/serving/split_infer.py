@@ -11,7 +11,7 @@ from tidewright.serving.desk import Desk
 from tidewright.serving.gate import Headers
 from tidewright.serving.http import Receive, Scope, Send, read_body, read_head, send_answer, send_error, to_refusal
 from tidewright.serving.served import INLINE_BYTES, Served
-from tidewright.serving.split import REQUEST, Split, find_key, tell_version
+from tidewright.serving.split import Split, find_key, tell_version
 from tidewright.serving.tensors import Asked
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def answer_split(desk: Desk, split: Split, headers: Headers, scope: Scope,
     try:
         read = partial(arm.read, body, read_head(headers), rows=limits.rows, depth=limits.depth)
         asked = read() if len(body) <= INLINE_BYTES else await desk.run(read)
-        key = find_key(headers) or headers.get(REQUEST)
+        key = find_key(headers)
         arm = split.draw(asked.id or None if key is None else key)
         content, length, rows = await _answer(desk, arm, asked, size=len(body))
     except TidewrightError as error:

@@ -105,7 +105,7 @@ class Turn:
         answers, start = [], 0
         for one in run:
             own = values[start : start + one.size]
-            answers.append(self._quick.write(served, one.asked, own, started=one.held.came))
+            answers.append(self._quick.write(one.held.small, one.asked, own, started=one.held.came))
             start += one.size
         return answers
 
