@@ -241,6 +241,7 @@ BAD = [
     ({"table": 5}, "'table' is missing, or no object of columns"),
     ({"table": {}}, "'table' is empty"),
     ({"table": []}, "'table' is empty"),
+    ({"table": [{}]}, "'table' is empty"),
     ({"table": [1]}, "row 0 of 'table' is no object"),
     ({"table": {"a": 1}}, "column 'a' of 'table' is no list"),
     ({"table": SHORT, "models": "x"}, "the field 'models' is not known here"),

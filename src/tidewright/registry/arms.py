@@ -27,6 +27,7 @@ from tidewright.optional import require
 from tidewright.registry.bundle import Bundle, load_bundle
 from tidewright.registry.gate import check_alike
 from tidewright.registry.record import read_record
+from tidewright.registry.standing import Release
 from tidewright.registry.store import Store
 from tidewright.training.compare import LEVEL, compare_two, mean_losses, rank_value, usable_metric
 from tidewright.training.evaluate import Evaluation
@@ -92,8 +93,7 @@ def compare_arms(
     require("safetensors", extra="onnx", purpose="opening a bundle")
     folder = to_path("record", record, of="a server's record")
     champion = store.get(name)
-    roles = {one.role: one for one in store.versions(name)}
-    rival = roles.get("challenger") if version is None else store.get(name, version)
+    rival = _find_challenger(store, name) if version is None else store.get(name, version)
     if rival is None or rival.version == champion.version:
         raise ConfigError(f"there is nothing to compare the champion of '{name}' with. Name another version.")
     bundles = [load_bundle(one.folder) for one in (champion, rival)]
@@ -150,6 +150,10 @@ class _Said:
 
     def of(self, rows: npt.NDArray[np.int64]) -> _Said:
         return _Said(rows, self.values[np.searchsorted(self.rows, rows)])
+
+
+def _find_challenger(store: Store, name: str) -> Release | None:
+    return next((one for one in store.versions(name) if one.role == "challenger"), None)
 
 
 def _read(folder: Path, bundle: Bundle, panel: Panel, *, name: str, version: int) -> _Said:

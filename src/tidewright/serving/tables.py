@@ -22,7 +22,7 @@ def read_table(given: Any, schema: Schema, *, rows: int) -> pl.DataFrame:
 
     Raises `RequestError` naming the column and the row.
     """
-    if given in ([], {}):
+    if given == {} or (type(given) is list and all(row == {} for row in given)):
         raise RequestError("'table' is empty: it has no rows. Send {\"column\": [values]}, or a list of rows.")
     columns = _columns(given)
     if not columns or len(columns) > COLUMNS:
