@@ -262,7 +262,7 @@ def test_options_are_recorded_and_reach_the_backend(ridge, network):
     session = open_session(ridge, threads=2, arena=False, optimisation="basic")
     used = {name: choice.used for name, choice in session.settings.items()}
     wanted = {"device": "cpu", "providers": "CPUExecutionProvider", "threads": "2", "optimisation": "basic"}
-    assert used == {**wanted, "arena": "False"}
+    assert used == {**wanted, "arena": "False", "precision": "float32"}
     rows = ridge.example()[0].target
     plain = open_session(ridge)
     assert plain.settings["optimisation"].used == "all"

@@ -26,7 +26,7 @@ class Forecast:
 
     The series and time columns have the user's own names; the point forecast is the column "0.5". Of a target of
     `classes` there are no levels: a column for the probability of each class, named by it, and the most probable one in
-    the column "class".
+    the column "class". `notes` say what is unusual of how it was made.
     """
 
     table: pl.DataFrame
@@ -34,6 +34,7 @@ class Forecast:
     levels: tuple[float, ...]
     native: Native = "polars"
     classes: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_native(self) -> Any:
         """The table in the kind of the panel that was given (pandas, polars or Arrow)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 
 import numpy as np
@@ -16,6 +16,13 @@ from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.catalog import BACKENDS, QUICK, SPARES
 from tidewright.inference.local_session import LocalSession
 from tidewright.inference.options import SessionOptions
+from tidewright.inference.precision import (
+    HALVES,
+    explain_other,
+    explain_refused,
+    precision_of,
+    settle_precision,
+)
 from tidewright.inference.session import Answerer, Call, Session
 from tidewright.inference.timing import time_sessions
 from tidewright.inference.verdicts import Question, Seconds, keep, recall
@@ -97,24 +104,28 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Opening:
-    """A bundle that is being opened, and why candidates were passed over so far, by label."""
+    """A bundle that is being opened, and why candidates were passed over so far, by label; of
+    those in half precision how far the example's answers are apart."""
 
     bundle: Bundle
     wish: Wish
     options: SessionOptions
     failed: dict[str, str]
+    apart: dict[str, float] = field(default_factory=dict)
 
     def start(self, candidate: Candidate) -> Answerer:
         """What answers, after it gave the example's answer. Raises `BackendError` and `ParityError`."""
         backend: Backend = BACKENDS.load(candidate.name)
-        unfit = backend.explain_unfit(self.bundle.manifest)
+        unfit = _explain_unfit(candidate.name, self)
         if unfit:
             raise BackendError(f"{unfit}. Ask for auto, or eager.")
         missing = backend.explain_missing(candidate.device)
         if missing:
             raise BackendError(missing)
         answerer = backend.start(self.bundle, options=self.options.on(candidate.device))
-        check_example(answerer.call, self.bundle, name=candidate.label)
+        apart = check_example(answerer.call, self.bundle, name=candidate.label, precision=self.options.precision)
+        if self.options.precision not in ("auto", precision_of(self.bundle.manifest)):
+            self.apart[candidate.label] = apart
         return answerer
 
     def start_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Answerer]]:
@@ -135,6 +146,9 @@ class Opening:
 
 def choose_session(bundle: Bundle, *, wish: Wish, options: SessionOptions) -> Session:
     """See `open_session`."""
+    refused = explain_refused(bundle.manifest, options.precision)
+    if refused:
+        raise BackendError(refused)
     opening = Opening(bundle, wish, options, {})
     candidates = list(_list_candidates(opening))
     question = Question(bundle.digest, wish.batch_sizes, options)
@@ -153,19 +167,24 @@ def choose_session(bundle: Bundle, *, wish: Wish, options: SessionOptions) -> Se
     return next(_open_measured(opening, c, a, seconds=seconds) for c, a in ready.items() if c.label == best)
 
 
-def check_example(call: Call, bundle: Bundle, *, name: str) -> None:
-    """The backend gives the answer of the bundle's example. Raises `ParityError`."""
+def check_example(call: Call, bundle: Bundle, *, name: str, precision: str = "auto") -> float:
+    """How far the backend's answer to the bundle's example is apart from its own. Raises `ParityError` beyond what is
+    allowed.
+    """
     from tidewright.registry.difference import relative_difference
 
     batch, answer = bundle.example()
     feed = {key: np.ascontiguousarray(getattr(batch, key)) for key in bundle.manifest.widths.inputs}
     target = None if bundle.manifest.task.classifies else batch.target
     apart = relative_difference(call(feed), answer, target=target)
-    if not apart <= bundle.tolerance:
+    half = HALVES.get(precision) if precision != precision_of(bundle.manifest) else None
+    allowed, spare = bundle.tolerance if half is None else half, "Export the model again on this machine."
+    if not apart <= allowed:
         raise ParityError(
-            f"{name} does not give the answer of the bundle's example: it differs by {apart:.3g} "
-            f"(relative), and {bundle.tolerance:g} is allowed. Export the model again on this machine."
+            f"{name} does not give the answer of the bundle's example: it differs by {apart:.3g} (relative), and "
+            f"{allowed:g} is allowed. {spare if half is None else f'Leave out precision {precision!r}.'}"
         )
+    return float(apart)
 
 
 def _list_candidates(opening: Opening) -> Iterator[Candidate]:
@@ -175,7 +194,7 @@ def _list_candidates(opening: Opening) -> Iterator[Candidate]:
     if asked == "auto" and not explain_no_driver():
         devices.append("cuda")
     for name in wish.named:
-        if not (wish.open_minded and _explain_unfit(name, opening.bundle)):
+        if not (wish.open_minded and _explain_unfit(name, opening)):
             yield from (Candidate(name, device) for device in devices)
 
 
@@ -218,7 +237,7 @@ def _open_only(opening: Opening, ready: Mapping[Candidate, Answerer]) -> Session
         reason = "asked for" if asked else _REASONS.get(candidate.name, "the only one of those wanted that serves")
         return _finish(opening, candidate, answerer, reason=reason, others={})
     for spare in dict.fromkeys(Candidate(name, "cpu") for name in (*opening.wish.named, *SPARES)):
-        if spare.label in opening.failed or _explain_unfit(spare.name, opening.bundle):
+        if spare.label in opening.failed or _explain_unfit(spare.name, opening):
             continue
         for candidate, answerer in opening.start_all([spare]):
             return _finish(opening, candidate, answerer, reason=_explain_spare(opening, candidate), others={})
@@ -227,7 +246,7 @@ def _open_only(opening: Opening, ready: Mapping[Candidate, Answerer]) -> Session
 
 def _explain_spare(opening: Opening, candidate: Candidate) -> str:
     if not any(map(opening.insists_on, opening.failed)):
-        return _explain_unfit(SPARES[0], opening.bundle) or _REASONS[candidate.name]
+        return _explain_unfit(SPARES[0], opening) or _REASONS[candidate.name]
     return f"{_REASONS.get(candidate.name, candidate.name)}, in place of {', '.join(opening.failed)}"
 
 
@@ -237,6 +256,10 @@ def _finish(
     """The session with its record; a fallback is warned of."""
     wish, failed = opening.wish, opening.failed
     settings = _settle(opening, candidate, answerer)
+    if candidate.label in opening.apart:
+        word, apart = opening.options.precision, opening.apart[candidate.label]
+        allowed = HALVES.get(word, opening.bundle.tolerance)
+        reason += f"; in {word} the example's answers differ by {apart:.2g} (relative), {allowed:g} is allowed"
     fallbacks = {label: why for label, why in failed.items() if opening.insists_on(label)}
     if fallbacks:
         text = f"{candidate.label} answers instead of {', '.join(fallbacks)}. {_join(fallbacks)}"
@@ -244,7 +267,7 @@ def _finish(
     passed = {**failed, **others, **failed}  # what failed comes first, also where it has figures
     for name in BACKENDS if wish.backend == "auto" else ():
         if name != candidate.name and name not in passed:
-            passed[name] = _explain_unfit(name, opening.bundle) or "not measured: measure='all' does, or its name"
+            passed[name] = _explain_unfit(name, opening) or "not measured: measure='all' does, or its name"
     choice = Choice(wish.backend, candidate.name, reason, tuple(f"{name}: {why}" for name, why in passed.items()))
     return LocalSession(opening.bundle, choice=choice, answerer=answerer, settings=settings)
 
@@ -255,6 +278,8 @@ def _settle(opening: Opening, candidate: Candidate, answerer: Answerer) -> dict[
     others = (f"cuda: {driver}",) if driver and candidate.device == "cpu" else ()
     why = "asked for" if options.device == candidate.device else driver or "the faster, or the only one that serves"
     found = {"device": Choice(options.device, candidate.device, why, others)}
+    word, told = settle_precision(candidate.name, opening.bundle.manifest, options.precision)
+    found["precision"] = Choice(options.precision, word, told)
     for name, used in answerer.settings.items():
         asked = str(getattr(options, name, "auto"))
         spare = "as the device has it" if asked == "auto" else f"{candidate.name} takes no other"
@@ -276,9 +301,10 @@ def _tell(seconds: Sequence[float], sizes: Sequence[int]) -> str:
     return ", ".join(f"{one * 1e6:.1f} us at batch {size}" for one, size in zip(seconds, sizes, strict=True))
 
 
-def _explain_unfit(name: str, bundle: Bundle) -> str:
+def _explain_unfit(name: str, opening: Opening) -> str:
     backend: Backend = BACKENDS.load(name)
-    return backend.explain_unfit(bundle.manifest)
+    manifest = opening.bundle.manifest
+    return backend.explain_unfit(manifest) or explain_other(name, manifest, opening.options.precision)
 
 
 def _join(reasons: Mapping[str, str]) -> str:

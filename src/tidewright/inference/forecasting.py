@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from tidewright.checks import check_kind
 from tidewright.data.forecast import Forecast, tabulate
+from tidewright.data.frequency import Ints
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, check_grid
-from tidewright.errors import DataError
+from tidewright.errors import ConfigError, DataError
 from tidewright.features.future import check_known
 from tidewright.features.windows import Singles, Windows, cut_windows, make_windows
-from tidewright.inference.session import Prediction
+from tidewright.inference.session import Own, Prediction
 from tidewright.registry.manifest import Manifest
 
 CELLS = 1 << 20  # input numbers of one answer: bounds its memory
@@ -40,11 +41,18 @@ class Answers(Protocol):
 
 
 def forecast_panel(
-    session: Answers, table: Any, *, manifest: Manifest, cutoffs: Cutoffs | None, numbers: int = 1
+    session: Answers,
+    table: Any,
+    *,
+    manifest: Manifest,
+    cutoffs: Cutoffs | None,
+    lookback: int | Own | None = None,
+    numbers: int = 1,
 ) -> Forecast:
     """The forecast of a table or a Panel; see `Session.forecast`. `cutoffs` are positions of the Panel that
     was given, `numbers` are those that the model's graph computes for a window, at most.
     """
+    check_lookback(lookback, manifest)
     horizon = manifest.task.horizon
     panel = session.read(table)
     extended = panel.extend(horizon)
@@ -54,9 +62,73 @@ def forecast_panel(
         moved = _move(cutoffs, given=table, panel=panel)
         windows = cut_windows(extended, manifest.view, horizon=horizon, cutoffs=moved, labelled=False, least=1)
     check_known(extended, windows, columns=manifest.schema.roles.known)
-    values = answer_windows(session, windows, names=manifest.widths.inputs, numbers=numbers)
+    steps = find_steps(windows, lookback, manifest=manifest)
+    values = _answer_by_length(session, windows, steps, names=manifest.widths.inputs, numbers=numbers)
     task, name = manifest.task, manifest.name
-    return tabulate(extended, values, rows=windows.rows, levels=task.quantiles, classes=task.classes, model=name)
+    told = tabulate(extended, values, rows=windows.rows, levels=task.quantiles, classes=task.classes, model=name)
+    return replace(told, notes=_note(steps, manifest))
+
+
+def check_lookback(lookback: Any, manifest: Manifest) -> None:
+    """Raises `ConfigError` for a number of steps that the bundle's windows can't have."""
+    own = manifest.view.lookback
+    if lookback in (None, own) or (manifest.lengths and (lookback == "own" or _is_length(lookback, manifest))):
+        return
+    if manifest.lengths is None:
+        raise ConfigError(
+            f"lookback={lookback!r}: '{manifest.name}' answers windows of the {own} steps that it learned from alone. "
+            "Leave it out; a shorter history is padded. Networks without weights that belong to a step allow other "
+            "lengths, if they are saved so: tw.save_bundle(model, ..., lengths=(shortest, longest))."
+        )
+    shortest, longest = manifest.lengths
+    raise ConfigError(
+        f"lookback is 'own' or a number of steps from {shortest} to {longest} for '{manifest.name}'; got {lookback!r}."
+    )
+
+
+def _is_length(lookback: Any, manifest: Manifest) -> bool:
+    return type(lookback) is int and manifest.takes(lookback)
+
+
+def find_steps(windows: Windows, lookback: int | Own | None, *, manifest: Manifest) -> Ints:
+    """How many steps each window has [N]: those asked for, or of its series' own history."""
+    learned = manifest.view.lookback
+    if lookback != "own":
+        return np.full(len(windows), lookback or learned, dtype=np.int64)
+    shortest = learned if manifest.lengths is None else manifest.lengths[0]
+    seen = windows.rows + 1 - windows.offsets[windows.series]
+    found: Ints = np.clip(seen, shortest, learned)
+    return found
+
+
+def _answer_by_length(
+    session: Answers, windows: Windows, steps: Ints, *, names: tuple[str, ...], numbers: int
+) -> Singles:
+    lengths = np.unique(steps)
+    if len(lengths) == 1:
+        return answer_windows(session, replace(windows, lookback=int(lengths[0])), names=names, numbers=numbers)
+    values: Any = None
+    for length in lengths:
+        places = np.flatnonzero(steps == length)
+        part = replace(windows.subset(places), lookback=int(length))
+        said = answer_windows(session, part, names=names, numbers=numbers)
+        values = np.empty((len(windows), *said.shape[1:]), np.float32) if values is None else values
+        values[places] = said
+    return np.asarray(values)
+
+
+def _note(steps: Ints, manifest: Manifest) -> tuple[str, ...]:
+    """What is to be said of windows of other lengths than the model learned from."""
+    learned = manifest.view.lookback
+    other = steps[steps != learned]
+    if not len(other):
+        return ()
+    low, high = int(other.min()), int(other.max())
+    told = f"{low}" if low == high else f"{low} to {high}"
+    return (
+        f"{len(other)} of {len(steps)} windows have {told} steps; the model learned from {learned}, and how good it is "
+        "was measured at these alone",
+    )
 
 
 def _move(cutoffs: Cutoffs, *, given: Any, panel: Panel) -> Cutoffs:

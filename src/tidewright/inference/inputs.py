@@ -39,11 +39,13 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
     """
     if is_items(given):
         given = join_items(given)
-    shapes = shape_inputs(manifest)
-    arrays = _name_inputs(given, shapes)
+    arrays = _name_inputs(given, shape_inputs(manifest))
     arrays = {name: to_array(array, f"the input '{name}'") for name, array in arrays.items()}
+    shapes = shape_inputs(manifest, steps=_find_steps(arrays["target"], manifest))
     single = arrays["target"].ndim == 1
-    feed = {name: _check_array(arrays[name], name, shape=shape, single=single) for name, shape in shapes.items()}
+    named = {name: (arrays[name], shape) for name, shape in shapes.items()}
+    lengths = manifest.lengths
+    feed = {name: _check_array(one, name, shape=to, single=single, free=lengths) for name, (one, to) in named.items()}
     counts = {name: len(array) for name, array in feed.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         raise DataError(f"every input holds the same windows, one or more; got {counts}. Give a row a window.")
@@ -98,9 +100,9 @@ def _is_plain(array: npt.NDArray[Any]) -> bool:
     return bool(look(flat, flat) < PLAIN)
 
 
-def shape_inputs(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """The shape of one window of each input."""
-    widths, lookback = manifest.widths, manifest.view.lookback
+def shape_inputs(manifest: Manifest, *, steps: int | None = None) -> dict[str, tuple[int, ...]]:
+    """The shape of one window of each input, of so many steps (default: those that the model learned from)."""
+    widths, lookback = manifest.widths, steps or manifest.view.lookback
     shapes: dict[str, tuple[int, ...]] = {
         "target": (lookback,),
         "past": (lookback, widths.past),
@@ -108,6 +110,13 @@ def shape_inputs(manifest: Manifest) -> dict[str, tuple[int, ...]]:
         "static": (widths.static,),
     }
     return {name: shapes[name] for name in widths.inputs}
+
+
+def _find_steps(target: Any, manifest: Manifest) -> int | None:
+    """How many steps these windows have, if that is another number than learned from, and one that is allowed."""
+    shape = np.shape(target)
+    own = shape[-1] if len(shape) in (1, 2) else 0
+    return own if own != manifest.view.lookback and manifest.takes(own) else None
 
 
 def _name_inputs(given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Any]:
@@ -138,15 +147,18 @@ def _check_classes(target: Singles, *, count: int) -> None:
         )
 
 
-def _check_array(array: npt.NDArray[Any], name: str, *, shape: tuple[int, ...], single: bool) -> Singles:
+def _check_array(
+    array: npt.NDArray[Any], name: str, *, shape: tuple[int, ...], single: bool, free: tuple[int, int] | None
+) -> Singles:
     if array.dtype.kind not in "fiu":
         raise DataError(f"the input '{name}' holds {array.dtype}; numbers are needed. Convert it to float32.")
     array = array[None] if single else array
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
         wanted = ", ".join(map(str, shape))
+        spare = "" if free is None else f" Windows of {free[0]} to {free[1]} steps are answered too."
         raise DataError(
             f"the input '{name}' has the shape {array.shape}; (N, {wanted}) is needed: N windows of {_MEANS[name]}. "
-            "Put NaN before a shorter history, and leave out what is older than the lookback."
+            f"Put NaN before a shorter history, and leave out what is older than the lookback.{spare}"
         )
     if not _is_plain(array) and (large := np.abs(array) > LARGEST).any():  # False for NaN
         place = np.unravel_index(int(np.argmax(large)), array.shape)

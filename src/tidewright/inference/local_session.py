@@ -17,7 +17,7 @@ from tidewright.features.windows import Singles
 from tidewright.inference.inputs import check_answer, check_inputs, take_plain
 from tidewright.inference.items import predict_stream
 from tidewright.inference.latency import PENDING, Latency, Stages
-from tidewright.inference.session import Answerer, Prediction, leave
+from tidewright.inference.session import Answerer, Own, Prediction, leave
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.rebuild import rebuild
@@ -84,16 +84,19 @@ class LocalSession:
 
         return read_panel(table, self.bundle.manifest.schema)
 
-    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None) -> Forecast:
+    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None, lookback: int | Own | None = None) -> Forecast:
         """See `Session.forecast`. A series shorter than the lookback is padded with missing values before its
         start.
 
-        Raises as `read` does, and `DataError` naming column, series and time where a known covariate lacks a
-        value over the horizon.
+        Raises as `read` does, `ConfigError` for a `lookback` that the bundle does not allow, and `DataError` naming
+        column, series and time where a known covariate lacks a value over the horizon.
         """
         from tidewright.inference.forecasting import forecast_panel
 
-        return forecast_panel(self, panel, manifest=self.bundle.manifest, cutoffs=cutoffs, numbers=self.bundle.numbers)
+        bundle = self.bundle
+        return forecast_panel(
+            self, panel, manifest=bundle.manifest, cutoffs=cutoffs, lookback=lookback, numbers=bundle.numbers
+        )
 
     def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
         """See `Session.latency`."""

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from tidewright.errors import BackendError, FallbackWarning
-from tidewright.inference.backends.networks import answer_with, explain_no_network, explain_no_torch, open_network
+from tidewright.inference.backends.networks import (
+    answer_with,
+    explain_no_network,
+    explain_no_torch,
+    in_precision,
+    open_network,
+)
 from tidewright.inference.local_session import LocalSession
 from tidewright.inference.opened import OpenedModel
 from tidewright.inference.timing import time_sessions
@@ -89,14 +95,8 @@ def _find_word(device: str) -> str:
 
 def _open(bundle: Bundle, *, device: str, word: str, settings: Any) -> LocalSession:
     """The network itself under torch's autocast, which keeps in float32 what needs the digits."""
-    import torch
-
     opened = open_network(bundle, device=device)
-
-    def answer(**given: Any) -> Any:
-        with torch.autocast(device, dtype=getattr(torch, word)):
-            return opened.network(**given).float()
-
+    answer = in_precision(opened, word)
     choice = Choice("mixed", "eager", f"the network in {word}")
     kept = {**settings, "precision": Choice("mixed", word, "the device has it")}
     return LocalSession(bundle, choice=choice, answerer=answer_with(answer, opened, threads=1), settings=kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,12 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.data.task import Task
 from tidewright.features.windows import Singles
-from tidewright.inference.options import Optimisation, SessionOptions
+from tidewright.inference.options import Optimisation, SessionOptions, Word
 from tidewright.models.fitted import Fitted
 from tidewright.registry.bundle import Bundle, load_bundle
 from tidewright.runtime import Choice, Device
 
+Own = Literal["own"]
 Call = Callable[[Mapping[str, Singles]], Singles]  # checked inputs by name to quantiles [N, H, Q]
 Row = Callable[[Singles], Singles | None]  # one window [1, L] of the target alone
 Staged = Callable[[Singles], tuple[int, int, int] | None]  # one window: ns before the run, of it, and after it
@@ -126,8 +127,12 @@ class Session(Protocol):
         """A table, a path or a Panel as the Panel that this model needs: its columns by name, its grid."""
         ...
 
-    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None) -> Forecast:
-        """The forecast after each series' last observed value, or at cutoffs of the panel's history."""
+    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None, lookback: int | Own | None = None) -> Forecast:
+        """The forecast after each series' last observed value, or at cutoffs of the panel's history.
+
+        `lookback` is how many steps a window has (default: what the model learned from), where the bundle allows other
+        lengths; "own" is each series' own history where that is shorter. The forecast's `notes` say so.
+        """
         ...
 
     def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
@@ -156,6 +161,7 @@ def open_session(
     threads: int = 1,
     arena: bool = True,
     optimisation: Optimisation = "all",
+    precision: Word = "auto",
     measure: str | Sequence[str] = "quick",
     remember: bool = True,
     strict: bool = False,
@@ -168,13 +174,19 @@ def open_session(
     machine, bundle and options, and later calls go by them, also by those of "all". What was passed over stands with
     its figures in `session.choice`. Device, threads, arena and optimisation: see `SessionOptions`.
 
+    `precision` auto is what the bundle is. In bfloat16 or float16 a network of torch answers where the device has it
+    and the example's answers stay near; a graph of lower precision is made, and judged, by `quantise`. What can't be
+    had is a `BackendError` that says which call gives it, and never another precision.
+
     A backend that was asked for and can't serve, or does not give the example's answer, is passed over with a
     `FallbackWarning`, or a `BackendError` when `strict`. Raises `UnknownNameError`, `ConfigError`, and `TamperedError`
     and `BundleError` as `load_bundle` does.
     """
     from tidewright.inference.choose import Wish, choose_session, read_sizes
 
-    options = SessionOptions(device=device, threads=threads, arena=arena, optimisation=optimisation)
+    options = SessionOptions(
+        device=device, threads=threads, arena=arena, optimisation=optimisation, precision=precision
+    )
     wish = Wish(backend, batch_sizes=read_sizes(batch_sizes), measure=measure, remember=remember, strict=strict)
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     return choose_session(opened, wish=wish, options=options)

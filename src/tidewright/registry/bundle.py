@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from numbers import Real
@@ -31,6 +31,7 @@ from tidewright.models.conformal import innermost
 from tidewright.models.ensemble import EnsembleFitted
 from tidewright.models.fitted import Fitted
 from tidewright.models.floors import Floor
+from tidewright.models.lengths import allow_lengths
 from tidewright.models.logged import plain
 from tidewright.models.statistical import Statistical
 from tidewright.optional import require
@@ -126,25 +127,31 @@ def save_bundle(
     metrics: Scores | None = None,
     run: str | None = None,
     season: int | None = None,
+    lengths: tuple[int, int] | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Writes a fitted model as a bundle, in one step, and gives it back as it was read again.
 
     `panel` is what it learned from (with `split`, its training part); `metrics` are scores and remarks by
     name, or scores by model and name; `run` is the id of its Run; `season` is the seasonal lag of its scores (default:
-    a floor's own, else the grid's). Raises `ParityError` where the graph's
-    answers differ from the model's (where there is none, those of the model read again), and `BundleError` where the
-    folder exists (unless `overwrite`) or can't be written.
+    a floor's own, else the grid's); with `lengths` the graph takes windows of any length from the shortest to the
+    longest, where the model has no weight that belongs to a step (else `ConfigError`).
+
+    Raises `ParityError` where the graph's answers differ from the model's (where there is none, those of the model read
+    again), and `BundleError` where the folder exists (unless `overwrite`) or can't be written.
     """
     _check_given(fitted, panel, split=split, metrics=metrics, season=season, overwrite=overwrite)
     name, place = check_name(fitted.spec.name if name is None else name), to_path("folder", folder, of="a new bundle")
     from tidewright.registry.export import explain_no_graph
     from tidewright.registry.trial_windows import real_windows
 
+    if lengths is not None:
+        fitted = allow_lengths(fitted, lengths)
     view = fitted.view if fitted.view.schema else keep_schema(fitted.view, panel, takes=fitted.spec.takes)
     real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
+    others = [real_windows(panel, replace(fitted.view, lookback=n), horizon=fitted.task.horizon) for n in lengths or ()]
     no_graph = explain_no_graph(fitted)
-    graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real)
+    graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real, others=others)
     manifest = Manifest(
         name=name,
         spec=fitted.spec,
@@ -158,6 +165,7 @@ def save_bundle(
         metrics=_scores(metrics),
         run=run,
         no_graph=no_graph,
+        lengths=lengths,
     )
     example = _write_example(fitted, real, names=widths.inputs)
     weights, card = write_tensors(fitted.tensors()), write_card(manifest).encode()
@@ -235,7 +243,7 @@ def count_widths(fitted: Fitted) -> Widths:
     return Widths(**{kind: 1 + max(max(places, default=-1) for places in each) for kind, each in kinds.items()})
 
 
-def _compile(fitted: Fitted, real: Batch) -> tuple[bytes, Widths, Parity]:
+def _compile(fitted: Fitted, real: Batch, *, others: Sequence[Batch]) -> tuple[bytes, Widths, Parity]:
     """The graph of a model, what it takes, and how near its answers are."""
     from tidewright.registry.check_graph import read_widths
     from tidewright.registry.export import to_onnx
@@ -243,7 +251,7 @@ def _compile(fitted: Fitted, real: Batch) -> tuple[bytes, Widths, Parity]:
 
     model = to_onnx(fitted)
     graph: bytes = model.SerializeToString(deterministic=True)
-    return graph, Widths(**read_widths(model)), check_parity(fitted, graph, real=real)
+    return graph, Widths(**read_widths(model)), check_parity(fitted, graph, real=real, others=others)
 
 
 def _check_again(manifest: Manifest, files: Mapping[str, bytes]) -> None:

@@ -56,6 +56,7 @@ def write_card(manifest: Manifest) -> str:
         *_quantised(manifest.quantised),
         "## To mind",
         *(f"- {limit}" for limit in (CLASS_LIMITS if task.classifies else LIMITS)),
+        *_lengths(manifest),
         "",
     ]
     return "\n".join(lines)
@@ -122,6 +123,16 @@ def _quantised(quantised: Quantised | None) -> list[str]:
         "|---|---:|---:|",
         *(f"| {name} | {before:.4g} | {after:.4g} |" for name, before, after in rows),
         "",
+    ]
+
+
+def _lengths(manifest: Manifest) -> list[str]:
+    if manifest.lengths is None:
+        return []
+    shortest, longest = manifest.lengths
+    return [
+        f"- Windows of {shortest} to {longest} steps are answered as the eager model would; how good these answers are "
+        f"was measured at {manifest.view.lookback} alone, which it learned from."
     ]
 
 

@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
 
 from tidewright.errors import BundleError
+from tidewright.registry.fix_length import fix_length
 from tidewright.registry.graph_names import name_output
 from tidewright.registry.graph_size import check_sizes
 from tidewright.registry.manifest import Manifest
@@ -31,7 +32,10 @@ def check_graph(content: bytes, manifest: Manifest) -> int:
     """
     model = read_graph(content)
     _check_border(model, manifest)
-    return check_sizes(model)
+    if manifest.lengths is None:
+        return check_sizes(model)
+    horizon = manifest.task.horizon
+    return max(check_sizes(fix_length(model, rows=1, steps=steps, horizon=horizon)) for steps in manifest.lengths)
 
 
 def read_graph(content: bytes, *, name: str = GRAPH) -> onnx.ModelProto:
@@ -87,8 +91,9 @@ def _tensors(model: onnx.ModelProto) -> Iterator[Any]:
 
 def _check_border(model: onnx.ModelProto, manifest: Manifest) -> None:
     """The inputs and the output are those of the manifest, in float32."""
-    lookback, task = manifest.view.lookback, manifest.task
-    horizon, output = task.horizon, {name_output(task): [task.horizon, task.width]}
+    free, task = manifest.lengths is not None, manifest.task
+    lookback = 0 if free else manifest.view.lookback  # a free axis has no size
+    horizon, output = 0 if free else task.horizon, {name_output(task): [task.horizon, task.width]}
     widths = manifest.widths
     shapes = {
         "target": [lookback],

@@ -84,7 +84,8 @@ class Quantised:
 class Manifest:
     """What a bundle says of itself; its view has a schema. `season` is the seasonal lag of its scale, `metrics` scores
     by model and name, `run` a Run's id. `no_graph` is why there is no ONNX graph (empty where there is one); then
-    `parity` is None. `quantised` is None for a graph in float32.
+    `parity` is None. `quantised` is None for a graph in float32. `lengths` are the shortest and the longest window that
+    it takes besides those of the view's lookback; None: no others.
     """
 
     name: str
@@ -100,12 +101,18 @@ class Manifest:
     run: str | None = None
     no_graph: str = ""
     quantised: Quantised | None = None
+    lengths: tuple[int, int] | None = None
 
     @property
     def schema(self) -> Schema:
         """The columns that a forecast needs, and their grid."""
         assert self.view.schema is not None
         return self.view.schema
+
+    def takes(self, steps: int) -> bool:
+        """Whether it answers windows of so many steps."""
+        shortest, longest = self.lengths or (self.view.lookback, self.view.lookback)
+        return shortest <= steps <= longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +132,16 @@ class _Stored:
     run: str | None
     no_graph: str = ""
     quantised: Quantised | None = None
+    lengths: tuple[int, int] | None = None
 
 
 def to_plain(manifest: Manifest) -> dict[str, Any]:
     """The manifest as plain data, ready for JSON."""
     plain = asdict(manifest)
     schema, spec = plain["view"].pop("schema"), plain.pop("spec")
-    if plain["quantised"] is None:
-        del plain["quantised"]
+    for name in ("quantised", "lengths"):
+        if plain[name] is None:
+            del plain[name]
     return {**plain, "schema": schema, "format": FORMAT, "model": {"name": spec.pop("name"), "options": spec}}
 
 
@@ -187,6 +196,8 @@ def _check_sane(stored: _Stored) -> None:
         "season": 1 <= stored.season <= MOST_STEPS,
         "schema.frequency.count": frequency.count >= 1,
         "schema.frequency.calendar": (frequency.calendar is not None) == (frequency.unit == "session"),
+        "lengths": stored.lengths is None
+        or (1 <= stored.lengths[0] <= stored.view.lookback <= stored.lengths[1] <= MOST_STEPS and not stored.no_graph),
         "parity": (stored.parity is None) == bool(stored.no_graph),
         "widths": all(0 <= getattr(widths, item.name) <= 100_000 for item in fields(widths)),
     }

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -13,20 +14,21 @@ from torch.export import Dim
 
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.registry.graph import OPSET
-from tidewright.registry.graph_names import OUTPUT
+from tidewright.registry.graph_names import INPUTS, OUTPUT
 from tidewright.registry.strip_notes import strip_notes
 
 _TRACED = 3  # windows in the traced batch; any number goes through the graph
 _KNOWN = (  # what torch 2.13 says of its own parts on every export
     (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
     (FutureWarning, r"_check_is_size will be removed"),
-    (UserWarning, r"# The axis name: N will not be used"),
+    (UserWarning, r"# The axis name: (N|L) will not be used"),
     (UserWarning, r"The tensor attributes? self\..*_flat_weights"),
 )
 
 
 def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
-    """The graph of a network: its inputs by name to `quantiles` [N, H, Q], all float32, N free."""
+    """The graph of a network: its inputs by name to `quantiles` [N, H, Q], all float32, N free, and L where it has
+    `lengths`."""
     shape = fitted.shape
     sizes = {
         "target": (_TRACED, shape.lookback),
@@ -35,20 +37,31 @@ def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
         "static": (_TRACED, shape.static),
     }
     inputs = {name: torch.zeros(sizes[name]) for name in shape.inputs}
-    rows = Dim("N", min=1)
+    free = _free_axes(fitted)
     with quiet_export(), torch.inference_mode():
         program = torch.onnx.export(
-            fitted.network,
+            fitted.network if fitted.lengths is None else fitted.free,
             kwargs=inputs,
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes={name: {0: rows} for name in inputs},
+            dynamic_shapes={name: free[name] for name in inputs},
             input_names=list(inputs),
             output_names=[OUTPUT],
             verbose=False,
         )
     assert program is not None
     return strip_notes(program.model_proto)
+
+
+def _free_axes(fitted: TorchFitted) -> dict[str, dict[int, Any]]:
+    """The axes of each input that have no size of their own."""
+    rows = Dim("N", min=1)
+    free: dict[str, dict[int, Any]] = {name: {0: rows} for name in INPUTS}
+    if fitted.lengths is not None:
+        steps = Dim("L", min=fitted.lengths[0], max=fitted.lengths[1])
+        free["target"][1] = free["past"][1] = steps
+        free["known"][1] = steps + fitted.shape.horizon
+    return free
 
 
 @contextmanager

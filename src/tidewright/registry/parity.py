@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -29,13 +29,13 @@ LOGARITHM = 10.0  # the size of a usual logarithm
 HEAD_LIMITS = {"mixture": 1e-3, "negative_binomial": 1e-3}
 
 
-def check_parity(fitted: Fitted, graph: bytes, *, real: Batch) -> Parity:
-    """The parity of a graph with its model on real windows and hard ones. Raises `ParityError` beyond the
-    limit.
+def check_parity(fitted: Fitted, graph: bytes, *, real: Batch, others: Sequence[Batch] = ()) -> Parity:
+    """The parity of a graph with its model on real windows and hard ones, and on `others`, of other lengths. Raises
+    `ParityError` beyond the limit.
     """
     session, moved = open_graph(graph), find_offset(fitted)
     limit, worst, where, count = find_limit(fitted), 0.0, "real windows", 0
-    for name, batch in (("real windows", real), *hard_windows(real)):
+    for name, batch in _list_trials(real, others):
         eager = fitted.predict(to_windows(batch, horizon=fitted.task.horizon))
         ours, target = run_graph(session, batch) + np.float32(moved), batch.target + np.float32(moved)
         figure = relative_difference(ours, eager + moved, target=None if fitted.task.classifies else target)
@@ -50,6 +50,13 @@ def check_parity(fitted: Fitted, graph: bytes, *, real: Batch) -> Parity:
             "model's spec."
         )
     return Parity(worst, limit, count, where)
+
+
+def _list_trials(real: Batch, others: Sequence[Batch]) -> Iterator[tuple[str, Batch]]:
+    yield from (("real windows", real), *hard_windows(real))
+    for batch in others:
+        steps = f" of {batch.target.shape[1]} steps"
+        yield from ((name + steps, one) for name, one in (("real windows", batch), *hard_windows(batch)))
 
 
 def find_limit(fitted: Fitted) -> float:

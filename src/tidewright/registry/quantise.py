@@ -141,6 +141,11 @@ def _check_fit(bundle: Bundle) -> None:
         )
     if manifest.no_graph:
         raise BundleError(f"'{manifest.name}' has no graph: {manifest.no_graph}. Seal it as it is.")
+    if manifest.lengths is not None:
+        raise BundleError(
+            f"'{manifest.name}' takes windows of {manifest.lengths[0]} to {manifest.lengths[1]} steps, and a lower "
+            "precision is judged at one length. Save it without lengths first."
+        )
     if manifest.quantised is not None:
         raise BundleError(
             f"'{manifest.name}' is {manifest.quantised.precision} already. Give the bundle that it was made of: "

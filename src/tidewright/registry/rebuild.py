@@ -74,6 +74,7 @@ def _trees(manifest: Manifest, tensors: Tensors) -> Fitted:
 
 
 def _network(manifest: Manifest, tensors: Tensors) -> Fitted:
+    from tidewright.models.lengths import allow_lengths
     from tidewright.models.torch.fitted import from_tensors
     from tidewright.models.torch.shape import Shape
 
@@ -86,7 +87,8 @@ def _network(manifest: Manifest, tensors: Tensors) -> Fitted:
         static=widths.static,
         quantiles=task.quantiles,
     )
-    return from_tensors(manifest.spec, task=task, view=manifest.view, shape=shape, tensors=tensors)
+    fitted = from_tensors(manifest.spec, task=task, view=manifest.view, shape=shape, tensors=tensors)
+    return fitted if manifest.lengths is None else allow_lengths(fitted, manifest.lengths)
 
 
 def _statistical(manifest: Manifest, tensors: Tensors) -> Fitted:

@@ -53,11 +53,14 @@ def write_triton(
 def describe_triton(bundle: Bundle, *, name: str, max_batch_size: int, gpu: bool) -> str:
     """The config of a model, in the text form of Triton's ModelConfig; the axis of windows is Triton's own."""
     manifest, task = bundle.manifest, bundle.manifest.task
-    lookback, widths = manifest.view.lookback, manifest.widths
+    widths = manifest.widths
+    lookback, known = manifest.view.lookback, manifest.view.lookback + task.horizon
+    if manifest.lengths is not None:
+        lookback = known = -1
     shapes = {
         "target": [lookback],
         "past": [lookback, widths.past],
-        "known": [lookback + task.horizon, widths.known],
+        "known": [known, widths.known],
         "static": [widths.static],
     }
     inputs = "\n".join(_tensor("input", each, shapes[each]) for each in widths.inputs)

@@ -100,16 +100,18 @@ class Served:
         """Its metadata, as the protocol has them."""
         manifest = self.bundle.manifest
         widths, lookback, horizon = manifest.widths, manifest.view.lookback, manifest.task.horizon
+        free = manifest.lengths is not None
         shapes = {
-            "target": [-1, lookback],
-            "past": [-1, lookback, widths.past],
-            "known": [-1, lookback + horizon, widths.known],
+            "target": [-1, -1 if free else lookback],
+            "past": [-1, -1 if free else lookback, widths.past],
+            "known": [-1, -1 if free else lookback + horizon, widths.known],
             "static": [-1, widths.static],
         }
         inputs = [{"name": name, "datatype": "FP32", "shape": shapes[name]} for name in widths.inputs]
         output = {"name": self.output, "datatype": "FP32", "shape": [-1, horizon, manifest.task.width]}
         own: dict[str, Any] = {"version": self.version, "digest": self.bundle.digest, "model": manifest.spec.name}
         own |= {"quantiles": list(manifest.task.quantiles), "classes": list(manifest.task.classes)}
+        own |= {"lengths": list(manifest.lengths or (lookback, lookback))}
         own |= {"backend": self.session.backend, "frequency": manifest.schema.frequency.name}
         platform = "onnxruntime_onnx" if self.session.backend == "onnxruntime" else f"tidewright_{self.session.backend}"
         head = {"name": self.name, "versions": versions, "platform": platform}

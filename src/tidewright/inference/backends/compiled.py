@@ -10,6 +10,7 @@ from tidewright.inference.backends.networks import (
     answer_with,
     explain_no_torch,
     explain_uncompiled,
+    in_precision,
     open_network,
     quiet_torch,
     refuse,
@@ -28,7 +29,7 @@ def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
 
     with quiet_torch(), apply_threads(options.threads):
         compiler: Any = torch.compile  # its types lack isolate_recompiles: 8 compilations for each session
-        module = compiler(opened.network, fullgraph=True, isolate_recompiles=True)
+        module = compiler(in_precision(opened, options.precision), fullgraph=True, isolate_recompiles=True)
         answerer = answer_with(module, opened, threads=options.threads)
         try:
             # Dynamo passes LSTMs over unless it is told not to, for others are written out step by step

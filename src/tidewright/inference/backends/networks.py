@@ -26,6 +26,7 @@ from tidewright.optional import has
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.manifest import Manifest
 from tidewright.registry.rebuild import rebuild
+from tidewright.runtime import find_obstacle
 
 OTHERS = {
     "floor": "a formula",
@@ -77,7 +78,16 @@ def explain_uncompiled(manifest: Manifest) -> str:
         if steps > MOST_STEPS:
             why = f"which takes minutes and more to compile; {MOST_STEPS} are allowed"
             return f"{spec.name} would be written out in {steps} steps, {why}"
-    return explain_no_network(manifest)
+    return explain_untraced(manifest)
+
+
+def explain_untraced(manifest: Manifest) -> str:
+    """The same of compilers that write a network down for windows of one length."""
+    why = explain_no_network(manifest)
+    if why or manifest.lengths is None:
+        return why
+    told = "to".join(f" {n} " for n in manifest.lengths)
+    return f"{manifest.spec.name} takes windows of{told}steps here, and this compiler knows one length"
 
 
 def explain_no_torch() -> str:
@@ -96,7 +106,7 @@ def open_network(bundle: Bundle, *, device: str) -> Opened:
     inner = fitted
     while isinstance(inner, (Conformal, Logged)):
         inner = inner.inner
-    network: Any = getattr(inner, "network", None)
+    network: Any = getattr(inner, "network" if bundle.manifest.lengths is None else "free", None)
     assert network is not None, "a network's bundle is made of one"
     batch, _ = bundle.example()
     rows = np.arange(TRACED) % len(batch.target)
@@ -124,6 +134,25 @@ def answer_with(module: Callable[..., Any], opened: Opened, *, threads: int) -> 
         return answer
 
     return Answerer(opened.wrap(call), settings={"threads": str(threads)})
+
+
+def in_precision(opened: Opened, precision: str) -> Callable[..., Any]:
+    """The network, or the network under torch's autocast, which keeps in float32 what needs the digits."""
+    if precision in ("auto", "float32"):
+        network: Callable[..., Any] = opened.network
+        return network
+    import torch
+
+    obstacle = find_obstacle(precision, device=opened.device)
+    if obstacle:
+        raise BackendError(f"no {precision} on {opened.device}: {obstacle}. Leave precision out.")
+    kind, device = getattr(torch, precision), opened.device
+
+    def answer(**given: Any) -> Any:
+        with torch.autocast(device, dtype=kind):
+            return opened.network(**given).float()
+
+    return answer
 
 
 def _own(array: Singles) -> Singles:

@@ -12,8 +12,8 @@ from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.networks import (
     REFUSALS,
     answer_with,
-    explain_no_network,
     explain_no_torch,
+    explain_untraced,
     open_network,
     quiet_torch,
     refuse,
@@ -52,4 +52,4 @@ def explain_missing(device: str) -> str:
     return explain_no_torch() or (explain_no_cuda() if device == "cuda" else "")
 
 
-BACKEND = Backend(explain_no_network, explain_missing, start)
+BACKEND = Backend(explain_untraced, explain_missing, start)

@@ -31,7 +31,6 @@ class AdaptiveCNNCore(nn.Module):
 
     def __init__(self, spec: AdaptiveCNN, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
-        self.lookback = shape.lookback
         self.outputs = (shape.horizon, len(start))
         widths, kernel = conv_sizes(spec, shape.lookback)
         layers: list[nn.Module] = []
@@ -52,7 +51,7 @@ class AdaptiveCNNCore(nn.Module):
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Tensor:
         steps = self.convolutions(stack_steps(values, seen, past, known).transpose(1, 2))
-        state = add_ahead(self.pool(steps), lookback=self.lookback, known=known, static=static)
+        state = add_ahead(self.pool(steps), lookback=values.shape[1], known=known, static=static)
         answer: Tensor = self.answer(self.head(state))
         return answer.reshape(-1, *self.outputs)
 

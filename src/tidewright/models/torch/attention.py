@@ -144,6 +144,7 @@ class Positions(nn.Module):
     def __init__(self, kind: Kind, count: int, *, width: int) -> None:
         super().__init__()
         self.places: Tensor | None
+        self.kind, self.before = kind, 0  # places that stand before the place 0
         if kind == "learned":
             self.places = nn.Parameter(torch.empty(count, width).uniform_(-0.02, 0.02))
         else:
@@ -151,11 +152,21 @@ class Positions(nn.Module):
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """Tokens [N, T, D] with their places added, the first one's being `start`."""
-        return tokens if self.places is None else tokens + self.places[start : start + tokens.shape[1]]
+        if self.places is None:
+            return tokens
+        first = start + self.before
+        return tokens + self.places[first : first + tokens.shape[1]]
+
+    def reach_back(self, before: int) -> None:
+        """Makes so many places more, before the place 0; only of waves, which go on without end."""
+        if self.places is not None:
+            assert self.kind == "sinusoidal", "what was learned has no other places"
+            self.places = draw_waves(before + len(self.places), self.places.shape[1], start=-before)
+            self.before = before
 
 
-def draw_waves(count: int, width: int) -> Tensor:
-    """Sines and cosines [T, D] of wavelengths from 2 pi to 20,000 pi steps."""
+def draw_waves(count: int, width: int, *, start: int = 0) -> Tensor:
+    """Sines and cosines [T, D] of wavelengths from 2 pi to 20,000 pi steps, at places from `start` on."""
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    angles = torch.arange(count).unsqueeze(1) * rates
+    angles = torch.arange(start, start + count).unsqueeze(1) * rates
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)

@@ -34,14 +34,12 @@ class TCNCore(nn.Module):
 
     def __init__(self, spec: TCN, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
-        self.lookback = shape.lookback
         self.outputs = (shape.horizon, len(start))
         base = dilation_base(spec, shape.lookback)
-        length, width, blocks = shape.lookback, step_width(shape), []
+        width, blocks = step_width(shape), []
         for size in spec.num_channels:
-            block = Block(width, size, kernel_size=spec.kernel_size, thinning=base, dropout=spec.dropout, length=length)
-            blocks.append(block)
-            length, width = block.left, size
+            blocks.append(Block(width, size, kernel_size=spec.kernel_size, thinning=base, dropout=spec.dropout))
+            width = size
         self.blocks = nn.Sequential(*blocks)
         width += ahead_width(shape)
         self.head = dense_stack(width, spec.head, activation="relu", dropout=spec.dropout, batch_norm=False)
@@ -51,34 +49,29 @@ class TCNCore(nn.Module):
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Tensor:
         steps = stack_steps(values, seen, past, known).transpose(1, 2)
-        state = add_ahead(self.blocks(steps)[:, :, -1], lookback=self.lookback, known=known, static=static)
+        state = add_ahead(self.blocks(steps)[:, :, -1], lookback=values.shape[1], known=known, static=static)
         answer: Tensor = self.answer(self.head(state))
         return answer.reshape(-1, *self.outputs)
 
 
 class Block(nn.Module):
-    """relu(x + dropout(relu(conv(dropout(relu(conv(x))))))) at every `thinning`-th step [N, F, left], the last among
-    them, from all `length` steps [N, F', length]. Steps before the first count as 0, as in the source.
+    """relu(x + dropout(relu(conv(dropout(relu(conv(x))))))) at every `thinning`-th step, the last among them,
+    from all steps [N, F', L]. Steps before the first count as 0, as in the source.
     """
 
-    def __init__(
-        self, width: int, channels: int, *, kernel_size: int, thinning: int, dropout: float, length: int
-    ) -> None:
+    def __init__(self, width: int, channels: int, *, kernel_size: int, thinning: int, dropout: float) -> None:
         super().__init__()
         self.first = weight_norm(start_conv(nn.Conv1d(width, channels, kernel_size)))
         self.second = weight_norm(start_conv(nn.Conv1d(channels, channels, kernel_size, stride=thinning)))
         self.skip = nn.Conv1d(width, channels, 1) if width != channels else nn.Identity()
         self.act, self.drop = nn.ReLU(), Dropout(dropout)
         self.thinning, self.reach = thinning, kernel_size - 1
-        self.begin = (length - 1) % thinning  # the first step that is kept, so that the last one is
-        self.left = (length - 1) // thinning + 1
 
     def forward(self, steps: Tensor) -> Tensor:
         inner = self.drop(self.act(self.first(pad(steps, (self.reach, 0)))))
-        # before the first kept step lie `begin` steps; the kernel wants `reach` of them
-        inner = inner[:, :, max(self.begin - self.reach, 0) :]
-        inner = self.second(pad(inner, (max(self.reach - self.begin, 0), 0)))
-        kept: Tensor = self.skip(steps[:, :, self.begin :: self.thinning])
+        begin = (steps.shape[2] - 1) % self.thinning  # the first step that is kept, so that the last one is
+        inner = self.second(pad(inner, (self.reach, 0))[:, :, begin:])
+        kept: Tensor = self.skip(steps[:, :, begin :: self.thinning])
         answer: Tensor = self.act(kept + self.drop(self.act(inner)))
         return answer
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tidewright.features.view import View
 from tidewright.features.windows import Doubles, Windows
 from tidewright.models.spec import ModelSpec
 from tidewright.models.torch.heads import StudentHead, head_of
+from tidewright.models.torch.lengths import Lengths, fits, free_network
 from tidewright.models.torch.network import ForecastNet, build
 from tidewright.models.torch.shape import Shape, shape_of
 from tidewright.runtime import apply_threads
@@ -26,7 +28,10 @@ CELLS = 4_000_000  # numbers that a head holds at once for all quantiles of a ch
 
 @dataclass(frozen=True, eq=False)
 class TorchFitted:
-    """A learned network. It is put into evaluation mode and never changes again: any thread may ask it."""
+    """A learned network. It is put into evaluation mode and never changes again: any thread may ask it.
+
+    With `lengths` it answers windows of so many steps too, the shortest and the longest; see `lengths.py`.
+    """
 
     spec: ModelSpec
     task: Task
@@ -34,6 +39,7 @@ class TorchFitted:
     shape: Shape
     network: ForecastNet
     history: tuple[Mapping[str, Any], ...] = field(default=())
+    lengths: Lengths | None = None
 
     def __post_init__(self) -> None:
         self.network.eval().requires_grad_(False)
@@ -42,8 +48,15 @@ class TorchFitted:
 
     def predict(self, windows: Windows) -> Doubles:
         """See `Fitted.predict`. One thread, so that equal windows give equal bits. Raises `DataError`."""
-        check_windows(windows, self.shape, spec=self.spec, task=self.task)
-        return ask_network(self.network, windows)
+        shape = replace(self.shape, lookback=windows.lookback) if fits(self.lengths, windows.lookback) else self.shape
+        check_windows(windows, shape, spec=self.spec, task=self.task)
+        return ask_network(self.network if shape == self.shape else self.free, windows)
+
+    @cached_property
+    def free(self) -> ForecastNet:
+        """The network for windows of any of its `lengths`."""
+        assert self.lengths is not None, "a network that was given none has one length"
+        return free_network(self.network, self.lengths[1])
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """See `Fitted.tensors`: copies of the network's parameters and buffers."""

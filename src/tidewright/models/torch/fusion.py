@@ -47,7 +47,7 @@ class FusionCore(nn.Module):
 
     def __init__(self, spec: TFT, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
-        self.lookback, self.horizon = shape.lookback, shape.horizon
+        self.horizon = shape.horizon
         width, dropout = spec.width, spec.dropout
         self.statics = StaticContexts(shape.static, width, dropout=dropout)
         self.select_past = VariableSelection(
@@ -71,24 +71,25 @@ class FusionCore(nn.Module):
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Reading:
         """The scores with the weights and the attention that made them."""
+        lookback = values.shape[1]
         static_weights, (choosing, state, cell, enriching) = self.statics(static, rows=values.shape[0])
         before = [values.unsqueeze(2), *([] if past is None else [past])]
         if known is None:
             after = torch.arange(1, self.horizon + 1, dtype=values.dtype, device=values.device) / self.horizon
             after = after.reshape(1, -1, 1)  # once for all windows, until these are told apart below
         else:
-            before.append(known[:, : self.lookback])
-            after = known[:, self.lookback :]
+            before.append(known[:, :lookback])
+            after = known[:, lookback:]
         entered, past_weights = self.select_past(torch.cat([*before, seen.unsqueeze(2)], dim=2), choosing)
         past_weights = torch.cat([past_weights[:, :, :1], past_weights[:, :, -1:], past_weights[:, :, 1:-1]], dim=2)
         coming, future_weights = self.select_future(after, choosing)
         coming, future_weights = (part.expand(values.shape[0], -1, -1) for part in (coming, future_weights))
         local = self.recurrent(entered, coming, state, cell)
         enriched = self.enrich(local, enriching.unsqueeze(1))
-        asking = enriched[:, self.lookback :]
+        asking = enriched[:, lookback:]
         heard, attention = self.attend(asking, enriched)
         settled = self.settle(self.attended(heard, asking))
-        scores = self.answer(self.settled(settled, local[:, self.lookback :]))
+        scores = self.answer(self.settled(settled, local[:, lookback:]))
         return Reading(scores, static_weights, past_weights, future_weights, attention)
 
 

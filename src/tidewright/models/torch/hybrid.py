@@ -32,7 +32,6 @@ class CNNLSTMCore(nn.Module):
     def __init__(self, spec: CNNLSTM, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
         check_kernel(max(spec.cnn_kernel_sizes), shape.lookback, name=spec.name)
-        self.lookback = shape.lookback
         self.outputs = (shape.horizon, len(start))
         layers: list[nn.Module] = []
         width, length = step_width(shape), shape.lookback
@@ -62,7 +61,7 @@ class CNNLSTMCore(nn.Module):
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Tensor:
         steps = self.convolutions(stack_steps(values, seen, past, known).transpose(1, 2)).transpose(1, 2)
-        state = add_ahead(*last_states(self.recurrent, steps), lookback=self.lookback, known=known, static=static)
+        state = add_ahead(*last_states(self.recurrent, steps), lookback=values.shape[1], known=known, static=static)
         answer: Tensor = self.answer(self.head(state))
         return answer.reshape(-1, *self.outputs)
 

@@ -101,10 +101,11 @@ class ForecastNet(nn.Module):
     ) -> tuple[tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None], Tensor, Tensor]:
         """What the core is given (values, seen, past, known, static); mean and scale [N, 1] of the windows."""
         values, seen, mean, scale = standardise(target, self.usual_scale, centred=self.head.centred)
-        covariates = (self._scaled("past", past), self._scaled("known", known), self._scaled("static", static))
-        return (values, seen, *covariates), mean, scale
+        given = {"past": past, "known": known, "static": static}
+        covariates = [self._scaled(name, each, lookback=target.shape[1]) for name, each in given.items()]
+        return (values, seen, covariates[0], covariates[1], covariates[2]), mean, scale
 
-    def _scaled(self, name: str, values: Tensor | None) -> Tensor | None:
+    def _scaled(self, name: str, values: Tensor | None, *, lookback: int) -> Tensor | None:
         """A covariate in units of its training rows, or of the window; 0, its mean, where it is missing."""
         if values is None:
             return None
@@ -114,7 +115,7 @@ class ForecastNet(nn.Module):
         drifts = getattr(self, f"{name}_drifts", None)
         if drifts is None:
             return filled
-        return torch.where(drifts > 0, relate(filled, seen.to(filled.dtype), lookback=self.shape.lookback), filled)
+        return torch.where(drifts > 0, relate(filled, seen.to(filled.dtype), lookback=lookback), filled)
 
 
 def relate(steps: Tensor, seen: Tensor, *, lookback: int) -> Tensor:

@@ -25,7 +25,7 @@ class RecurrentCore(nn.Module):
 
     def __init__(self, spec: LSTM | GRU, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
-        self.lookback, self.directions = shape.lookback, 2 if spec.bidirectional else 1
+        self.directions = 2 if spec.bidirectional else 1
         self.outputs = (shape.horizon, len(start))
         self.recurrent = KINDS[spec.name](
             step_width(shape),
@@ -47,7 +47,7 @@ class RecurrentCore(nn.Module):
         self, values: Tensor, seen: Tensor, past: Tensor | None, known: Tensor | None, static: Tensor | None
     ) -> Tensor:
         steps = stack_steps(values, seen, past, known)
-        state = add_ahead(*last_states(self.recurrent, steps), lookback=self.lookback, known=known, static=static)
+        state = add_ahead(*last_states(self.recurrent, steps), lookback=values.shape[1], known=known, static=static)
         answer: Tensor = self.answer(self.head(state)).reshape(-1, *self.outputs)
         return answer if self.highway is None else answer + self.highway(values).unsqueeze(2)
 

@@ -37,14 +37,15 @@ class StepTokens(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         parts = [values.unsqueeze(2), 1.0 - seen.unsqueeze(2)]
         told = seen
-        for covariates in (past, None if known is None else known[:, : self.lookback]):
+        for covariates in (past, None if known is None else known[:, : values.shape[1]]):
             if covariates is not None:
                 parts.append(covariates)
                 told = told + covariates.abs().amax(dim=2)
         tokens: Tensor = self.embed(torch.cat(parts, dim=2))
         if self.trait is not None and static is not None:
             tokens = tokens + self.trait(static).unsqueeze(1)
-        return self.drop(self.positions(tokens)), (told > 0).to(values.dtype)
+        placed: Tensor = self.positions(tokens, self.lookback - values.shape[1])  # the newest step's is always the same
+        return self.drop(placed), (told > 0).to(values.dtype)
 
 
 class EncoderCore(nn.Module):
@@ -77,7 +78,7 @@ class EncoderCore(nn.Module):
         for layer in self.layers[:-1]:
             tokens = layer(tokens, barred)
         newest = self.layers[-1](tokens, barred, only=slice(-1, None))  # nobody reads the others
-        parts = [self.norm(newest).flatten(1), *future_parts(known, static, self.lookback)]
+        parts = [self.norm(newest).flatten(1), *future_parts(known, static, values.shape[1])]
         answer: Tensor = self.answer(self.head(torch.cat(parts, dim=1)))
         return answer.reshape(-1, *self.outputs)
 
@@ -94,7 +95,8 @@ class AdaptiveCore(nn.Module):
     def __init__(self, spec: AdaptiveTransformer, shape: Shape, *, start: tuple[float, ...]) -> None:
         super().__init__()
         self.lookback, self.outputs = shape.lookback, (shape.horizon, len(start))
-        self.members: Tensor
+        self.members: Tensor | None  # None: drawn for each window's own length
+        self.segments = spec.segments
         self.register_buffer("members", draw_members(shape.lookback, spec.segments))
         self.tokens = StepTokens(shape, spec.d_model, dropout=spec.dropout, positions=spec.positions)
         self.layers = nn.ModuleList(
@@ -115,8 +117,11 @@ class AdaptiveCore(nn.Module):
         barred = bar(present)
         for layer in self.layers:
             tokens = layer(tokens, barred)
-        pooled = average(self.norm(tokens), present, self.members)
-        parts = [pooled.flatten(1), *future_parts(known, static, self.lookback)]
+        members = self.members
+        if members is None:
+            members = draw_members(tokens.shape[1], self.segments).to(tokens.device)
+        pooled = average(self.norm(tokens), present, members)
+        parts = [pooled.flatten(1), *future_parts(known, static, values.shape[1])]
         answer: Tensor = self.answer(self.head(torch.cat(parts, dim=1)))
         return answer.reshape(-1, *self.outputs)
 
@@ -169,7 +174,7 @@ class TransformerCore(nn.Module):
         """The decoder's tokens [N, H, D]: what is known of each step, its place, and the static features."""
         tokens = self.ask.expand(values.shape[0], self.horizon, -1)
         if self.embed_future is not None and known is not None:
-            tokens = tokens + self.embed_future(known[:, self.lookback :])
+            tokens = tokens + self.embed_future(known[:, values.shape[1] :])
         if self.trait is not None and static is not None:
             tokens = tokens + self.trait(static).unsqueeze(1)
         placed: Tensor = self.drop(self.positions(tokens, self.lookback))
