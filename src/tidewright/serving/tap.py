@@ -11,7 +11,7 @@ from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.inference.items import predict_stream
-from tidewright.inference.session import Prediction, Session
+from tidewright.inference.session import Own, Prediction, Session
 from tidewright.models.fitted import Fitted
 
 Show = Callable[[Any, npt.NDArray[Any]], None]  # windows, and their answers [N, H, Q]
@@ -47,9 +47,9 @@ class Tap:
         """See `Session.read`."""
         return self.session.read(table)
 
-    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None) -> Forecast:
+    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None, lookback: int | Own | None = None) -> Forecast:
         """See `Session.forecast`. It shows nothing: who answers a table shows the table."""
-        return self.session.forecast(panel, cutoffs=cutoffs)
+        return self.session.forecast(panel, cutoffs=cutoffs, lookback=lookback)
 
     def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
         """See `Session.latency`."""
