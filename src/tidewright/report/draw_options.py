@@ -73,7 +73,8 @@ def draw_parallel(tried: Tried, *, options: Sequence[str]) -> Any:
     order = np.argsort([trial.values[0] for trial in marks.trials], kind="stable")
     bins = np.array_split(order, min(BINS, len(order)))
     looks = [(rows, shade, 1.0) for rows, shade in zip(bins, SHADES, strict=False)][::-1]
-    best = np.flatnonzero([trial is tried.best for trial in marks.trials])
+    winner = tried.best  # once: it looks at every trial
+    best = np.flatnonzero([trial is winner for trial in marks.trials])
     for rows, colour, width in (*looks, (best, FUTURE, 2.6)):  # the best on top
         _add_bundle(figure, heights[rows], [marks.numbers[row] for row in rows], colour=colour, width=width)
     unused = bool(np.isnan(heights).any())
