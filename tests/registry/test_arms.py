@@ -93,8 +93,9 @@ def test_a_shadow_s_pairs_are_judged_by_the_gate_s_test_and_the_numbers_are_thos
 ):
     half = [said[0].head(len(said[0]) // 2), said[0].tail(len(said[0]) - len(said[0]) // 2)]
     keep(tmp_path / "record", [half[0], said[1]])
-    write_part(tmp_path / "record", half[1], name="sales", version="1", kind="answer")
-    write_part(tmp_path / "record", half[1], name="sales", version="1", kind="answer")  # asked again
+    older = half[1].with_columns(pl.col("0.5") + 100)
+    for part in (older, half[1]):  # asked again: the newer answer counts
+        write_part(tmp_path / "record", part, name="sales", version="1", kind="answer")
     found = compare_arms(store, "sales", record=tmp_path / "record", table=world, metric="mae")
     (actual, naive, shops), (_, season, _) = (windows_of(world, one) for one in said)
     losses = [np.abs(actual - one).mean(axis=1) for one in (naive, season)]
@@ -112,6 +113,16 @@ def test_a_shadow_s_pairs_are_judged_by_the_gate_s_test_and_the_numbers_are_thos
     assert found.p_value < 1e-3
     same = compare_arms(store, "sales", record=tmp_path / "record", table=world)
     assert (same.metric, same.better) == ("mase", True)
+    known = world.filter(pl.col("hour") <= START + timedelta(hours=250)).sort("shop", "hour")
+    scale = {
+        str(shop): np.abs(part["sold"].to_numpy()[24:] - part["sold"].to_numpy()[:-24]).mean()
+        for (shop,), part in known.group_by("shop")
+    }
+    assert same.champion.error == pytest.approx((losses[0] / [scale[shop] for shop in shops]).mean())
+    young = tmp_path / "young"
+    keep(young, [said[0], said[1].filter(pl.col("cutoff") >= START + timedelta(hours=310))])
+    told = compare_arms(store, "sales", record=young, table=world, metric="mae")
+    assert (told.paired, told.champion.cutoffs, told.challenger.cutoffs) == (True, 10, 10)
 
 
 def test_a_split_s_series_are_held_against_each_other_as_they_were_drawn(store, said, world, tmp_path):
