@@ -36,7 +36,7 @@ OTHERS = {
     "foundation": "another package's network, which loads its own weights",
     "ensemble": "several models in one graph",
 }  # kinds of models that are no network of torch, and what they are
-MOST_STEPS = 128  # of a GRU that Inductor writes out: benchmarks/backends.py has what more would take
+MOST_STEPS = 32  # of a GRU that Inductor writes out: more were not timed to their end
 TRACED = 3  # windows of the example that a network is traced with; any number goes through it then
 REFUSALS = (RuntimeError, ValueError, TypeError, OSError)  # what torch's compilers raise of a network they can't have
 _KNOWN = (  # what torch 2.13 says of its own parts
