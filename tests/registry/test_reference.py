@@ -65,6 +65,13 @@ def test_inputs_are_of_the_training_part_alone(tmp_path, panel, split, trees, bu
     assert not np.array_equal(again.error, bundle.reference.error, equal_nan=True)
 
 
+def test_answers_of_neighbouring_blocks_share_no_more_labels_than_a_horizon_brings(panel, split, bundle):
+    """A short validation part has few blocks, and not more that hang together."""
+    few = split.validation.last - split.validation.first + 1
+    assert choose_block(few, season=TASK.horizon) < TASK.horizon <= bundle.reference.answer_steps
+    assert bundle.reference.answer_block.max() < few / TASK.horizon
+
+
 def test_it_says_until_when_the_model_knows_the_values(panel, split, bundle):
     assert bundle.reference.until == panel.time_at(int(split.validation.positions[-1]) + TASK.horizon)
     assert bundle.reference.columns == ("sold", "visits", "price")

@@ -65,6 +65,9 @@ def test_where_nothing_changed_nothing_is_heard(bundle):
     assert not found.drifted
     assert found.notes == ()
     assert {one.kind for one in found.checks} == {"input", "prediction", "error", "coverage"}
+    times = [one.time for one in found.scores]
+    assert times == sorted(times)
+    assert found.first == times[0] < times[-1] <= found.last
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def make_reference(fitted: Fitted, panel: Panel, *, view: View, split: Split | N
     inputs, rows = sample_rows(panel, columns, first=first, last=learned, block=block, units=units)
     later = Cutoffs((first + end) // 2, max(end - horizon, (first + end) // 2), grid=panel.frequency)
     judged = later if split is None else split.validation
-    steps = choose_block(judged.last - judged.first + 1, season=horizon)
+    steps = max(choose_block(judged.last - judged.first + 1, season=horizon), horizon)  # nearer answers share labels
     said, cutoffs = _ask(fitted, panel, view, judged, units=units, most=SLOW_ANSWERS if slow else MOST_ANSWERS)
     seen = end if split is None else int(split.validation.positions[-1]) + horizon
     return Reference(

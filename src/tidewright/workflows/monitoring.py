@@ -140,7 +140,7 @@ def score_over_time(
         low, high = _band(usual, hits.size / effect, false_alarms=false_alarms)
         found.append(
             Score(
-                time=panel.time_at(first + int(place) * reference.block),
+                time=panel.time_at(first + int(place) * reference.answer_steps),
                 count=count,
                 error=float(np.nanmean(error)),
                 coverage=float(hits.mean()) if hits.size else math.nan,
