@@ -28,8 +28,10 @@ def monitor_table(
     fail: bool,
 ) -> None:
     """Looks, shows what was found, and exits 1 where that is asked for and something drifted."""
+    from tidewright.optional import has
     from tidewright.workflows.monitor import monitor
 
+    bundle = bundle / "bundle" if (bundle / "bundle").is_dir() else bundle  # the folder of a run
     if report is not None and report.suffix != ".html":
         raise ConfigError(f"a report is a file that ends in .html; got '{report}'. Name one.")
     with Told(lambda line: typer.echo(line, err=True)):
@@ -39,6 +41,12 @@ def monitor_table(
 
         write_monitor_page(found, report)
         typer.echo(f"report  {report}", err=True)
+    if has("jinja2") and has("plotly"):
+        from tidewright.report.monitor_page import add_to_report
+
+        page = add_to_report(found, bundle)
+        if page is not None:
+            typer.echo(f"report  {page}#since", err=True)
     if as_json:
         typer.echo(json.dumps({**to_plain(found), "drifted": found.drifted}, indent=2))
     else:

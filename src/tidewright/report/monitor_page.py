@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tidewright.report.blocks import Block, Cell, Column, Picture, Row, Section, Table, Tile, Words, absent
 from tidewright.report.draw_monitoring import draw_coverage, draw_error, draw_psi, draw_steps
+from tidewright.report.later import add_section, has_place
 from tidewright.report.numbers import UNDEFINED, write_count, write_number, write_percent
 from tidewright.report.page import Page, write_page
 from tidewright.workflows.monitoring import Check, Monitoring
@@ -17,6 +20,36 @@ DIGITS = 12
 def write_monitor_page(found: Monitoring, path: str | Path) -> Path:
     """Writes the page of what `monitor` found, and gives back its path."""
     return write_page(collect_monitoring(found), Path(path))
+
+
+def tell_since(found: Monitoring) -> Section:
+    """The newest look as one section of the report of the run that made the model."""
+    count = len(found.alerts)
+    verdict = write_count(count, "alert") if count else "nothing drifted that could be told from chance"
+    alerts, drift, scores = (one(found).blocks for one in (_tell_alerts, _tell_drift, _tell_scores))
+    names = {"psi": "since-psi", "error": "since-error", "steps": "since-steps", "coverage": "since-coverage"}
+    lead = (
+        f"The newest look at what was deployed: {found.first} to {found.last}, "
+        f"{write_count(found.blocks, 'block')} of {found.block} steps; {verdict}. Where nothing changed, an alert "
+        f"comes in at most {write_percent(found.false_alarms)} of looks."
+    )
+    blocks = [_rename(block, names) for block in (*alerts, *scores, *drift)]
+    return Section("since", "Since it was deployed", lead, blocks)
+
+
+def _rename(block: Block, names: Mapping[str, str]) -> Block:
+    """The block with other names of its pictures, which are one of a kind on a page; its table is folded away."""
+    if isinstance(block, Row):
+        return replace(block, blocks=tuple(_rename(one, names) for one in block.blocks))  # type: ignore[misc]  # no rows
+    if isinstance(block, Picture):
+        return replace(block, name=names[block.name], title=block.title or "Drift by column")
+    return replace(block, folded="Every test") if isinstance(block, Table) else block
+
+
+def add_to_report(found: Monitoring, bundle: Path) -> Path | None:
+    """Adds the section to the report of the run whose bundle it is; None where the bundle lies in no such folder."""
+    page = bundle.resolve().parent / "report.html"
+    return add_section(tell_since(found), page) if has_place(page) else None
 
 
 def collect_monitoring(found: Monitoring) -> Page:

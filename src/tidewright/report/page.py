@@ -35,7 +35,11 @@ def write_page(page: Page, path: Path) -> Path:
 
     Every name and message of the user is escaped, and the page forbids itself any connection.
     """
-    text = render_page(page)
+    return write_text(render_page(page), path)
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Writes a file in one step and gives back its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_name(f".{path.name}.{token_hex(8)}.partial")
     try:
@@ -56,19 +60,25 @@ def write_page(page: Page, path: Path) -> Path:
 
 def render_page(page: Page) -> str:
     """The page as text."""
-    jinja2 = require("jinja2", extra="report", purpose="the report")
     plotly = require("plotly.offline", extra="report", purpose="the report's pictures")
-    environment = jinja2.Environment(
+    text: str = (
+        open_templates()
+        .get_template("report.html")
+        .render(page=page, figures=write_figures(page.sections), plotly_js=plotly.get_plotlyjs())
+    )
+    return text
+
+
+def open_templates() -> Any:
+    """The templates, which escape all that they are given."""
+    jinja2 = require("jinja2", extra="report", purpose="the report")
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("tidewright.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text: str = environment.get_template("report.html").render(
-        page=page, figures=_figures(page.sections), plotly_js=plotly.get_plotlyjs()
-    )
-    return text
 
 
 def slug_of(name: str) -> str:
@@ -80,7 +90,7 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-") or "x"
 
 
-def _figures(sections: Sequence[Section]) -> Mapping[str, Any]:
+def write_figures(sections: Sequence[Section]) -> Mapping[str, Any]:
     """Each picture's data as JSON that is safe inside a script element."""
     import plotly.io
     from markupsafe import Markup

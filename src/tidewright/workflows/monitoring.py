@@ -70,7 +70,8 @@ class Check:
         """What differs, in words."""
         text = _WORDS.get(self.name) or _MEANS[self.kind]
         adjusted = "" if self.adjusted is None else f", adjusted p {self.adjusted:.2g}"
-        return f"{self.kind} {self.column}: {text.format(self.test.statistic)}{adjusted}"
+        what = self.kind if self.kind == self.column else f"{self.kind} {self.column}"
+        return f"{what}: {text.format(self.test.statistic)}{adjusted}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,7 @@ def test_the_thinned_network_is_the_dilated_one_at_its_last_step(
 def test_the_last_step_sees_its_receptive_field_whole_and_nothing_before_it(kernel_size: int, base: int) -> None:
     spec = TCN(num_channels=(2, 2, 2), kernel_size=kernel_size, dilation_base=base)
     reach = receptive_field(spec, base)
-    length, blocks = reach + 9, []
-    for _ in spec.num_channels:
-        block = Block(2, 2, kernel_size=kernel_size, thinning=base, dropout=0.0, length=length)
-        blocks.append(block)
-        length = block.left
+    blocks = [Block(2, 2, kernel_size=kernel_size, thinning=base, dropout=0.0) for _ in spec.num_channels]
     network = nn.Sequential(*blocks)
     for parameter in network.parameters():
         nn.init.constant_(parameter, 0.5)  # nothing cancels, no unit is off
