@@ -178,7 +178,7 @@ def test_a_window_by_name_is_answered_quickly_as_it_is_with_care(asked):
 
 
 def test_windows_of_another_length_are_refused_in_words(asked):
-    """No graph of the catalog has a free length: each counts on its lookback."""
+    """A graph has a free length only where it was saved with `lengths`: see test_lengths.py."""
     session, _, real = asked
     lookback = session.bundle.manifest.view.lookback
     feed = {name: getattr(real, name)[:2] for name in session.inputs}
