@@ -143,13 +143,11 @@ def save_bundle(
     _check_given(fitted, panel, split=split, metrics=metrics, season=season, overwrite=overwrite)
     name, place = check_name(fitted.spec.name if name is None else name), to_path("folder", folder, of="a new bundle")
     from tidewright.registry.export import explain_no_graph
-    from tidewright.registry.trial_windows import real_windows
 
     if lengths is not None:
         fitted = allow_lengths(fitted, lengths)
     view = fitted.view if fitted.view.schema else keep_schema(fitted.view, panel, takes=fitted.spec.takes)
-    real = real_windows(panel, fitted.view, horizon=fitted.task.horizon)
-    others = [real_windows(panel, replace(fitted.view, lookback=n), horizon=fitted.task.horizon) for n in lengths or ()]
+    real, *others = _trial_windows(fitted, panel, lengths=lengths or ())
     no_graph = explain_no_graph(fitted)
     graph, widths, parity = (None, count_widths(fitted), None) if no_graph else _compile(fitted, real, others=others)
     manifest = Manifest(
@@ -167,13 +165,32 @@ def save_bundle(
         no_graph=no_graph,
         lengths=lengths,
     )
-    example = _write_example(fitted, real, names=widths.inputs)
-    weights, card = write_tensors(fitted.tensors()), write_card(manifest).encode()
-    reference = write_reference(make_reference(fitted, panel, view=view, split=split, slow=bool(no_graph)))
-    rest = {EXAMPLE: example, CARD: card, REFERENCE: write_tensors(reference)}
-    files = _take_graph(graph, manifest, files={WEIGHTS: weights, **rest})
+    rest = _write_rest(fitted, manifest, panel=panel, split=split, real=real)
+    files = _take_graph(graph, manifest, files=rest)
     write_folder(seal(to_plain(manifest), files), place, overwrite=overwrite)
     return load_bundle(place)
+
+
+def _write_rest(
+    fitted: Fitted, manifest: Manifest, *, panel: Panel, split: Split | None, real: Batch
+) -> dict[str, bytes]:
+    """Every file beside the graph: weights, example, card, and what drift is told against."""
+    slow = bool(manifest.no_graph)
+    reference = write_reference(make_reference(fitted, panel, view=manifest.view, split=split, slow=slow))
+    return {
+        WEIGHTS: write_tensors(fitted.tensors()),
+        EXAMPLE: _write_example(fitted, real, names=manifest.widths.inputs),
+        CARD: write_card(manifest).encode(),
+        REFERENCE: write_tensors(reference),
+    }
+
+
+def _trial_windows(fitted: Fitted, panel: Panel, *, lengths: tuple[int, ...]) -> list[Batch]:
+    """Windows of the panel that the graph is held to: of the usual length, then of each other one."""
+    from tidewright.registry.trial_windows import real_windows
+
+    views = [fitted.view, *(replace(fitted.view, lookback=length) for length in lengths)]
+    return [real_windows(panel, view, horizon=fitted.task.horizon) for view in views]
 
 
 def _check_given(
