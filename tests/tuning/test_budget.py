@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tidewright import ArchitectureType, ModelConfig, PyTorchModelFactory
 from tidewright.models.build import build_spec
 from tidewright.runtime import detect_runtime
 from tidewright.training.fit import fit
+from tidewright.training.fit_arrays import Labelled
 from tidewright.training.spec import TrainSpec
+from tidewright.tuning.array_objective import ArrayObjective
 from tidewright.tuning.crew import Alone, Died, Ended, Hearing, end_late
 from tidewright.tuning.limits import Limits
 from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short
@@ -155,23 +159,37 @@ def test_a_model_that_learned_too_little_is_given_up_and_its_bet_is_kept_as_such
 
 
 def test_a_network_of_plain_arrays_that_learned_too_little_is_given_up() -> None:
-    from tidewright import ArchitectureType, ModelConfig, PyTorchModelFactory
-    from tidewright.training.fit_arrays import Labelled
-    from tidewright.tuning.array_objective import ArrayObjective
-
-    config = ModelConfig(ArchitectureType.FEED_FORWARD, 3, [4], dropout_rate=0.0, use_batch_norm=False)
-    draw = np.random.default_rng(0)
-    rows = Labelled(*(draw.normal(size=(40, width)).astype(np.float32) for width in (3, 1)))
-    train = TrainSpec(epochs=9, steps=2, batch_size=8, loss="mse")
-    work = ArrayObjective(
-        lambda: PyTorchModelFactory().create_model(config), ((rows, rows),), train, "loss", 0.0, 252.0,
-        detect_runtime("cpu"),
-    )  # fmt: skip
     late = Assignment(1, {}, 42, -math.inf, None, lambda step, value: None, least_s=1e9)
+    work = _open_arrays(folds=1)
     with pytest.raises(Pruned, match="the budget ended it after"):
         work(late)
     assert work(replace(late, least_s=0.0)).cut_short
     assert not work(replace(late, deadline=None)).cut_short
+
+
+def test_folds_of_plain_arrays_share_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def learn_fold(self: Any, network: Any, fold: Any, *, train: Any, assignment: Assignment) -> Any:
+        assert assignment.deadline is not None
+        given.append(assignment.deadline)
+        return {"loss": 1.0}, "epochs"
+
+    monkeypatch.setattr(ArrayObjective, "_learn", learn_fold)
+    now = time.monotonic()
+    _open_arrays(folds=2)(Assignment(1, {}, 42, now + 1000.0, None, lambda step, value: None))
+    assert given == [pytest.approx(now + 500.0, abs=100.0), now + 1000.0]
+
+
+def _open_arrays(*, folds: int) -> ArrayObjective:
+    config = ModelConfig(ArchitectureType.FEED_FORWARD, 3, [4], dropout_rate=0.0, use_batch_norm=False)
+    draw = np.random.default_rng(0)
+    rows = Labelled(*(draw.normal(size=(40, width)).astype(np.float32) for width in (3, 1)))
+    train = TrainSpec(epochs=9, steps=2, batch_size=8, loss="mse")
+    return ArrayObjective(
+        lambda: PyTorchModelFactory().create_model(config), ((rows, rows),) * folds, train, "loss", 0.0, 252.0,
+        detect_runtime("cpu"),
+    )  # fmt: skip
 
 
 def test_networks_and_boosted_trees_heed_a_deadline_and_what_is_solved_at_once_does_not(world: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from tidewright.errors import ConfigError, FitError
 from tidewright.runtime import Runtime
 from tidewright.training.events import Callback, EpochEnded, Event
 from tidewright.training.spec import TrainSpec
-from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short
+from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short, share_deadline
 from tidewright.tuning.records import change_record
 from tidewright.tuning.together import Result
 
@@ -54,7 +54,10 @@ class ArrayObjective:
         cut, started = False, time.monotonic()
         for place, fold in enumerate(self.folds, start=1):
             network = make_network(self.factory, options, seed=train.seed)
-            scores, stopped = self._learn(network, fold, train=train, assignment=assignment)
+            left = len(self.folds) - place + 1
+            deadline = share_deadline(assignment.deadline, now=time.monotonic(), fits=left)
+            shared = replace(assignment, deadline=deadline)
+            scores, stopped = self._learn(network, fold, train=train, assignment=shared)
             told.append(scores)
             cut = cut or stopped == "deadline"
             if len(self.folds) > 1:

@@ -67,4 +67,9 @@ def give_up_short(assignment: Assignment, seconds: float) -> None:
         )
 
 
+def share_deadline(deadline: float | None, *, now: float, fits: int) -> float | None:
+    """When the next of so many fits must be done, so that each has as much time."""
+    return deadline if deadline is None or fits == 1 else now + (deadline - now) / fits
+
+
 Objective = Callable[[Assignment], Outcome]

@@ -26,7 +26,7 @@ from tidewright.tuning.goals import Judged, Said, average, find_goal, hear_posit
 from tidewright.tuning.horizons import learn_candidate
 from tidewright.tuning.keep_best import CHECKPOINT
 from tidewright.tuning.ledger import StudyLedger
-from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short
+from tidewright.tuning.objective import Assignment, Outcome, Pruned, give_up_short, share_deadline
 from tidewright.tuning.parts import Part, cut_parts
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.repeats import split_point
@@ -142,7 +142,7 @@ class PanelObjective:
         seconds, cut, learned = 0.0, False, None
         for part in self.parts:
             started = self.clock()
-            deadline = _share(assignment.deadline, now=started, fits=len(self.parts) - part.step + 1)
+            deadline = share_deadline(assignment.deadline, now=started, fits=len(self.parts) - part.step + 1)
             fitted = self._learn(candidate, part, callbacks=(watch,), deadline=deadline, folder=assignment.folder)
             ended = self.clock()
             seconds, cut = seconds + ended - started, cut or was_cut(fitted)
@@ -258,8 +258,3 @@ class PanelObjective:
 def _move_seed(candidate: Candidate, by: int) -> Candidate:
     train = candidate.train
     return replace(candidate, train=replace(train, seed=train.seed + by)) if by else candidate
-
-
-def _share(deadline: float | None, *, now: float, fits: int) -> float | None:
-    """When the next of so many fits must be done, so that each has as much time."""
-    return deadline if deadline is None or fits == 1 else now + (deadline - now) / fits
