@@ -4,11 +4,11 @@ python benchmarks/serve.py             # peers are installed into .venv-serve, o
 python benchmarks/serve.py --no-peers  # ours alone
 
 One process serves (uvicorn for ours; one worker for each peer; MLServer without its worker process, which does not
-start with uvloop 0.23), one row of the 100-64-32-16-1 network a request, over kept connections on loopback; 1 and 32
-clients in a process of their own over plain sockets, a few seconds each, every server in turns, twice. What the machine
-itself takes is measured beside them: servers that say the same to all (`serve_floor.py`). Medians. Where
-the cores are shared with other work, the tenth percentile and the server's CPU seconds tell more than the median. One
-JSON line a comparison goes to stdout and to benchmarks/results/serve.jsonl.
+start with uvloop 0.23), one row of the 100-64-32-16-1 network a request (another each time), over kept connections on
+loopback; 1 and 32 clients in a process of their own over plain sockets, a few seconds each, every server in turns,
+twice. What the machine itself takes is measured beside them: servers that say the same to all (`serve_floor.py`).
+Medians. Where the cores are shared with other work, the tenth percentile and the server's CPU seconds tell more than
+the median. One JSON line a comparison goes to stdout and to benchmarks/results/serve.jsonl.
 """
 
 from __future__ import annotations
@@ -37,11 +37,15 @@ RESULTS = ROOT / "benchmarks" / "results" / "serve.jsonl"
 PEERS = ROOT / ".venv-serve"
 WANTED = ("litserve", "mlserver", "fastapi", "uvicorn", "httptools", "uvloop", "onnxruntime")
 CLIENTS, SECONDS, ROUNDS, WAIT_S = (1, 32), 3.0, 2, 60.0
+ROWS = 500  # rows that are asked for in turn
 PATH = "/v2/models/mlp/infer"
 UNITS = {"rps": "requests/s", "p10_ms": "ms", "p50_ms": "ms", "p99_ms": "ms", "cpu_us": "CPU us a request"}
 OURS = ("tidewright json", "tidewright binary")
 FLOORS = ("httptools alone", "uvicorn alone")
-NOTE = "one row of 100-64-32-16-1 a request, one server process, loopback, {cores} cores shared with the clients"
+NOTE = (
+    "one row of 100-64-32-16-1 a request, another each time, one server process, loopback, {cores} cores shared with "
+    "the clients"
+)
 Found = dict[tuple[str, int], list[dict[str, float]]]
 
 
@@ -66,7 +70,7 @@ def measure(names: list[str], place: Path) -> Found:
             with served(name, place) as (port, process):
                 for clients in CLIENTS:
                     before = cpu_s(process)
-                    told = ask(port, request(name, port), clients)
+                    told = ask(port, requests(name, port), clients)
                     told["cpu_us"] = (cpu_s(process) - before) * 1e6 / told["asked"]
                     found.setdefault((name, clients), []).append(told)
                     print(name, clients, told, file=sys.stderr)
@@ -101,10 +105,10 @@ def line(name: str, ours: float, theirs: float, unit: str, told: list[dict[str, 
     return {"name": name, "ours": ours, "theirs": theirs, "unit": unit, "ratio": ours / theirs, "n": n, "note": note}
 
 
-def request(name: str, port: int) -> bytes:
-    """The whole of a request: the protocol's JSON, or its binary tensors."""
-    row = np.random.default_rng(1).normal(size=(1, SIZES[0])).astype(np.float32)
-    return write_request(row, path=PATH, port=port, binary=name.endswith("binary"))
+def requests(name: str, port: int) -> list[bytes]:
+    """The whole of each request, the protocol's JSON or its binary tensors: no two have the same numbers."""
+    rows = np.random.default_rng(1).normal(size=(ROWS, 1, SIZES[0])).astype(np.float32)
+    return [write_request(row, path=PATH, port=port, binary=name.endswith("binary")) for row in rows]
 
 
 def write_request(row: Any, *, path: str, port: int, binary: bool) -> bytes:
@@ -123,9 +127,10 @@ def write_request(row: Any, *, path: str, port: int, binary: bool) -> bytes:
     return head + extra + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-def ask(port: int, given: bytes, clients: int) -> dict[str, float]:
+def ask(port: int, given: Sequence[bytes], clients: int) -> dict[str, float]:
     """The load of a process of its own."""
-    order = {"host": "127.0.0.1", "port": port, "request": base64.b64encode(given).decode()}
+    sent = [base64.b64encode(one).decode() for one in given]
+    order = {"host": "127.0.0.1", "port": port, "requests": sent}
     words = [sys.executable, str(ROOT / "benchmarks" / "serve_load.py")]
     text = json.dumps({**order, "clients": clients, "seconds": SECONDS})
     done = subprocess.run(words, input=text, capture_output=True, text=True, check=True, timeout=SECONDS + 60)
@@ -150,7 +155,7 @@ def served(
             words, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=place.parent
         )
         try:
-            await_answer(port, request(name, port) if given is None else given(port), process)
+            await_answer(port, requests(name, port)[0] if given is None else given(port), process)
             yield port, process
         finally:
             os.killpg(process.pid, 15)

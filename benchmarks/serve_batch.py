@@ -66,7 +66,7 @@ def measure(place: Path, case: str) -> Found:
             with serve.served(serve.OURS[1], place, given=given, more=words) as (port, process):
                 for clients in CLIENTS:
                     before = serve.cpu_s(process)
-                    told = serve.ask(port, given(port), clients)
+                    told = serve.ask(port, [given(port)], clients)
                     told["cpu_us"] = (serve.cpu_s(process) - before) * 1e6 / told["asked"]
                     found.setdefault((batch, clients), []).append(told)
                     print(case, batch, clients, told, file=sys.stderr)

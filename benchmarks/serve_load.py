@@ -2,8 +2,8 @@
 
 python benchmarks/serve_load.py < order.json
 
-The order: {"host", "port", "request" (base64 of the whole of it), "clients", "seconds"}. One JSON line comes back:
-requests a second, p10, p50 and p99 in milliseconds, the count, and how many were no 200.
+The order: {"host", "port", "requests" (base64 of the whole of each; they are sent in turn), "clients", "seconds"}. One
+JSON line comes back: requests a second, p10, p50 and p99 in milliseconds, the count, and how many were no 200.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from itertools import cycle
 
 WARM = 5
 
 
 def main() -> None:
     order = json.load(sys.stdin)
-    request = base64.b64decode(order["request"])
-    print(json.dumps(load(order["host"], order["port"], request, order["clients"], order["seconds"])))
+    requests = cycle([base64.b64decode(one) for one in order["requests"]])
+    print(json.dumps(load(order["host"], order["port"], requests, order["clients"], order["seconds"])))
 
 
-def load(host: str, port: int, request: bytes, clients: int, seconds: float) -> dict[str, float]:
+def load(host: str, port: int, requests: Iterator[bytes], clients: int, seconds: float) -> dict[str, float]:
     """Every client sends, waits for the whole answer, and sends again."""
     sockets = {}
     for _ in range(clients):
@@ -34,9 +36,9 @@ def load(host: str, port: int, request: bytes, clients: int, seconds: float) -> 
         sockets[one.fileno()] = one
     for one in sockets.values():  # warm, and right
         for _ in range(WARM):
-            one.sendall(request)
+            one.sendall(next(requests))
             read_one(one)
-    times, errors = ask_all(sockets, request, seconds) if clients > 1 else ask_alone(one, request, seconds)
+    times, errors = ask_all(sockets, requests, seconds) if clients > 1 else ask_alone(one, requests, seconds)
     for one in sockets.values():
         one.close()
     times.sort()
@@ -54,10 +56,11 @@ def load(host: str, port: int, request: bytes, clients: int, seconds: float) -> 
     }
 
 
-def ask_alone(one: socket.socket, request: bytes, seconds: float) -> tuple[list[int], int]:
+def ask_alone(one: socket.socket, requests: Iterator[bytes], seconds: float) -> tuple[list[int], int]:
     """One client, without a selector."""
     times, errors, end, clock = [], 0, time.perf_counter() + seconds, time.perf_counter_ns
     while time.perf_counter() < end:
+        request = next(requests)
         started = clock()
         one.sendall(request)
         errors += not read_one(one)
@@ -65,14 +68,14 @@ def ask_alone(one: socket.socket, request: bytes, seconds: float) -> tuple[list[
     return times, errors
 
 
-def ask_all(sockets: dict[int, socket.socket], request: bytes, seconds: float) -> tuple[list[int], int]:
+def ask_all(sockets: dict[int, socket.socket], requests: Iterator[bytes], seconds: float) -> tuple[list[int], int]:
     """Many clients by one selector."""
     poll, clock = select.epoll(), time.perf_counter_ns
     started, parts = {}, {}
     for number, one in sockets.items():
         poll.register(number, select.EPOLLIN)
         started[number], parts[number] = clock(), b""
-        one.sendall(request)
+        one.sendall(next(requests))
     times, errors, end = [], 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         for number, _ in poll.poll(1):
@@ -84,7 +87,7 @@ def ask_all(sockets: dict[int, socket.socket], request: bytes, seconds: float) -
             times.append(now - started[number])
             errors += not parts[number].startswith(b"HTTP/1.1 200")
             started[number], parts[number] = clock(), b""
-            one.sendall(request)
+            one.sendall(next(requests))
     poll.close()
     return times, errors
 

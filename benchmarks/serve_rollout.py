@@ -66,7 +66,7 @@ def measure(place: Path) -> Found:
             with serve.served(serve.OURS[1], place, given=request, more=MODES[mode]) as (port, process):
                 for clients in CLIENTS:
                     cpu, copies = serve.cpu_s(process), count_copies(port)
-                    told = serve.ask(port, request(port), clients)
+                    told = serve.ask(port, [request(port)], clients)
                     told["cpu_us"] = (serve.cpu_s(process) - cpu) * 1e6 / told["asked"]
                     told["copies"] = count_copies(port) - copies
                     found.setdefault((mode, clients), []).append(told)
