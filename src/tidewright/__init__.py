@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidewright.features.technical import add_technical as add_technical
     from tidewright.features.view import View as View
     from tidewright.inference.batching import batching as batching
+    from tidewright.inference.bench import bench as bench
     from tidewright.inference.cache import cached as cached
     from tidewright.inference.each import open_each as open_each
     from tidewright.inference.jit.compiler import JITCompiler as JITCompiler
@@ -160,6 +161,7 @@ _HOMES = {
     "add_technical": "tidewright.features.technical:add_technical",
     "add_weighted": "tidewright.features.history:add_weighted",
     "batching": "tidewright.inference.batching:batching",
+    "bench": "tidewright.inference.bench:bench",
     "cached": "tidewright.inference.cache:cached",
     "build_recipe": "tidewright.features.recipe:build_recipe",
     "aggregate": "tidewright.data.hierarchy:aggregate",

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Exit
 
 from tidewright import __version__
 from tidewright.cli import options
+from tidewright.cli.bench import bench_verb
 from tidewright.cli.export import export_verb
 from tidewright.cli.store import store_app
 from tidewright.errors import ConfigError, TidewrightError
@@ -42,7 +42,7 @@ def _top(
 ) -> None:
     if version:
         typer.echo(f"tidewright {__version__}")
-        raise Exit(0)
+        raise typer.Exit(0)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO if verbose else logging.ERROR,
@@ -217,6 +217,7 @@ def monitor_verb(
 
 
 app.command("export")(export_verb)
+app.command("bench")(bench_verb)
 
 
 @app.command("runs")
@@ -392,9 +393,6 @@ def _run(words: list[str]) -> int:
         return 1
     except Exception:  # the one place for a defect of ours
         logging.getLogger(__name__).critical("a defect of Tidewright", exc_info=True)
-        typer.echo(
-            "This is a defect of Tidewright, not of your data. Please report it with the lines above.",
-            err=True,
-        )
+        typer.echo("This is a defect of Tidewright, not of your data. Please report it with the lines above.", err=True)
         return 70
     return 0
