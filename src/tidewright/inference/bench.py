@@ -109,7 +109,7 @@ def bench(
     Without `ab`: the `backends` that are named (one that can't answer is then an error), or each that starts without
     compiling for long; why others were passed over is told. With `ab`: the `optimised` backend (default: what
     `tw.open(bundle)` chooses), with `cached` behind a cache, against the `baseline` (eager), in 30 rounds at least.
-    The ratio of their times has an interval by a block bootstrap over rounds, 95 % for all batch sizes together, and
+    The ratio of their times has an interval by a bootstrap over rounds, 95 % for all batch sizes together, and
     their answers are compared on the example and on hard windows made of it. `tell` hears of each step.
 
     Raises `UnknownNameError`, `ConfigError`, `BackendError`, and `TamperedError` and `BundleError` as `load_bundle`.

@@ -29,7 +29,7 @@ def time_sessions(
     found: dict[str, list[float]] = {name: [] for name in sessions}
     for size in batch_sizes:
         given = repeat_example(bundle, size)
-        counts = {name: _count(session, given, round_s=ROUND_S) for name, session in sessions.items()}
+        counts = {name: _count(session, given, seconds=ROUND_S) for name, session in sessions.items()}
         rounds = [
             {name: _time(session, given, calls=counts[name]) for name, session in sessions.items()}
             for _ in range(ROUNDS)
@@ -53,22 +53,22 @@ class Rounds:
 def time_rounds(sessions: Mapping[str, Session], given: Any, *, seconds: float, least: int) -> dict[str, Rounds]:
     """The rounds of each session over so many seconds together, `least` at least however long an answer takes.
 
-    Who goes first changes from round to round; the first round, in which some still warm up, is not looked at.
+    Who goes first changes from round to round. What warms up, and finds how many answers fill a turn, is not looked at:
+    turns of unlike length would share out unlike how a session is slower after another one ran.
     """
     round_s = seconds / (JUDGED * len(sessions))
-    counts = {name: _count(session, given, round_s=round_s) for name, session in sessions.items()}
+    counts = {name: _fill(session, given, round_s=round_s) for name, session in sessions.items()}
     noted: dict[str, list[tuple[float, float]]] = {name: [] for name in sessions}
     latency = {name: Latency() for name in sessions}
     order, made, end = list(sessions), 0, perf_counter() + seconds
-    while made <= least or perf_counter() < end:
+    while made < least or perf_counter() < end:
         for name in order:
             started = process_time()
             times = _answer(sessions[name], given, calls=counts[name])
             cpu_s = process_time() - started
-            if made:
-                noted[name].append((sum(times) * 1e-9 / len(times), cpu_s / len(times)))
-                latency[name].pending.extend(times)
-                latency[name].count()
+            noted[name].append((sum(times) * 1e-9 / len(times), cpu_s / len(times)))
+            latency[name].pending.extend(times)
+            latency[name].count()
         order.reverse()
         made += 1
     parts = {name: np.array(each).T for name, each in noted.items()}
@@ -83,10 +83,16 @@ def repeat_example(bundle: Bundle, size: int) -> npt.NDArray[Any] | dict[str, np
     return feed["target"] if len(feed) == 1 else feed
 
 
-def _count(session: Session, given: Any, *, round_s: float) -> int:
-    """How many answers fill a round; the first ones, which are slower, are not looked at."""
+def _count(session: Session, given: Any, *, seconds: float) -> int:
+    """How many answers fill so many seconds; the first ones, which are slower, are not looked at."""
     session.predict(given)
-    return max(1, int(round_s / _time(session, given, calls=1)))
+    return max(1, int(seconds / _time(session, given, calls=1)))
+
+
+def _fill(session: Session, given: Any, *, round_s: float) -> int:
+    """The same by the median of about as many, which one slow answer does not move."""
+    times = _answer(session, given, calls=_count(session, given, seconds=round_s))
+    return max(1, int(round_s / (float(np.median(times)) * 1e-9)))
 
 
 def _time(session: Session, given: Any, *, calls: int) -> float:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tidewright.inference.timing import Rounds
-from tidewright.metrics.bootstrap import Floats, block_bootstrap_ratio, choose_block
+from tidewright.metrics.bootstrap import Floats, block_bootstrap_ratio
 
 SEED, DRAWS = 0, 4000
+SLACK = 0.03  # a backend beside itself came out at 0.97 to 1.03 of its own time (benchmarks/bench_ab.py)
+NONE = f"no difference beyond {SLACK:.0%} can be told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,16 @@ class Ratio:
     low: float
     high: float
     level: float
+
+    @property
+    def less(self) -> bool:
+        """Whether the optimised side takes less, by more than `SLACK`."""
+        return self.high < 1.0 - SLACK
+
+    @property
+    def more(self) -> bool:
+        """Whether it takes more, by more than `SLACK`."""
+        return self.low > 1.0 + SLACK
 
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
@@ -56,10 +68,10 @@ def compare_rounds(
     told = f"{optimised} takes {time} of {baseline}'s time, {cpu} of its CPU"
     if not apart <= allowed:
         words = f"{told}, but answers differ by {apart:.1e}, and {allowed:g} is allowed: keep {baseline}"
-    elif time.low <= 1.0 <= time.high:
-        words = f"no difference can be told: {told}; answers are alike to {apart:.1e}"
+    elif not (time.less or time.more):
+        words = f"{NONE}: {told}; answers are alike to {apart:.1e}"
     else:
-        words = f"{told} and answers alike to {apart:.1e}: {'use it' if time.high < 1.0 else f'keep {baseline}'}"
+        words = f"{told} and answers alike to {apart:.1e}: {'use it' if time.less else f'keep {baseline}'}"
     return Compared(batch_size, time, cpu, len(ours.wall_s), apart, allowed, words)
 
 
@@ -68,9 +80,9 @@ def sum_up(compared: Sequence[Compared], *, baseline: str, optimised: str) -> st
     if not all(one.alike for one in compared):
         return f"keep {baseline}: the answers of {optimised} are not the same"
     sizes = {
-        f"use {optimised}": [one.batch_size for one in compared if one.time.high < 1.0],
-        f"keep {baseline}": [one.batch_size for one in compared if one.time.low > 1.0],
-        "no difference can be told": [one.batch_size for one in compared if one.time.low <= 1.0 <= one.time.high],
+        f"use {optimised}": [one.batch_size for one in compared if one.time.less],
+        f"keep {baseline}": [one.batch_size for one in compared if one.time.more],
+        NONE: [one.batch_size for one in compared if not (one.time.less or one.time.more)],
     }
     told = {words: found for words, found in sizes.items() if found}
     if len(told) == 1:
@@ -79,6 +91,8 @@ def sum_up(compared: Sequence[Compared], *, baseline: str, optimised: str) -> st
 
 
 def _divide(ours: Floats, theirs: Floats, *, level: float) -> Ratio:
-    """The ratio of sums over rounds, resampled in blocks: neighbours share what else the machine did."""
-    found = block_bootstrap_ratio(ours, theirs, block=choose_block(len(ours)), seed=SEED, level=level, draws=DRAWS)
+    """The ratio of sums over rounds, whose pairs are resampled: what else the machine did is common to a pair, and the
+    ratios of neighbours do not hang together (correlation -0.07 where that was measured).
+    """
+    found = block_bootstrap_ratio(ours, theirs, block=1, seed=SEED, level=level, draws=DRAWS)
     return Ratio(float(ours.sum() / theirs.sum()), found.low, found.high, level)
