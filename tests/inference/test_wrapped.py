@@ -6,6 +6,7 @@ import pytest
 from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.errors import DataError
 from tidewright.features.separate import to_windows
 from tidewright.features.view import View
 from tidewright.inference.session import open_session
@@ -43,3 +44,11 @@ def test_a_network_in_its_wrappers_answers_as_the_fitted_model(tmp_path, log, me
         ours = session.predict(batch.target).quantiles
         assert ours.dtype == np.float32
         assert relative_difference(ours, eager, target=batch.target) <= bundle.tolerance, name
+
+
+def test_a_window_that_a_logarithm_sees_nothing_of_is_refused_also_alone(tmp_path):
+    session = open_session(save_bundle(learn(50.0), panel=PANEL, folder=tmp_path / "logs"), backend="onnxruntime")
+    below = np.full((1, 24), -100.0, np.float32)
+    with pytest.raises(DataError, match="the answer to window 0 is not a finite number"):
+        session.predict(below)
+    assert np.isfinite(session.predict(below + np.float32(100.0)).quantiles).all()

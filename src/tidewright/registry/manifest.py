@@ -13,6 +13,7 @@ from tidewright.errors import BundleError, TidewrightError
 from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.spec import ModelSpec
+from tidewright.models.specs.ensemble import Ensemble
 
 FORMAT = 1
 MOST_STEPS = 1_000_000  # of lookback and horizon
@@ -133,6 +134,12 @@ class _Stored:
     no_graph: str = ""
     quantised: Quantised | None = None
     lengths: tuple[int, int] | None = None
+
+
+def takes_logs(manifest: Manifest) -> bool:
+    """Whether the model, or a member of an ensemble, sees logarithms, which some finite numbers have none of."""
+    members = manifest.spec.members if isinstance(manifest.spec, Ensemble) else ()
+    return any(view.log is not None for view in (manifest.view, *(member.view for member in members)))
 
 
 def to_plain(manifest: Manifest) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tidewright.features.windows import Singles
 from tidewright.inference.inputs import PLAIN, ZERO, look, shape_inputs
 from tidewright.inference.session import Named, Row, Staged
 from tidewright.registry.graph_names import name_output
-from tidewright.registry.manifest import Manifest
+from tidewright.registry.manifest import Manifest, takes_logs
 
 Run = Callable[[], None]  # the graph, from the buffers of its inputs into that of its output
 Lane = tuple[Run, Singles, Singles, Singles]  # with its input, the same input flat, its output
@@ -64,7 +64,20 @@ def bind_row(session: Any, manifest: Manifest) -> tuple[Row, Staged]:
         answer.copy()
         return asked - started, answered - asked, perf_counter_ns() - answered
 
-    return row, staged
+    return (_look_after(row) if takes_logs(manifest) else row), staged
+
+
+def _look_after(row: Row) -> Row:
+    """The same, with None for an answer that is not finite: of finite numbers a logarithm may see nothing."""
+
+    def looked_after(x: Singles) -> Singles | None:
+        taken = row(x)
+        if taken is None:
+            return None
+        said = taken.reshape(-1)
+        return taken if look(said, said) < PLAIN else None
+
+    return looked_after
 
 
 def bind_named(session: Any, manifest: Manifest) -> Named:
