@@ -16,6 +16,7 @@ from tidewright.registry.bundle import load_bundle, save_bundle
 from tidewright.registry.seen import last_seen
 from tidewright.registry.verify import REFERENCE, read_verified, seal
 from tidewright.registry.write import write_folder
+from tidewright.report.monitor_page import collect_monitoring
 from tidewright.training.fit import fit
 from tidewright.workflows.monitor import monitor
 from tidewright.workflows.monitoring import Alert
@@ -140,11 +141,28 @@ def test_a_series_that_was_not_there_is_named_and_left_out(bundle):
     assert not found.drifted
 
 
+def test_scores_stand_at_the_first_value_of_their_block_between_the_live_times(bundle):
+    table, steps = world(), bundle.reference.answer_steps
+    assert steps != bundle.reference.block
+    later = table.filter(pl.col("hour") >= LIVE + timedelta(days=2))  # here no cutoff lies before the first live value
+    for given, first in ((table, monitor(bundle, table).first), (later, "2024-03-03 01:00:00")):
+        found = monitor(bundle, given)
+        times = [datetime.fromisoformat(one.time) for one in found.scores]
+        start = datetime.fromisoformat(first)
+        assert times == [start + timedelta(hours=steps * place) for place in range(len(times))]
+        assert len(times) > 10
+        assert times[-1] <= datetime.fromisoformat(found.last)
+
+
 def test_a_few_hours_give_no_test_and_say_so(bundle):
     found = monitor(bundle, world(shift=8.0).filter(pl.col("hour") < datetime(2024, 3, 1, 9)))
     inputs = [one for one in found.checks if one.column == "sold"]
     assert not [one for one in inputs if one.alarm]
     assert all(one.note for one in inputs)
+    rows = collect_monitoring(found).sections[1].blocks[1].rows
+    untested = [row for row, one in zip(rows, found.checks, strict=True) if one.test.p_value is None]
+    assert {row[4].text for row in untested} == {"–"}
+    assert all(row[6].text for row in untested)
 
 
 def test_an_older_bundle_says_that_it_has_no_reference(tmp_path, bundle):

@@ -10,7 +10,7 @@ from pathlib import Path
 from tidewright.report.blocks import Block, Cell, Column, Picture, Row, Section, Table, Tile, Words, absent
 from tidewright.report.draw_monitoring import draw_coverage, draw_error, draw_psi, draw_steps
 from tidewright.report.later import add_section, has_place
-from tidewright.report.numbers import UNDEFINED, write_count, write_number, write_percent
+from tidewright.report.numbers import write_count, write_number, write_percent
 from tidewright.report.page import Page, write_page
 from tidewright.workflows.monitoring import Check, Monitoring
 
@@ -115,10 +115,16 @@ def _tell_drift(found: Monitoring) -> Section:
 
 def _row(one: Check) -> tuple[Cell, ...]:
     p_values = (one.test.p_value, one.adjusted)
-    numbers = [Cell(write_number(one.test.statistic, digits=3), one.test.statistic)]
-    numbers += [Cell(UNDEFINED if p is None else write_number(p, digits=2), p) for p in p_values]
+    numbers = [_number(one.test.statistic, digits=3), *(_number(p, digits=2) for p in p_values)]
     words = [Cell(text) for text in (one.kind, one.column, one.name)]
     return (*words, *numbers, Cell("alert", tone="bad") if one.alarm else Cell(one.note))
+
+
+def _number(value: float | None, *, digits: int) -> Cell:
+    """A dash where no test was made; the remark says why."""
+    if value is None or math.isnan(value):
+        return Cell("–", tone="muted")
+    return Cell(write_number(value, digits=digits), value)
 
 
 def _tell_scores(found: Monitoring) -> Section:

@@ -69,7 +69,8 @@ def monitor(
     live, rows = sample_rows(
         panel, reference.columns, first=first, last=last, block=reference.block, units=reference.units
     )
-    answered, notes = _answer(session, opened, panel, reference, first=first, last=last)
+    start = max(first - 1, panel.span[0])  # the first cutoff: one step before the first value that is answered
+    answered, notes = _answer(session, opened, panel, reference, start=start, last=last)
     make = _Checks(reference, draws=_count_draws(reference, false_alarms), seed=seed)
     checks = _adjust([*make.inputs(live, rows), *make.answers(answered)], false_alarms)
     found = Monitoring(
@@ -80,7 +81,7 @@ def monitor(
         blocks=len(rows),
         block=reference.block,
         checks=tuple(checks),
-        scores=score_over_time(reference, answered, panel, first=first, false_alarms=false_alarms),
+        scores=score_over_time(reference, answered, panel, start=start, false_alarms=false_alarms),
         alerts=tuple(_alert(one, panel.time_at(last)) for one in checks if one.alarm),
         notes=(*_find_strangers(panel, reference), *notes),
         false_alarms=false_alarms,
@@ -164,11 +165,10 @@ def _find_live(bundle: Bundle, panel: Panel, *, since: str | None) -> tuple[int,
 
 
 def _answer(
-    session: Session, bundle: Bundle, panel: Panel, reference: Reference, *, first: int, last: int
+    session: Session, bundle: Bundle, panel: Panel, reference: Reference, *, start: int, last: int
 ) -> tuple[tuple[Answered, npt.NDArray[Any]], list[str]]:
-    """What the session says of live windows, how it comes out, and the block of each."""
+    """What the session says of live windows from the cutoff `start` on, how it comes out, and the block of each."""
     task, view = bundle.manifest.task, bundle.manifest.view
-    start = max(first - 1, panel.span[0])
     stop = last - task.horizon if panel.roles.known else last  # a known future that is not there is no input
     nothing = np.empty((0, task.horizon), np.float32)
     none = (Answered(nothing, nothing, nothing), np.empty(0, np.int64))

@@ -76,7 +76,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One block of time: its first time, how many values came, the mean absolute error in standard deviations of a
+    """One block of time: when its first value came, how many came, the mean absolute error in standard deviations of a
     series, the share inside the interval, and the band `low` to `high` in which that share lies if it is as it was on
     validation. NaN where there is none.
     """
@@ -118,9 +118,9 @@ class Monitoring:
 
 
 def score_over_time(
-    reference: Reference, live: tuple[Answered, npt.NDArray[Any]], panel: Panel, *, first: int, false_alarms: float
+    reference: Reference, live: tuple[Answered, npt.NDArray[Any]], panel: Panel, *, start: int, false_alarms: float
 ) -> tuple[Score, ...]:
-    """The error and the coverage of each live block of answers, counted by cutoff from position `first`.
+    """The error and the coverage of each live block of answers, counted by cutoff from position `start`.
 
     The band is binomial, around the coverage on validation, with as many independent values as its blocks there show
     that there are: values that hang together are fewer than they look.
@@ -141,7 +141,7 @@ def score_over_time(
         low, high = _band(usual, hits.size / effect, false_alarms=false_alarms)
         found.append(
             Score(
-                time=panel.time_at(first + int(place) * reference.answer_steps),
+                time=panel.time_at(start + 1 + int(place) * reference.answer_steps),
                 count=count,
                 error=float(np.nanmean(error)),
                 coverage=float(hits.mean()) if hits.size else math.nan,
