@@ -198,6 +198,39 @@ def test_a_worker_that_can_t_start_ends_the_command_with_its_reason(pair, tmp_pa
     assert "worker 0 could not start" in done.stderr
 
 
+def test_a_burst_of_signals_to_look_again_ends_nobody(pair, tmp_path):
+    files, answers, rows = pair
+    write_folder(files[0], tmp_path / "sales")
+    with command(tmp_path / "sales", "--port", "0", "--workers", "2", "--watch", "0") as (process, url, lines):
+        log = Log(process, lines)
+        for _ in range(500):
+            process.send_signal(signal.SIGHUP)
+            os.sched_yield()
+        with tw.Client(url) as client:
+            assert np.array_equal(client.infer(rows).quantiles, answers[0])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        log.join()
+    assert log.find("worker died") == []
+
+
+def test_who_is_told_to_stop_while_workers_start_stops_them_and_ends_well(pair, tmp_path):
+    write_folder(pair[0][0], tmp_path / "sales")
+    words = [sys.executable, "-m", "tidewright", "serve", str(tmp_path / "sales"), "--workers", "2", "--port", "0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        lines = [process.stderr.readline()]
+        while "loaded" not in lines[-1]:
+            lines.append(process.stderr.readline())
+            assert lines[-1], "".join(lines)
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
+    for pid in (json.loads(line)["pid"] for line in lines if "worker started" in line):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
 def test_two_workers_of_a_store_draw_the_same_arms_and_count_together(pair, tmp_path):
     files, _, rows = pair
     store = open_store(tmp_path / "store")

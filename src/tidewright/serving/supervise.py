@@ -21,9 +21,9 @@ from time import monotonic
 from typing import Any
 
 from tidewright.errors import BackendError
+from tidewright.serving.hear import Heard, hearing, held_back
 from tidewright.serving.options import KEYS, ServeOptions
 
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 LOOK_S = 0.5
 SLOWEST_S = 30.0  # between a death and the next start
 QUICK_S = 5.0  # who dies sooner after its start is started again later and later
@@ -46,8 +46,7 @@ def supervise(places: Sequence[Path], options: ServeOptions, bound: socket.socke
     """Runs the workers until SIGTERM or SIGINT; SIGHUP makes each look at the folders again. `tell` is called when
     all of them answer. Raises `BackendError` where one can't be started.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    with tempfile.TemporaryDirectory(prefix="tidewright-serve-") as folder:
+    with hearing() as heard, tempfile.TemporaryDirectory(prefix="tidewright-serve-") as folder:
         order = {"places": [str(place) for place in places], "fd": bound.fileno(), "board": folder}
         plain = asdict(options)
         del plain["keys"]  # in the environment alone
@@ -58,10 +57,9 @@ def supervise(places: Sequence[Path], options: ServeOptions, bound: socket.socke
 
         workers = [Worker(number, start(number), monotonic()) for number in range(options.workers)]
         try:
-            for worker in workers:
-                _await_ready(worker)
-            tell()
-            _watch(workers, start)
+            if all(_await_ready(worker, heard) for worker in workers):
+                tell()
+                _watch(workers, start, heard)
         finally:
             bound.close()
             _stop(workers, options.limits.drain_s)
@@ -71,14 +69,15 @@ def _start(order: dict[str, Any], options: ServeOptions) -> subprocess.Popen[str
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if options.keys:
         environment[KEYS] = ",".join(options.keys)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tidewright.serving.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=(order["fd"],),
-        env=environment,
-        text=True,
-    )
+    with held_back():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tidewright.serving.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(order["fd"],),
+            env=environment,
+            text=True,
+        )
     assert process.stdin is not None
     process.stdin.write(json.dumps(order) + "\n")
     process.stdin.flush()  # and stays open: its end is what tells a worker that this process is gone
@@ -92,22 +91,26 @@ def _core(number: int, workers: int) -> int | None:
     return cores[number] if workers <= len(cores) else None
 
 
-def _await_ready(worker: Worker) -> None:
+def _await_ready(worker: Worker, heard: Heard) -> bool:
+    """Whether a worker answers; False where this process is told to stop first."""
     assert worker.process.stdout is not None
-    if not worker.process.stdout.readline():
-        raise BackendError(f"worker {worker.number} could not start. The lines above say why.")
+    while not heard.stop:
+        if heard.wait(worker.process.stdout):
+            if worker.process.stdout.readline():
+                return True
+            raise BackendError(f"worker {worker.number} could not start. The lines above say why.")
+    return False
 
 
-def _watch(workers: Sequence[Worker], start: Callable[[int], subprocess.Popen[str]]) -> None:
+def _watch(workers: Sequence[Worker], start: Callable[[int], subprocess.Popen[str]], heard: Heard) -> None:
     """Until a signal to stop."""
-    while True:
-        heard = signal.sigtimedwait(SIGNALS, LOOK_S)
-        if heard is not None and heard.si_signo in (signal.SIGTERM, signal.SIGINT):
-            return
+    while not heard.stop:
+        look_again = heard.take(signal.SIGHUP)
         for worker in workers:
-            if heard is not None and heard.si_signo == signal.SIGHUP and worker.process.poll() is None:
+            if look_again:
                 worker.process.send_signal(signal.SIGHUP)
             _look_after(worker, start)
+        heard.wait(timeout_s=LOOK_S)
 
 
 def _look_after(worker: Worker, start: Callable[[int], subprocess.Popen[str]]) -> None:
@@ -126,8 +129,7 @@ def _stop(workers: Sequence[Worker], drain_s: float) -> None:
     """Tells all to stop, and waits for what they have in flight; who does not end is killed."""
     end = monotonic() + drain_s + 5.0
     for worker in workers:
-        if worker.process.poll() is None:
-            worker.process.send_signal(signal.SIGTERM)
+        worker.process.send_signal(signal.SIGTERM)
     for worker in workers:
         try:
             worker.process.wait(max(0.1, end - monotonic()))

@@ -9,20 +9,24 @@ import signal
 import socket
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tidewright.errors import RepairWarning, TidewrightError
 from tidewright.serving.board import Board
+from tidewright.serving.hear import SIGNALS
 from tidewright.serving.logs import log_to_stderr
 from tidewright.serving.options import Limits, ServeOptions, read_keys
 from tidewright.serving.server import Serving
-from tidewright.serving.supervise import SIGNALS
 
 
 def main() -> int:
     """Serves until SIGTERM, or until the supervisor is gone. Gives the exit code."""
-    order = json.loads(sys.stdin.readline())
+    told = sys.stdin.readline()
+    if not told:  # the supervisor ended before it said anything
+        return 0
+    order = json.loads(told)
     log_to_stderr(worker=order["number"])
     warnings.filterwarnings("ignore", category=RepairWarning)  # told in each answer
     if order["core"] is not None:
@@ -34,8 +38,8 @@ def main() -> int:
         return 1
 
     def ready() -> None:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):  # the supervisor is gone: its end of stdin says so below
+            os.write(sys.stdout.fileno(), b"ready\n")
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), orphaned)  # readable when the supervisor ends
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -54,7 +58,12 @@ def _make(order: dict[str, Any]) -> Serving:
     places = [Path(place) for place in order["places"]]
     parent = os.getppid()
     board = Board(Path(order["board"]), order["number"])
-    return Serving(places, options, board=board, tell_others=lambda: os.kill(parent, signal.SIGHUP))
+
+    def tell_others() -> None:
+        with suppress(ProcessLookupError):  # the supervisor is gone, and this worker is about to end too
+            os.kill(parent, signal.SIGHUP)
+
+    return Serving(places, options, board=board, tell_others=tell_others)
 
 
 if __name__ == "__main__":
