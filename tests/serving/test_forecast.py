@@ -113,6 +113,14 @@ def test_the_client_gives_what_a_session_gives(client, ridge, table, wanted, row
     assert [one["name"] for one in client.models()] == ["sales"]
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_the_times_of_a_pandas_frame_have_any_unit(client, table, wanted, unit):
+    frame = table.with_columns(pl.col("hour").cast(pl.Datetime(unit))).to_pandas()
+    assert str(frame["hour"].dtype) == f"datetime64[{unit}]"
+    found = client.forecast(frame).table.with_columns(pl.col("cutoff", "hour").cast(pl.Datetime("us")))
+    assert found.equals(wanted)
+
+
 def test_the_client_raises_the_server_s_sentence(client, rows):
     with pytest.raises(RequestError, match=r"the input 'target' has the shape \(8, 23\)") as caught:
         client.infer(rows[:, 1:])

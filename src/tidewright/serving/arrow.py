@@ -16,6 +16,7 @@ COLUMNS = 1000
 ROWS_A_PART = 4096  # of an answer
 _HEADER, _LENGTH, _COMPRESSION = 2, 0, 3  # fields of the flatbuffers Message and RecordBatch
 _MOST_DAYS = 700_000  # from 1970, in either direction: the years 53 to 3886
+_MOST_TICKS = 2**63 - 1  # nanoseconds reach no further than 1677 to 2262
 _UNITS_A_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _PLAIN = (
     "is_integer",
@@ -108,7 +109,7 @@ def _check_times(frame: pl.DataFrame) -> pl.DataFrame:
     """Times that a calendar has, for others can't even be shown."""
     for column in frame.select(cs.temporal()):
         unit = getattr(column.dtype, "time_unit", None)
-        most = _MOST_DAYS * (1 if unit is None else _UNITS_A_DAY[unit])
+        most = min(_MOST_DAYS * (1 if unit is None else _UNITS_A_DAY[unit]), _MOST_TICKS)
         ticks = column.to_physical()
         if bool(((ticks < -most) | (ticks > most)).any()):
             raise RequestError(f"column '{column.name[:80]}' holds a time that is thousands of years away.")
