@@ -159,7 +159,7 @@ def test_a_promotion_ends_the_shadow_and_the_next_challenger_is_the_next_one(sto
         assert tally(server, "3", "2").absolute.mean == pytest.approx(expected.mean(), rel=1e-5)
         store.register("sales", bundles["long"])
         look()
-        assert "looks back 36 steps, and the champion's windows have 24" in lineup(server)["notes"][0]
+        assert "looks back 36 steps at least, and the champion's windows have 24 at most" in lineup(server)["notes"][0]
         server.ask(PATH, {"inputs": [tensor(rows)]})
         assert tally(server, "4", "2").outcomes == {"unfit": 1}
         store.rollback("sales")

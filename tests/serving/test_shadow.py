@@ -12,8 +12,9 @@ from tidewright.registry.manifest import Widths
 from tidewright.serving.copies import Copies
 from tidewright.serving.desk import Desk
 from tidewright.serving.difference import measure_difference
+from tidewright.serving.lineup import line_up
 from tidewright.serving.options import ServeOptions
-from tidewright.serving.rollout import explain_windows, same_windows
+from tidewright.serving.rollout import Plan, explain_windows, same_windows
 from tidewright.serving.served import make_served
 from tidewright.serving.shadow import Shadow
 from tidewright.serving.shadow_tally import ShadowTally
@@ -54,6 +55,48 @@ def test_a_shadow_takes_of_the_windows_what_it_sees_and_their_newest_steps(pair,
     shadow = Shadow(champion, both, copies=Copies("a test's"), tally=ShadowTally(), record=None)
     cut = shadow._cut({**given, "static": np.ones((2, 3))})
     assert [cut[name].shape for name in ("target", "known", "static")] == [(2, 12), (2, 16, 1), (2, 3)]
+    desk.close()
+
+
+def test_a_shadow_of_windows_of_many_lengths_gets_their_newest_steps_and_counts_those_that_are_too_short(
+    ridge, tmp_path
+):
+    free = replace(ridge, manifest=replace(ridge.manifest, lengths=(12, 48)))
+    longer = replace(ridge, manifest=replace(ridge.manifest, view=replace(ridge.manifest.view, lookback=36)))
+    assert (same_windows(free, ridge), same_windows(ridge, free), same_windows(free, free)) == (False, False, True)
+    assert explain_windows(free, longer) == ""
+    assert explain_windows(ridge, longer).startswith("it looks back 36 steps at least, and the champion's windows")
+    desk = Desk(ServeOptions(port=0))
+    session, tally = open_session(ridge), ShadowTally()
+    one = make_served(
+        ridge, session, version="1", mark=(), tally=desk.metrics.tally("sales", "1"), options=desk.options, wrap=None
+    )
+    champion, looked = replace(one, bundle=free), []
+
+    class Kept:
+        def put(self, look, what, *, size):
+            looked.append(what)
+            return True
+
+    shadow = Shadow(champion, one, copies=Kept(), tally=tally, record=None)
+    for steps in (12, 23, 24, 40):
+        shadow.show(np.ones((2, steps), np.float32), np.ones((2, 4, 3), np.float32))
+    shadow.show({"target": np.ones((2, 12), np.float32)}, np.ones((2, 4, 3), np.float32))
+    assert tally.outcomes == {"unfit": 3}
+    shadow._look(looked)
+    assert (tally.outcomes, tally.windows) == ({"unfit": 3, "answered": 2}, 4)
+    newest = np.arange(80.0).reshape(2, 40)
+    assert np.array_equal(shadow._cut(newest), newest[:, 16:])
+    wide = Shadow(champion, replace(one, bundle=free), copies=Kept(), tally=tally, record=None)
+    assert wide._cut(newest) is newest
+    assert wide._cut(np.ones((2, 60))).shape == (2, 48)
+    arms = {"1": champion, "2": replace(one, version="2")}
+    plan = Plan("1", (("1", 50.0), ("2", 50.0)))
+    found = line_up(plan, arms, make_shadow=lambda *_: shadow)
+    assert not found.split.windows
+    assert "windows of other inputs or lengths: forecasts alone are split" in found.notes[0]
+    arms["2"] = replace(arms["2"], bundle=free)
+    assert line_up(plan, arms, make_shadow=lambda *_: shadow).split.windows
     desk.close()
 
 

@@ -110,9 +110,14 @@ class Manifest:
         assert self.view.schema is not None
         return self.view.schema
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The steps of the shortest and of the longest window that it answers."""
+        return self.lengths or (self.view.lookback, self.view.lookback)
+
     def takes(self, steps: int) -> bool:
         """Whether it answers windows of so many steps."""
-        shortest, longest = self.lengths or (self.view.lookback, self.view.lookback)
+        shortest, longest = self.reach
         return shortest <= steps <= longest
 
 

@@ -63,7 +63,9 @@ def line_up(plan: Plan, versions: Mapping[str, Served], *, make_shadow: MakeShad
         windows = all(same_windows(champion.bundle, one.bundle) for one, _ in arms)
         split = Split(tuple(arms), windows)
         if not windows:
-            notes.append(f"the arms of '{champion.name}' take other windows: forecasts alone are split")
+            notes.append(
+                f"the arms of '{champion.name}' take windows of other inputs or lengths: forecasts alone are split"
+            )
     if plan.shadow is not None and (rival := find(plan.shadow)) is not None:
         shadow = make_shadow(champion, rival)
         if shadow.unfit:

@@ -138,15 +138,16 @@ def explain_windows(champion: Bundle, other: Bundle) -> str:
         sizes = getattr(ours.widths, kind), getattr(theirs.widths, kind)
         if sizes[1] and (mine, sizes[0]) != (need, sizes[1]):
             return f"its {kind} covariates are others: {', '.join(need)}"
-    if theirs.view.lookback > ours.view.lookback:
-        return f"it looks back {theirs.view.lookback} steps, and the champion's windows have {ours.view.lookback}"
+    least, most = theirs.reach[0], ours.reach[1]
+    if least > most:
+        return f"it looks back {least} steps at least, and the champion's windows have {most} at most"
     return ""
 
 
 def same_windows(champion: Bundle, other: Bundle) -> bool:
-    """Whether two versions take the very same windows."""
+    """Whether two versions take the very same windows, of the very same lengths."""
     ours, theirs = champion.manifest, other.manifest
-    same = ours.widths == theirs.widths and ours.view.lookback == theirs.view.lookback
+    same = ours.widths == theirs.widths and ours.reach == theirs.reach
     return same and not explain_windows(champion, other)
 
 

@@ -111,7 +111,7 @@ class Served:
         output = {"name": self.output, "datatype": "FP32", "shape": [-1, horizon, manifest.task.width]}
         own: dict[str, Any] = {"version": self.version, "digest": self.bundle.digest, "model": manifest.spec.name}
         own |= {"quantiles": list(manifest.task.quantiles), "classes": list(manifest.task.classes)}
-        own |= {"lengths": list(manifest.lengths or (lookback, lookback))}
+        own |= {"lengths": list(manifest.reach)}
         own |= {"backend": self.session.backend, "frequency": manifest.schema.frequency.name}
         platform = "onnxruntime_onnx" if self.session.backend == "onnxruntime" else f"tidewright_{self.session.backend}"
         head = {"name": self.name, "versions": versions, "platform": platform}

@@ -34,13 +34,15 @@ class Shadow:
         self.champion, self.rival, self.tally = champion, rival, tally
         self._copies, self._record = copies, record
         self.unfit = explain_windows(champion.bundle, rival.bundle)  # why it gets tables alone, where it does
+        self._shortest, self._longest = rival.bundle.manifest.reach
 
     def show(self, x: Any, values: Floats) -> None:
         """Windows, and the champion's answers to them."""
-        if self.unfit:
+        named = isinstance(x, Mapping)
+        if self.unfit or (x["target"] if named else x).shape[-1] < self._shortest:
             self.tally.count("unfit")
             return
-        arrays = x.values() if isinstance(x, Mapping) else (x,)
+        arrays = x.values() if named else (x,)
         size = values.nbytes + sum(array.nbytes for array in arrays)
         if not self._copies.put(self._look, (self._answer, x, values), size=size):
             self.tally.count("dropped")
@@ -98,12 +100,11 @@ class Shadow:
 
     def _cut(self, x: Any) -> Any:
         """The champion's windows as the shadow takes them: their newest steps, and the inputs that it has."""
-        ours, theirs = self.champion.bundle.manifest.view.lookback, self.rival.bundle.manifest.view.lookback
         names = self.rival.inputs
-        if ours == theirs and names == self.champion.inputs:
-            return x
-        first = ours - theirs
         given = x if isinstance(x, Mapping) else {"target": x}
+        first = max(given["target"].shape[-1] - self._longest, 0)
+        if not first and names == self.champion.inputs:
+            return x
         cut = {name: _cut(given[name], name, first=first) for name in names}
         return cut if len(names) > 1 else cut["target"]
 
