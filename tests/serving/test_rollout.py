@@ -11,10 +11,14 @@ import pytest
 
 import tidewright as tw
 from tests.serving.running import LOOKBACK, running, save_ridge, tensor
-from tests.worlds import small_table
+from tests.worlds import small_panel, small_table
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.inference.session import open_session
+from tidewright.models.spec import Ridge
 from tidewright.registry.arms import compare_arms
+from tidewright.registry.bundle import save_bundle
 from tidewright.registry.record import read_record
 from tidewright.registry.store import open_store
 from tidewright.serving import copies as copies_module
@@ -24,6 +28,7 @@ from tidewright.serving.options import ServeOptions
 from tidewright.serving.recorder import Recorder
 from tidewright.serving.rollout import Rollout, check_rollouts, read_rollouts
 from tidewright.serving.roster import find_stored
+from tidewright.training.fit import fit
 
 PATH = "/v2/models/sales/infer"
 SPLIT = ("sales=champion:70,challenger:30",)
@@ -181,6 +186,13 @@ def test_versions_that_are_named_by_number_and_promoted_leave_the_champion_alone
         assert "x-model-version" not in reply.headers
 
 
+def save_levels(folder, levels):
+    """A bundle of the champion's question, answered with other quantiles."""
+    panel, task = small_panel(), Task(4, levels)
+    fitted = fit(Ridge(lookbacks=(LOOKBACK,)), panel=panel, split=split_holdout(panel, task), task=task)
+    return save_bundle(fitted, panel=panel, folder=folder, name="sales")
+
+
 def keys_of(store):
     """A key that the challenger answers, and one that the champion does."""
     drawn = {str(number): store.split("sales", str(number), share=0.3).version for number in range(50)}
@@ -273,6 +285,38 @@ def test_the_client_says_a_key(store, rows, history, bundles):
         for wrong in ("", "a\nb", "é", 7):
             with pytest.raises(ConfigError, match="split_key is 1 to 256 printable"):
                 client.infer(rows, model="sales", split_key=wrong)
+
+
+def test_the_client_s_point_is_the_median_of_the_version_that_answered(bundles, rows, tmp_path):
+    store = open_store(tmp_path / "store")
+    levels = {"1": (0.1, 0.5, 0.9), "2": (0.1, 0.2, 0.3, 0.5, 0.9), "3": (0.1, 0.2, 0.3, 0.4, 0.5)}
+    store.register("sales", bundles["champion"])
+    with running([store.folder], watch_s=0) as server, tw.Client(server.url) as client:
+        asked = []
+        plain = client.describe
+        client.describe = lambda *given, **named: asked.append(named["version"]) or plain(*given, **named)
+        for version, own in levels.items():
+            if version != "1":
+                store.register("sales", save_levels(tmp_path / version, own))
+                store.promote("sales", force="a trial")
+                server.serving.stock.look()
+            for _ in range(2):
+                found = client.infer(rows, model="sales")
+                assert np.array_equal(found.point, found.quantiles[:, :, own.index(0.5)])
+        assert asked == ["1", "2", "3"]
+        assert client.describe("sales", version=None)["parameters"]["version"] == "3"
+        store.register("sales", bundles["champion"])
+
+        def promote(*given, **named):  # between an answer and what is asked about it
+            client.describe = plain
+            store.promote("sales", force="a trial")
+            server.serving.stock.look()
+            return plain(*given, **named)
+
+        client.describe = promote
+        client._known.clear()
+        found = client.infer(rows, model="sales")
+        assert np.array_equal(found.point, quantiles(bundles["champion"], rows)[:, :, 1])
 
 
 def test_arms_of_other_windows_split_forecasts_alone(store, bundles, rows, history):
@@ -398,13 +442,6 @@ def test_a_record_is_bounded_written_once_in_a_while_and_a_full_disk_is_counted(
 
 
 def test_versions_that_answer_other_questions_stand_beside_no_champion(store, tmp_path):
-    from tests.worlds import small_panel
-    from tidewright.data.splits import split_holdout
-    from tidewright.data.task import Task
-    from tidewright.models.spec import Ridge
-    from tidewright.registry.bundle import save_bundle
-    from tidewright.training.fit import fit
-
     panel = small_panel()
     for number, task in enumerate((Task(5), Task(4, (0.25, 0.5, 0.75)))):
         fitted = fit(Ridge(lookbacks=(LOOKBACK,)), panel=panel, split=split_holdout(panel, task), task=task)

@@ -34,7 +34,7 @@ class Client:
         self, url: str, *, key: str | None = None, timeout_s: float = 30.0, ca_file: str | Path | None = None
     ) -> None:
         self._exchange = Exchange(url, key=key, timeout_s=timeout_s, ca_file=ca_file)
-        self._described: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self._known: dict[tuple[str, str, int], list[float]] = {}  # levels, by model, version and how many are answered
         self.url = self._exchange.url
 
     def infer(
@@ -51,14 +51,10 @@ class Client:
         """
         name = self._only() if model is None else _name("model", model)
         body, head = write_infer(x)
-        started = monotonic()
         headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head)}
         headers |= _split(split_key)
-        answer = self._exchange.ask("POST", f"{_path(name, _version(version))}/infer", body=body, headers=headers)
-        elapsed = (monotonic() - started) * 1e3
-        values = read_infer_answer(answer.body, answer.headers.get("inference-header-content-length"))
-        levels = self._levels(name, version)
-        return Prediction(values, elapsed, self.url, levels.index(0.5) if levels else -1)
+        path = f"{_path(name, _version(version))}/infer"
+        return self._infer(name, path, body=body, headers=headers)
 
     def forecast(
         self,
@@ -97,11 +93,9 @@ class Client:
         return found
 
     def describe(self, model: str, *, version: str | int | None = None) -> dict[str, Any]:
-        """A model's inputs, outputs, quantile levels and digest, as they were when it was first asked for."""
-        place = (_name("model", model), _version(version))
-        if place not in self._described:
-            self._described[place] = self._json("GET", _path(*place))
-        return self._described[place]
+        """A model's inputs, outputs, quantile levels and digest, as they are now."""
+        found: dict[str, Any] = self._json("GET", _path(_name("model", model), _version(version)))
+        return found
 
     def close(self) -> None:
         """Ends this thread's connection."""
@@ -116,13 +110,28 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
 
-    def _levels(self, name: str, version: str | int | None) -> list[float]:
-        """The quantile levels of a model; none of classes."""
+    def _infer(self, name: str, path: str, *, body: bytes, headers: dict[str, str], again: bool = True) -> Prediction:
+        started = monotonic()
+        answer = self._exchange.ask("POST", path, body=body, headers=headers)
+        elapsed = (monotonic() - started) * 1e3
+        values, who = read_infer_answer(answer.body, answer.headers.get("inference-header-content-length"))
         try:
-            levels: list[float] = self.describe(name, version=version)["parameters"]["quantiles"]
-        except (KeyError, TypeError) as error:
-            raise self._stranger(_path(name, _version(version))) from error
-        return levels
+            levels = self._levels(name, who, width=values.shape[-1])
+        except RequestError as error:
+            if error.status != 404 or not again:
+                raise
+            return self._infer(name, path, body=body, headers=headers, again=False)  # a promotion came between the two
+        return Prediction(values, elapsed, self.url, levels.index(0.5) if levels else -1)
+
+    def _levels(self, name: str, version: str, *, width: int) -> list[float]:
+        """The quantile levels of the version that gave an answer of this width; none of classes."""
+        place = name, version, width
+        if place not in self._known:
+            try:
+                self._known[place] = self.describe(name, version=version)["parameters"]["quantiles"]
+            except (KeyError, TypeError) as error:
+                raise self._stranger(_path(name, version)) from error
+        return self._known[place]
 
     def _only(self) -> str:
         try:

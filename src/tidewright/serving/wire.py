@@ -44,12 +44,13 @@ def write_infer(x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]) -> tuple[b
     return b"".join((head, *parts)), len(head)
 
 
-def read_infer_answer(body: bytes, head: str | None) -> npt.NDArray[np.float32]:
-    """The one output [N, H, Q] of an answer. Raises `RequestError` where it is not whole."""
+def read_infer_answer(body: bytes, head: str | None) -> tuple[npt.NDArray[np.float32], str]:
+    """The one output [N, H, Q] of an answer, and its version. Raises `RequestError` where it is not whole."""
     try:
         length = int(head or "")
-        told = json.loads(body[:length])["outputs"][0]
-        return np.frombuffer(body, "<f4", offset=length).reshape(told["shape"]).astype(np.float32)
+        told = json.loads(body[:length])
+        shape, version = told["outputs"][0]["shape"], str(told["model_version"])
+        return np.frombuffer(body, "<f4", offset=length).reshape(shape).astype(np.float32), version
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise RequestError("the answer is no inference's. Is it a server of Tidewright?", status=0) from error
 
