@@ -157,10 +157,13 @@ def test_what_has_no_actual_value_yet_waits_and_what_was_never_said_is_told(stor
         compare_arms(store, "sales", record=record, table=world.filter(pl.col("hour") < START + timedelta(hours=240)))
     with pytest.raises(ConfigError, match="holds nothing that version 1 of 'sales' said"):
         compare_arms(store, "sales", record=tmp_path / "none", table=world)
-    with pytest.raises(ConfigError, match="nothing to compare the champion of 'sales' with"):
+    with pytest.raises(ConfigError, match="version 1 of 'sales' is the champion itself"):
         compare_arms(store, "sales", record=record, table=world, version=1)
     next((record / "sales" / "2").iterdir()).write_bytes(b"torn")
     with pytest.raises(BundleError, match="what version 2 of 'sales' said can't be read"):
+        compare_arms(store, "sales", record=record, table=world)
+    store.promote("sales", force="a trial")
+    with pytest.raises(ConfigError, match=r"no challenger: its champion is version 2\. Name the version.*--version"):
         compare_arms(store, "sales", record=record, table=world)
 
 

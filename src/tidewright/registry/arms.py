@@ -94,8 +94,15 @@ def compare_arms(
     folder = to_path("record", record, of="a server's record")
     champion = store.get(name)
     rival = _find_challenger(store, name) if version is None else store.get(name, version)
-    if rival is None or rival.version == champion.version:
-        raise ConfigError(f"there is nothing to compare the champion of '{name}' with. Name another version.")
+    if rival is None:
+        raise ConfigError(
+            f"'{name}' has no challenger: its champion is version {champion.version}. Name the version to compare it "
+            "with (version=, --version), or register one."
+        )
+    if rival.version == champion.version:
+        raise ConfigError(
+            f"version {rival.version} of '{name}' is the champion itself. Name another one (version=, --version)."
+        )
     bundles = [load_bundle(one.folder) for one in (champion, rival)]
     check_alike(*bundles)
     panel = read_panel(table, bundles[0].manifest.schema)
