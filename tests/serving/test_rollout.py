@@ -14,7 +14,7 @@ from tests.serving.running import LOOKBACK, running, save_ridge, tensor
 from tests.worlds import small_panel, small_table
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import ConfigError, UnknownNameError
+from tidewright.errors import BundleError, ConfigError, UnknownNameError
 from tidewright.inference.session import open_session
 from tidewright.models.spec import Ridge
 from tidewright.registry.arms import compare_arms
@@ -28,6 +28,7 @@ from tidewright.serving.options import ServeOptions
 from tidewright.serving.recorder import Recorder
 from tidewright.serving.rollout import Rollout, check_rollouts, read_rollouts
 from tidewright.serving.roster import find_stored
+from tidewright.serving.stock import Stock
 from tidewright.training.fit import fit
 
 PATH = "/v2/models/sales/infer"
@@ -439,6 +440,44 @@ def test_a_record_is_bounded_written_once_in_a_while_and_a_full_disk_is_counted(
     assert "not recorded" in caplog.text
     told = {one.labels.get("event", "removed"): one.value for one in recorder.samples()}
     assert told == {"kept": 10, "dropped": 10, "failed": 0, "removed": 0}
+
+
+def test_answers_with_other_types_of_time_and_series_are_kept_together_and_what_can_t_be_is_counted(tmp_path, caplog):
+    days = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 4), "1d", time_unit="us", eager=True)
+    plain = pl.DataFrame({"shop": ["1", "2", "3", "4"], "cutoff": days, "day": days, "0.5": [0.0, 1.0, 2.0, 3.0]})
+    asked = [plain]
+    for kind in (pl.Datetime("ms"), pl.Date, pl.Datetime("ns")):
+        asked.append(plain.with_columns(pl.col("cutoff", "day").cast(kind)))
+    asked.append(plain.with_columns(pl.col("shop").cast(pl.Int64)))
+    asked.append(plain.with_columns(pl.col("shop").cast(pl.Categorical)))
+    together, apart = (Recorder(tmp_path / name, most_bytes=1 << 20) for name in ("together", "apart"))
+    for table in asked:
+        for recorder in (together, apart):
+            recorder.take(table, name="sales", version="1", kind="answer")
+        apart.flush()
+    together.flush()
+    for name in ("together", "apart"):
+        assert read_record(tmp_path / name, name="sales", version=1).equals(pl.concat([plain] * len(asked)))
+    assert (together.rows["kept"], apart.rows["kept"]) == (24, 24)
+    for table in (plain, plain.rename({"day": "hour"})):
+        together.take(table, name="sales", version="1", kind="answer")
+    together.take(plain, name="sales", version="2", kind="answer")
+    together.flush()
+    assert (together.rows["kept"], together.rows["failed"]) == (28, 8)
+    assert "not recorded" in caplog.text
+
+
+def test_a_job_of_the_server_that_fails_is_logged_and_comes_again(bundles, monkeypatch, caplog):
+    looks = []
+
+    def look(self):
+        looks.append(self)
+        raise (OSError if len(looks) % 2 else BundleError)("the disk is gone")
+
+    monkeypatch.setattr(Stock, "look", look)
+    with running([bundles["champion"].folder], watch_s=0.01):
+        until(lambda: len(looks) > 2)
+    assert caplog.text.count("not looked at") >= 2
 
 
 def test_versions_that_answer_other_questions_stand_beside_no_champion(store, tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from time import time_ns
@@ -31,6 +32,24 @@ def write_part(folder: Path, table: pl.DataFrame, *, name: str, version: str, ki
     content = BytesIO()
     table.write_parquet(content)
     write_whole(place / f"{time_ns():020}-{os.getpid()}-{kind}.parquet", content.getvalue())
+
+
+def join_tables(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Forecasts of one version in one table: where callers' tables had other types of time or series, times are in
+    microseconds (UTC where they have zones), whole numbers of 64 bits, and all else text. Raises `PolarsError`.
+    """
+    first = tables[0].schema
+    unlike = [name for name in first if len({one.schema.get(name) for one in tables}) > 1]
+    common = {name: _find_common({one.schema[name] for one in tables if name in one.schema}) for name in unlike}
+    return pl.concat([one.cast({k: v for k, v in common.items() if k in one.schema}) for one in tables])
+
+
+def _find_common(types: Iterable[pl.DataType]) -> pl.DataType:
+    known = [one for one in types if one != pl.Null]
+    if all(one.is_temporal() for one in known):
+        zoned = any(getattr(one, "time_zone", None) for one in known)
+        return pl.Datetime("us", "UTC" if zoned else None)
+    return pl.Int64() if all(one.is_signed_integer() for one in known) else pl.String()
 
 
 def trim_record(folder: Path, *, most_bytes: int) -> int:
@@ -56,6 +75,6 @@ def read_record(folder: Path, *, name: str, version: int) -> pl.DataFrame | None
     paths = [path for path in (folder / name / str(version)).glob("*.parquet") if _PART.fullmatch(path.name)]
     try:
         parts = [pl.read_parquet(path) for path in sorted(paths, key=lambda path: path.name)]
-        return pl.concat(parts) if parts else None
+        return join_tables(parts) if parts else None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BundleError(f"what version {version} of '{name}' said can't be read in '{folder}': {error}.") from error

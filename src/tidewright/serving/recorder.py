@@ -12,7 +12,7 @@ from time import monotonic
 import polars as pl
 
 from tidewright.inference.metrics_text import Sample
-from tidewright.registry.record import Kind, trim_record, write_part
+from tidewright.registry.record import Kind, join_tables, trim_record, write_part
 
 HELD = 64 << 20  # bytes that wait to be written; what comes beyond is dropped
 FLUSH_S = 30.0  # after which what waits is written, if it is little
@@ -58,9 +58,9 @@ class Recorder:
         for (name, version, kind), tables in held.items():
             rows = sum(map(len, tables))
             try:
-                write_part(self._folder, pl.concat(tables), name=name, version=version, kind=kind)
+                write_part(self._folder, join_tables(tables), name=name, version=version, kind=kind)
                 self.removed += trim_record(self._folder, most_bytes=self._most_bytes)
-            except OSError as error:
+            except (OSError, pl.exceptions.PolarsError) as error:
                 self.rows["failed"] += rows
                 log.error("not recorded", extra={"fields": {"model": name, "version": version, "why": str(error)}})
             else:

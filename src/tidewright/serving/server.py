@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from tidewright.errors import TidewrightError
 from tidewright.serving.app import App
 from tidewright.serving.board import Board
 from tidewright.serving.control import make_control
@@ -98,19 +99,13 @@ class Serving:
         loop, seconds = asyncio.get_running_loop(), self.desk.options.watch_s
         while True:
             if self.desk.board is not None:
-                self.desk.board.post(self.desk.samples())
+                _try(partial(self.desk.board.post, self.desk.samples()), what="not told")
             await asyncio.sleep(seconds or 1.0)
             if seconds:
-                await loop.run_in_executor(self._loader, self._look)
+                await loop.run_in_executor(self._loader, partial(_try, self.stock.look, what="not looked at"))
             recorder = self.desk.recorder
             if recorder is not None and recorder.due:
-                await loop.run_in_executor(self._loader, recorder.flush)
-
-    def _look(self) -> None:
-        try:
-            self.stock.look()
-        except OSError as error:  # the disk may be there again at the next look
-            log.error("not looked at", extra={"fields": {"why": str(error)}})
+                await loop.run_in_executor(self._loader, partial(_try, recorder.flush, what="not recorded"))
 
     async def _sweep(self) -> None:
         """Ends connections that take too long, and tells the figures of the last seconds that time goes on."""
@@ -124,6 +119,14 @@ class Serving:
     def stop(self) -> None:
         """Tells it to stop. Any thread may."""
         self._server.should_exit = True
+
+
+def _try(job: Callable[[], object], *, what: str) -> None:
+    """One of the jobs that come again and again: where it fails the log says so, for the disk may be there again."""
+    try:
+        job()
+    except (OSError, TidewrightError) as error:
+        log.error(what, extra={"fields": {"why": str(error)}})
 
 
 class _Server(uvicorn.Server):
