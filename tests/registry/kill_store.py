@@ -9,14 +9,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from kill_writer import child, die_at
-
 from tidewright.registry.bundle import load_bundle
 from tidewright.registry.store import open_store
 
 
 def change(place: Path, bundle: Path, stop: int) -> None:
     """What a child does until it dies: it registers, promotes and rolls back."""
+    from kill_writer import die_at  # beside this file, where it is a program
+
     store = open_store(place)
     die_at(stop)
     store.register("sales", bundle)
@@ -25,6 +25,8 @@ def change(place: Path, bundle: Path, stop: int) -> None:
 
 
 def main(source: Path, bundle: Path, work: Path) -> None:
+    from kill_writer import child
+
     found = []
     for stop in range(0, 1000, 5):
         place = work / str(stop)
