@@ -14,7 +14,7 @@ from tests.serving.running import LOOKBACK, running, save_ridge, tensor
 from tests.worlds import small_panel, small_table
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
-from tidewright.errors import BundleError, ConfigError, UnknownNameError
+from tidewright.errors import ConfigError, DataError, UnknownNameError
 from tidewright.inference.session import open_session
 from tidewright.models.spec import Ridge
 from tidewright.registry.arms import compare_arms
@@ -22,13 +22,10 @@ from tidewright.registry.bundle import save_bundle
 from tidewright.registry.record import read_record
 from tidewright.registry.store import open_store
 from tidewright.serving import copies as copies_module
-from tidewright.serving import recorder as recorder_module
 from tidewright.serving import served as module
 from tidewright.serving.options import ServeOptions
-from tidewright.serving.recorder import Recorder
 from tidewright.serving.rollout import Rollout, check_rollouts, read_rollouts
 from tidewright.serving.roster import find_stored
-from tidewright.serving.stock import Stock
 from tidewright.training.fit import fit
 
 PATH = "/v2/models/sales/infer"
@@ -276,6 +273,20 @@ def test_a_table_is_shared_out_by_its_series_and_comes_back_in_their_order(store
         assert server.ask("/v1/forecast", {"table": plain, "version": "2"}).json["version"] == "2"
 
 
+def test_the_version_that_fails_is_the_one_whose_errors_count(store, history, monkeypatch):
+    with running([store.folder], split=("sales=challenger:50,champion:50",)) as server:
+        champion, challenger = (server.serving.desk.roster.find("sales", version) for version in "12")
+
+        def fail(panel):
+            raise DataError("the challenger can't")
+
+        monkeypatch.setattr(challenger.session, "forecast", fail)
+        reply = server.ask("/v1/forecast", {"table": history[0]})
+        assert (reply.status, reply.json) == (400, {"error": "the challenger can't"})
+        assert server.ask("/v1/forecast", {"table": {}}).status == 400  # nobody's: it is counted for the champion
+        assert challenger.tally.failed == {("forecast", 400): 1} == champion.tally.failed
+
+
 def test_the_client_says_a_key(store, rows, history, bundles):
     with running([store.folder], split=SPLIT) as server, tw.Client(server.url) as client:
         for name, key in zip(("rival", "champion"), keys_of(store), strict=True):
@@ -409,75 +420,6 @@ def test_what_was_said_is_kept_and_judged_when_the_actual_values_have_come(store
     first = kept["cutoff"].min()
     own = frame.filter(pl.col("shop").is_in(kept["shop"].unique()))
     assert kept.filter(pl.col("cutoff") == first).drop("model").equals(own.drop("model"))
-
-
-def test_a_record_is_bounded_written_once_in_a_while_and_a_full_disk_is_counted(tmp_path, monkeypatch, caplog):
-    now = [0.0]
-    monkeypatch.setattr(recorder_module, "monotonic", lambda: now[0])
-    table = pl.DataFrame({"shop": ["a"] * 10, "0.5": [1.0] * 10})
-    recorder = Recorder(tmp_path / "record", most_bytes=1 << 20)
-    assert not recorder.due
-    recorder.take(table, name="sales", version="1", kind="answer")
-    assert not recorder.due
-    now[0] = 30.0
-    assert recorder.due
-    recorder.flush()
-    assert (recorder.due, recorder.rows["kept"], len(read_record(tmp_path / "record", name="sales", version=1))) == (
-        False,
-        10,
-        10,
-    )
-    monkeypatch.setattr(recorder_module, "FLUSH_ROWS", 10)
-    monkeypatch.setattr(recorder_module, "HELD", int(table.estimated_size()))
-    for _ in range(2):
-        recorder.take(table, name="sales", version="1", kind="answer")
-    assert recorder.due
-    (tmp_path / "file").write_text("")
-    broken = Recorder(tmp_path / "file", most_bytes=1 << 20)
-    broken.take(table, name="sales", version="1", kind="answer")
-    broken.flush()
-    assert (recorder.rows["dropped"], broken.rows["failed"]) == (10, 10)
-    assert "not recorded" in caplog.text
-    told = {one.labels.get("event", "removed"): one.value for one in recorder.samples()}
-    assert told == {"kept": 10, "dropped": 10, "failed": 0, "removed": 0}
-
-
-def test_answers_with_other_types_of_time_and_series_are_kept_together_and_what_can_t_be_is_counted(tmp_path, caplog):
-    days = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 4), "1d", time_unit="us", eager=True)
-    plain = pl.DataFrame({"shop": ["1", "2", "3", "4"], "cutoff": days, "day": days, "0.5": [0.0, 1.0, 2.0, 3.0]})
-    asked = [plain]
-    for kind in (pl.Datetime("ms"), pl.Date, pl.Datetime("ns")):
-        asked.append(plain.with_columns(pl.col("cutoff", "day").cast(kind)))
-    asked.append(plain.with_columns(pl.col("shop").cast(pl.Int64)))
-    asked.append(plain.with_columns(pl.col("shop").cast(pl.Categorical)))
-    together, apart = (Recorder(tmp_path / name, most_bytes=1 << 20) for name in ("together", "apart"))
-    for table in asked:
-        for recorder in (together, apart):
-            recorder.take(table, name="sales", version="1", kind="answer")
-        apart.flush()
-    together.flush()
-    for name in ("together", "apart"):
-        assert read_record(tmp_path / name, name="sales", version=1).equals(pl.concat([plain] * len(asked)))
-    assert (together.rows["kept"], apart.rows["kept"]) == (24, 24)
-    for table in (plain, plain.rename({"day": "hour"})):
-        together.take(table, name="sales", version="1", kind="answer")
-    together.take(plain, name="sales", version="2", kind="answer")
-    together.flush()
-    assert (together.rows["kept"], together.rows["failed"]) == (28, 8)
-    assert "not recorded" in caplog.text
-
-
-def test_a_job_of_the_server_that_fails_is_logged_and_comes_again(bundles, monkeypatch, caplog):
-    looks = []
-
-    def look(self):
-        looks.append(self)
-        raise (OSError if len(looks) % 2 else BundleError)("the disk is gone")
-
-    monkeypatch.setattr(Stock, "look", look)
-    with running([bundles["champion"].folder], watch_s=0.01):
-        until(lambda: len(looks) > 2)
-    assert caplog.text.count("not looked at") >= 2
 
 
 def test_versions_that_answer_other_questions_stand_beside_no_champion(store, tmp_path):

@@ -10,6 +10,7 @@ import polars as pl
 
 from tidewright.data.forecast import Forecast
 from tidewright.data.panel import Repair
+from tidewright.errors import TidewrightError
 from tidewright.serving.arrow import read_arrow
 from tidewright.serving.served import Served
 from tidewright.serving.split import Split
@@ -35,8 +36,16 @@ class Share(NamedTuple):
     spare: bytes | None
 
 
+class VersionError(Exception):
+    """A version that did not answer, and why."""
+
+    def __init__(self, served: Served, why: TidewrightError) -> None:
+        super().__init__(str(why))
+        self.served, self.why = served, why
+
+
 def make_parts(served: Served, table: Any, *, rows: int, share: Share | None = None) -> list[Part]:
-    """The forecasts of a table. Raises `RequestError` and `DataError`."""
+    """The forecasts of a table. Raises `RequestError` for the table, and `VersionError` of a version."""
     schema = served.bundle.manifest.schema
     frame = read_arrow(table, rows=rows) if isinstance(table, bytes) else read_table(table, schema, rows=rows)
     if share is None:
@@ -80,8 +89,11 @@ def tell_arms(parts: Sequence[Part]) -> dict[str, list[str]]:
 
 
 def _forecast(served: Served, frame: pl.DataFrame) -> Part:
-    panel = served.session.read(frame)
-    return Part(served, frame, served.session.forecast(panel), panel.repairs)
+    try:
+        panel = served.session.read(frame)
+        return Part(served, frame, served.session.forecast(panel), panel.repairs)
+    except TidewrightError as error:
+        raise VersionError(served, error) from error
 
 
 def _join(words: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from tidewright.errors import RequestError, TidewrightError
 from tidewright.serving.arrow import ARROW, write_arrow
 from tidewright.serving.depth import parse_json
 from tidewright.serving.desk import Desk
-from tidewright.serving.forecast_parts import Part, Share, join_parts, make_parts, tell_arms
+from tidewright.serving.forecast_parts import Part, Share, VersionError, join_parts, make_parts, tell_arms
 from tidewright.serving.gate import Headers
 from tidewright.serving.http import Receive, Scope, Send, read_body, send_error, to_refusal
 from tidewright.serving.served import INLINE_BYTES, Served
@@ -54,9 +54,10 @@ async def answer_forecast(desk: Desk, headers: Headers, scope: Scope, receive: R
     share = None if asked.version is not None else _share(desk, served, headers)
     try:
         parts = await desk.run(partial(make_parts, served, asked.table, rows=limits.rows, share=share))
-    except TidewrightError as error:
-        refusal = to_refusal(error)
-        served.tally.failed["forecast", refusal.status] += 1
+    except (TidewrightError, VersionError) as error:
+        failed, why = (error.served, error.why) if isinstance(error, VersionError) else (served, error)
+        refusal = to_refusal(why)
+        failed.tally.failed["forecast", refusal.status] += 1
         await send_error(send, refusal)
         return
     forecast, told = join_parts(parts)
