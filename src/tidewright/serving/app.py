@@ -27,7 +27,7 @@ from tidewright.serving.http import (
     to_refusal,
 )
 from tidewright.serving.quick import Quick
-from tidewright.serving.served import INLINE_BYTES, Served
+from tidewright.serving.served import Served
 from tidewright.serving.split_infer import answer_split
 from tidewright.serving.turn import Turn
 
@@ -55,14 +55,16 @@ class App:
         if scope["type"] != "http":
             return
         served = self._desk.roster.routes.get(scope["path"]) if scope["method"] == "POST" else None
-        started, counted = perf_counter_ns(), None
+        started, limits, counted = perf_counter_ns(), self._limits, None
         try:
             headers = self._pass_gate(scope)
             if served is None:
                 await self._answer_other(headers, scope, receive, send)
                 return
             counted = served
-            content, length, rows = await self._infer(served, headers, receive)
+            body = await read_body(receive, headers, limits)
+            read = partial(served.read, body, read_head(headers), rows=limits.rows, depth=limits.depth)
+            content, length, rows = await self._desk.infer(served, read, size=len(body))
         except ClientGoneError:
             return
         except TidewrightError as error:
@@ -85,18 +87,6 @@ class App:
             check_once(raw)
         self._gate.check(headers, free=scope["path"] in FREE)
         return headers
-
-    async def _infer(self, served: Served, headers: Headers, receive: Receive) -> tuple[bytes, int | None, int]:
-        """The answer of one inference: at once where it is quick, in a run that it may share, or by a thread."""
-        limits = self._limits
-        body = await read_body(receive, headers, limits)
-        head = read_head(headers)
-        if len(body) <= served.inline:
-            return served.infer(body, head, rows=limits.rows, depth=limits.depth)
-        if served.queues and len(body) <= INLINE_BYTES:
-            asked = served.read(body, head, rows=limits.rows, depth=limits.depth)
-            return await served.ask(asked, timeout_s=limits.run_s)
-        return await self._desk.run(partial(served.infer, body, head, rows=limits.rows, depth=limits.depth))
 
     async def _answer_other(self, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         """A forecast; an inference of what is not served, refused with what is; the rest is the control plane's."""

@@ -24,8 +24,9 @@ from tidewright.serving.metrics import Metrics
 from tidewright.serving.options import ServeOptions
 from tidewright.serving.recorder import Recorder
 from tidewright.serving.roster import Roster, make_roster
-from tidewright.serving.served import Served
+from tidewright.serving.served import INLINE_BYTES, Served
 from tidewright.serving.shadow import Shadow
+from tidewright.serving.tensors import Asked
 
 T = TypeVar("T")
 
@@ -50,6 +51,16 @@ class Desk:
     def ready(self) -> bool:
         """Whether it answers: something is loaded, and it does not stop."""
         return bool(self.roster.models) and not self.stopping()
+
+    async def infer(self, served: Served, read: Callable[[], Asked], *, size: int) -> tuple[bytes, int | None, int]:
+        """The answer to what `read` gives, a body of `size` bytes: at once where it is quick, in a run that it may
+        share, or by a thread. Raises `RequestError` and `DataError`.
+        """
+        if size <= served.inline:
+            return served.answer(read())
+        if served.queues and size <= INLINE_BYTES:
+            return await served.ask(read(), timeout_s=self.options.limits.run_s)
+        return await self.run(lambda: served.answer(read()))
 
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` gives, made by a thread. Raises `RequestError`: 429 where the queue is full, 504 where it takes

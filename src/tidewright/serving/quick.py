@@ -59,7 +59,8 @@ class Quick:
         try:
             self._gate.check(small.headers)
             head = read_head(small.headers)
-            content, length, rows = served.infer(body, head, rows=limits.rows, depth=limits.depth)
+            asked = served.read(body, head, rows=limits.rows, depth=limits.depth)
+            content, length, rows = served.answer(asked)
         except TidewrightError as error:
             return self._fail(served, to_refusal(error))
         except Exception:  # a defect of ours is told as one, and the next request is answered

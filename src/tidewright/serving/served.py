@@ -52,16 +52,6 @@ class Served:
     layouts: Layouts
     tap: Tap | None = None
 
-    def infer(self, body: bytes, head: int | None, *, rows: int, depth: int) -> tuple[bytes, int | None, int]:
-        """The answer to an inference request: the body, the length of its JSON part where bytes follow, and how many
-        windows it answers. Raises `RequestError` and `DataError`.
-        """
-        asked = self.read(body, head, rows=rows, depth=depth)
-        arrays: Any = asked.arrays
-        values = self.session.predict(arrays["target"] if len(self.inputs) == 1 else arrays).quantiles
-        content, length = self.write(values, asked.id, asked.binary)
-        return content, length, len(values)
-
     def read(self, body: bytes, head: int | None, *, rows: int, depth: int) -> Asked:
         """An inference request. Raises `RequestError`."""
         asked = self.layouts.read(body, head)
@@ -71,7 +61,9 @@ class Served:
         return asked
 
     def answer(self, asked: Asked) -> tuple[bytes, int | None, int]:
-        """The same as `infer` of a request that was read."""
+        """The answer to a request: the body, the length of its JSON part where bytes follow, and how many windows it
+        answers. Raises `RequestError` and `DataError`.
+        """
         arrays: Any = asked.arrays
         values = self.session.predict(arrays["target"] if len(self.inputs) == 1 else arrays).quantiles
         content, length = self.write(values, asked.id, asked.binary)

@@ -10,9 +10,8 @@ from tidewright.errors import TidewrightError
 from tidewright.serving.desk import Desk
 from tidewright.serving.gate import Headers
 from tidewright.serving.http import Receive, Scope, Send, read_body, read_head, send_answer, send_error, to_refusal
-from tidewright.serving.served import INLINE_BYTES, Served
+from tidewright.serving.served import INLINE_BYTES
 from tidewright.serving.split import Split, find_key, tell_version
-from tidewright.serving.tensors import Asked
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ async def answer_split(desk: Desk, split: Split, headers: Headers, scope: Scope,
         asked = read() if len(body) <= INLINE_BYTES else await desk.run(read)
         key = find_key(headers)
         arm = split.draw(asked.id or None if key is None else key)
-        content, length, rows = await _answer(desk, arm, asked, size=len(body))
+        content, length, rows = await desk.infer(arm, lambda: asked, size=len(body))
     except TidewrightError as error:
         refusal = to_refusal(error)
         arm.tally.failed["infer", refusal.status] += 1
@@ -42,12 +41,3 @@ async def answer_split(desk: Desk, split: Split, headers: Headers, scope: Scope,
     if desk.options.log_requests:
         told = {"path": scope["path"], **arm.labels, "status": 200, "rows": rows}
         log.info("request", extra={"fields": {**told, "ms": (perf_counter_ns() - started) / 1e6}})
-
-
-async def _answer(desk: Desk, arm: Served, asked: Asked, *, size: int) -> tuple[bytes, int | None, int]:
-    """At once where it is quick, in a run that it may share, or by a thread."""
-    if size <= arm.inline:
-        return arm.answer(asked)
-    if arm.queues and size <= INLINE_BYTES:
-        return await arm.ask(asked, timeout_s=desk.options.limits.run_s)
-    return await desk.run(partial(arm.answer, asked))

@@ -7,24 +7,25 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tidewright.data.forecast import Forecast
-from tidewright.data.panel import Panel
-from tidewright.data.splits import Cutoffs
 from tidewright.inference.items import predict_stream
-from tidewright.inference.session import Own, Prediction, Session
+from tidewright.inference.session import Prediction, Session
 from tidewright.models.fitted import Fitted
 
 Show = Callable[[Any, npt.NDArray[Any]], None]  # windows, and their answers [N, H, Q]
 
 
 class Tap:
-    """See `Session`. `to` is who is shown what was asked and answered, if anybody; it must not wait."""
+    """See `Session`. `to` is who is shown what `predict` was asked and answered, if anybody; it must not wait. Who
+    answers a table shows the table: `forecast` shows nothing.
+    """
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.backend, self.choice, self.model = session.backend, session.choice, session.model
         self.digest, self.task, self.inputs = session.digest, session.task, session.inputs
         self.settings = session.settings
+        self.read, self.forecast = session.read, session.forecast
+        self.latency, self.stages, self.reset_latency = session.latency, session.stages, session.reset_latency
         self.to: Show | None = None
 
     @property
@@ -42,23 +43,3 @@ class Tap:
     def predict_stream(self, items: Iterable[Any], /, *, batch_size: int = 64) -> Iterator[Prediction]:
         """See `Session.predict_stream`."""
         return predict_stream(self, items, batch_size=batch_size)
-
-    def read(self, table: Any, /) -> Panel:
-        """See `Session.read`."""
-        return self.session.read(table)
-
-    def forecast(self, panel: Any, /, *, cutoffs: Cutoffs | None = None, lookback: int | Own | None = None) -> Forecast:
-        """See `Session.forecast`. It shows nothing: who answers a table shows the table."""
-        return self.session.forecast(panel, cutoffs=cutoffs, lookback=lookback)
-
-    def latency(self, *, last: int | None = None, seconds: float | None = None) -> dict[str, float]:
-        """See `Session.latency`."""
-        return self.session.latency(last=last, seconds=seconds)
-
-    def stages(self) -> dict[str, dict[str, float]]:
-        """See `Session.stages`."""
-        return self.session.stages()
-
-    def reset_latency(self) -> None:
-        """See `Session.reset_latency`."""
-        self.session.reset_latency()
