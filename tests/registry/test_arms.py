@@ -167,6 +167,19 @@ def test_what_has_no_actual_value_yet_waits_and_what_was_never_said_is_told(stor
         compare_arms(store, "sales", record=record, table=world)
 
 
+def test_series_that_were_asked_for_as_text_are_those_of_a_table_with_numbers_and_strange_ones_are_left_out(
+    store, said, world, tmp_path
+):
+    number = pl.col("shop").str.slice(1).cast(pl.Int64)
+    numbers = [table.with_columns(number) for table in said]
+    keep(tmp_path / "record", numbers)
+    wanted = compare_arms(store, "sales", record=tmp_path / "record", table=world.with_columns(number), metric="mae")
+    for text in (numbers[0].with_columns(pl.col("shop").cast(str)), said[0]):
+        write_part(tmp_path / "record", text, name="sales", version="1", kind="answer")
+    found = compare_arms(store, "sales", record=tmp_path / "record", table=world.with_columns(number), metric="mae")
+    assert (found.champion.windows, found.champion.error) == (800, wanted.champion.error)
+
+
 def test_the_oldest_parts_give_way_and_nothing_else_does(said, tmp_path, monkeypatch):
     (tmp_path / "sales" / "1").mkdir(parents=True)
     (tmp_path / "sales" / "1" / "mine.parquet").write_bytes(b"x" * 10_000)

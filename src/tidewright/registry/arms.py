@@ -180,9 +180,9 @@ def _read(folder: Path, bundle: Bundle, panel: Panel, *, name: str, version: int
     kept = kept.unique([*key, roles.time], keep="last", maintain_order=True)
     kept = kept.filter(pl.len().over(key) == task.horizon).sort(*key, roles.time)
     times = panel.table.select(*series, pl.col(roles.time).alias(CUTOFF)).with_row_index(ROW)
-    kept = kept.with_columns(
-        pl.col(CUTOFF).cast(times[CUTOFF].dtype), *(pl.col(one).cast(times[one].dtype) for one in series)
-    )
+    own = {one: pl.col(one).cast(times[one].dtype, strict=False) for one in series}
+    kept = kept.filter(*(own[one].is_null() == pl.col(one).is_null() for one in series))  # else the table has none such
+    kept = kept.with_columns(pl.col(CUTOFF).cast(times[CUTOFF].dtype), *own.values())
     found = kept.join(times, on=key, how="inner", nulls_equal=True, maintain_order="left")
     rows = found[ROW].to_numpy()[:: task.horizon].astype(np.int64)
     values = found.select(names).to_numpy().reshape(-1, task.horizon, len(names)).astype(np.float64)
