@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import numpy as np
 from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
 from tidewright.data.task import Task
+from tidewright.inference.session import open_session
 from tidewright.models.spec import Ridge
 from tidewright.registry.bundle import save_bundle
 from tidewright.serving.listen import address, bind
@@ -92,3 +93,30 @@ def tensor(rows: Any, *, name: str = "target", datatype: str = "FP32") -> dict[s
     """An input of the protocol, as JSON."""
     array = np.asarray(rows)
     return {"name": name, "shape": list(array.shape), "datatype": datatype, "data": array.reshape(-1).tolist()}
+
+
+def until(what: Callable[[], bool]) -> None:
+    waiting = Event()
+    for _ in range(1000):
+        if what():
+            return
+        waiting.wait(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def tally(server: Running, version: str = "2", champion: str = "1") -> Any:
+    return server.serving.desk.metrics.shadow_tally("sales", champion=champion, version=version)
+
+
+def answered(reply: Reply) -> Any:
+    assert reply.status == 200, reply
+    told = reply.json["outputs"][0]
+    return np.array(told["data"], np.float32).reshape(told["shape"])
+
+
+def lineup(server: Running) -> Any:
+    return server.ask("/v2/models/sales").json["parameters"]["lineup"]
+
+
+def quantiles(bundle: Any, rows: Any) -> Any:
+    return open_session(bundle).predict(rows).quantiles

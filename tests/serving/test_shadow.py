@@ -9,6 +9,7 @@ from tests.serving.running import LOOKBACK, save_ridge
 from tidewright.data.task import Task
 from tidewright.inference.session import open_session
 from tidewright.registry.manifest import Widths
+from tidewright.serving import copies as copies_module
 from tidewright.serving.copies import Copies
 from tidewright.serving.desk import Desk
 from tidewright.serving.difference import measure_difference
@@ -117,3 +118,30 @@ def test_a_tally_counts_only_what_can_be_compared():
     told = tally.describe()["difference"]
     assert told == {"target": {"mean": 2.0, "largest": 3.0}, "spread": {"mean": 0.5, "largest": 0.5}}
     assert ShadowTally().describe()["difference"]["spread"] == {"mean": None, "largest": None}
+
+
+def test_copies_wait_for_a_quiet_moment_and_no_longer_than_a_while(monkeypatch):
+    now, slept, looked, asking = [10.0], [], [], [True]
+    monkeypatch.setattr(copies_module, "monotonic", lambda: now[0])
+    copies = copies_module.Copies("a test's")
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += max(seconds, 0.001)
+        copies._last = now[0] if asking else 0.0
+
+    monkeypatch.setattr(copies_module, "sleep", sleep)
+    copies._await_quiet(10.0)
+    assert slept[0] == pytest.approx(0.005)
+    assert 0.05 <= now[0] - 10.005 <= 0.06
+    asking.clear()
+    now[0] += 0.5
+    slept.clear()
+    copies._await_quiet(10.0)
+    assert slept == [0.0]
+    for number in range(20):
+        copies._held.append(copies_module._Copy(looked.append, number, 1, now[0] - (1.0 if number < 17 else 0.0)))
+    assert [one.what for one in copies._take()] == list(range(16))
+    assert [one.what for one in copies._take()] == [16]  # the others' answers may not have been sent
+    copies.close()
+    assert not copies.put(looked.append, 1, size=1)
