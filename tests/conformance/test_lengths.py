@@ -109,6 +109,22 @@ def test_a_model_that_is_no_network_refuses():
         allow_lengths(make_floor(MODELS.load("ridge")()), (5, 20))
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "lengths"), [("gru", {}, (5, 20)), ("tcn", {"num_channels": (4, 4)}, (6, 11))]
+)
+def test_a_graph_of_any_length_may_follow_one_of_a_fixed_length(name, options, lengths):
+    torch._dynamo.reset()  # as in a new process
+    fixed = make(name, **options)
+    to_onnx(fixed)
+    graph = to_onnx(allow_lengths(fixed, lengths))
+    assert graph.graph.input[0].type.tensor_type.shape.dim[1].dim_param
+
+
+def test_lengths_end_where_a_manifest_does():
+    with pytest.raises(ConfigError, match="from these to at most 1000000; got"):
+        allow_lengths(make("gru"), (5, 10**9))
+
+
 @pytest.mark.parametrize("lengths", [(12, 20), (5, 9), (1, 20), (20, 5), (5, 20.0), (5, 2000), 7])
 def test_lengths_that_leave_out_its_own_or_that_it_cannot_see_are_refused(lengths):
     with pytest.raises(ConfigError, match="from 2 up to its own 10 steps, and from these to at most 13"):

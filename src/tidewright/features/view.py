@@ -19,6 +19,7 @@ from tidewright.errors import ConfigError
 from tidewright.features.calendar import calendar_columns
 
 MOST_LEVELS = 128
+MOST_STEPS = 1_000_000  # of a bundle's lookback and horizon
 FEW_VALUES = 8  # a column with no more values than this is a flag or a class, which has no level to move
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tidewright.errors import ConfigError
+from tidewright.features.view import MOST_STEPS
 from tidewright.models.calibrated import Calibrated
 from tidewright.models.conformal import Conformal
 from tidewright.models.fitted import Fitted
@@ -53,8 +54,8 @@ def _check(fitted: Fitted, lengths: Any) -> None:
     lookback = fitted.view.lookback
     least, most = widest_lengths(fitted.spec, lookback)
     whole = isinstance(lengths, tuple | list) and len(lengths) == 2 and all(type(n) is int for n in lengths)
-    if not whole or not least <= lengths[0] <= lookback <= lengths[1] or (most and lengths[1] > most):
-        end = f"at most {most}, which is how far it sees" if most else "more"
+    if not whole or not least <= lengths[0] <= lookback <= lengths[1] or lengths[1] > (most or MOST_STEPS):
+        end = f"at most {most}, which is how far it sees" if most else f"at most {MOST_STEPS}"
         raise ConfigError(
             f"lengths are the shortest and the longest window: for this {fitted.spec.name} from {least} up to its own "
             f"{lookback} steps, and from these to {end}; got {lengths!r}. Give two such numbers."

@@ -10,13 +10,12 @@ from typing import Any, Literal
 from tidewright.data.schema import Schema
 from tidewright.data.task import Task
 from tidewright.errors import BundleError, TidewrightError
-from tidewright.features.view import View
+from tidewright.features.view import MOST_STEPS, View
 from tidewright.models.build import build_spec
 from tidewright.models.spec import ModelSpec
 from tidewright.models.specs.ensemble import Ensemble
 
 FORMAT = 1
-MOST_STEPS = 1_000_000  # of lookback and horizon
 Precision = Literal["int8", "int8-static", "float16", "bfloat16"]
 
 

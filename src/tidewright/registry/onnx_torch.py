@@ -6,12 +6,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 import onnx
 import torch
 from torch.export import Dim
 
+from tidewright.models.specs.convolutional import TCN
 from tidewright.models.torch.fitted import TorchFitted
 from tidewright.registry.graph import OPSET
 from tidewright.registry.graph_names import INPUTS, OUTPUT
@@ -38,6 +40,7 @@ def to_onnx(fitted: TorchFitted) -> onnx.ModelProto:
     }
     inputs = {name: torch.zeros(sizes[name]) for name in shape.inputs}
     free = _free_axes(fitted)
+    forget_loops()
     with quiet_export(), torch.inference_mode():
         program = torch.onnx.export(
             fitted.network if fitted.lengths is None else fitted.free,
@@ -58,10 +61,23 @@ def _free_axes(fitted: TorchFitted) -> dict[str, dict[int, Any]]:
     rows = Dim("N", min=1)
     free: dict[str, dict[int, Any]] = {name: {0: rows} for name in INPUTS}
     if fitted.lengths is not None:
-        steps = Dim("L", min=fitted.lengths[0], max=fitted.lengths[1])
+        thinned = isinstance(fitted.spec, TCN)  # with an end torch 2.13 makes dims of what is left over, and fails
+        steps = Dim("L", min=fitted.lengths[0], max=None if thinned else fitted.lengths[1])
         free["target"][1] = free["past"][1] = steps
         free["known"][1] = steps + fitted.shape.horizon
     return free
+
+
+def forget_loops() -> None:
+    """Drops what torch kept of the loops of networks that were exported before, with the sizes these had: it would be
+    taken for the loop of the next one. Compiled sessions keep theirs.
+    """
+    from torch._dynamo.eval_frame import reset_code
+    from torch._higher_order_ops.while_loop import while_loop
+
+    for inner in while_loop.__code__.co_consts:  # the function that torch compiles anew for each loop is inside
+        if isinstance(inner, CodeType):
+            reset_code(inner)
 
 
 @contextmanager
