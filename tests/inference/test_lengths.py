@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
+from onnx import helper, numpy_helper
 
 from tests.worlds import small_panel
 from tidewright.data.splits import split_holdout
@@ -18,7 +20,7 @@ from tidewright.inference.cache import cached
 from tidewright.inference.session import open_session
 from tidewright.models.build import build_spec
 from tidewright.registry.bundle import save_bundle
-from tidewright.registry.check_graph import check_graph
+from tidewright.registry.check_graph import check_graph, check_length, read_graph
 from tidewright.registry.quantise import quantise
 from tidewright.training.fit import fit
 from tidewright.training.spec import TrainSpec
@@ -73,7 +75,7 @@ def test_the_manifest_and_the_card_say_which_lengths_and_a_bundle_without_is_as_
 
 @pytest.mark.parametrize("steps", [7, 41])
 def test_windows_beyond_the_lengths_are_refused_with_them(bundle, fitted, steps):
-    with pytest.raises(DataError, match=r"\(N, 24\) is needed: .*Windows of 8 to 40 steps are answered too"):
+    with pytest.raises(DataError, match=r"\(N, 8 to 40\) is needed"):
         open_session(bundle).predict(windows(fitted, steps))
 
 
@@ -131,6 +133,34 @@ def test_a_graph_of_one_length_is_not_taken_for_one_of_any_and_the_other_way(bun
     for graph, manifest in ((fixed.graph, bundle.manifest), (bundle.graph, fixed.manifest)):
         with pytest.raises(BundleError, match=r"model.onnx takes and gives"):
             check_graph(graph, manifest)
+
+
+def forge(graph):
+    """The graph with a result of (L - 8) (40 - L) a million numbers, which is one at both ends."""
+    model = onnx.load_from_string(graph)
+    for name, value in (("axis", [1]), ("low", [8]), ("high", [40]), ("many", [1_000_000]), ("one", [1])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), f"forged_{name}"))
+    steps = [("Shape", ["target"], "all"), ("Gather", ["forged_all", "forged_axis"], "steps")]
+    steps += [("Sub", ["forged_steps", "forged_low"], "above"), ("Sub", ["forged_high", "forged_steps"], "below")]
+    steps += [("Mul", ["forged_above", "forged_below"], "area"), ("Mul", ["forged_area", "forged_many"], "size")]
+    steps += [("Add", ["forged_size", "forged_one"], "shape"), ("ConstantOfShape", ["forged_shape"], "large")]
+    model.graph.node.extend(helper.make_node(kind, given, [f"forged_{name}"]) for kind, given, name in steps)
+    return model.SerializeToString()
+
+
+def test_a_graph_that_takes_gigabytes_between_the_ends_is_refused_before_it_runs(bundle, fitted):
+    forged = forge(bundle.graph)
+    with pytest.raises(BundleError, match="numbers for one window"):
+        check_graph(forged, bundle.manifest)  # at the usual 24 steps
+    ends = replace(bundle.manifest, view=replace(bundle.manifest.view, lookback=8))
+    numbers = check_graph(forged, ends)
+    model = read_graph(forged)
+    for steps in (9, 24, 39):
+        with pytest.raises(BundleError, match="numbers for one window"):
+            check_length(model, ends, steps=steps, numbers=numbers)
+    session = open_session(replace(bundle, numbers=1), backend="onnxruntime")
+    with pytest.raises(BundleError, match="for one window of 9 steps, and 1 at most"):
+        session.predict(windows(fitted, 9))
 
 
 def test_numbers_are_counted_for_the_longest_window(bundle):

@@ -154,11 +154,10 @@ def _check_array(
         raise DataError(f"the input '{name}' holds {array.dtype}; numbers are needed. Convert it to float32.")
     array = array[None] if single else array
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
-        wanted = ", ".join(map(str, shape))
-        spare = "" if free is None else f" Windows of {free[0]} to {free[1]} steps are answered too."
+        wanted = ", ".join(map(str, shape)) if free is None or name != "target" else f"{free[0]} to {free[1]}"
         raise DataError(
             f"the input '{name}' has the shape {array.shape}; (N, {wanted}) is needed: N windows of {_MEANS[name]}. "
-            f"Put NaN before a shorter history, and leave out what is older than the lookback.{spare}"
+            f"Put NaN before a shorter history, and leave out what is older than the lookback."
         )
     if not _is_plain(array) and (large := np.abs(array) > LARGEST).any():  # False for NaN
         place = np.unravel_index(int(np.argmax(large)), array.shape)

@@ -42,8 +42,10 @@ def explain_other(backend: str, manifest: Manifest, asked: str) -> str:
     if asked == "auto":
         return ""
     if asked in HALVES and asked != own:
-        call = f"tw.quantise(bundle, precision='{asked}', ...) makes a graph of it"
-        return "" if backend in BY_WORD else f"{backend} answers in {own} here; {call}"
+        advice = f"tw.quantise(bundle, precision='{asked}', ...) makes a graph of it"
+        if asked == "bfloat16":  # which ONNX Runtime has no kernels for on a CPU
+            advice = f"backend='eager' is who answers in {asked} where the processor has it"
+        return "" if backend in BY_WORD else f"{backend} answers in {own} here; {advice}"
     given = FULL if backend in BY_WORD else own
     return "" if asked == given else f"{backend} answers in {given} here, and {asked} was asked for"
 

@@ -22,11 +22,12 @@ from tidewright.registry.verify import GRAPH
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 CONTRIB, CONTRIB_OPS = "com.microsoft", frozenset({"DynamicQuantizeLSTM"})  # what ONNX Runtime makes of an int8 LSTM
 MOST_NODES = 100_000
+SPARE = 2  # times what the ends take: a real network takes less between them, give or take a step
 REMEDY = "Export the model again with Tidewright."
 
 
 def check_graph(content: bytes, manifest: Manifest) -> int:
-    """How many numbers the graph computes for one window, at most.
+    """How many numbers the graph computes for one window, at most; of several lengths for those of `checked_lengths`.
 
     Raises `BundleError` where the bytes are no graph, or one that is not what the manifest says, or does more.
     """
@@ -34,8 +35,28 @@ def check_graph(content: bytes, manifest: Manifest) -> int:
     _check_border(model, manifest)
     if manifest.lengths is None:
         return check_sizes(model)
-    horizon = manifest.task.horizon
-    return max(check_sizes(fix_length(model, rows=1, steps=steps, horizon=horizon)) for steps in manifest.lengths)
+    return max(_count(model, manifest, steps) for steps in checked_lengths(manifest))
+
+
+def checked_lengths(manifest: Manifest) -> frozenset[int]:
+    """The lengths that are looked at when a bundle is opened: the ends, and the usual one. Others are when asked."""
+    return frozenset((*(manifest.lengths or ()), manifest.view.lookback))
+
+
+def check_length(model: onnx.ModelProto, manifest: Manifest, *, steps: int, numbers: int) -> None:
+    """Raises `BundleError` where windows of `steps` steps would take far more than the `numbers` that `check_graph`
+    told: sizes may follow from the length by a formula that is small at the ends alone.
+    """
+    found = _count(model, manifest, steps)
+    if found > SPARE * numbers:
+        raise BundleError(
+            f"{GRAPH} computes {found} numbers for one window of {steps} steps, and {numbers} at most for its longest, "
+            f"shortest and usual one. {REMEDY}"
+        )
+
+
+def _count(model: onnx.ModelProto, manifest: Manifest, steps: int) -> int:
+    return check_sizes(fix_length(model, rows=1, steps=steps, horizon=manifest.task.horizon))
 
 
 def read_graph(content: bytes, *, name: str = GRAPH) -> onnx.ModelProto:

@@ -72,7 +72,7 @@ def forget_loops() -> None:
     """Drops what torch kept of the loops of networks that were exported before, with the sizes these had: it would be
     taken for the loop of the next one. Compiled sessions keep theirs.
     """
-    from torch._dynamo.eval_frame import reset_code
+    from torch._C._dynamo.eval_frame import reset_code
     from torch._higher_order_ops.while_loop import while_loop
 
     for inner in while_loop.__code__.co_consts:  # the function that torch compiles anew for each loop is inside

@@ -14,7 +14,7 @@ from tidewright.features.windows import Singles
 from tidewright.inference.backends.backend import Backend
 from tidewright.inference.backends.bind import bind_named, bind_row
 from tidewright.inference.options import SessionOptions
-from tidewright.inference.session import Answerer
+from tidewright.inference.session import Answerer, Call
 from tidewright.optional import has
 from tidewright.registry.bundle import Bundle
 from tidewright.registry.graph_names import name_output
@@ -40,7 +40,24 @@ def start(bundle: Bundle, /, *, options: SessionOptions, providers: tuple[str, .
         return answer
 
     row, staged = bind_row(session, bundle.manifest)
-    return Answerer(call, row, bind_named(session, bundle.manifest), settings=told, staged=staged)
+    answer_batch: Call = call if bundle.manifest.lengths is None else _check_lengths(call, bundle)
+    return Answerer(answer_batch, row, bind_named(session, bundle.manifest), settings=told, staged=staged)
+
+
+def _check_lengths(call: Call, bundle: Bundle) -> Call:
+    """`call`, with a look at what each length takes before it is answered for the first time: milliseconds each."""
+    from tidewright.registry.check_graph import check_length, checked_lengths, read_graph
+
+    model, known = read_graph(bundle.graph), set(checked_lengths(bundle.manifest))
+
+    def check_and_call(feed: Mapping[str, Singles]) -> Singles:
+        steps = feed["target"].shape[1]
+        if steps not in known:
+            check_length(model, bundle.manifest, steps=steps, numbers=bundle.numbers)
+            known.add(steps)
+        return call(feed)
+
+    return check_and_call
 
 
 def compile_graph(
