@@ -110,11 +110,11 @@ def test_a_model_that_is_no_network_refuses():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "lengths"), [("gru", {}, (5, 20)), ("tcn", {"num_channels": (4, 4)}, (6, 11))]
+    ("name", "options", "lengths"), [("gru", {}, (5, 20)), ("tcn", {"num_channels": (4, 4, 4)}, (6, 12))]
 )
 def test_a_graph_of_any_length_may_follow_one_of_a_fixed_length(name, options, lengths):
     torch._dynamo.reset()  # as in a new process
-    fixed = make(name, **options)
+    fixed = make(name, known=0, **options)
     to_onnx(fixed)
     graph = to_onnx(allow_lengths(fixed, lengths))
     assert graph.graph.input[0].type.tensor_type.shape.dim[1].dim_param
