@@ -17,6 +17,7 @@ from tidewright.features.view import View
 from tidewright.inference.backends import aotinductor
 from tidewright.inference.private_folder import find_cache
 from tidewright.inference.session import open_session
+from tidewright.models.build import build_spec
 from tidewright.models.spec import FeedForward
 from tidewright.registry.bundle import save_bundle
 from tidewright.registry.difference import relative_difference
@@ -92,3 +93,15 @@ def test_what_was_compiled_is_kept_for_its_user_alone_and_not_compiled_again(sea
             open_session(sealed[1], backend="aotinductor", strict=True)
         assert kept.read_bytes() == content
         assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+def test_a_network_with_an_lstm_is_compiled_anew_for_another_shape_when_it_is_asked(tmp_path):
+    spec = build_spec("cnn_lstm", {"cnn_channels": (8, 8), "cnn_kernel_sizes": (3, 3), "hidden": 8})
+    split, train = split_holdout(PANEL, TASK), TrainSpec(epochs=1, steps=5)
+    fitted = fit(spec, panel=PANEL, split=split, task=TASK, view=View(24), train=train)
+    session = open_session(save_bundle(fitted, panel=PANEL, folder=tmp_path / "m"), backend="compiled", strict=True)
+    real = real_windows(PANEL, fitted.view, horizon=TASK.horizon)
+    for batch in (take(real, slice(0, 3)), real):
+        eager = fitted.predict(to_windows(batch, horizon=TASK.horizon))
+        assert relative_difference(ask(session, batch), eager, target=batch.target) <= 1e-5

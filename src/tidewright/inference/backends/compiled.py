@@ -30,10 +30,12 @@ def start(bundle: Bundle, /, *, options: SessionOptions) -> Answerer:
     with quiet_torch(), apply_threads(options.threads):
         compiler: Any = torch.compile  # its types lack isolate_recompiles: 8 compilations for each session
         module = compiler(in_precision(opened, options.precision), fullgraph=True, isolate_recompiles=True)
+        if any(isinstance(one, torch.nn.RNNBase) for one in opened.network.modules()):
+            # Dynamo passes LSTMs over unless it is told not to, in calls too: one of another shape may compile anew
+            module = torch._dynamo.config.patch(allow_rnn=True)(module)
         answerer = answer_with(module, opened, threads=options.threads)
         try:
-            # Dynamo passes LSTMs over unless it is told not to, for others are written out step by step
-            with torch.inference_mode(), torch._dynamo.config.patch(allow_rnn=True):
+            with torch.inference_mode():
                 for rows in (slice(0, 1), slice(None)):
                     given = {name: tensor[rows].clone() for name, tensor in opened.example.items()}
                     if rows.stop is None:
