@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from tests.serving.running import running, save_ridge, tensor
+from tests.serving.running import running, save_ridge, tensor, until
 from tests.serving.test_quick import PATH, read
 from tidewright.errors import ConfigError
 from tidewright.inference.batching import BatchingSession
@@ -176,15 +176,6 @@ def test_what_gains_is_found_by_the_time_of_a_run_of_several(ridge, monkeypatch,
     monkeypatch.setattr(session, "predict", predict)
     monkeypatch.setattr(module, "perf_counter", lambda: now[0])
     assert module._gains(session, ridge) is gains
-
-
-def until(what):
-    waiting = Event()
-    for _ in range(1000):
-        if what():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not come to that")
 
 
 def test_answers_that_take_long_queue_for_shared_runs_within_the_queue_s_limit(ridge, rows, slow, monkeypatch):
