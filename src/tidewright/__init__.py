@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from tidewright.models.classic import ArchitectureType as ArchitectureType
     from tidewright.models.classic import ModelConfig as ModelConfig
     from tidewright.models.recommend import recommend as recommend
+    from tidewright.portfolio.backtest.weights import backtest_weights as backtest_weights
+    from tidewright.portfolio.costs import Costs as Costs
+    from tidewright.portfolio.ledger import Ledger as Ledger
     from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.registry.each import save_each as save_each
@@ -117,6 +120,7 @@ _HOMES = {
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
     "Client": "tidewright.serving.client:Client",
     "CompiledInferenceLayer": "tidewright.workflows.compiled_inference:CompiledInferenceLayer",
+    "Costs": "tidewright.portfolio.costs:Costs",
     "FeatureStore": "tidewright.features.store:FeatureStore",
     "Forecast": "tidewright.data.forecast:Forecast",
     "HotPathTracker": "tidewright.inference.jit.tracker:HotPathTracker",
@@ -125,6 +129,7 @@ _HOMES = {
     "InferenceEngineConfig": "tidewright.workflows.inference_config:InferenceEngineConfig",
     "JITCompiler": "tidewright.inference.jit.compiler:JITCompiler",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
+    "Ledger": "tidewright.portfolio.ledger:Ledger",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
     "MLTrainingEngineConfig": "tidewright.workflows.engine_config:MLTrainingEngineConfig",
@@ -160,6 +165,7 @@ _HOMES = {
     "add_since": "tidewright.features.history:add_since",
     "add_technical": "tidewright.features.technical:add_technical",
     "add_weighted": "tidewright.features.history:add_weighted",
+    "backtest_weights": "tidewright.portfolio.backtest.weights:backtest_weights",
     "batching": "tidewright.inference.batching:batching",
     "bench": "tidewright.inference.bench:bench",
     "cached": "tidewright.inference.cache:cached",
