@@ -111,6 +111,32 @@ def test_a_tilt_that_can_not_be_is_refused(change: dict[str, Any], message: str)
         tilt_by_forecast(BASE, **{**FAIR, **change})
 
 
+def test_weights_may_hold_cash_be_short_and_borrow() -> None:
+    half = Weights(assets=("A", "B"), values=np.array([0.3, 0.2]), method="by hand", net=0.5)
+    assert (half.cash, half.gross) == (0.5, 0.5)
+    neutral = Weights(assets=("A", "B"), values=np.array([1.0, -1.0]), method="by hand", net=0.0)
+    assert (neutral.cash, neutral.gross) == (1.0, 2.0)
+    assert Weights(assets=("A", "B"), values=np.array([1.0, 0.5]), method="by hand", net=1.5).cash == -0.5
+
+
+def test_weights_that_miss_their_net_are_refused() -> None:
+    with pytest.raises(AllocationError, match=r"sum to 0\.5, not to one\. Divide them by their sum, or pass net=0\.5"):
+        Weights(assets=("A", "B"), values=np.array([0.3, 0.2]), method="by hand")
+    with pytest.raises(AllocationError, match=r"sum to 0\.5, not to the net of 0\.4"):
+        Weights(assets=("A", "B"), values=np.array([0.3, 0.2]), method="by hand", net=0.4)
+    with pytest.raises(AllocationError, match="net is nan"):
+        Weights(assets=("A", "B"), values=np.array([0.3, 0.2]), method="by hand", net=float("nan"))
+
+
+def test_a_tilt_keeps_the_cash_of_its_base() -> None:
+    half = Weights(assets=NAMES, values=BASE.values / 2, method="by hand", net=0.5)
+    tilted = tilt_by_forecast(half, **FAIR)
+    np.testing.assert_allclose(tilted.values, tilt_by_forecast(BASE, **FAIR).values / 2, rtol=1e-12)
+    assert tilted.net == 0.5
+    empty = Weights(assets=NAMES, values=np.zeros(4), method="by hand", net=0.0)
+    assert tilt_by_forecast(empty, **FAIR) is empty
+
+
 def test_short_positions_are_not_tilted() -> None:
     short = Weights(assets=NAMES, values=np.array([0.6, 0.6, -0.4, 0.2]), method="by hand")
     with pytest.raises(AllocationError, match="base weight of 'C' is below zero"):

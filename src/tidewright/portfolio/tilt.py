@@ -55,7 +55,7 @@ def tilt_by_forecast(
         raise AllocationError(f"the uncertainty of {asset!r} is not above zero. Pass its standard deviation.")
     scores = means / spreads
     deviation = float(scores.std())
-    if skill * strength == 0.0 or deviation <= 1e-12 * float(np.abs(scores).max()):
+    if skill * strength * base.net == 0.0 or deviation <= 1e-12 * float(np.abs(scores).max()):
         return base
     power = np.clip(
         strength * skill * (scores - scores.mean()) / deviation,
@@ -66,9 +66,10 @@ def tilt_by_forecast(
     note = f"tilted by forecasts: skill {skill:g}, strength {strength:g}, multiples up to {max_multiple:g}"
     return Weights(
         assets=base.assets,
-        values=tilted / tilted.sum(),
+        values=tilted / tilted.sum() * base.net,
         method=f"{base.method}+forecast",
         notes=(*base.notes, note),
+        net=base.net,
     )
 
 

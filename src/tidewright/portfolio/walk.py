@@ -56,7 +56,9 @@ class Targets:
 
     def latest(self) -> Weights:
         """The weights of the last decision."""
-        return Weights(assets=self.assets, values=self.values[-1], method=self.method)
+        total = float(self.values[-1].sum())
+        net = 1.0 if abs(total - 1.0) <= 1e-9 else total
+        return Weights(assets=self.assets, values=self.values[-1], method=self.method, net=net)
 
 
 def walk_weights(
