@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from tidewright.models.recommend import recommend as recommend
     from tidewright.portfolio.backtest.weights import backtest_weights as backtest_weights
     from tidewright.portfolio.costs import Costs as Costs
+    from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
+    from tidewright.portfolio.covariance.record import Covariance as Covariance
     from tidewright.portfolio.ledger import Ledger as Ledger
     from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
@@ -143,6 +145,7 @@ _HOMES = {
     "SEARCHERS": "tidewright.tuning.searchers.catalog:SEARCHERS",
     "PRUNERS": "tidewright.tuning.pruners:PRUNERS",
     "Convergence": "tidewright.tuning.stops:Convergence",
+    "Covariance": "tidewright.portfolio.covariance.record:Covariance",
     "RegretBound": "tidewright.tuning.stops:RegretBound",
     "find_space": "tidewright.tuning.read_space:find_space",
     "quantise": "tidewright.registry.quantise:quantise",
@@ -194,6 +197,7 @@ _HOMES = {
     "open_each": "tidewright.inference.each:open_each",
     "monitor": "tidewright.workflows.monitor:monitor",
     "compare_arms": "tidewright.registry.arms:compare_arms",
+    "covariance": "tidewright.portfolio.covariance.estimate:estimate_covariance",
     "open_store": "tidewright.registry.store:open_store",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",

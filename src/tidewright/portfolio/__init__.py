@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidewright.portfolio.allocate import RULES, Rule, equal_weights, hrp_weights, inverse_variance_weights
 from tidewright.portfolio.backtest import backtest_weights
 from tidewright.portfolio.costs import Costs
+from tidewright.portfolio.covariance import COVARIANCES, Covariance, estimate_covariance, repair_covariance
 from tidewright.portfolio.inference import (
     DeflatedSharpe,
     SharpeSample,
@@ -22,9 +23,11 @@ from tidewright.portfolio.walk import Targets, View, returns_from_prices, walk_w
 from tidewright.portfolio.weights import Weights
 
 __all__ = [
+    "COVARIANCES",
     "POSITION_RULES",
     "RULES",
     "Costs",
+    "Covariance",
     "DeflatedSharpe",
     "Earnings",
     "Ledger",
@@ -39,12 +42,14 @@ __all__ = [
     "deflated_sharpe",
     "earn_positions",
     "equal_weights",
+    "estimate_covariance",
     "expected_best_sharpe",
     "hold_positions",
     "hrp_weights",
     "inverse_variance_weights",
     "minimum_track_record",
     "probabilistic_sharpe",
+    "repair_covariance",
     "returns_from_prices",
     "sample_sharpe",
     "tilt_by_forecast",
