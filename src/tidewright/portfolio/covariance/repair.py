@@ -32,7 +32,7 @@ def repair_covariance(
     >>> broken = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
     >>> mended = repair_covariance(broken, assets=("A", "B", "C"))
     >>> mended.notes[0]
-    'repaired to positive definite by clip: 1 of 3 eigenvalues ... (the least -0.8); the largest correlation moved by 0.4'
+    'repaired to positive definite by clip: 1 of 3 eigenvalues ... (the least -0.8); the largest correlation moved ...'
     """
     matrix = read_square(values, assets=assets)
     repaired, notes = repair_matrix(matrix, method=method)
