@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tidewright.models.classic import ArchitectureType as ArchitectureType
     from tidewright.models.classic import ModelConfig as ModelConfig
     from tidewright.models.recommend import recommend as recommend
+    from tidewright.portfolio.allocate.door import allocate as allocate
+    from tidewright.portfolio.allocate.risk import risk_contributions as risk_contributions
     from tidewright.portfolio.backtest.weights import backtest_weights as backtest_weights
     from tidewright.portfolio.costs import Costs as Costs
     from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
@@ -174,6 +176,7 @@ _HOMES = {
     "cached": "tidewright.inference.cache:cached",
     "build_recipe": "tidewright.features.recipe:build_recipe",
     "aggregate": "tidewright.data.hierarchy:aggregate",
+    "allocate": "tidewright.portfolio.allocate.door:allocate",
     "build_hierarchy": "tidewright.data.hierarchy:build_hierarchy",
     "build_spec": "tidewright.models.build:build_spec",
     "evaluate": "tidewright.training.evaluate:evaluate",
@@ -202,6 +205,7 @@ _HOMES = {
     "permutation_importance": "tidewright.training.importance:permutation_importance",
     "recommend": "tidewright.models.recommend:recommend",
     "read_tried": "tidewright.tuning.tried:read_tried",
+    "risk_contributions": "tidewright.portfolio.allocate.risk:risk_contributions",
     "run": "tidewright.workflows.run:run",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
     "save_each": "tidewright.registry.each:save_each",

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tidewright.portfolio import RULES, equal_weights, hrp_weights, inverse_variance_weights
+import tidewright as tw
+from tidewright.errors import AllocationError, ConfigError
+from tidewright.portfolio import (
+    RULES,
+    Covariance,
+    Weights,
+    equal_weights,
+    estimate_covariance,
+    hrp_weights,
+    inverse_variance_weights,
+    risk_contributions,
+)
+from tidewright.portfolio.allocate.hrp import bisect
+from tidewright.portfolio.allocate.tree import grow_tree, order_leaves
 
 Floats = NDArray[np.float64]
 SEEDS = st.integers(0, 2**32 - 1)
+REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "reference"
 
 
 def name_assets(count: int) -> tuple[str, ...]:
@@ -126,6 +143,92 @@ def test_two_copies_of_an_asset_share_its_money() -> None:
     one, other = rng.normal(0, 0.01, (2, 400))
     weights = hrp_weights(np.column_stack([one, one, other]), assets=("A", "A too", "B")).as_dict()
     assert weights["A"] + weights["A too"] == pytest.approx(weights["B"], rel=0.2)
+
+
+@pytest.mark.parametrize("linkage", ["single", "complete", "average", "ward"])
+def test_the_plain_distance_gives_the_weights_of_pyportfolioopt(linkage: Any) -> None:
+    from pypfopt import HRPOpt
+
+    returns = draw_returns(11, assets=12)
+    returns = returns[:, np.argsort(returns.var(axis=0))]  # the peer's tree takes assets as they stand
+    theirs = HRPOpt(pd.DataFrame(returns, columns=list(name_assets(12)))).optimize(linkage_method=linkage)
+    ours = hrp_weights(returns, assets=name_assets(12), distance="plain", linkage=linkage)
+    assert ours.as_dict() == pytest.approx(dict(theirs), rel=1e-9)
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the real data are not on this machine")
+def test_the_steps_give_the_weights_that_pyportfolioopt_publishes() -> None:
+    """Its prices have gaps, so that its correlations and covariances are of pairs: two matrices, no returns."""
+    prices = pd.read_csv(REFERENCE / "pypfopt_stock_prices.csv", index_col=0)
+    returns = prices.pct_change(fill_method=None).dropna(how="all")
+    order = order_leaves(grow_tree(returns.corr().to_numpy(), distance="plain", linkage="single"))
+    ours = pd.Series(bisect(returns.cov().to_numpy()[np.ix_(order, order)]), index=returns.columns[order])
+    theirs = pd.read_csv(REFERENCE / "pypfopt_weights_hrp.csv", index_col=0).iloc[:, 0]
+    np.testing.assert_allclose(ours[theirs.index], theirs, rtol=1e-9)
+
+
+def test_contributions_to_risk_are_the_gradient_and_sum_to_one() -> None:
+    returns = draw_returns(4)
+    covariance = estimate_covariance(returns, assets=name_assets(7))
+    weights = Weights(assets=name_assets(7)[::-1], values=np.linspace(-0.3, 0.8, 7) / 1.75, method="by hand")
+    shares = risk_contributions(weights, covariance)
+    values, matrix = weights.values, covariance.values[::-1, ::-1]
+    step = 1e-6 * np.eye(7)
+    slope = [np.log((values + h) @ matrix @ (values + h)) - np.log((values - h) @ matrix @ (values - h)) for h in step]
+    np.testing.assert_allclose(shares, values * np.array(slope) / 4e-6, atol=1e-7)
+    assert shares.sum() == pytest.approx(1.0, abs=1e-12)
+    nothing = Weights(assets=name_assets(7), values=np.zeros(7), method="cash", net=0.0)
+    with pytest.raises(AllocationError, match="all of the money is in cash"):
+        risk_contributions(nothing, covariance)
+
+
+def test_the_door_gives_what_the_rule_gives() -> None:
+    returns = draw_returns(2)
+    ours = tw.allocate(returns, assets=name_assets(7), covariance="oas", distance="plain", linkage="ward")
+    same = hrp_weights(returns, assets=name_assets(7), covariance="oas", distance="plain", linkage="ward")
+    assert ours.as_dict() == same.as_dict()
+    assert ours.notes[0] == "covariance oas"
+    assert (
+        tw.allocate(returns, assets=name_assets(7)).as_dict() == hrp_weights(returns, assets=name_assets(7)).as_dict()
+    )
+
+
+@pytest.mark.parametrize("options", [{"covariance": "ewma"}, {"distance": "plain"}, {"linkage": "ward"}])
+def test_every_option_of_hrp_moves_the_weights(options: dict[str, Any]) -> None:
+    returns = draw_returns(8, assets=12)
+    usual = tw.allocate(returns, assets=name_assets(12)).values
+    assert not np.allclose(tw.allocate(returns, assets=name_assets(12), **options).values, usual, rtol=1e-3)
+
+
+def test_a_covariance_of_ones_own_needs_no_returns_and_is_met_by_name() -> None:
+    covariance = estimate_covariance(draw_returns(2), assets=name_assets(7), method="sample")
+    for rule in ("hrp", "inverse_variance"):
+        turned = tw.allocate(None, assets=name_assets(7)[::-1], method=rule, covariance=covariance).as_dict()
+        assert turned == pytest.approx(tw.allocate(draw_returns(2), assets=name_assets(7), method=rule).as_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "hpr"}, "no allocation rule is called 'hpr'. Did you mean 'hrp'"),
+        ({"linkages": "ward"}, "no option of hrp is called 'linkages'. Did you mean 'linkage'"),
+        ({"linkage": "median"}, "linkage is single, complete, average, ward; got 'median'"),
+        ({"distance": "far"}, "distance is columns or plain; got 'far'"),
+        ({"covariance": "smaple"}, "no covariance is called 'smaple'. Did you mean 'sample'"),
+        ({"method": "equal", "covariance": "oas"}, "the method equal does not heed covariance.* These do: hrp"),
+        ({"views": object()}, "the method hrp does not heed views"),
+        ({"risk_free": 0.01}, "the method hrp does not heed risk_free"),
+        ({"covariance": Covariance(values=np.eye(1), assets=("gold",), method="mine")}, "has no asset 'asset 1'"),
+    ],
+)
+def test_what_a_method_can_not_heed_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((AllocationError, ConfigError), match=message):
+        tw.allocate(draw_returns(2), assets=name_assets(7), **options)
+
+
+def test_without_returns_and_covariance_there_is_nothing_to_weigh() -> None:
+    with pytest.raises(AllocationError, match="neither returns nor a Covariance"):
+        tw.allocate(None, assets=("A", "B"))
 
 
 def test_inverse_variance_is_the_closed_form() -> None:

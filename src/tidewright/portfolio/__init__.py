@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tidewright.portfolio.allocate import RULES, Rule, equal_weights, hrp_weights, inverse_variance_weights
+from tidewright.portfolio.allocate import (
+    RULES,
+    Rule,
+    equal_weights,
+    hrp_weights,
+    inverse_variance_weights,
+    risk_contributions,
+)
 from tidewright.portfolio.backtest import backtest_weights
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.covariance import COVARIANCES, Covariance, estimate_covariance, repair_covariance
@@ -51,6 +58,7 @@ __all__ = [
     "probabilistic_sharpe",
     "repair_covariance",
     "returns_from_prices",
+    "risk_contributions",
     "sample_sharpe",
     "tilt_by_forecast",
     "walk_weights",
