@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from tidewright.inference.jit.tracker import HotPathTracker as HotPathTracker
     from tidewright.inference.metrics_text import write_metrics as write_metrics
     from tidewright.inference.session import open_session as open  # noqa: F401  # ruff knows the builtin only
+    from tidewright.metrics.returns import RETURN_METRICS as RETURN_METRICS
+    from tidewright.metrics.returns import summarise as summarise
     from tidewright.models.build import build_spec as build_spec
     from tidewright.models.classic import ArchitectureType as ArchitectureType
     from tidewright.models.classic import ModelConfig as ModelConfig
@@ -142,6 +144,7 @@ _HOMES = {
     "Panel": "tidewright.data.panel:Panel",
     "PerformanceTracker": "tidewright.tuning.patterns:PerformanceTracker",
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
+    "RETURN_METRICS": "tidewright.metrics.returns:RETURN_METRICS",
     "TCNForecaster": "tidewright.workflows.forecasters:TCNForecaster",
     "SearchSpace": "tidewright.tuning.space:SearchSpace",
     "SEARCHERS": "tidewright.tuning.searchers.catalog:SEARCHERS",
@@ -214,6 +217,7 @@ _HOMES = {
     "select_features": "tidewright.training.select_features:select_features",
     "split_holdout": "tidewright.data.splits:split_holdout",
     "split_rolling": "tidewright.data.splits:split_rolling",
+    "summarise": "tidewright.metrics.returns:summarise",
     "tune": "tidewright.tuning.tune:tune",
     "tune_each": "tidewright.workflows.tune_each:tune_each",
     "update": "tidewright.training.update:update",

@@ -124,10 +124,14 @@ def test_annualisation_scales_with_the_root_of_the_periods() -> None:
 
 def test_every_listed_metric_has_a_unit_a_direction_and_a_live_formula() -> None:
     returns = np.array([0.01, -0.02, 0.03, 0.01])
-    lower = {metric.name for metric in RETURN_METRICS.values() if metric.direction == "lower"}
-    assert lower == {"volatility", "max_drawdown"}
+    market = [0.02, -0.01, 0.01, 0.03]
+    assert {"volatility", "max_drawdown", "drawdown_length"} <= {
+        metric.name for metric in RETURN_METRICS.values() if metric.direction == "lower"
+    }
     for metric in RETURN_METRICS.values():
-        assert math.isfinite(metric.compute(returns, 12.0, 0.001))
+        if metric.of != "ledger":
+            found = metric.measure(returns, periods_per_year=12, risk_free=0.001, benchmark=market)
+            assert math.isfinite(found), metric.name
         assert metric.unit
         assert metric.formula
 
@@ -137,9 +141,11 @@ def test_the_risk_free_rate_moves_sharpe_and_sortino_in_the_list() -> None:
     moved = {
         name
         for name, metric in RETURN_METRICS.items()
-        if metric.compute(returns, 12.0, 0.0) != metric.compute(returns, 12.0, 0.001)
+        if metric.of == "returns"
+        and metric.measure(returns, periods_per_year=12)
+        != metric.measure(returns, periods_per_year=12, risk_free=0.001)
     }
-    assert moved == {"sharpe", "sortino"}
+    assert moved == {"sharpe", "sortino", "omega"}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.5])

@@ -8,7 +8,7 @@ from scipy import stats
 
 from tidewright.errors import ConfigError, DataError, UnknownNameError
 from tidewright.metrics.definitions import find_metric
-from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.metrics.returns import OBJECTIVES, RETURN_METRICS
 from tidewright.metrics.score_sums import is_summed, sums_of_losses, sums_of_metric, sums_of_returns
 from tidewright.metrics.selection import correct_selection, probability_of_overfitting
 
@@ -134,8 +134,11 @@ def test_the_sums_of_returns_are_the_figures_themselves():
             continue
         sign = -1.0 if figure.direction == "higher" else 1.0
         mine = sign * sums_of_returns(returns, metric=name, periods_per_year=252).scores()
-        assert mine == pytest.approx([figure.compute(column, 252.0, 0.0) for column in returns.T], rel=1e-9), name
-    assert {name for name in RETURN_METRICS if not is_summed(name)} == {"max_drawdown", "calmar"}
+        assert mine == pytest.approx(
+            [figure.measure(column, periods_per_year=252) for column in returns.T], rel=1e-9
+        ), name
+    ordered = {"max_drawdown", "calmar", "ulcer_index", "omega", "value_at_risk", "expected_shortfall"}
+    assert {name for name in OBJECTIVES if not is_summed(name)} == ordered
 
 
 def test_a_strategy_that_never_trades_is_never_chosen():

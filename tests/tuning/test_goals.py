@@ -16,7 +16,7 @@ from tidewright.data.splits import Split, split_holdout, walk_back
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, DataError, FitError
 from tidewright.features.view import View
-from tidewright.metrics.returns import RETURN_METRICS, sharpe, sortino
+from tidewright.metrics.returns import OBJECTIVES, sharpe, sortino
 from tidewright.runtime import Runtime, detect_runtime
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
@@ -92,15 +92,15 @@ def test_costs_lower_the_score(market: Market) -> None:
     assert dear < free - 0.5
 
 
-@pytest.mark.parametrize("metric", [*RETURN_METRICS])
+@pytest.mark.parametrize("metric", [*OBJECTIVES])
 def test_any_figure_of_returns_is_an_objective(market: Market, metric: str) -> None:
     study = market.search(
         metric, trials=2, space=SearchSpace("damped", {"model.recent": Choice((5, 3))}), model="damped"
     )
     figures = [trial.scores[metric] for trial in study.trials]
-    best = max(figures) if RETURN_METRICS[metric].direction == "higher" else min(figures)
+    best = max(figures) if OBJECTIVES[metric].direction == "higher" else min(figures)
     assert study.score == pytest.approx(best)
-    assert find_goal(metric).unit == RETURN_METRICS[metric].unit
+    assert find_goal(metric).unit == OBJECTIVES[metric].unit
 
 
 def test_whatever_the_test_part_holds_the_score_is_the_same(market: Market) -> None:

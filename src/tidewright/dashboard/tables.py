@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tidewright.metrics.accuracy import METRICS
-from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.metrics.returns import OBJECTIVES
 from tidewright.tracking.local import list_runs
 from tidewright.tuning.goals import find_goal
 from tidewright.tuning.kept import Kept
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 def show_value(value: float | None, metric: str) -> float | None:
     """What was made small, as the metric's own value."""
-    known = metric in METRICS or metric in RETURN_METRICS
+    known = metric in METRICS or metric in OBJECTIVES
     return find_goal(metric).show(value) if known and value is not None else value
 
 

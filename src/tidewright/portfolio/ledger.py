@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidewright.errors import AllocationError
-from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.metrics.returns import RETURN_METRICS, Holdings, Sample
 from tidewright.portfolio.inputs import FloatArray, TimeArray
 
 
@@ -59,22 +59,22 @@ class Ledger:
         return float(self.turnover[self.first_fill + 1 :].sum() * periods_per_year / bars)
 
     def summary(self, *, periods_per_year: float, risk_free: float = 0.0) -> dict[str, float]:
-        """Every figure of `metrics.returns` on the net returns, with turnover and costs; nan where undefined.
+        """Every figure of `RETURN_METRICS` that needs no benchmark, on the net returns; nan where undefined.
 
         `risk_free` is a return per period. `turnover` is one-way a year, `costs` the money paid over all
-        bars, `cost_drag` the same as a fraction of mean equity a year, `periods` the number of net returns.
+        bars, `cost_drag` the same as a fraction of mean equity a year, `gross_exposure` and `net_exposure` the mean
+        sum of the weights' sizes and of the weights, `periods` the number of net returns.
         """
         returns = self.net_returns()
         if returns.size == 0:
             raise AllocationError("the ledger has one bar and no return. Bring at least two bars of prices.")
-        figures = {
-            name: metric.compute(returns, periods_per_year, risk_free) for name, metric in RETURN_METRICS.items()
-        }
-        paid = float(self.costs.sum())
-        years = returns.size / float(periods_per_year)
+        bars = slice(self.equity.size - returns.size, None)
+        traded = np.concatenate(([0.0], self.turnover[bars][1:]))  # the entry is no turnover
+        held = Holdings(self.weights[bars], traded, self.costs, self.equity[bars])
+        sample = Sample.read(returns, periods_per_year=periods_per_year, risk_free=risk_free, holdings=held)
+        figures = {one.name: float(one.compute(sample)) for one in RETURN_METRICS.values() if one.of != "benchmark"}
         return figures | {
             "turnover": self.turnover_per_year(periods_per_year=periods_per_year),
-            "costs": paid,
-            "cost_drag": paid / float(np.mean(self.equity[-returns.size :])) / years,
+            "costs": float(self.costs.sum()),
             "periods": float(returns.size),
         }

@@ -18,7 +18,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Split
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.metrics.accuracy import METRICS, sum_by_group
-from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.metrics.returns import OBJECTIVES, Sample
 from tidewright.metrics.score_sums import ScoreSums, is_summed, sums_of_metric, sums_of_returns
 from tidewright.training.evaluate import Evaluation, join_evaluations
 from tidewright.training.trade import Earned, Trading, trade_forecasts
@@ -69,9 +69,10 @@ def find_goal(name: str) -> Goal:
     """
     if name in METRICS:
         return Goal(name, "forecasts", METRICS[name].direction, METRICS[name].unit)
-    if name in RETURN_METRICS:
-        return Goal(name, "returns", RETURN_METRICS[name].direction, RETURN_METRICS[name].unit)
-    raise UnknownNameError(explain_unknown("metric", name, [*METRICS, *RETURN_METRICS]))
+    if name in OBJECTIVES:
+        better: Literal["lower", "higher"] = "higher" if OBJECTIVES[name].direction == "higher" else "lower"
+        return Goal(name, "returns", better, OBJECTIVES[name].unit)
+    raise UnknownNameError(explain_unknown("metric", name, [*METRICS, *OBJECTIVES]))
 
 
 def judge(said: Said, *, goal: Goal, panel: Panel, trading: Trading) -> Judged:
@@ -96,8 +97,7 @@ def hear_positions(fitted: Any, *, goal: Goal, panel: Panel, split: Split, tradi
 
     if goal.of != "returns":
         raise ConfigError(
-            f"learned positions forecast nothing, so they have no {goal.name}. Ask for one of "
-            f"{', '.join(RETURN_METRICS)}."
+            f"learned positions forecast nothing, so they have no {goal.name}. Ask for one of {', '.join(OBJECTIVES)}."
         )
     account = earn_fitted(fitted, panel=panel, cutoffs=split.validation, costs=trading.costs)
     first = split.validation.first + SETTLED
@@ -130,7 +130,8 @@ def average(judged: Sequence[Judged]) -> Judged:
 def judge_returns(earned: Earned, *, goal: Goal, panel: Panel, scores: Mapping[str, float]) -> Judged:
     """Net returns by a goal, annualised by the panel's calendar; every figure of returns joins the scores."""
     per_year = panel.frequency.periods_per_year
-    figures = {name: one.compute(earned.returns, per_year, 0.0) for name, one in RETURN_METRICS.items()}
+    sample = Sample.read(earned.returns, periods_per_year=per_year)
+    figures = {name: float(one.compute(sample)) for name, one in OBJECTIVES.items()}
     figures["turnover"] = float(earned.turnover.sum()) / 2.0 * per_year / len(earned.returns)
     value = figures[goal.name]
     worse = -value if goal.direction == "higher" else value

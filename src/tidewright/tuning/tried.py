@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tidewright.errors import ConfigError
 from tidewright.metrics.accuracy import METRICS
-from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.metrics.returns import OBJECTIVES
 from tidewright.tuning.goals import Goal, find_goal
 from tidewright.tuning.repeats import best_of, judge_best
 from tidewright.tuning.space import SearchSpace
@@ -81,5 +81,5 @@ def read_tried(
 
 
 def _goal_of(name: str) -> Goal:
-    known = name in METRICS or name in RETURN_METRICS
+    known = name in METRICS or name in OBJECTIVES
     return find_goal(name) if known else Goal(name, "forecasts", "lower", "")
