@@ -142,6 +142,8 @@ def test_a_changed_byte_of_a_bundle_is_refused_with_exit_1(shop: Path) -> None:
         (["run", "--horizont", "3"], 2, "No such option: --horizont"),
         (["fly"], 2, "fly"),
         (["predict", "nothing", "sales.csv"], 1, "nothing"),
+        (["predict", "b", "sales.csv", "--layout", "columns", "--target", ""], 1, "has an empty name"),
+        (["predict", "b", "sales.csv", "--target", "sold"], 1, "the layout is long. Leave it out."),
         (["data", "inspect", "sales.csv", "--time", "shop", "--target", "sold"], 1, "shop"),
     ],
 )

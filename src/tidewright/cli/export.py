@@ -41,7 +41,7 @@ def export_verb(
         return
     if data is None:
         raise ConfigError(f"{precision} is held to the validation windows of a table. Name it with --data.")
-    shape = (layout, tuple(target.split(",")) if target else ())
+    shape = options.read_shape(layout, target)
     made = _lower(bundle, out, precision=precision, data=data, share=share, shape=shape)
     assert made.manifest.quantised is not None
     if json:

@@ -176,7 +176,7 @@ def predict_verb(
     """Forecast the steps after each series' last value."""
     from tidewright.cli.verbs import predict_table
 
-    shape = (layout, tuple(target.split(",")) if target else ())
+    shape = options.read_shape(layout, target)
     predict_table(bundle, table, shape=shape, output=output, backend=backend, as_json=json, strict=strict)
 
 
@@ -192,7 +192,7 @@ def evaluate_verb(
     """Score a bundle on the newest part of a table, beside the naive floors that need no training."""
     from tidewright.cli.verbs import evaluate_bundle
 
-    shape = (layout, tuple(target.split(",")) if target else ())
+    shape = options.read_shape(layout, target)
     evaluate_bundle(bundle, table, shape=shape, last=last, as_json=json)
 
 
@@ -211,7 +211,7 @@ def monitor_verb(
     """Hold live inputs, predictions and errors against the reference in a bundle: drift, scores over time, alerts."""
     from tidewright.cli.monitor import monitor_table
 
-    shape = (layout, tuple(target.split(",")) if target else ())
+    shape = options.read_shape(layout, target)
     given: dict[str, Any] = {"since": since, "false_alarms": false_alarms, "report": report, "fail": fail_on_drift}
     monitor_table(bundle, table, shape=shape, as_json=json, **given)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tidewright.errors import ConfigError
+
 Items = Annotated[
     list[str] | None,
     typer.Argument(
@@ -92,3 +94,13 @@ TlsKey = Annotated[str | None, typer.Option(help="The file of the certificate's 
 Limit = Annotated[
     list[str] | None, typer.Option(help="A limit, as body=1000000, rows=, depth=, queue=, run_s= ...; see docs.")
 ]
+
+
+def read_shape(layout: str, target: str | None) -> tuple[str, tuple[str, ...]]:
+    """The layout, and the columns of it that are series (none named: all)."""
+    columns = () if target is None else tuple(target.split(","))
+    if not all(columns):
+        raise ConfigError(f"--target {target!r} has an empty name. Name columns, with commas between, or leave it out.")
+    if columns and layout != "columns":
+        raise ConfigError(f"--target names columns of layout columns; the layout is {layout}. Leave it out.")
+    return layout, columns

@@ -79,17 +79,22 @@ class Serving:
 
     async def _serve(self, bound: socket.socket, ready: Callable[[], None] | None) -> None:
         loop = asyncio.get_running_loop()
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one) for one in (self._sweep(), self._watch())]
+        tasks: set[asyncio.Task[Any]] = {asyncio.create_task(one) for one in (self._sweep(), self._watch())}
+
+        def look() -> None:
+            tasks.add(task := loop.create_task(self.load()))
+            task.add_done_callback(tasks.discard)
+
         if current_thread() is main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
-            loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.load())))
+            loop.add_signal_handler(signal.SIGHUP, look)
         if ready is not None:
             loop.call_soon(ready)
         try:
             await self._server.serve(sockets=[bound])
         finally:
-            for task in tasks:
+            for task in tasks.copy():
                 task.cancel()
             self._loader.shutdown(wait=False, cancel_futures=True)
             self.desk.close()

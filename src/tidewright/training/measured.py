@@ -134,7 +134,10 @@ def try_compiled(trial: Trial, means: Means, *, left_s: float) -> tuple[Score | 
     `left_s` is how long the network will learn at most. The weights stay the network's own, under their names.
     """
     if left_s < COMPILING_S:
-        return None, f"not compiled: {left_s:.0f} s of learning are left, and compiling may take {COMPILING_S:.0f}"
+        return (
+            None,
+            f"not compiled: {max(left_s, 0.0):.0f} s of learning are left, and compiling may take {COMPILING_S:.0f}",
+        )
     network, started = trial.network, time.monotonic()
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     compiled = compile_scores(network)
