@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tidewright.data.combinatorial import combinatorial_splits as combinatorial_splits
     from tidewright.data.forecast import Forecast as Forecast
     from tidewright.data.hierarchy import aggregate as aggregate
     from tidewright.data.hierarchy import build_hierarchy as build_hierarchy
@@ -53,6 +54,15 @@ if TYPE_CHECKING:
     from tidewright.portfolio.costs import Costs as Costs
     from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
     from tidewright.portfolio.covariance.record import Covariance as Covariance
+    from tidewright.portfolio.inference.overfitting import pbo as pbo
+    from tidewright.portfolio.inference.paths import cross_validate_paths as cross_validate_paths
+    from tidewright.portfolio.inference.permutation import permutation_test as permutation_test
+    from tidewright.portfolio.inference.sharpe import deflated_sharpe as deflated_sharpe
+    from tidewright.portfolio.inference.sharpe import minimum_track_record as minimum_track_record
+    from tidewright.portfolio.inference.sharpe import probabilistic_sharpe as probabilistic_sharpe
+    from tidewright.portfolio.inference.sharpe import sample_sharpe as sample_sharpe
+    from tidewright.portfolio.inference.superior import reality_check as reality_check
+    from tidewright.portfolio.inference.superior import spa as spa
     from tidewright.portfolio.ledger import Ledger as Ledger
     from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
@@ -103,6 +113,7 @@ if TYPE_CHECKING:
     from tidewright.workflows.auto_trainer import AutoTrainerConfig as AutoTrainerConfig
     from tidewright.workflows.compiled_inference import CompiledInferenceLayer as CompiledInferenceLayer
     from tidewright.workflows.compiled_inference import InferenceBackend as InferenceBackend
+    from tidewright.workflows.deflate import deflate as deflate
     from tidewright.workflows.engine_config import MLTrainingEngineConfig as MLTrainingEngineConfig
     from tidewright.workflows.factory import PyTorchModelFactory as PyTorchModelFactory
     from tidewright.workflows.forecasters import LSTMForecaster as LSTMForecaster
@@ -125,6 +136,7 @@ _HOMES = {
     "AutoTrainerConfig": "tidewright.workflows.auto_trainer:AutoTrainerConfig",
     "ArchitectureType": "tidewright.models.classic:ArchitectureType",
     "Client": "tidewright.serving.client:Client",
+    "combinatorial_splits": "tidewright.data.combinatorial:combinatorial_splits",
     "CompiledInferenceLayer": "tidewright.workflows.compiled_inference:CompiledInferenceLayer",
     "Costs": "tidewright.portfolio.costs:Costs",
     "FeatureStore": "tidewright.features.store:FeatureStore",
@@ -136,12 +148,14 @@ _HOMES = {
     "JITCompiler": "tidewright.inference.jit.compiler:JITCompiler",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "Ledger": "tidewright.portfolio.ledger:Ledger",
+    "minimum_track_record": "tidewright.portfolio.inference.sharpe:minimum_track_record",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
     "MLTrainingEngineConfig": "tidewright.workflows.engine_config:MLTrainingEngineConfig",
     "OptimizationStrategy": "tidewright.tuning.optimizer:OptimizationStrategy",
     "OptimizerType": "tidewright.workflows.hyperparameter_space:OptimizerType",
     "Panel": "tidewright.data.panel:Panel",
+    "pbo": "tidewright.portfolio.inference.overfitting:pbo",
     "PerformanceTracker": "tidewright.tuning.patterns:PerformanceTracker",
     "PyTorchModelFactory": "tidewright.workflows.factory:PyTorchModelFactory",
     "RETURN_METRICS": "tidewright.metrics.returns:RETURN_METRICS",
@@ -151,12 +165,16 @@ _HOMES = {
     "PRUNERS": "tidewright.tuning.pruners:PRUNERS",
     "Convergence": "tidewright.tuning.stops:Convergence",
     "Covariance": "tidewright.portfolio.covariance.record:Covariance",
+    "cross_validate_paths": "tidewright.portfolio.inference.paths:cross_validate_paths",
+    "deflate": "tidewright.workflows.deflate:deflate",
+    "deflated_sharpe": "tidewright.portfolio.inference.sharpe:deflated_sharpe",
     "RegretBound": "tidewright.tuning.stops:RegretBound",
     "find_space": "tidewright.tuning.read_space:find_space",
     "quantise": "tidewright.registry.quantise:quantise",
     "read_space": "tidewright.tuning.read_space:read_space",
     "change_space": "tidewright.tuning.change_space:change_space",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
+    "spa": "tidewright.portfolio.inference.superior:spa",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
     "Trading": "tidewright.training.trade:Trading",
@@ -206,10 +224,14 @@ _HOMES = {
     "covariance": "tidewright.portfolio.covariance.estimate:estimate_covariance",
     "open_store": "tidewright.registry.store:open_store",
     "permutation_importance": "tidewright.training.importance:permutation_importance",
+    "permutation_test": "tidewright.portfolio.inference.permutation:permutation_test",
+    "probabilistic_sharpe": "tidewright.portfolio.inference.sharpe:probabilistic_sharpe",
     "recommend": "tidewright.models.recommend:recommend",
     "read_tried": "tidewright.tuning.tried:read_tried",
     "risk_contributions": "tidewright.portfolio.allocate.risk:risk_contributions",
+    "reality_check": "tidewright.portfolio.inference.superior:reality_check",
     "run": "tidewright.workflows.run:run",
+    "sample_sharpe": "tidewright.portfolio.inference.sharpe:sample_sharpe",
     "save_bundle": "tidewright.registry.bundle:save_bundle",
     "save_each": "tidewright.registry.each:save_each",
     "save_estimator": "tidewright.registry.estimator_bundle:save_estimator",
