@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from tidewright.models.recommend import recommend as recommend
     from tidewright.portfolio.allocate.door import allocate as allocate
     from tidewright.portfolio.allocate.risk import risk_contributions as risk_contributions
+    from tidewright.portfolio.backtest.crossover import crossover as crossover
+    from tidewright.portfolio.backtest.crossover import moving_average as moving_average
+    from tidewright.portfolio.backtest.signals import backtest_signals as backtest_signals
     from tidewright.portfolio.backtest.weights import backtest_weights as backtest_weights
     from tidewright.portfolio.costs import Costs as Costs
     from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
@@ -191,6 +194,7 @@ _HOMES = {
     "add_since": "tidewright.features.history:add_since",
     "add_technical": "tidewright.features.technical:add_technical",
     "add_weighted": "tidewright.features.history:add_weighted",
+    "backtest_signals": "tidewright.portfolio.backtest.signals:backtest_signals",
     "backtest_weights": "tidewright.portfolio.backtest.weights:backtest_weights",
     "batching": "tidewright.inference.batching:batching",
     "bench": "tidewright.inference.bench:bench",
@@ -219,6 +223,8 @@ _HOMES = {
     "load_estimator": "tidewright.registry.estimator_bundle:load_estimator",
     "open": "tidewright.inference.session:open_session",
     "open_each": "tidewright.inference.each:open_each",
+    "crossover": "tidewright.portfolio.backtest.crossover:crossover",
+    "moving_average": "tidewright.portfolio.backtest.crossover:moving_average",
     "monitor": "tidewright.workflows.monitor:monitor",
     "compare_arms": "tidewright.registry.arms:compare_arms",
     "covariance": "tidewright.portfolio.covariance.estimate:estimate_covariance",

@@ -10,7 +10,15 @@ from tidewright.portfolio.allocate import (
     inverse_variance_weights,
     risk_contributions,
 )
-from tidewright.portfolio.backtest import backtest_weights
+from tidewright.portfolio.backtest import (
+    Crossover,
+    SignalBacktest,
+    Trades,
+    backtest_signals,
+    backtest_weights,
+    crossover,
+    moving_average,
+)
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.covariance import COVARIANCES, Covariance, estimate_covariance, repair_covariance
 from tidewright.portfolio.inference import (
@@ -44,6 +52,7 @@ __all__ = [
     "RULES",
     "Costs",
     "Covariance",
+    "Crossover",
     "DeflatedSharpe",
     "Earnings",
     "Ledger",
@@ -53,13 +62,17 @@ __all__ = [
     "RealityCheck",
     "Rule",
     "SharpeSample",
+    "SignalBacktest",
     "SuperiorAbility",
     "Targets",
+    "Trades",
     "View",
     "Weights",
+    "backtest_signals",
     "backtest_weights",
     "choose_positions",
     "cross_validate_paths",
+    "crossover",
     "deflated_sharpe",
     "earn_positions",
     "equal_weights",
@@ -69,6 +82,7 @@ __all__ = [
     "hrp_weights",
     "inverse_variance_weights",
     "minimum_track_record",
+    "moving_average",
     "pbo",
     "permutation_test",
     "probabilistic_sharpe",

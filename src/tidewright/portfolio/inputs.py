@@ -144,6 +144,8 @@ _REMEDIES = {
     "return": "Fill or drop those rows before allocating.",
     "price": "A price is above zero and finite; use NaN for a bar without one.",
     "open": "An open is above zero and finite; use NaN for a bar without one.",
+    "high": "A high is above zero and finite; use NaN for a bar without one.",
+    "low": "A low is above zero and finite; use NaN for a bar without one.",
     "target weight": "Weights are finite and long-only; a row decides for every asset or, all NaN, for none.",
 }
 

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from tidewright.portfolio.backtest.crossover import Crossover, crossover, moving_average
+from tidewright.portfolio.backtest.signals import SignalBacktest, backtest_signals
+from tidewright.portfolio.backtest.trades import Trades
 from tidewright.portfolio.backtest.weights import backtest_weights
 
-__all__ = ["backtest_weights"]
+__all__ = [
+    "Crossover",
+    "SignalBacktest",
+    "Trades",
+    "backtest_signals",
+    "backtest_weights",
+    "crossover",
+    "moving_average",
+]
