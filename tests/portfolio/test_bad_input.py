@@ -36,6 +36,8 @@ def spoil(values: Floats, *, row: int, asset: int, value: float) -> Floats:
     return values
 
 
+NEEDED: dict[str, dict[str, Any]] = {"risk_budget": {"budgets": dict.fromkeys(NAMES, 1 / 3)}}  # what a rule must have
+
 RETURNS = {
     "prices": (good_prices(), r"returns of 'AAPL' is above 20%, .* look like prices.*returns_from_prices"),
     "prices, few rows": (good_prices()[:3], "above 100%, .* look like prices"),
@@ -60,7 +62,7 @@ RETURNS = {
 def test_bad_returns_are_refused_by_every_rule(case: str, rule: str) -> None:
     returns, message = RETURNS[case]
     with pytest.raises(AllocationError, match=message):
-        RULES.load(rule)(returns, assets=NAMES, times=DAYS[: len(returns)])
+        RULES.load(rule)(returns, assets=NAMES, times=DAYS[: len(returns)], **NEEDED.get(rule, {}))
 
 
 TIMES = {

@@ -26,6 +26,10 @@ RULES = Catalog(
     "allocation rule",
     [
         Entry("hrp", f"{_HOME}.hrp:hrp_weights", "hierarchical risk parity, Lopez de Prado 2016", "hierarchy"),
+        Entry("herc", f"{_HOME}.herc:herc_weights", "hierarchical equal risk contribution, Raffinot 2018", "hierarchy"),
+        Entry("nco", f"{_HOME}.nco:nco_weights", "nested clustered optimisation, Lopez de Prado 2019", "hierarchy"),
+        Entry("risk_parity", f"{_HOME}.budget:risk_parity_weights", "every asset carries the same risk", "risk"),
+        Entry("risk_budget", f"{_HOME}.budget:risk_budget_weights", "every asset carries its budget of risk", "risk"),
         Entry("inverse_variance", f"{_HOME}.floors:inverse_variance_weights", "one over the variance", "floor"),
         Entry("equal", f"{_HOME}.floors:equal_weights", "the same weight for every asset", "floor"),
     ],
