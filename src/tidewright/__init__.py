@@ -67,6 +67,9 @@ if TYPE_CHECKING:
     from tidewright.portfolio.inference.superior import reality_check as reality_check
     from tidewright.portfolio.inference.superior import spa as spa
     from tidewright.portfolio.ledger import Ledger as Ledger
+    from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
+    from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
+    from tidewright.portfolio.volatility.ranges import realised_volatility as realised_volatility
     from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.registry.each import save_each as save_each
@@ -151,6 +154,7 @@ _HOMES = {
     "JITCompiler": "tidewright.inference.jit.compiler:JITCompiler",
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "Ledger": "tidewright.portfolio.ledger:Ledger",
+    "fit_volatility": "tidewright.portfolio.volatility.fit:fit_volatility",
     "minimum_track_record": "tidewright.portfolio.inference.sharpe:minimum_track_record",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",
@@ -174,9 +178,11 @@ _HOMES = {
     "RegretBound": "tidewright.tuning.stops:RegretBound",
     "find_space": "tidewright.tuning.read_space:find_space",
     "quantise": "tidewright.registry.quantise:quantise",
+    "range_volatility": "tidewright.portfolio.volatility.ranges:range_volatility",
     "read_space": "tidewright.tuning.read_space:read_space",
     "change_space": "tidewright.tuning.change_space:change_space",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
+    "realised_volatility": "tidewright.portfolio.volatility.ranges:realised_volatility",
     "spa": "tidewright.portfolio.inference.superior:spa",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",

@@ -87,7 +87,7 @@ def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike 
             f"{rows} row of returns can't tell how assets vary; at least 2 are needed. Ask for a longer lookback."
         )
     _refuse_cells(~np.isfinite(values), values=values, names=names, times=stamps, noun="return")
-    _refuse_prices(values, names=names)
+    refuse_prices(values, names=names)
     lowest, highest = values.min(axis=0), values.max(axis=0)
     constant = np.flatnonzero(highest / 2 - lowest / 2 <= _NO_SPREAD * np.maximum(1.0, np.abs(highest)))
     if constant.size:
@@ -166,7 +166,7 @@ def _refuse_cells(
         )
 
 
-def _refuse_prices(values: FloatArray, *, names: tuple[str, ...]) -> None:
+def refuse_prices(values: FloatArray, *, names: tuple[str, ...]) -> None:
     """Prices taken for returns: an asset that gains more than all of its value, or a fifth of it, in "
     "every row."""
     floor = 1.0 if values.shape[0] < 5 else 0.2
