@@ -274,3 +274,47 @@ def test_the_arrays_of_a_ledger_are_read_only() -> None:
     ledger = run(targets, closes)
     with pytest.raises(ValueError, match="read-only"):
         ledger.equity[0] = 0.0
+
+
+def draw_short_targets(seed: int, *, rows: int = 40, assets: int = 4) -> Floats:
+    """Weights of both signs, long plus short at most 1.5, with rows of NaN between."""
+    rng = np.random.default_rng(seed)
+    targets = rng.normal(0, 1, (rows, assets))
+    targets *= rng.uniform(0.1, 1.5, (rows, 1)) / np.abs(targets).sum(axis=1, keepdims=True)
+    targets[rng.random(rows) < 0.6] = np.nan
+    return np.asarray(targets)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, RATES, st.booleans())
+def test_short_positions_and_loans_are_the_account_kept_by_hand(seed: int, bps: float, at_open: bool) -> None:
+    _, closes, opens = draw_market(seed)
+    targets = draw_short_targets(seed)
+    timing: dict[str, Any] = {"fill": "next open", "opens": opens} if at_open else {}
+    ledger = run(
+        targets, closes, costs=Costs(fee_bps=bps, half_spread_bps=0), allow_short=True, max_gross=1.5, **timing
+    )
+    books = keep_books(targets, closes, opens if at_open else closes, bps / 10_000)
+    np.testing.assert_allclose(ledger.cash, [cash for cash, _, _ in books], atol=1e-8)
+    np.testing.assert_allclose(ledger.costs, [cost for _, cost, _ in books], atol=1e-8)
+    np.testing.assert_allclose(ledger.positions, [units for _, _, units in books], atol=1e-8)
+    exposure = ledger.exposure()
+    np.testing.assert_allclose(exposure.net, 1.0 - ledger.cash / ledger.equity, atol=1e-12)
+    assert np.all(exposure.gross >= np.abs(exposure.net) - 1e-12)
+
+
+def test_a_short_position_gains_what_the_price_loses() -> None:
+    closes = np.array([[10.0], [10.0], [8.0]])
+    ledger = run(np.array([[-0.5], [np.nan], [np.nan]]), closes, costs=FREE, allow_short=True)
+    assert ledger.positions[:, 0].tolist() == [0.0, -50.0, -50.0]
+    assert ledger.cash.tolist() == [1000.0, 1500.0, 1500.0]
+    assert ledger.equity.tolist() == [1000.0, 1000.0, 1100.0]
+    assert ledger.summary(periods_per_year=252.0)["net_exposure"] == pytest.approx((-0.5 - 400 / 1100) / 2)
+
+
+def test_positions_are_not_told_from_prices_that_were_changed_after_the_backtest() -> None:
+    targets, closes, _ = draw_market(8)
+    ledger = run(targets, closes)
+    closes[20:] *= 1.01
+    with pytest.raises(ValueError, match="changed in place after the backtest"):
+        _ = ledger.positions

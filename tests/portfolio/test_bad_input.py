@@ -141,6 +141,11 @@ LEDGERS: dict[str, tuple[dict[str, Any], str]] = {
         {"targets": spoil(good_targets(), row=3, asset=0, value=0.9), "allow_cash": True},
         r"sum to 1\.4; they must sum to at most one",
     ),
+    "short and no limit": (
+        {"targets": spoil(good_targets(), row=3, asset=1, value=-0.9), "allow_short": True},
+        r"weights of 2020-01-04 are 1\.6 times the equity, long plus short; at most 1 is allowed.*max_gross=1.6",
+    ),
+    "a limit of nothing": ({"max_gross": 0.0}, "max_gross is 0; long plus short positions are at most from 1 to 20"),
     "weights of other bars": ({"targets": good_targets()[:4]}, "4 rows of target weights came with 6 bars"),
     "weights of other assets": ({"targets": good_targets()[:, :2]}, "2 columns came with 3 asset names"),
     "text for prices": ({"prices": np.full((6, 3), "x")}, "prices hold something that is no number"),

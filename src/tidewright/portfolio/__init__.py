@@ -43,7 +43,7 @@ from tidewright.portfolio.inference import (
     sample_sharpe,
     spa,
 )
-from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.ledger import Book, Exposure, HeldBook, Ledger
 from tidewright.portfolio.positions import Earnings, earn_positions, hold_positions
 from tidewright.portfolio.rules import POSITION_RULES, PositionRule, choose_positions
 from tidewright.portfolio.tilt import tilt_by_forecast
@@ -54,11 +54,14 @@ __all__ = [
     "COVARIANCES",
     "POSITION_RULES",
     "RULES",
+    "Book",
     "Costs",
     "Covariance",
     "Crossover",
     "DeflatedSharpe",
     "Earnings",
+    "Exposure",
+    "HeldBook",
     "Ledger",
     "Paths",
     "Permutation",

@@ -70,6 +70,11 @@ class Costs:
         return (self.fee_bps + self.half_spread_bps) / 10_000.0
 
     @property
+    def spread_part(self) -> float:
+        """The half spread's part of `rate`, 0 where nothing is paid."""
+        return self.half_spread_bps / 10_000.0 / self.rate if self.rate > 0.0 else 0.0
+
+    @property
     def borrow_rate(self) -> float:
         """What one unit of value sold short pays a year, as a fraction."""
         return self.borrow_bps / 10_000.0
@@ -135,11 +140,16 @@ def price_rebalance(held: FloatArray, *, target: FloatArray, rate: float) -> Flo
     array([0.00990099])
     """
     share = np.zeros(held.shape[0])
+    if rate == 0.0:
+        return share
     active = np.arange(held.shape[0])
     while active.size:
-        have, want = held[active], target[active]
-        sign = np.sign(want * (1.0 - share[active])[:, None] - have)
-        root = rate * (sign * (want - have)).sum(axis=1) / (1.0 + rate * (sign * want).sum(axis=1))
+        every = active.size == share.size
+        have, want = (held, target) if every else (held[active], target[active])
+        gap = want - have
+        sign = np.sign(want * (1.0 - share[active])[:, None] - have if share.any() else gap)
+        paid, slope = np.einsum("ij,ij->i", sign, gap), np.einsum("ij,ij->i", sign, want)
+        root = rate * paid / (1.0 + rate * slope)
         higher = root > share[active]
         active = active[higher]
         share[active] = root[higher]

@@ -16,7 +16,6 @@ from tidewright.errors import AllocationError
 FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.datetime64]
 
-_SUM_TOLERANCE = 1e-9
 _NO_SPREAD = 1e-14
 
 
@@ -105,39 +104,12 @@ def read_prices(prices: ArrayLike, *, assets: Sequence[str], times: TimeArray, n
     names = read_assets(assets, columns=values.shape[1])
     if values.shape[0] != times.size:
         raise AllocationError(f"{values.shape[0]} rows of {noun}s came with {times.size} times. Give one row a time.")
-    wrong = np.isinf(values) | (values <= 0.0)
-    _refuse_cells(wrong, values=values, names=names, times=times, noun=noun)
+    if not (
+        values.min(initial=np.inf) > 0.0 and values.max(initial=0.0) < np.inf
+    ):  # a table without gaps is most often right
+        wrong = np.isinf(values) | (values <= 0.0)
+        _refuse_cells(wrong, values=values, names=names, times=times, noun=noun)
     return values
-
-
-def read_targets(
-    targets: ArrayLike, *, assets: Sequence[str], times: TimeArray, allow_cash: bool
-) -> tuple[FloatArray, FloatArray]:
-    """Target weights [D, A] and the share left in cash [D]; each row long-only and summing to one (or "
-    "less)."""
-    values = read_matrix(targets, noun="target weights")
-    names = read_assets(assets, columns=values.shape[1])
-    if values.shape[0] != times.size:
-        raise AllocationError(
-            f"{values.shape[0]} rows of target weights came with {times.size} times. Give one row a time; a "
-            "row of "
-            "NaN decides nothing."
-        )
-    _refuse_cells(~np.isfinite(values), values=values, names=names, times=times, noun="target weight")
-    _refuse_cells(values < 0.0, values=values, names=names, times=times, noun="target weight")
-    sums = values.sum(axis=1)
-    off = sums > 1.0 + _SUM_TOLERANCE if allow_cash else np.abs(sums - 1.0) > _SUM_TOLERANCE
-    if off.any():
-        row = int(np.flatnonzero(off)[0])
-        rule = "at most one" if allow_cash else "one"
-        hint = "" if allow_cash or sums[row] > 1.0 else ", or pass allow_cash=True to leave the rest in cash"
-        raise AllocationError(
-            f"the target weights of {name_time(times, row=row)} sum to {sums[row]:.6g}; they must sum to "
-            f"{rule}. "
-            f"Divide them by their sum{hint}."
-        )
-    full = np.abs(sums - 1.0) <= _SUM_TOLERANCE
-    return np.where(full[:, None], values / np.where(full, sums, 1.0)[:, None], values), np.where(full, 0.0, 1.0 - sums)
 
 
 _REMEDIES = {
@@ -146,7 +118,6 @@ _REMEDIES = {
     "open": "An open is above zero and finite; use NaN for a bar without one.",
     "high": "A high is above zero and finite; use NaN for a bar without one.",
     "low": "A low is above zero and finite; use NaN for a bar without one.",
-    "target weight": "Weights are finite and long-only; a row decides for every asset or, all NaN, for none.",
 }
 
 

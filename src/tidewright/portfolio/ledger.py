@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -12,40 +13,127 @@ from tidewright.metrics.returns import RETURN_METRICS, Holdings, Sample
 from tidewright.portfolio.inputs import FloatArray, TimeArray
 
 
+class Book(Protocol):
+    """Units held and traded and the prices that value them, each [T, A]."""
+
+    @property
+    def positions(self) -> FloatArray:
+        """Units held after the close of each bar."""
+        ...
+
+    @property
+    def trades(self) -> FloatArray:
+        """Units bought (+) or sold (-) at each bar; a split changes positions without a trade."""
+        ...
+
+    @property
+    def prices(self) -> FloatArray:
+        """The closes that value the positions; any number, or NaN, where nothing is held."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldBook:
+    """A book that is written out: three read-only arrays [T, A]."""
+
+    positions: FloatArray
+    trades: FloatArray
+    prices: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("positions", "trades", "prices"):
+            locked = getattr(self, name).view()
+            locked.flags.writeable = False
+            object.__setattr__(self, name, locked)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposure:
+    """Shares of equity at each bar [T]: `gross` is long plus short, `net` long minus short."""
+
+    gross: FloatArray
+    net: FloatArray
+
+
+def _nothing() -> FloatArray:
+    return np.empty(0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
     """T bars of A assets, as they stand after the close of each bar; money in the prices' currency.
 
-    positions: units held [T, A]. trades: units bought (+) or sold (-) at the bar [T, A]. costs: money paid
-    for trading at the bar, never negative [T]. cash [T]. equity: cash + sum of positions times closes [T].
-    weights: share of equity in each asset [T, A]; what is missing to one is cash. turnover: half of the
-    value traded at the bar over the equity just before the trade [T]. `first_fill` is the row of the first
-    trade, None where nothing was traded. `notes` say what the reader should know. All arrays are read-only.
+    `book` has what is held and traded. costs: money paid for trading at the bar, never negative [T], of which `spread`
+    is the half spread, `impact` the market impact and the rest fees. cash [T], below zero where money is borrowed.
+    equity: cash + sum of positions times closes [T]. turnover: half of the value traded at the bar over the equity
+    just before the trade [T]. `borrow` is what short positions paid, never negative, `interest` what cash earned,
+    `dividends` what positions were paid (below zero: what shorts owed), `unfilled` the value of orders that the bar's
+    volume or the cash did not fill: all money [T], 0 where not told. From bar to bar, cash changes by
+    -(value bought less value sold) - costs - borrow + interest + dividends.
+
+    `first_fill` is the row of the first trade, None where nothing was traded; `ended` the row at whose close equity
+    was gone and the account was closed, None where it was not. `notes` say what the reader should know. All arrays are
+    read-only.
     """
 
     times: TimeArray
     assets: tuple[str, ...]
-    positions: FloatArray
-    trades: FloatArray
+    book: Book
     costs: FloatArray
     cash: FloatArray
     equity: FloatArray
-    weights: FloatArray
     turnover: FloatArray
     first_fill: int | None
     notes: tuple[str, ...] = ()
+    spread: FloatArray = field(default_factory=_nothing)
+    impact: FloatArray = field(default_factory=_nothing)
+    borrow: FloatArray = field(default_factory=_nothing)
+    interest: FloatArray = field(default_factory=_nothing)
+    dividends: FloatArray = field(default_factory=_nothing)
+    unfilled: FloatArray = field(default_factory=_nothing)
+    ended: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("times", "positions", "trades", "costs", "cash", "equity", "weights", "turnover"):
+        for name in ("spread", "impact", "borrow", "interest", "dividends", "unfilled"):
+            if getattr(self, name).size == 0:
+                object.__setattr__(self, name, np.zeros(self.times.size))
             getattr(self, name).flags.writeable = False
+        for name in ("times", "costs", "cash", "equity", "turnover"):
+            getattr(self, name).flags.writeable = False
+
+    @property
+    def positions(self) -> FloatArray:
+        """Units held after the close of each bar [T, A]."""
+        return self.book.positions
+
+    @property
+    def trades(self) -> FloatArray:
+        """Units bought (+) or sold (-) at each bar [T, A]."""
+        return self.book.trades
+
+    @property
+    def weights(self) -> FloatArray:
+        """The share of equity in each asset [T, A], below zero for a short; what is missing to one is cash."""
+        units = self.book.positions
+        worth = np.multiply(units, self.book.prices, out=np.zeros_like(units), where=units != 0.0)
+        worth /= np.where(self.equity == 0.0, 1.0, self.equity)[:, None]
+        return worth
+
+    def exposure(self) -> Exposure:
+        """Gross and net exposure at each bar, as shares of equity."""
+        weights = self.weights
+        return Exposure(gross=np.abs(weights).sum(axis=1), net=weights.sum(axis=1))
 
     def net_returns(self) -> FloatArray:
         """Simple returns of equity after costs, one a bar, from the first trade on (it pays the entry).
 
-        The bars before the first decision could be filled are no part of the strategy and are left out.
+        The bars before the first decision could be filled are no part of the strategy and are left out, as are those
+        after the account has ended; the return that ended it is -1, whatever was owed beyond that.
         """
         start = 1 if self.first_fill is None else self.first_fill
-        return self.equity[start:] / self.equity[start - 1 : -1] - 1.0
+        stop = self.equity.size if self.ended is None else self.ended + 1
+        returns = self.equity[start:stop] / self.equity[start - 1 : stop - 1] - 1.0
+        return returns if self.ended is None else np.maximum(returns, -1.0)
 
     def turnover_per_year(self, *, periods_per_year: float) -> float:
         """One-way turnover a year: the sum of `turnover` after the entry over the years; nan without a trade.
@@ -68,7 +156,8 @@ class Ledger:
         returns = self.net_returns()
         if returns.size == 0:
             raise AllocationError("the ledger has one bar and no return. Bring at least two bars of prices.")
-        bars = slice(self.equity.size - returns.size, None)
+        first = 1 if self.first_fill is None else self.first_fill
+        bars = slice(first, first + returns.size)
         traded = np.concatenate(([0.0], self.turnover[bars][1:]))  # the entry is no turnover
         held = Holdings(self.weights[bars], traded, self.costs, self.equity[bars])
         sample = Sample.read(returns, periods_per_year=periods_per_year, risk_free=risk_free, holdings=held)
