@@ -34,7 +34,7 @@ from tidewright.portfolio.backtest.signal_inputs import Frame, check_rules, read
 from tidewright.portfolio.backtest.trades import REASONS, Trades
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.inputs import name_time, read_matrix
-from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.ledger import HeldBook, Ledger
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,15 +124,14 @@ def _tell_ledger(frame: Frame, book: Book) -> Ledger:
         )
     paid = book.rules.rate * book.traded
     traded = np.flatnonzero(book.traded)
+    trades = np.diff(book.positions, axis=0, prepend=np.zeros((1, len(frame.assets))))
     return Ledger(
         times=frame.times.copy(),
         assets=frame.assets,
-        positions=book.positions,
-        trades=np.diff(book.positions, axis=0, prepend=np.zeros((1, len(frame.assets)))),
+        book=HeldBook(book.positions, trades, book.bars.closes),
         costs=paid,
         cash=book.money,
         equity=equity,
-        weights=worth / equity[:, None],
         turnover=book.traded / 2.0 / (equity + paid),
         first_fill=int(traded[0]) if traded.size else None,
         notes=_notes(frame, book, filled=traded.size > 0),
