@@ -67,9 +67,11 @@ if TYPE_CHECKING:
     from tidewright.portfolio.inference.superior import reality_check as reality_check
     from tidewright.portfolio.inference.superior import spa as spa
     from tidewright.portfolio.ledger import Ledger as Ledger
+    from tidewright.portfolio.universe import Universe as Universe
     from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
     from tidewright.portfolio.volatility.ranges import realised_volatility as realised_volatility
+    from tidewright.portfolio.walk import walk_weights as walk_weights
     from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.registry.each import save_each as save_each
@@ -189,6 +191,7 @@ _HOMES = {
     "Trading": "tidewright.training.trade:Trading",
     "Tried": "tidewright.tuning.tried:Tried",
     "TransformerForecaster": "tidewright.workflows.forecasters:TransformerForecaster",
+    "Universe": "tidewright.portfolio.universe:Universe",
     "View": "tidewright.features.view:View",
     "Vintage": "tidewright.training.change:Vintage",
     "add_events": "tidewright.features.events:add_events",
@@ -255,6 +258,7 @@ _HOMES = {
     "tune": "tidewright.tuning.tune:tune",
     "tune_each": "tidewright.workflows.tune_each:tune_each",
     "update": "tidewright.training.update:update",
+    "walk_weights": "tidewright.portfolio.walk:walk_weights",
     "write_metrics": "tidewright.inference.metrics_text:write_metrics",
     "write_report": "tidewright.report.html:write_report",
     "write_triton": "tidewright.registry.triton:write_triton",

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tidewright.errors import AllocationError
+from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio import (
     Costs,
     Ledger,
     Targets,
     View,
+    Weights,
     backtest_weights,
     hrp_weights,
     returns_from_prices,
@@ -177,3 +178,46 @@ def test_a_half_missing_signal_is_refused_with_its_asset_and_date() -> None:
     view = View(expected=expected, uncertainty=np.full_like(returns, 0.02), skill=0.1)
     with pytest.raises(AllocationError, match="the view of 2020-01-31: the expected return of 'C' is nan"):
         walk_weights(returns, times=DAYS[1:], view=view, **SCHEDULE)
+
+
+def test_options_reach_the_rule() -> None:
+    returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
+    targets = walk_weights(returns, times=DAYS[1:], options={"covariance": "ewma", "linkage": "ward"}, **SCHEDULE)
+    first = hrp_weights(returns[:LOOKBACK], assets=NAMES, covariance="ewma", linkage="ward")
+    np.testing.assert_array_equal(targets.values[0], first.values)
+    assert targets.decision_notes[0] == first.notes
+    assert targets.latest().notes == targets.decision_notes[-1]
+    with pytest.raises(ConfigError, match="no option of hrp is called 'linkages'"):
+        walk_weights(returns, times=DAYS[1:], options={"linkages": "ward"}, **SCHEDULE)
+
+
+def test_a_rule_that_weighs_trades_is_told_what_is_held() -> None:
+    """The weights of the last decision, moved by the returns since; money in cash does not move."""
+    seen: list[Any] = []
+
+    def half_in_cash(
+        returns: Any, /, *, assets: Any, times: Any = None, limits: Any = None, previous: Any = None
+    ) -> Any:
+        seen.append(previous)
+        return Weights(assets=assets, values=np.array([0.3, 0.2, 0, 0, 0]), method="half", net=0.5)
+
+    returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
+    start = {"C": 0.4}
+    usual: dict[str, Any] = {"times": DAYS[1:], "rule": half_in_cash, **SCHEDULE}
+    walk_weights(returns, options={"limits": "some", "previous": start}, **usual)
+    assert seen[0].tolist() == [0.0, 0.0, 0.4, 0.0, 0.0]
+    grown = np.array([0.3, 0.2]) * np.prod(1 + returns[LOOKBACK : LOOKBACK + EVERY, :2], axis=0)
+    np.testing.assert_allclose(seen[1][:2], grown / (grown.sum() + 0.5), rtol=1e-12)
+    seen.clear()
+    walk_weights(returns, **usual)
+    assert seen == [None] * len(seen)
+    for previous, message in (({"gold": 1.0}, "previous holds 'gold'"), ([1.0], r"previous has the shape \(1,\)")):
+        with pytest.raises(AllocationError, match=message):
+            walk_weights(returns, options={"limits": "some", "previous": previous}, **usual)
+
+
+def test_an_error_of_a_decision_names_its_date() -> None:
+    returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
+    returns[60, 1] = np.nan
+    with pytest.raises(AllocationError, match="the decision of 2020-03-13: the return of 'B' at 2020-03-02 is nan"):
+        walk_weights(returns, times=DAYS[1:], **SCHEDULE)

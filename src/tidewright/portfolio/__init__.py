@@ -47,6 +47,7 @@ from tidewright.portfolio.ledger import Book, Exposure, HeldBook, Ledger
 from tidewright.portfolio.positions import Earnings, earn_positions, hold_positions
 from tidewright.portfolio.rules import POSITION_RULES, PositionRule, choose_positions
 from tidewright.portfolio.tilt import tilt_by_forecast
+from tidewright.portfolio.universe import Universe
 from tidewright.portfolio.walk import Targets, View, returns_from_prices, walk_weights
 from tidewright.portfolio.weights import Weights
 
@@ -73,6 +74,7 @@ __all__ = [
     "SuperiorAbility",
     "Targets",
     "Trades",
+    "Universe",
     "View",
     "Weights",
     "backtest_signals",

@@ -87,8 +87,7 @@ def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike 
         )
     _refuse_cells(~np.isfinite(values), values=values, names=names, times=stamps, noun="return")
     refuse_prices(values, names=names)
-    lowest, highest = values.min(axis=0), values.max(axis=0)
-    constant = np.flatnonzero(highest / 2 - lowest / 2 <= _NO_SPREAD * np.maximum(1.0, np.abs(highest)))
+    constant = np.flatnonzero(has_no_spread(values))
     if constant.size:
         asset = int(constant[0])
         raise AllocationError(
@@ -96,6 +95,14 @@ def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike 
             "without variance it has no risk to weigh. Leave the asset out, or mend its stale prices."
         )
     return values
+
+
+def has_no_spread(values: FloatArray) -> NDArray[np.bool_]:
+    """Whether each column [A] is the same in all rows, but for rounding; False where one is missing or infinite."""
+    lowest, highest = values.min(axis=0), values.max(axis=0)
+    with np.errstate(invalid="ignore"):
+        still = highest / 2 - lowest / 2 <= _NO_SPREAD * np.maximum(1.0, np.abs(highest))
+    return np.asarray(still & np.isfinite(highest))
 
 
 def read_prices(prices: ArrayLike, *, assets: Sequence[str], times: TimeArray, noun: str = "price") -> FloatArray:

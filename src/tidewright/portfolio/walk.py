@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.allocate import RULES, Rule
+from tidewright.portfolio.allocate.door import allocate
+from tidewright.portfolio.eligible import Places, choose_eligible
 from tidewright.portfolio.inputs import (
     FloatArray,
     TimeArray,
@@ -20,6 +24,7 @@ from tidewright.portfolio.inputs import (
     read_times,
 )
 from tidewright.portfolio.tilt import tilt_by_forecast
+from tidewright.portfolio.universe import Universe
 from tidewright.portfolio.weights import Weights
 
 
@@ -45,7 +50,8 @@ class Targets:
     """Target weights `values` [D, A] of `assets`, and the bars `times` [D] at whose close each was decided.
 
     They go to the backtest as `backtest_weights(targets.values, prices, decided=targets.times, ...)`.
-    `tilted` [D] says which decisions were moved by a forecast.
+    `tilted` [D] says which decisions were moved by a forecast. `notes` are what holds for the whole walk and
+    `decision_notes` [D] what each decision chose, mended or left out.
     """
 
     times: TimeArray
@@ -53,12 +59,15 @@ class Targets:
     values: FloatArray
     tilted: tuple[bool, ...]
     method: str
+    notes: tuple[str, ...] = ()
+    decision_notes: tuple[tuple[str, ...], ...] = ()
 
     def latest(self) -> Weights:
         """The weights of the last decision."""
         total = float(self.values[-1].sum())
         net = 1.0 if abs(total - 1.0) <= 1e-9 else total
-        return Weights(assets=self.assets, values=self.values[-1], method=self.method, net=net)
+        notes = self.decision_notes[-1] if self.decision_notes else ()
+        return Weights(assets=self.assets, values=self.values[-1], method=self.method, net=net, notes=notes)
 
 
 def walk_weights(
@@ -70,12 +79,18 @@ def walk_weights(
     lookback: int,
     rule: str | Rule = "hrp",
     view: View | None = None,
+    universe: Universe | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Targets:
     """Weights decided every `decide_every` bars from the `lookback` latest returns, the bar's own included.
 
     `returns` [T, A] are simple returns; row t is known after the close of `times[t]`. The first decision is
-    at row lookback - 1. `rule` is a name of `RULES` or a function like them. A `view` tilts each decision
-    by its row.
+    at row lookback - 1. `rule` is a name of `RULES` or a function like them, and `options` its own (`covariance`,
+    `limits`, `costs` ...); a rule that knows what is held gets as `previous` the last decision, moved by the returns
+    since; the first gets `options["previous"]`, if that is given. A `view` tilts each decision by its row.
+
+    With a `universe` an asset gets weight only where it was a member at the decision and has all of the lookback's
+    returns, which may be NaN elsewhere, and some variance; who was left out stands in the notes.
 
     >>> rng = np.random.default_rng(1)
     >>> days = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]")
@@ -88,20 +103,31 @@ def walk_weights(
     stamps = read_times(times, rows=values.shape[0])
     names = read_assets(assets, columns=values.shape[1])
     _check_schedule(decide_every, lookback=lookback, rows=values.shape[0])
-    decide: Rule = RULES.load(rule) if isinstance(rule, str) else rule
     forecasts = None if view is None else _read_view(view, shape=values.shape)
     rows = range(lookback - 1, values.shape[0], decide_every)
-    bases = [
-        decide(values[row - lookback + 1 : row + 1], assets=names, times=stamps[row - lookback + 1 : row + 1])
-        for row in rows
-    ]
-    decisions = [_tilt(base, view=forecasts, row=row, stamps=stamps) for base, row in zip(bases, rows, strict=True)]
+    windows = [slice(row - lookback + 1, row + 1) for row in rows]
+    eligible = choose_eligible(values, times=stamps, assets=names, windows=windows, universe=universe)
+    decide = _Decide(rule, options=dict(options or {}), names=names, stamps=stamps, values=values)
+    held = _read_start(decide.options.pop("previous", None), names=names)
+    bases: list[Weights] = []
+    decisions: list[Weights] = []
+    table = np.zeros((len(rows), len(names)))
+    for number, (row, window, places) in enumerate(zip(rows, windows, eligible.places, strict=True)):
+        if number and decide.heeds_held:
+            held = _drift(table[number - 1], grown=values[rows[number - 1] + 1 : row + 1])
+        bases.append(decide(window, places=places, held=held))
+        decisions.append(_tilt(bases[-1], view=forecasts, row=row, places=places, stamps=stamps))
+        table[number, places] = decisions[-1].values
     return Targets(
         times=stamps[list(rows)],
         assets=names,
-        values=np.stack([weights.values for weights in decisions]),
+        values=table,
         tilted=tuple(weights is not base for weights, base in zip(decisions, bases, strict=True)),
         method=bases[0].method if view is None else f"{bases[0].method}+forecast",
+        notes=eligible.summary,
+        decision_notes=tuple(
+            left_out + weights.notes for left_out, weights in zip(eligible.notes, decisions, strict=True)
+        ),
     )
 
 
@@ -117,6 +143,64 @@ def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence
     values = read_prices(table, assets=assets, times=stamps)
     with np.errstate(over="ignore"):
         return values[1:] / values[:-1] - 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decide:
+    """One decision: the rule on a window's columns, with its options and, where it wants them, the weights held."""
+
+    rule: str | Rule
+    options: dict[str, Any]
+    names: tuple[str, ...]
+    stamps: TimeArray
+    values: FloatArray
+
+    def __call__(self, window: slice, *, places: Places, held: FloatArray | None) -> Weights:
+        part = self.values[window] if places.size == len(self.names) else self.values[window][:, places]
+        assets = tuple(self.names[place] for place in places)
+        given = dict(self.options)
+        if held is not None and self.heeds_held:
+            given["previous"] = held[places]
+        try:
+            if isinstance(self.rule, str):
+                return allocate(part, assets=assets, times=self.stamps[window], method=self.rule, **given)
+            return self.rule(part, assets=assets, times=self.stamps[window], **given)
+        except AllocationError as error:
+            time = name_time(self.stamps, row=window.stop - 1)
+            raise AllocationError(f"the decision of {time}: {error}") from error
+
+    @property
+    def heeds_held(self) -> bool:
+        """Whether the rule weighs trades against what is held, and was given anything to weigh them by."""
+        rule = RULES.load(self.rule) if isinstance(self.rule, str) else self.rule
+        wanted = any(self.options.get(name) is not None for name in ("limits", "costs"))
+        return wanted and "previous" in signature(rule).parameters
+
+
+def _read_start(previous: Any, *, names: tuple[str, ...]) -> FloatArray | None:
+    """The weights [A] held before the first decision: a `Weights`, a mapping by name, or one a column."""
+    table = previous.as_dict() if isinstance(previous, Weights) else previous
+    if isinstance(table, Mapping):
+        strange = [name for name in table if name not in names]
+        if strange:
+            raise AllocationError(
+                f"previous holds {strange[0]!r}, which has no column of returns. Add it, or leave it out."
+            )
+        table = [table.get(name, 0.0) for name in names]
+    if table is None:
+        return None
+    held = np.asarray(table, dtype=np.float64)
+    if held.shape != (len(names),) or not np.isfinite(held).all():
+        raise AllocationError(
+            f"previous has the shape {held.shape}; give one finite weight for each of {len(names)} assets."
+        )
+    return held
+
+
+def _drift(weights: FloatArray, *, grown: FloatArray) -> FloatArray:
+    """Weights [A] after returns [bars, A] (a missing one is none), as shares of what the portfolio is worth then."""
+    worth = weights * np.prod(1.0 + np.where(np.isfinite(grown), grown, 0.0), axis=0)
+    return np.asarray(worth / (worth.sum() + 1.0 - weights.sum()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,14 +236,14 @@ def _read_view(view: View, *, shape: tuple[int, ...]) -> _ReadView:
     return _ReadView(expected, uncertainty, skill, view.strength, view.max_multiple)
 
 
-def _tilt(base: Weights, *, view: _ReadView | None, row: int, stamps: TimeArray) -> Weights:
-    if view is None or np.isnan(view.expected[row]).all():
+def _tilt(base: Weights, *, view: _ReadView | None, row: int, places: Places, stamps: TimeArray) -> Weights:
+    if view is None or np.isnan(view.expected[row, places]).all():
         return base
     try:
         return tilt_by_forecast(
             base,
-            expected=view.expected[row],
-            uncertainty=view.uncertainty[row],
+            expected=view.expected[row, places],
+            uncertainty=view.uncertainty[row, places],
             skill=float(view.skill[row]),
             strength=view.strength,
             max_multiple=view.max_multiple,
