@@ -7,8 +7,9 @@ import pytest
 from arch.bootstrap import SPA, StationaryBootstrap
 
 from tidewright.errors import AllocationError
+from tidewright.metrics.bootstrap import choose_stationary_block
 from tidewright.portfolio import reality_check, spa
-from tidewright.portfolio.inference.resample import draw_counts, resample_means
+from tidewright.portfolio.inference.resample import resample_means
 from tidewright.portfolio.inference.superior import _long_run_deviation
 
 WORLDS = 300
@@ -18,18 +19,22 @@ def draw_strategies(seed: int, *, rows: int = 250, count: int = 20) -> np.ndarra
     return np.random.default_rng(seed).normal(0.0, 0.01, (rows, count))
 
 
-def test_each_resample_has_as_many_rows_as_there_are() -> None:
-    (counts,) = draw_counts(97, block=7.5, draws=300, generator=np.random.default_rng(0))
-    assert counts.shape == (300, 97)
-    assert (counts.sum(axis=1) == 97).all()
-    assert counts.min() >= 0
-    assert counts.mean(axis=0) == pytest.approx(np.ones(97), abs=0.5)  # time is a circle: no row is rarer
-
-
 def test_many_draws_come_in_pieces_of_the_same_law() -> None:
-    sizes = [len(part) for part in draw_counts(5000, block=20, draws=500, generator=np.random.default_rng(0))]
-    assert len(sizes) > 1
-    assert sum(sizes) == 500
+    values = draw_strategies(0, rows=5000, count=2)
+    values[1:] += values[:-1]
+    drawn = resample_means(values, block=20, draws=900, generator=np.random.default_rng(0))
+    assert drawn.shape == (900, 2)
+    assert drawn.mean(axis=0) == pytest.approx(values.mean(axis=0), abs=4 * drawn.std() / 30)
+    deviation = _long_run_deviation(values - values.mean(axis=0), block=20) / np.sqrt(5000)
+    for piece in (drawn[:300], drawn[600:]):
+        assert piece.std(axis=0) == pytest.approx(deviation, rel=0.15)
+
+
+def test_the_usual_block_is_the_longest_of_politis_and_whites() -> None:
+    values = draw_strategies(1, count=3)
+    for row in range(1, 250):
+        values[row, 1] += 0.7 * values[row - 1, 1]
+    assert spa(values).block == reality_check(values).block == choose_stationary_block(values[:, 1]) > 5
 
 
 def test_blocks_of_one_are_the_plain_bootstrap() -> None:
