@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.inference.superior import reality_check as reality_check
     from tidewright.portfolio.inference.superior import spa as spa
     from tidewright.portfolio.ledger import Ledger as Ledger
+    from tidewright.portfolio.lookahead.check import check_lookahead as check_lookahead
     from tidewright.portfolio.universe import Universe as Universe
     from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
@@ -183,6 +184,7 @@ _HOMES = {
     "range_volatility": "tidewright.portfolio.volatility.ranges:range_volatility",
     "read_space": "tidewright.tuning.read_space:read_space",
     "change_space": "tidewright.tuning.change_space:change_space",
+    "check_lookahead": "tidewright.portfolio.lookahead.check:check_lookahead",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "realised_volatility": "tidewright.portfolio.volatility.ranges:realised_volatility",
     "spa": "tidewright.portfolio.inference.superior:spa",

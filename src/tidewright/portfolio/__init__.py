@@ -44,6 +44,7 @@ from tidewright.portfolio.inference import (
     spa,
 )
 from tidewright.portfolio.ledger import Book, Exposure, HeldBook, Ledger
+from tidewright.portfolio.lookahead import Lookahead, check_lookahead
 from tidewright.portfolio.positions import Earnings, earn_positions, hold_positions
 from tidewright.portfolio.rules import POSITION_RULES, PositionRule, choose_positions
 from tidewright.portfolio.tilt import tilt_by_forecast
@@ -64,6 +65,7 @@ __all__ = [
     "Exposure",
     "HeldBook",
     "Ledger",
+    "Lookahead",
     "Paths",
     "Permutation",
     "PositionRule",
@@ -79,6 +81,7 @@ __all__ = [
     "Weights",
     "backtest_signals",
     "backtest_weights",
+    "check_lookahead",
     "choose_positions",
     "cross_validate_paths",
     "crossover",
