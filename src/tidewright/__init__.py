@@ -68,6 +68,9 @@ if TYPE_CHECKING:
     from tidewright.portfolio.inference.superior import spa as spa
     from tidewright.portfolio.ledger import Ledger as Ledger
     from tidewright.portfolio.lookahead.check import check_lookahead as check_lookahead
+    from tidewright.portfolio.read_predictions import read_predictions as read_predictions
+    from tidewright.portfolio.skill import measure_skill as measure_skill
+    from tidewright.portfolio.skill import walk_skill as walk_skill
     from tidewright.portfolio.universe import Universe as Universe
     from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
@@ -235,6 +238,9 @@ _HOMES = {
     "open": "tidewright.inference.session:open_session",
     "open_each": "tidewright.inference.each:open_each",
     "crossover": "tidewright.portfolio.backtest.crossover:crossover",
+    "measure_skill": "tidewright.portfolio.skill:measure_skill",
+    "read_predictions": "tidewright.portfolio.read_predictions:read_predictions",
+    "walk_skill": "tidewright.portfolio.skill:walk_skill",
     "moving_average": "tidewright.portfolio.backtest.crossover:moving_average",
     "monitor": "tidewright.workflows.monitor:monitor",
     "compare_arms": "tidewright.registry.arms:compare_arms",

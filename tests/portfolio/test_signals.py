@@ -236,6 +236,7 @@ def test_the_ledger_balances_and_long_positions_never_borrow(
     np.testing.assert_allclose(ledger.weights.sum(axis=1), 1 - ledger.cash / ledger.equity, atol=1e-12)
     assert np.all(ledger.cash >= 0)
     assert np.all(ledger.costs >= 0)
+    np.testing.assert_allclose(ledger.spread, ledger.costs / 3, rtol=1e-12)  # 5 of 15 basis points
     assert ledger.equity[-1] - 1000.0 == pytest.approx(trades.profit.sum(), abs=1e-7)
     assert trades.summary()["trades"] + trades.summary()["open"] == len(trades)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
@@ -206,3 +207,21 @@ def test_the_skill_is_measured_on_validation_alone() -> None:
     )
     assert not decision.used_forecast
     assert "rank IC at most 0" in decision.reason
+
+
+def test_a_rank_correlation_that_may_be_luck_moves_no_weight() -> None:
+    panel, prices, split, fitted, validation = world()
+    scored = validation.scored
+    noise = np.random.default_rng(2).permutation(scored.forecast)
+    lucky = replace(validation, scored=type(scored)(scored.actual, noise, levels=scored.levels, series=scored.series))
+    decision = decide(
+        panel, prices, split=split, board=board(beat=True), fitted=fitted, validation=lucky, settings=SETTINGS, trials=5
+    )
+    assert not decision.used_forecast
+    assert "may be luck, so they moved no weight" in decision.reason
+
+
+def test_the_reason_says_what_was_measured_and_what_is_left_of_it() -> None:
+    reason = make_decision().reason
+    used, mean, error = (float(number) for number in re.findall(r"0\.\d{3}", reason))
+    assert used == pytest.approx((1 - (error / mean) ** 2) * mean, abs=2e-3)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray
-from tidewright.portfolio.skill import average_ranks
+from tidewright.portfolio.rank_ic import average_ranks
 
 PositionRule = Literal["sign", "rank", "size"]
 Sides = Literal["both", "long"]

@@ -23,7 +23,7 @@ from tidewright.portfolio import (
     tilt_by_forecast,
     walk_weights,
 )
-from tidewright.portfolio.skill import measure_skill
+from tidewright.portfolio.skill import Skill, estimate_skill
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
 from tidewright.workflows.result import Decision, Strategy
@@ -53,8 +53,9 @@ def decide(
     rows, bars = returns.positions >= split.test.first - settings.lookback + 1, wide.positions >= split.test.first
     assets = tuple(str(name) for name in panel.series_ids)
     per_year = panel.frequency.periods_per_year
-    skill = _measure(validation, panel.n_series) if board.beat_floor else 0.0
-    view = _view(panel, returns.positions[rows], fitted, skill, settings) if board.beat_floor else None
+    measured = _measure(validation, panel.n_series) if board.beat_floor else None
+    skill = 0.0 if measured is None else measured.used
+    view = None if measured is None else _view(panel, returns.positions[rows], fitted, skill, settings)
     costs = Costs(fee_bps=settings.fee_bps, half_spread_bps=settings.half_spread_bps)
     plans: dict[str, tuple[str, View | None]] = {"equal weight": ("equal", None), "HRP": ("hrp", None)}
     if view is not None:
@@ -76,21 +77,23 @@ def decide(
         weights=base,
         strategies=_strategies(ledgers, per_year, trials),
         used_forecast=view is not None and skill > 0,
-        reason=_reason(board, skill),
+        reason=_reason(board, measured),
         trials=trials,
         periods_per_year=per_year,
     )
 
 
-def _measure(validation: Evaluation, assets: int) -> float:
-    """The mean rank IC on validation of the forecast sum over the horizon."""
+def _measure(validation: Evaluation, assets: int) -> Skill:
+    """The skill on validation, of a model that beat its floor, of the forecast sum over the horizon."""
     windows = validation.windows
     cutoffs, rows = np.unique(windows.cutoffs, return_inverse=True)
     expected = np.full((len(cutoffs), assets), np.nan)
     realised = np.full((len(cutoffs), assets), np.nan)
     expected[rows, windows.series] = validation.scored.point.sum(axis=1)
     realised[rows, windows.series] = validation.scored.actual.sum(axis=1)
-    return measure_skill(expected, realised)
+    horizon = validation.scored.actual.shape[1]
+    overlap = np.searchsorted(cutoffs, cutoffs + horizon) - np.arange(len(cutoffs))
+    return estimate_skill(expected, realised, overlap=int(overlap.max()), beats_floor=True)
 
 
 def _view(
@@ -148,10 +151,19 @@ def _strategies(ledgers: Mapping[str, Ledger], per_year: float, trials: int) -> 
     return tuple(found)
 
 
-def _reason(board: Leaderboard, skill: float) -> str:
-    if not board.beat_floor:
+def _reason(board: Leaderboard, skill: Skill | None) -> str:
+    if skill is None:
         return "No forecast moved the weights, since no model beat its floor."
-    if skill <= 0:
+    if not skill.mean > 0:
         why = "its forecasts did not order the assets on validation (rank IC at most 0), so they moved no weight"
         return f"{board.winner} beat its floor, but {why}."
-    return f"{board.winner} beat its floor; its forecasts tilt the weights by their rank IC on validation, {skill:.3f}."
+    if not skill.used > 0:
+        told = f"with an error of {skill.error:.3f}" if np.isfinite(skill.error) else "from too few dates for an error"
+        why = (
+            f"the rank IC of its forecasts on validation, {skill.mean:.3f} {told}, may be luck, so they moved no weight"
+        )
+        return f"{board.winner} beat its floor, but {why}."
+    return (
+        f"{board.winner} beat its floor; its forecasts tilt the weights by a skill of {skill.used:.3f}: their rank IC "
+        f"on validation, {skill.mean:.3f} with an error of {skill.error:.3f} over {skill.count} dates, shrunk for it."
+    )

@@ -110,10 +110,10 @@ def backtest_signals(
     book = Book(signals, bars, rules, float(initial_cash))
     book.keep()
     frame.check_held(book)
-    return SignalBacktest(_tell_ledger(frame, book), _tell_trades(frame, book))
+    return SignalBacktest(_tell_ledger(frame, book, costs=costs), _tell_trades(frame, book))
 
 
-def _tell_ledger(frame: Frame, book: Book) -> Ledger:
+def _tell_ledger(frame: Frame, book: Book, *, costs: Costs) -> Ledger:
     worth = book.positions * book.bars.closes
     equity = book.money + worth.sum(axis=1)
     lost = np.flatnonzero(~np.isfinite(equity) | (equity <= 0.0))
@@ -135,6 +135,7 @@ def _tell_ledger(frame: Frame, book: Book) -> Ledger:
         turnover=book.traded / 2.0 / (equity + paid),
         first_fill=int(traded[0]) if traded.size else None,
         notes=_notes(frame, book, filled=traded.size > 0),
+        spread=costs.half_spread_bps / 10_000.0 * book.traded,
     )
 
 

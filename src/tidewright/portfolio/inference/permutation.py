@@ -17,7 +17,7 @@ from tidewright.metrics.bootstrap import choose_block
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.inference.strategies import read_number
 from tidewright.portfolio.inputs import FloatArray, read_matrix
-from tidewright.portfolio.skill import average_ranks
+from tidewright.portfolio.rank_ic import average_ranks
 
 Rows = NDArray[np.intp]
 Statistic = Callable[[Rows], FloatArray]  # rows of the signal [B, n] -> what each order comes to [B]
