@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidewright.data.read_yaml import read_yaml
 from tidewright.errors import ConfigError
 from tidewright.tuning.ranges import Choice, FloatRange, IntRange, Range
 from tidewright.tuning.read_space import parse_space
-from tidewright.tuning.read_yaml import read_yaml
 from tidewright.tuning.rules import Of, Rule
 from tidewright.tuning.show_space import diff_spaces
 from tidewright.tuning.space import SearchSpace

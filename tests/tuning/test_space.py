@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidewright.data.read_yaml import MOST_BYTES, read_yaml
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.models.build import build_spec
 from tidewright.models.spec import MODELS
 from tidewright.tuning.read_space import UNTUNED, find_space, parse_space, read_space, spaces, usual_space
-from tidewright.tuning.read_yaml import MOST_BYTES, read_yaml
 from tidewright.tuning.space import Choice, FloatRange, IntRange, SearchSpace
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tidewright.data.read_yaml import read_yaml
 from tidewright.data.task import Task
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.features.view import StaticEncoding, View
@@ -17,7 +18,6 @@ from tidewright.training.spec import TrainSpec
 from tidewright.tuning.change_space import change_space
 from tidewright.tuning.ranges import Choice, FloatRange, IntRange, Range
 from tidewright.tuning.read_space import find_space, parse_space, read_space, spaces
-from tidewright.tuning.read_yaml import read_yaml
 from tidewright.tuning.records import Candidate
 from tidewright.tuning.space import SearchSpace
 from tidewright.tuning.write_space import write_space

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidewright.catalog import explain_unknown
+from tidewright.data.read_yaml import read_yaml
 from tidewright.errors import ConfigError
 from tidewright.models.specs.tabular import OF_NUMBERS
 from tidewright.tuning.parse_space import parse_space
-from tidewright.tuning.read_yaml import read_yaml
 from tidewright.tuning.space import SearchSpace
 
 _SPAN = re.compile(r"^\s*(\S+?)\s*\.\.\s*(\S+)\s*(.*)$")

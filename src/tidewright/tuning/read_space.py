@@ -10,9 +10,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from tidewright.catalog import explain_unknown
+from tidewright.data.read_yaml import read_yaml
 from tidewright.errors import ConfigError, UnknownNameError
 from tidewright.tuning.parse_space import parse_space
-from tidewright.tuning.read_yaml import read_yaml
 from tidewright.tuning.space import SearchSpace
 
 __all__ = ["UNTUNED", "find_space", "parse_space", "read_space", "spaces", "usual_space"]
