@@ -67,7 +67,15 @@ if TYPE_CHECKING:
     from tidewright.portfolio.inference.superior import reality_check as reality_check
     from tidewright.portfolio.inference.superior import spa as spa
     from tidewright.portfolio.ledger import Ledger as Ledger
+    from tidewright.portfolio.limits import Limits as Limits
     from tidewright.portfolio.lookahead.check import check_lookahead as check_lookahead
+    from tidewright.portfolio.optimise.frontier import Frontier as Frontier
+    from tidewright.portfolio.optimise.frontier import frontier as frontier
+    from tidewright.portfolio.optimise.optimise import Optimum as Optimum
+    from tidewright.portfolio.optimise.optimise import optimise as optimise
+    from tidewright.portfolio.optimise.read import CostBasis as CostBasis
+    from tidewright.portfolio.optimise.views import Views as Views
+    from tidewright.portfolio.optimise.views import black_litterman as black_litterman
     from tidewright.portfolio.read_predictions import read_predictions as read_predictions
     from tidewright.portfolio.skill import measure_skill as measure_skill
     from tidewright.portfolio.skill import walk_skill as walk_skill
@@ -161,6 +169,14 @@ _HOMES = {
     "LSTMForecaster": "tidewright.workflows.forecasters:LSTMForecaster",
     "Ledger": "tidewright.portfolio.ledger:Ledger",
     "fit_volatility": "tidewright.portfolio.volatility.fit:fit_volatility",
+    "Limits": "tidewright.portfolio.limits:Limits",
+    "CostBasis": "tidewright.portfolio.optimise.read:CostBasis",
+    "Frontier": "tidewright.portfolio.optimise.frontier:Frontier",
+    "Optimum": "tidewright.portfolio.optimise.optimise:Optimum",
+    "Views": "tidewright.portfolio.optimise.views:Views",
+    "black_litterman": "tidewright.portfolio.optimise.views:black_litterman",
+    "frontier": "tidewright.portfolio.optimise.frontier:frontier",
+    "optimise": "tidewright.portfolio.optimise.optimise:optimise",
     "minimum_track_record": "tidewright.portfolio.inference.sharpe:minimum_track_record",
     "HyperparameterSpace": "tidewright.workflows.hyperparameter_space:HyperparameterSpace",
     "ModelConfig": "tidewright.models.classic:ModelConfig",

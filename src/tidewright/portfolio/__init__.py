@@ -44,7 +44,9 @@ from tidewright.portfolio.inference import (
     spa,
 )
 from tidewright.portfolio.ledger import Book, Exposure, HeldBook, Ledger
+from tidewright.portfolio.limits import Limits
 from tidewright.portfolio.lookahead import Lookahead, check_lookahead
+from tidewright.portfolio.optimise import CostBasis, Frontier, Optimum, Views, black_litterman, frontier, optimise
 from tidewright.portfolio.positions import Earnings, earn_positions, hold_positions
 from tidewright.portfolio.rules import POSITION_RULES, PositionRule, choose_positions
 from tidewright.portfolio.tilt import tilt_by_forecast
@@ -57,15 +59,19 @@ __all__ = [
     "POSITION_RULES",
     "RULES",
     "Book",
+    "CostBasis",
     "Costs",
     "Covariance",
     "Crossover",
     "DeflatedSharpe",
     "Earnings",
     "Exposure",
+    "Frontier",
     "HeldBook",
     "Ledger",
+    "Limits",
     "Lookahead",
+    "Optimum",
     "Paths",
     "Permutation",
     "PositionRule",
@@ -78,9 +84,11 @@ __all__ = [
     "Trades",
     "Universe",
     "View",
+    "Views",
     "Weights",
     "backtest_signals",
     "backtest_weights",
+    "black_litterman",
     "check_lookahead",
     "choose_positions",
     "cross_validate_paths",
@@ -90,6 +98,7 @@ __all__ = [
     "equal_weights",
     "estimate_covariance",
     "expected_best_sharpe",
+    "frontier",
     "herc_weights",
     "hold_positions",
     "hrp_weights",
@@ -97,6 +106,7 @@ __all__ = [
     "minimum_track_record",
     "moving_average",
     "nco_weights",
+    "optimise",
     "pbo",
     "permutation_test",
     "probabilistic_sharpe",

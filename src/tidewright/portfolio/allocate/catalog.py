@@ -11,6 +11,7 @@ from tidewright.catalog import Catalog, Entry
 from tidewright.portfolio.weights import Weights
 
 _HOME = "tidewright.portfolio.allocate"
+_OPTIMISE = "tidewright.portfolio.optimise.rules"
 
 
 class Rule(Protocol):
@@ -30,6 +31,13 @@ RULES = Catalog(
         Entry("nco", f"{_HOME}.nco:nco_weights", "nested clustered optimisation, Lopez de Prado 2019", "hierarchy"),
         Entry("risk_parity", f"{_HOME}.budget:risk_parity_weights", "every asset carries the same risk", "risk"),
         Entry("risk_budget", f"{_HOME}.budget:risk_budget_weights", "every asset carries its budget of risk", "risk"),
+        Entry("min_variance", f"{_OPTIMISE}:min_variance_weights", "the least variance", "optimiser"),
+        Entry("min_cvar", f"{_OPTIMISE}:min_cvar_weights", "the least expected shortfall", "optimiser"),
+        Entry("max_sharpe", f"{_OPTIMISE}:max_sharpe_weights", "the highest Sharpe ratio", "optimiser"),
+        Entry("max_utility", f"{_OPTIMISE}:max_utility_weights", "the highest mean-variance utility", "optimiser"),
+        Entry("target_return", f"{_OPTIMISE}:target_return_weights", "the least risk for a return", "optimiser"),
+        Entry("target_risk", f"{_OPTIMISE}:target_risk_weights", "the highest return for a risk", "optimiser"),
+        Entry("black_litterman", f"{_OPTIMISE}:black_litterman_weights", "views on an equilibrium", "optimiser"),
         Entry("inverse_variance", f"{_HOME}.floors:inverse_variance_weights", "one over the variance", "floor"),
         Entry("equal", f"{_HOME}.floors:equal_weights", "the same weight for every asset", "floor"),
     ],

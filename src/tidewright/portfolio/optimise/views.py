@@ -1,0 +1,177 @@
+"""Black and Litterman's views: what is expected beside the equilibrium, and how sure that is. K views, A assets.
+
+Sources: He and Litterman 1999, The Intuition Behind Black-Litterman Model Portfolios; the mean's own uncertainty is tau
+times the covariance, and the posterior covariance has it added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tidewright.errors import AllocationError
+from tidewright.portfolio.covariance.record import Covariance
+from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """K views on A assets: picks [K, A] @ returns are expected to be `values` [K], with errors of `variances` [K].
+
+    All a period of the returns. A variance of zero is certainty. The equilibrium is that of the `market` weights (asset
+    to weight; None: all alike, noted) at a `risk_aversion` (2.5 is He and Litterman's), unless `prior` gives expected
+    returns [A]. `tau` is how uncertain the equilibrium is, as a multiple of the covariance.
+    """
+
+    assets: tuple[str, ...]
+    picks: FloatArray
+    values: FloatArray
+    variances: FloatArray
+    market: Mapping[str, float] | None = None
+    prior: ArrayLike | None = None
+    risk_aversion: float = 2.5
+    tau: float = 0.05
+
+    def __post_init__(self) -> None:
+        picks = np.zeros((0, len(self.assets))) if np.size(self.picks) == 0 else read_matrix(self.picks, noun="picks")
+        names = read_assets(self.assets, columns=picks.shape[1])
+        values, variances = (np.array(one, dtype=np.float64).reshape(-1) for one in (self.values, self.variances))
+        if not values.shape == variances.shape == (len(picks),):
+            raise AllocationError(
+                f"{len(picks)} rows of picks came with {values.size} values and {variances.size} variances. Give one "
+                "of each a view."
+            )
+        if not (np.isfinite(picks).all() and np.isfinite(values).all() and (variances >= 0.0).all()):
+            raise AllocationError("a view is not finite, or its variance is below zero. Leave out what is not known.")
+        if np.isinf(variances).any():
+            raise AllocationError("the variance of a view is infinite: it says nothing. Leave it out.")
+        for name in ("risk_aversion", "tau"):
+            if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0.0):
+                raise AllocationError(f"{name} is {getattr(self, name)!r}; it is a finite number above 0.")
+        for name, array in (("picks", picks), ("values", values), ("variances", variances)):
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "assets", names)
+
+    @classmethod
+    def from_forecasts(
+        cls,
+        expected: ArrayLike,
+        *,
+        uncertainty: ArrayLike,
+        assets: Sequence[str],
+        market: Mapping[str, float] | None = None,
+        risk_aversion: float = 2.5,
+        tau: float = 0.05,
+    ) -> Views:
+        """One view an asset: a forecast return [A] with the standard deviation [A] of its error; NaN is no view.
+
+        >>> views = Views.from_forecasts([0.01, float("nan")], uncertainty=[0.02, 0.02], assets=("A", "B"))
+        >>> views.picks.tolist(), views.variances.round(6).tolist()
+        ([[1.0, 0.0]], [0.0004])
+        """
+        names = read_assets(assets, columns=len(tuple(assets)))
+        means, errors = (np.asarray(one, dtype=np.float64) for one in (expected, uncertainty))
+        if means.shape != (len(names),) or errors.shape != means.shape:
+            raise AllocationError(
+                f"forecasts have the shapes {means.shape} and {errors.shape} for {len(names)} assets. Give one each."
+            )
+        there = ~np.isnan(means)
+        return cls(
+            assets=names,
+            picks=np.eye(len(names))[there],
+            values=means[there],
+            variances=errors[there] ** 2,
+            market=market,
+            risk_aversion=risk_aversion,
+            tau=tau,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posterior:
+    """What is expected after the views: `mean` [A] a period, the `covariance` of returns, and the `prior` [A]."""
+
+    assets: tuple[str, ...]
+    mean: FloatArray
+    covariance: Covariance
+    prior: FloatArray
+    notes: tuple[str, ...] = ()
+
+
+def black_litterman(views: Views, *, covariance: Covariance, risk_free: float = 0.0) -> Posterior:
+    """Expected returns and covariance of the covariance's assets after the views.
+
+    mean = prior + tau S P' (P tau S P' + Omega)^-1 (q - P prior); covariance = S + tau S - tau S P' (...)^-1 P tau S.
+    Without views the mean is the prior's; with certain views P @ mean are their values.
+
+    >>> alike = Covariance(values=np.diag([0.04, 0.04]), assets=("A", "B"), method="by hand")
+    >>> sure = Views(("A", "B"), picks=[[1.0, -1.0]], values=[0.02], variances=[0.0])
+    >>> black_litterman(sure, covariance=alike).mean.round(6).tolist()
+    [0.06, 0.04]
+    """
+    names, matrix = covariance.assets, covariance.values
+    picks = _order(views, names)
+    prior, notes = _find_prior(views, names, matrix, risk_free=risk_free)
+    spread = views.tau * matrix
+    inner = picks @ spread @ picks.T + np.diag(views.variances)
+    try:
+        gain = np.linalg.solve(inner, picks @ spread).T
+    except np.linalg.LinAlgError:
+        raise AllocationError(
+            "two certain views are about the same portfolio. Leave one out, or give them variances."
+        ) from None
+    after = matrix + spread - gain @ (picks @ spread)
+    kept = Covariance(
+        values=(after + after.T) / 2.0,
+        assets=names,
+        method=f"{covariance.method}+views",
+        notes=covariance.notes,
+    )
+    mean = prior + gain @ (views.values - picks @ prior)
+    told = f"{len(views.values)} views on the equilibrium, tau {views.tau:g}, risk aversion {views.risk_aversion:g}"
+    return Posterior(assets=names, mean=mean, covariance=kept, prior=prior, notes=(told, *notes))
+
+
+def _order(views: Views, names: tuple[str, ...]) -> FloatArray:
+    """The picks with their columns as the covariance's assets stand; an asset without a view has zeros."""
+    places = {name: place for place, name in enumerate(names)}
+    picks = np.zeros((len(views.values), len(names)))
+    for column, name in enumerate(views.assets):
+        if name in places:
+            picks[:, places[name]] = views.picks[:, column]
+        elif views.picks[:, column].any():
+            raise AllocationError(f"a view is about {name!r}, which is not among the assets. Leave it out.")
+    return picks
+
+
+def _find_prior(
+    views: Views, names: tuple[str, ...], matrix: FloatArray, *, risk_free: float
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Expected returns without views: those given, or those at which the market's weights are the best ones."""
+    if views.prior is not None:
+        prior = np.array(views.prior, dtype=np.float64)
+        if prior.shape != (len(views.assets),) or not np.isfinite(prior).all():
+            raise AllocationError(f"the prior has the shape {prior.shape}; give one finite return an asset.")
+        given = dict(zip(views.assets, prior.tolist(), strict=True))
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise AllocationError(f"the prior has no return of {missing[0]!r}. Give one an asset.")
+        return np.array([given[name] for name in names]), ("the prior is given",)
+    if views.market is None:
+        held, notes = (
+            np.full(len(names), 1.0 / len(names)),
+            ("no market weights given: the equilibrium is of equal ones",),
+        )
+    else:
+        unknown = [name for name in views.market if name not in names]
+        if unknown:
+            raise AllocationError(f"the market holds {unknown[0]!r}, which is not among the assets. Leave it out.")
+        held, notes = (
+            np.array([float(views.market.get(name, 0.0)) for name in names]),
+            ("the market weights are given",),
+        )
+    return views.risk_aversion * (matrix @ held) + risk_free, notes
