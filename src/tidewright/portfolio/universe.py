@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from tidewright.catalog import explain_unknown
 from tidewright.checks import check_flag
-from tidewright.data.border import to_polars
-from tidewright.data.panel import Repair
-from tidewright.data.times import parse_times
 from tidewright.errors import AllocationError, ColumnError
 from tidewright.portfolio.inputs import TimeArray, name_time, read_assets, read_times
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tidewright.data.panel import Repair
 
 _NEVER = np.datetime64("9999-12-31", "us")
 _DAY, _MICRO = np.timedelta64(1, "D"), np.timedelta64(1, "us")
@@ -30,6 +31,7 @@ class Universe:
     alone knows who survived. A start is within, an end is the first moment outside. Spells of a name that overlap, or
     end before they start, are an AllocationError.
 
+    >>> import polars as pl
     >>> spells = pl.DataFrame({"who": ["A", "B"], "from": ["2020-01-01", "2020-01-01"], "to": ["2021-01-01", None]})
     >>> universe = Universe.from_table(spells, asset="who", start="from", end="to")
     >>> universe.members("2020-12-31"), universe.members("2021-01-01")
@@ -60,6 +62,8 @@ class Universe:
         `end_inclusive` says that an end is the last day (or moment) inside; else it is the first one outside, as in
         lists of index changes. Dates may be text; how it was read stands in the notes.
         """
+        from tidewright.data.border import to_polars  # and with it polars, 0.1 s to import
+
         check_flag("end_inclusive", end_inclusive)
         spells, _ = to_polars(table)
         for column in (asset, start, end):
@@ -142,6 +146,8 @@ def _check_spells(names: Sequence[str], *, starts: TimeArray, ends: TimeArray) -
 
 
 def _read_names(column: pl.Series) -> tuple[str, ...]:
+    import polars as pl
+
     text = column.cast(pl.String).str.strip_chars()
     empty = (text.is_null() | (text == "")).arg_true()
     if len(empty):
@@ -151,6 +157,10 @@ def _read_names(column: pl.Series) -> tuple[str, ...]:
 
 def _read_dates(column: pl.Series, *, notes: list[str]) -> TimeArray:
     """Dates [S] in microseconds, NaT where there is none."""
+    import polars as pl
+
+    from tidewright.data.times import parse_times
+
     if column.dtype == pl.String:
         text = column.str.strip_chars()
         text = text.set(text == "", None)
