@@ -65,7 +65,7 @@ def assert_same_up_to(cut: int, *, ours: tuple[Targets, Ledger], theirs: tuple[T
         assert after.tobytes() == before.tobytes(), f"{name} before {DAYS[cut]} moved"
 
 
-@pytest.mark.parametrize("rule", ["hrp", "inverse_variance", "equal"])
+@pytest.mark.parametrize("rule", ["hrp", "herc", "nco", "risk_parity", "inverse_variance", "equal"])
 def test_changing_every_price_after_a_bar_moves_no_bit_up_to_it(rule: str) -> None:
     prices = draw_prices()
     ours = decide_and_trade(prices, rule=rule)
