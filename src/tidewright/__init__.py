@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from tidewright.registry.triton import write_triton as write_triton
     from tidewright.report.html import write_report as write_report
     from tidewright.report.study_page import write_study_page as write_study_page
+    from tidewright.report.tear_sheet import write_tear_sheet as write_tear_sheet
     from tidewright.serving.client import Client as Client
     from tidewright.training.change import Vintage as Vintage
     from tidewright.training.change import explain_change as explain_change
@@ -285,6 +286,7 @@ _HOMES = {
     "walk_weights": "tidewright.portfolio.walk:walk_weights",
     "write_metrics": "tidewright.inference.metrics_text:write_metrics",
     "write_report": "tidewright.report.html:write_report",
+    "write_tear_sheet": "tidewright.report.tear_sheet:write_tear_sheet",
     "write_triton": "tidewright.registry.triton:write_triton",
     "write_study_page": "tidewright.report.study_page:write_study_page",
 }

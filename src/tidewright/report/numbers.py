@@ -55,6 +55,19 @@ def write_percent(value: float | None, *, decimals: int = 1, signed: bool = Fals
     return f"{_minus(f'{100.0 * value:{sign},.{decimals}f}')}{SPACE}%"
 
 
+def write_probability(value: float) -> str:
+    """A probability as a percentage that is never rounded to certainty.
+
+    >>> [write_probability(v).replace(SPACE, " ") for v in (0.953, 0.99999, 1e-9)]
+    ['95.3 %', '> 99.9 %', '< 0.1 %']
+    """
+    if math.isnan(value):
+        return UNDEFINED
+    if value > 0.999:
+        return f">{SPACE}{write_percent(0.999)}"
+    return f"<{SPACE}{write_percent(0.001)}" if value < 0.001 else write_percent(value)
+
+
 def write_seconds(value: float) -> str:
     """A length of time.
 
