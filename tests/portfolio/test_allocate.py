@@ -18,7 +18,9 @@ import tidewright as tw
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio import (
     RULES,
+    Costs,
     Covariance,
+    Limits,
     Weights,
     equal_weights,
     estimate_covariance,
@@ -209,6 +211,48 @@ def test_the_door_gives_what_the_rule_gives() -> None:
     )
 
 
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from(HERE))
+def test_limits_are_kept_by_the_nearest_weights_that_keep_them(seed: int, rule: str) -> None:
+    returns, names = draw_returns(seed), name_assets(7)
+    limits = Limits.parse("each <= 0.22", "0.2 <= calm <= 0.5", groups=dict.fromkeys(names[:3], "calm"))
+    needed = {"budgets": spread_budgets(names)} if rule == "risk_budget" else {}
+    free = tw.allocate(returns, assets=names, method=rule, **needed).values
+    ours = tw.allocate(returns, assets=names, method=rule, limits=limits, **needed)
+    assert max(limits.excess(ours.values, assets=names).values(), default=0.0) < 1e-8
+    assert ours.method == rule
+    if max(limits.excess(free, assets=names).values(), default=0.0) < 1e-8:
+        np.testing.assert_array_equal(ours.values, free)
+        assert ours.notes[-1] == "the limits hold without a change"
+        return
+    assert "moved to the nearest weights within the limits" in ours.notes[-1]
+    rng = np.random.default_rng(seed)
+    others = project_by_rejection(rng, limits=limits, names=names)
+    assert np.all(((others - free) ** 2).sum(axis=1) >= ((ours.values - free) ** 2).sum() - 1e-9)
+    toward = 0.01 * others + 0.99 * ours.values  # near neighbours too, the set is convex
+    assert np.all(((toward - free) ** 2).sum(axis=1) >= ((ours.values - free) ** 2).sum() - 1e-9)
+
+
+def project_by_rejection(rng: np.random.Generator, *, limits: Limits, names: tuple[str, ...]) -> Floats:
+    drawn = rng.dirichlet(np.full(7, 8.0), 400)
+    return drawn[[not limits.excess(row, assets=names) for row in drawn]]
+
+
+def test_limits_that_are_counted_from_what_is_held_are_kept_too() -> None:
+    returns, names = draw_returns(5), name_assets(7)
+    held = np.full(7, 1 / 7)
+    for words in ("turnover <= 0.1", "names <= 3"):
+        limits = Limits.parse(words)
+        ours = tw.allocate(returns, assets=names, limits=limits, previous=held)
+        assert max(limits.excess(ours.values, assets=names, previous=held).values(), default=0.0) < 1e-8
+    cash = tw.allocate(returns, assets=names, limits=Limits.parse("net = 0.5"))
+    assert cash.net == pytest.approx(0.5)
+    with pytest.raises(AllocationError, match=r"'turnover <= 0\.1' has nothing to count from"):
+        tw.allocate(returns, assets=names, limits=Limits.parse("turnover <= 0.1"))
+    with pytest.raises(AllocationError, match=r"'each <= 0\.1'"):
+        tw.allocate(returns, assets=names, limits=Limits.parse("each <= 0.1"))
+
+
 @pytest.mark.parametrize("options", [{"covariance": "ewma"}, {"distance": "plain"}, {"linkage": "ward"}])
 def test_every_option_of_hrp_moves_the_weights(options: dict[str, Any]) -> None:
     returns = draw_returns(8, assets=12)
@@ -233,6 +277,9 @@ def test_a_covariance_of_ones_own_needs_no_returns_and_is_met_by_name() -> None:
         ({"covariance": "smaple"}, "no covariance is called 'smaple'. Did you mean 'sample'"),
         ({"method": "equal", "covariance": "oas"}, "the method equal does not heed covariance.* These do: hrp"),
         ({"views": object()}, "the method hrp does not heed views"),
+        ({"previous": np.full(7, 1 / 7)}, "the method hrp does not heed previous"),
+        ({"costs": Costs(fee_bps=1, half_spread_bps=1)}, "the method hrp does not heed costs"),
+        ({"limits": "each <= 0.1"}, "limits is a Limits, such as"),
         ({"risk_free": 0.01}, "the method hrp does not heed risk_free"),
         ({"covariance": Covariance(values=np.eye(1), assets=("gold",), method="mine")}, "has no asset 'asset 1'"),
     ],

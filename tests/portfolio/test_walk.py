@@ -12,6 +12,7 @@ from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio import (
     Costs,
     Ledger,
+    Limits,
     Targets,
     View,
     Weights,
@@ -204,7 +205,7 @@ def test_a_rule_that_weighs_trades_is_told_what_is_held() -> None:
     returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
     start = {"C": 0.4}
     usual: dict[str, Any] = {"times": DAYS[1:], "rule": half_in_cash, **SCHEDULE}
-    walk_weights(returns, options={"limits": "some", "previous": start}, **usual)
+    walk_weights(returns, options={"limits": Limits(), "previous": start}, **usual)
     assert seen[0].tolist() == [0.0, 0.0, 0.4, 0.0, 0.0]
     grown = np.array([0.3, 0.2]) * np.prod(1 + returns[LOOKBACK : LOOKBACK + EVERY, :2], axis=0)
     np.testing.assert_allclose(seen[1][:2], grown / (grown.sum() + 0.5), rtol=1e-12)
@@ -213,7 +214,7 @@ def test_a_rule_that_weighs_trades_is_told_what_is_held() -> None:
     assert seen == [None] * len(seen)
     for previous, message in (({"gold": 1.0}, "previous holds 'gold'"), ([1.0], r"previous has the shape \(1,\)")):
         with pytest.raises(AllocationError, match=message):
-            walk_weights(returns, options={"limits": "some", "previous": previous}, **usual)
+            walk_weights(returns, options={"limits": Limits(), "previous": previous}, **usual)
 
 
 def test_an_error_of_a_decision_names_its_date() -> None:
@@ -221,3 +222,30 @@ def test_an_error_of_a_decision_names_its_date() -> None:
     returns[60, 1] = np.nan
     with pytest.raises(AllocationError, match="the decision of 2020-03-13: the return of 'B' at 2020-03-02 is nan"):
         walk_weights(returns, times=DAYS[1:], **SCHEDULE)
+
+
+def test_every_decision_keeps_the_limits_also_one_that_a_view_tilts() -> None:
+    returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
+    limits = Limits.parse("each <= 0.3", "turnover <= 0.1", "A <= 0.25")
+    view = View(
+        expected=np.tile([0.1, -0.1, 0.05, 0.0, 0.0], (ROWS - 1, 1)), uncertainty=np.ones_like(returns), skill=1.0
+    )
+    for options in ({}, {"rule": "min_variance"}, {"view": view}):
+        targets = walk_weights(returns, times=DAYS[1:], options={"limits": limits}, **SCHEDULE, **options)
+        assert targets.values.max() <= 0.3 + 1e-8
+        assert targets.values[:, 0].max() <= 0.25 + 1e-8
+        for number in range(1, len(targets.times)):
+            rows = slice(LOOKBACK + EVERY * (number - 1), LOOKBACK + EVERY * number)
+            grown = targets.values[number - 1] * np.prod(1 + returns[rows], axis=0)
+            assert np.abs(targets.values[number] - grown / grown.sum()).sum() <= 0.1 + 1e-7
+        assert "'turnover <= 0.1' does not bind the first decision: nothing was held" in targets.decision_notes[0]
+
+
+def test_a_walk_that_can_not_keep_its_limits_names_the_date_and_the_limits() -> None:
+    returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
+    for limits, message in (
+        (Limits.parse("each <= 0.1"), "the decision of 2020-01-31: .*'each <= 0.1'"),
+        ("each <= 0.1", "limits is a Limits, such as .*got str"),
+    ):
+        with pytest.raises(AllocationError, match=message):
+            walk_weights(returns, times=DAYS[1:], options={"limits": limits}, **SCHEDULE)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.allocate import RULES, Rule
-from tidewright.portfolio.allocate.door import allocate
+from tidewright.portfolio.allocate import Rule
+from tidewright.portfolio.decision import Decider, drift, read_start
 from tidewright.portfolio.eligible import Places, choose_eligible
 from tidewright.portfolio.inputs import (
     FloatArray,
@@ -86,8 +85,9 @@ def walk_weights(
 
     `returns` [T, A] are simple returns; row t is known after the close of `times[t]`. The first decision is
     at row lookback - 1. `rule` is a name of `RULES` or a function like them, and `options` its own (`covariance`,
-    `limits`, `costs` ...); a rule that knows what is held gets as `previous` the last decision, moved by the returns
-    since; the first gets `options["previous"]`, if that is given. A `view` tilts each decision by its row.
+    `limits`, `costs` ...). Limits hold for every decision, also one that a view tilts. Trades are counted from the last
+    decision, moved by the returns since, and at the first from `options["previous"]`: without it a limit on turnover
+    does not bind there, and costs count from cash. A `view` tilts each decision by its row.
 
     With a `universe` an asset gets weight only where it was a member at the decision and has all of the lookback's
     returns, which may be NaN elsewhere, and some variance; who was left out stands in the notes.
@@ -107,17 +107,22 @@ def walk_weights(
     rows = range(lookback - 1, values.shape[0], decide_every)
     windows = [slice(row - lookback + 1, row + 1) for row in rows]
     eligible = choose_eligible(values, times=stamps, assets=names, windows=windows, universe=universe)
-    decide = _Decide(rule, options=dict(options or {}), names=names, stamps=stamps, values=values)
-    held = _read_start(decide.options.pop("previous", None), names=names)
+    chosen = dict(options or {})
+    held = read_start(chosen.pop("previous", None), names=names)
+    decider = Decider(rule, options=chosen, names=names, stamps=stamps, values=values)
     bases: list[Weights] = []
     decisions: list[Weights] = []
     table = np.zeros((len(rows), len(names)))
     for number, (row, window, places) in enumerate(zip(rows, windows, eligible.places, strict=True)):
-        if number and decide.heeds_held:
-            held = _drift(table[number - 1], grown=values[rows[number - 1] + 1 : row + 1])
-        bases.append(decide(window, places=places, held=held))
-        decisions.append(_tilt(bases[-1], view=forecasts, row=row, places=places, stamps=stamps))
-        table[number, places] = decisions[-1].values
+        if number and decider.heeds_held:
+            held = drift(table[number - 1], grown=values[rows[number - 1] + 1 : row + 1])
+        base = decider.decide(window, places=places, held=held)
+        weights = _tilt(base, view=forecasts, row=row, places=places, stamps=stamps)
+        if weights is not base:
+            weights = decider.keep_limits(weights, window, places=places, held=held)
+        bases.append(base)
+        decisions.append(weights)
+        table[number, places] = weights.values
     return Targets(
         times=stamps[list(rows)],
         assets=names,
@@ -143,64 +148,6 @@ def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence
     values = read_prices(table, assets=assets, times=stamps)
     with np.errstate(over="ignore"):
         return values[1:] / values[:-1] - 1.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Decide:
-    """One decision: the rule on a window's columns, with its options and, where it wants them, the weights held."""
-
-    rule: str | Rule
-    options: dict[str, Any]
-    names: tuple[str, ...]
-    stamps: TimeArray
-    values: FloatArray
-
-    def __call__(self, window: slice, *, places: Places, held: FloatArray | None) -> Weights:
-        part = self.values[window] if places.size == len(self.names) else self.values[window][:, places]
-        assets = tuple(self.names[place] for place in places)
-        given = dict(self.options)
-        if held is not None and self.heeds_held:
-            given["previous"] = held[places]
-        try:
-            if isinstance(self.rule, str):
-                return allocate(part, assets=assets, times=self.stamps[window], method=self.rule, **given)
-            return self.rule(part, assets=assets, times=self.stamps[window], **given)
-        except AllocationError as error:
-            time = name_time(self.stamps, row=window.stop - 1)
-            raise AllocationError(f"the decision of {time}: {error}") from error
-
-    @property
-    def heeds_held(self) -> bool:
-        """Whether the rule weighs trades against what is held, and was given anything to weigh them by."""
-        rule = RULES.load(self.rule) if isinstance(self.rule, str) else self.rule
-        wanted = any(self.options.get(name) is not None for name in ("limits", "costs"))
-        return wanted and "previous" in signature(rule).parameters
-
-
-def _read_start(previous: Any, *, names: tuple[str, ...]) -> FloatArray | None:
-    """The weights [A] held before the first decision: a `Weights`, a mapping by name, or one a column."""
-    table = previous.as_dict() if isinstance(previous, Weights) else previous
-    if isinstance(table, Mapping):
-        strange = [name for name in table if name not in names]
-        if strange:
-            raise AllocationError(
-                f"previous holds {strange[0]!r}, which has no column of returns. Add it, or leave it out."
-            )
-        table = [table.get(name, 0.0) for name in names]
-    if table is None:
-        return None
-    held = np.asarray(table, dtype=np.float64)
-    if held.shape != (len(names),) or not np.isfinite(held).all():
-        raise AllocationError(
-            f"previous has the shape {held.shape}; give one finite weight for each of {len(names)} assets."
-        )
-    return held
-
-
-def _drift(weights: FloatArray, *, grown: FloatArray) -> FloatArray:
-    """Weights [A] after returns [bars, A] (a missing one is none), as shares of what the portfolio is worth then."""
-    worth = weights * np.prod(1.0 + np.where(np.isfinite(grown), grown, 0.0), axis=0)
-    return np.asarray(worth / (worth.sum() + 1.0 - weights.sum()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

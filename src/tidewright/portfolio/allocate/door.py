@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -14,7 +14,14 @@ from tidewright.portfolio.allocate.catalog import RULES
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.weights import Weights
 
+if TYPE_CHECKING:
+    from tidewright.portfolio.costs import Costs
+    from tidewright.portfolio.limits import Limits
+    from tidewright.portfolio.optimise.read import Held
+    from tidewright.portfolio.optimise.views import Views
+
 _PLAIN = ("returns", "assets", "times")
+_KEPT = ("limits", "previous")  # what weights that know no limits are moved by
 _SHARED = ("covariance", "limits", "previous", "costs", "views", "risk_free")
 
 
@@ -26,10 +33,10 @@ def allocate(
     times: ArrayLike | None = None,
     method: str = "hrp",
     covariance: str | Covariance | None = None,
-    limits: Any = None,
-    previous: Any = None,
-    costs: Any = None,
-    views: Any = None,
+    limits: Limits | None = None,
+    previous: Held | None = None,
+    costs: Costs | None = None,
+    views: Views | None = None,
     risk_free: float = 0.0,
     **options: Any,
 ) -> Weights:
@@ -37,8 +44,9 @@ def allocate(
 
     `covariance` is a method of `COVARIANCES` or a `Covariance` (None: the method's own), `limits` what the portfolio
     may not do, `previous` the weights held now, `costs` what trading costs, `views` what is expected, `risk_free` a
-    period's return without risk. `options` are the method's own, such as `budgets`. What the method can't heed is an
-    AllocationError that says so, never passed over.
+    period's return without risk. `options` are the method's own, such as `budgets`. Optimisers keep limits themselves;
+    the weights of the other methods are moved to the nearest that keep them, with a note. What the method can't heed
+    is an AllocationError that says so, never passed over.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(3)
@@ -54,8 +62,15 @@ def allocate(
     given = {name: value for name, value in asked.items() if value is not None}
     if risk_free != 0.0:
         given["risk_free"] = risk_free
+    if limits is not None and "limits" not in known:
+        given = {name: value for name, value in given.items() if name not in _KEPT}
     _refuse_unheeded(given, method=method, known=known)
-    return rule(returns, assets=assets, times=times, **given, **options)
+    weights = rule(returns, assets=assets, times=times, **given, **options)
+    if limits is None or "limits" in known:
+        return weights
+    from tidewright.portfolio.optimise.nearest import move_within
+
+    return move_within(weights, returns, limits=limits, times=times, covariance=covariance, previous=previous)
 
 
 def _refuse_unheeded(given: dict[str, Any], *, method: str, known: Sequence[str]) -> None:
