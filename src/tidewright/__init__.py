@@ -50,9 +50,13 @@ if TYPE_CHECKING:
     from tidewright.models.recommend import recommend as recommend
     from tidewright.portfolio.allocate.door import allocate as allocate
     from tidewright.portfolio.allocate.risk import risk_contributions as risk_contributions
+    from tidewright.portfolio.backtest.actions import Actions as Actions
+    from tidewright.portfolio.backtest.actions import Delisting as Delisting
     from tidewright.portfolio.backtest.crossover import crossover as crossover
     from tidewright.portfolio.backtest.crossover import moving_average as moving_average
+    from tidewright.portfolio.backtest.rebalance import Rebalance as Rebalance
     from tidewright.portfolio.backtest.signals import backtest_signals as backtest_signals
+    from tidewright.portfolio.backtest.weights import backtest_strategies as backtest_strategies
     from tidewright.portfolio.backtest.weights import backtest_weights as backtest_weights
     from tidewright.portfolio.costs import Costs as Costs
     from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
@@ -151,6 +155,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Actions": "tidewright.portfolio.backtest.actions:Actions",
+    "Delisting": "tidewright.portfolio.backtest.actions:Delisting",
+    "Rebalance": "tidewright.portfolio.backtest.rebalance:Rebalance",
     "AdaptiveHyperparameterOptimizer": "tidewright.tuning.optimizer:AdaptiveHyperparameterOptimizer",
     "AdaptiveSearchSpace": "tidewright.tuning.adaptive:AdaptiveSearchSpace",
     "AutoTrainer": "tidewright.workflows.auto_trainer:AutoTrainer",
@@ -226,6 +233,7 @@ _HOMES = {
     "add_technical": "tidewright.features.technical:add_technical",
     "add_weighted": "tidewright.features.history:add_weighted",
     "backtest_signals": "tidewright.portfolio.backtest.signals:backtest_signals",
+    "backtest_strategies": "tidewright.portfolio.backtest.weights:backtest_strategies",
     "backtest_weights": "tidewright.portfolio.backtest.weights:backtest_weights",
     "batching": "tidewright.inference.batching:batching",
     "bench": "tidewright.inference.bench:bench",

@@ -14,7 +14,7 @@ import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.backtest.market import Market
-from tidewright.portfolio.backtest.plan import BLOCK, Decisions, Rows, cut_blocks
+from tidewright.portfolio.backtest.plan import BLOCK, Decisions, Rows, cut_blocks, take_rows
 from tidewright.portfolio.costs import Costs, price_rebalance
 from tidewright.portfolio.inputs import FloatArray, name_time
 from tidewright.portfolio.ledger import Ledger
@@ -138,7 +138,7 @@ def _rebalance(decisions: Decisions, *, market: Market, rate: float) -> tuple[Fl
         want[0] = want[-1]
         np.divide(decisions.values[block], decisions.sums[block, None], out=want[1 : size + 1])
         before, target = want[:size], want[1 : size + 1]
-        held = before * (_take(market.fills, fills[block]) / _take(market.fills, fills_before[block]))
+        held = before * (take_rows(market.fills, fills[block]) / take_rows(market.fills, fills_before[block]))
         if market.gaps:
             held[before == 0.0] = 0.0
         growth[block] = held.sum(axis=1) + cash_before[block]
@@ -147,12 +147,6 @@ def _rebalance(decisions: Decisions, *, market: Market, rate: float) -> tuple[Fl
         if rate == 0.0:
             traded[block] = np.abs(target - held).sum(axis=1) / 2.0
     return growth, share, share / rate / 2.0 if rate > 0.0 else traded
-
-
-def _take(values: FloatArray, rows: Rows) -> FloatArray:
-    """Some rows of a table; those that follow one another without a copy."""
-    follow = rows.size == rows[-1] - rows[0] + 1
-    return values[rows[0] : rows[-1] + 1] if follow else values[rows]
 
 
 def _value(
@@ -170,7 +164,7 @@ def _value(
     for block in cut_blocks(rest.size):
         rows = rest[block]
         units = _find_units(decisions, chosen=segment[rows], market=market, value=value)
-        worth[rows] = _add_worth(units, closes=_take(market.closes, rows))
+        worth[rows] = _add_worth(units, closes=take_rows(market.closes, rows))
     return cash, worth
 
 

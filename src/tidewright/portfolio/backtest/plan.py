@@ -25,6 +25,12 @@ def cut_blocks(rows: int) -> Iterator[slice]:
     return (slice(first, min(first + BLOCK, rows)) for first in range(0, rows, BLOCK))
 
 
+def take_rows(values: FloatArray, rows: Rows) -> FloatArray:
+    """Some rows of a table; those that follow one another without a copy."""
+    follow = rows.size > 0 and rows.size == rows[-1] - rows[0] + 1
+    return values[rows[0] : rows[-1] + 1] if follow else values[rows]
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What rows of target weights may be: kept partly in cash, short, and how much in all (long plus short)."""
@@ -76,7 +82,7 @@ def read_decisions(
     sums = values.sum(axis=1)
     rows = _find_rows(values, sums=sums, stamps=stamps, decided=decided)
     if decided is None and rows.size < len(values):
-        values, sums = values[rows], sums[rows]
+        values, sums = take_rows(values, rows), sums[rows]
     _check_cells(values, sums=sums, times=stamps[rows], assets=assets, rules=rules)
     if rules.free:
         _check_gross(values, times=stamps[rows], most=rules.max_gross)
@@ -96,7 +102,8 @@ def _find_rows(values: FloatArray, *, sums: FloatArray, stamps: TimeArray, decid
             )
         chosen = ~np.isnan(sums)
         odd = np.flatnonzero(~chosen)
-        chosen[odd] = ~np.isnan(values[odd]).all(axis=1)
+        for block in cut_blocks(odd.size):
+            chosen[odd[block]] = ~np.isnan(values[odd[block]]).all(axis=1)
         return np.flatnonzero(chosen)
     moments = read_times(decided, rows=values.shape[0])
     rows = np.searchsorted(stamps, moments)
