@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import tidewright as tw
 from tests.portfolio.volatility.worlds import Floats, garch_returns, name
 from tidewright.errors import AllocationError, ConfigError, FallbackWarning, FitError
 from tidewright.portfolio.volatility import MODELS, AssetFitted, VolatilityFit, VolatilitySpec
+from tidewright.portfolio.volatility.arch_model import _has_arrived
 
 FAST = ("garch", "egarch", "gjr", "tarch", "ewma")
 
@@ -120,16 +122,57 @@ def test_what_comes_later_changes_no_volatility_of_a_model_with_fixed_parameters
 
 
 def test_a_log_variance_that_runs_away_is_held_and_told():
-    returns = garch_returns(500, assets=2)
-    fit = tw.fit_volatility(returns[:300], assets=name(2), model="egarch")
-    assert (
-        fit.parameters_of("A0")["alpha[1]"] < 0.0
-    )  # so that a large shock lowers the variance, and the next is larger
-    later = fit.apply(returns)
+    returns = garch_returns(1000, assets=2)
+    fit = tw.fit_volatility(returns, assets=name(2), model="egarch")
+    weights = fit.parameters.copy()
+    weights[fit.spec.names.index("alpha[1]"), 0] = -0.6  # a large shock lowers the variance, so that the next is larger
+    later = replace(fit, parameters=weights).apply(returns)
     (words,) = later.notes
     assert words.startswith("the variance of 'A0' ran away from its model in")
     assert np.isfinite(later.volatility).all()
-    assert np.isfinite(fit.forecast(horizon=50, method="simulation", paths=500).variance).all()
+    np.testing.assert_allclose(later.volatility[:, 1], fit.volatility[:, 1], rtol=1e-8)
+
+
+def test_an_optimiser_that_says_done_on_a_slope_is_not_believed(monkeypatch: pytest.MonkeyPatch):
+    from scipy.optimize import minimize
+
+    def give_up(loss: Any, start: Any, **asked: Any) -> Any:
+        answer = minimize(loss, start, **{**asked, "options": {"maxiter": 3}})
+        answer.status = 0
+        return answer
+
+    monkeypatch.setattr("scipy.optimize.minimize", give_up)
+    monkeypatch.setattr("tidewright.portfolio.volatility.arch_model.TIMES", 0)
+    with pytest.raises(FitError, match=r"the optimiser did not converge \(flag -1: the likelihood still rose when"):
+        tw.fit_volatility(garch_returns(400), assets=name(1), distribution="t")
+
+
+@pytest.mark.parametrize(
+    ("slope", "arrived"),
+    [
+        ([0.0, 0.0], True),
+        ([0.0, 0.9], False),
+        ([-0.9, 0.0], False),
+        ([0.9, 0.0], True),  # the first is at its lower bound, and the loss grows from there
+        ([1.9, -0.9], False),
+        ([-0.9, -0.9], False),
+    ],
+)
+def test_a_slope_counts_where_no_limit_holds_it_up(slope: list[float], arrived: bool):
+    answer = SimpleNamespace(x=np.array([0.0, 1.0]), jac=np.array([100.0, 1.0]) * slope, fun=1.0)
+    bounds = [(0.0, 2.0), (0.0, 2.0)]
+    assert _has_arrived(answer, limits=(np.empty((0, 2)), np.empty(0), bounds), rows=1) == arrived
+    both = (np.array([[-1.0, -1.0]]), np.array([-1.0]), bounds)  # their sum is 1 at most, as a persistence
+    held = SimpleNamespace(x=np.array([0.5, 0.5]), jac=np.array([-9.0, -9.0]), fun=1.0)
+    assert _has_arrived(held, limits=both, rows=1)
+    assert not _has_arrived(SimpleNamespace(x=held.x, jac=-held.jac, fun=1.0), limits=both, rows=1)
+
+
+def test_stale_prices_are_told():
+    returns = garch_returns(400, assets=2)
+    returns[::2, 1] = 0.0
+    (note,) = tw.fit_volatility(returns, assets=name(2)).notes
+    assert note.startswith("50 % of the returns of 'A1' are exactly 0, as of prices that stand still")
 
 
 def test_other_returns_that_cant_be_used_fail_as_in_a_fit():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.volatility.forecast import Method, VolatilityForecast
 
 NAMED = 5  # assets that a warning names
+STALE = 0.2  # share of returns of exactly 0
 NO_LEVEL = 1.0 - 1e-6  # a persistence that is one to the optimiser
 
 
@@ -200,12 +201,7 @@ def _gather(
     persistence = measure_persistence(spec, recursion)
     volatility = np.sqrt(variance)
     likelihood = np.array([one.log_likelihood for one in outcomes])
-    held = [name for name, value in zip(assets, persistence, strict=True) if value >= NO_LEVEL and spec.model != "ewma"]
-    notes = [
-        f"the persistence of {name!r} is one: its variance has no level to come back to, and a forecast of it keeps "
-        "what a shock left"
-        for name in held
-    ]
+    notes = [*_tell_persistent(spec, assets, persistence), *_tell_stale(assets, returns, failures=failures)]
     return VolatilityFit(
         spec=spec,
         assets=assets,
@@ -235,6 +231,24 @@ def _tell_held(fit: VolatilityFit, volatility: FloatArray) -> list[str]:
         "where it began"
         for name, count in zip(fit.assets, far.sum(axis=0).tolist(), strict=True)
         if count
+    ]
+
+
+def _tell_persistent(spec: VolatilitySpec, assets: Sequence[str], persistence: FloatArray) -> list[str]:
+    return [
+        f"the persistence of {name!r} is one: its variance has no level to come back to, and a forecast of it keeps "
+        "what a shock left"
+        for name, value in zip(assets, persistence, strict=True)
+        if value >= NO_LEVEL and spec.model != "ewma"
+    ]
+
+
+def _tell_stale(assets: Sequence[str], returns: FloatArray, *, failures: Mapping[str, str]) -> list[str]:
+    return [
+        f"{100 * share:.0f} % of the returns of {name!r} are exactly 0, as of prices that stand still: its model "
+        "describes these too"
+        for name, share in zip(assets, (returns == 0.0).mean(axis=0).tolist(), strict=True)
+        if share > STALE and name not in failures
     ]
 
 
