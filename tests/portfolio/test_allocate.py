@@ -274,6 +274,7 @@ def test_a_covariance_of_ones_own_needs_no_returns_and_is_met_by_name() -> None:
         ({"linkages": "ward"}, "no option of hrp is called 'linkages'. Did you mean 'linkage'"),
         ({"linkage": "median"}, "linkage is single, complete, average, ward; got 'median'"),
         ({"distance": "far"}, "distance is columns or plain; got 'far'"),
+        ({"covariance": np.eye(7)}, "covariance is the name of a method or a Covariance; got ndarray"),
         ({"covariance": "smaple"}, "no covariance is called 'smaple'. Did you mean 'sample'"),
         ({"method": "equal", "covariance": "oas"}, "the method equal does not heed covariance.* These do: hrp"),
         ({"views": object()}, "the method hrp does not heed views"),

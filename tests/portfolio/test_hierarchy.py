@@ -149,6 +149,7 @@ def test_a_singular_sample_is_repaired_with_a_note(method: str) -> None:
         ({"budgets": {"A": 0.5, "B": 0.3, "C": 0.2}}, "the asset 'C' has a budget but no returns"),
         ({"budgets": {"A": 1.0, "B": 0.0}}, "risk budget of 'B' is 0; each is above zero"),
         ({"budgets": {"A": 0.5, "B": float("nan")}}, "risk budget of 'B' is nan"),
+        ({"budgets": {"A": 0.5, "B": "half"}}, "budgets hold something that is no number"),
         ({"budgets": {"A": 0.5, "B": 0.6}}, r"risk budgets sum to 1\.1, not to one"),
     ],
 )

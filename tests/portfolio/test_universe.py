@@ -192,6 +192,9 @@ def test_what_is_no_spell_or_time_is_refused() -> None:
             read().members(time)
     with pytest.raises(AllocationError, match="none of the 2 assets was ever a member: 'X'"):
         read().mask(DAYS, ("X", "Y"))
+    with pytest.raises(AllocationError, match=r"universe is a Universe, see Universe\.from_table; got DataFrame"):
+        walk(SPELLS, draw_returns())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(read().mask(DAYS[40], NAMES), read().mask(DAYS[40:41], NAMES))
     with pytest.raises(AllocationError, match="1 names came with 2 starts"):
         Universe(("A",), DAYS[:2], DAYS[:2])
 

@@ -40,6 +40,8 @@ def choose_eligible(
     """
     if universe is None:
         return Eligible(places=(np.arange(len(assets)),) * len(windows), notes=((),) * len(windows))
+    if not isinstance(universe, Universe):
+        raise AllocationError(f"universe is a Universe, see Universe.from_table; got {type(universe).__name__}.")
     ends = [window.stop - 1 for window in windows]
     members = universe.mask(times[ends], assets)
     chosen, notes = [], []

@@ -100,7 +100,8 @@ class Universe:
         Assets of which none was ever a member are an AllocationError: most often names of another kind.
         """
         names = read_assets(assets, columns=len(tuple(assets)))
-        stamps = read_times(times, rows=len(np.asarray(times))).astype("datetime64[us]")
+        moments = np.atleast_1d(np.asarray(times))
+        stamps = read_times(moments, rows=moments.size).astype("datetime64[us]")
         places = {name: place for place, name in enumerate(names)}
         inside = np.zeros((stamps.size, len(names)), dtype=np.bool_)
         spells = [spell for spell, name in enumerate(self.names) if name in places]

@@ -149,7 +149,10 @@ def _read_budgets(budgets: Mapping[str, float] | None, *, names: tuple[str, ...]
             raise AllocationError(
                 f"the asset {name!r} has {place}. Give every asset its share of the risk by its name."
             )
-    shares = np.array([budgets[name] for name in names], dtype=np.float64)
+    try:
+        shares = np.array([float(budgets[name]) for name in names])
+    except (TypeError, ValueError) as error:
+        raise AllocationError(f"budgets hold something that is no number ({error}). Bring numbers only.") from error
     wrong = np.flatnonzero(~(np.isfinite(shares) & (shares > 0.0)))
     if wrong.size:
         raise AllocationError(

@@ -29,6 +29,11 @@ def read_risk(
     """
     names = read_assets(assets, columns=len(tuple(assets)))
     values = None if returns is None else read_returns(returns, assets=names, times=times)
+    if not isinstance(covariance, Covariance | str | None):
+        raise AllocationError(
+            f"covariance is the name of a method or a Covariance; got {type(covariance).__name__}. Make one of a "
+            "matrix with Covariance(values=..., assets=..., method=...), or repair_covariance."
+        )
     if isinstance(covariance, Covariance):
         same = covariance.order(names)
         return same.values, (f"covariance {same.method}", *same.notes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tidewright.checks import check_flag
 from tidewright.portfolio.covariance.record import to_correlation
 from tidewright.portfolio.inputs import FloatArray
 
@@ -23,6 +24,7 @@ def denoised(returns: FloatArray, *, detone: bool = False) -> tuple[FloatArray, 
     With `detone` the first factor, the market, is taken out as well: what is left tells groups of assets apart, but has
     a portfolio without risk, so it is for clustering and not for an optimiser.
     """
+    check_flag("detone", detone)
     covariance = np.atleast_2d(np.cov(returns, rowvar=False))
     deviation = np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(to_correlation(covariance))

@@ -18,6 +18,8 @@ def factor(returns: FloatArray, *, factors: int | ArrayLike | None = None) -> tu
     which the assets are regressed (own variances with T - K - 1 degrees of freedom). Variances are the sample's with
     principal components. Source: Connor, Goldberg and Korajczyk 2010, Portfolio Risk Analysis, chapters 3 and 4.
     """
+    if isinstance(factors, bool | float):
+        raise AllocationError(f"factors is {factors!r}; it is a whole number, a table of returns [T, K], or None.")
     if factors is None or isinstance(factors, int | np.integer):
         return _by_components(returns, count=None if factors is None else int(factors))
     return _by_regression(returns, given=factors)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tidewright.errors import AllocationError
+from tidewright.checks import check_real
 from tidewright.portfolio.inputs import FloatArray
 
 
@@ -21,10 +21,7 @@ def ewma(returns: FloatArray, *, decay: float = 0.94) -> tuple[FloatArray, tuple
 
     Source: RiskMetrics Technical Document 1996 (J.P. Morgan), whose decay for daily returns is 0.94.
     """
-    if not 0.0 < decay < 1.0:
-        raise AllocationError(
-            f"decay is {decay}; it is above 0 and below 1, and 0.94 for daily returns by RiskMetrics."
-        )
+    check_real("decay", decay, words="a number above 0 and below 1 (0.94 by RiskMetrics)", low=1e-9, high=1.0 - 1e-9)
     powers = decay ** np.arange(len(returns) - 1, -1, -1, dtype=np.float64)
     weights = powers / powers.sum()
     effective = 1.0 / float((weights**2).sum())
