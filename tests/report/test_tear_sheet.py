@@ -53,7 +53,7 @@ def make_ledgers() -> dict[str, Ledger]:
 def write(ledgers: dict[str, Ledger], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tw.write_tear_sheet(
         tmp_path_factory.mktemp("sheet") / "new" / "sheet.html",
-        ledger=ledgers, benchmark=MARKET, benchmark_name="index", prices=PRICES, groups=GROUPS, costs=COSTS,
+        ledger=ledgers, benchmark=MARKET, benchmark_name="index", groups=GROUPS, costs=COSTS,
         periods_per_year=252, trials=40, overfitting=Overfitting(0.31, 16, 12_870, 40),
         assumptions=(f"Said by {NASTY}.",),
     )  # fmt: skip
@@ -70,7 +70,7 @@ def collect(ledgers: dict[str, Ledger]) -> dict[str, pl.DataFrame]:
 
 
 def read(ledger: Any, **more: Any) -> Any:
-    given: dict[str, Any] = {"prices": PRICES, "benchmark": MARKET, "benchmark_name": "index", "groups": GROUPS}
+    given: dict[str, Any] = {"benchmark": MARKET, "benchmark_name": "index", "groups": GROUPS}
     given |= {"periods_per_year": 252.0, "risk_free": 0.0, "window": None}
     return read_sheet(ledger, **{**given, **more})
 
@@ -101,6 +101,7 @@ def test_the_figures_are_those_of_the_ledgers_returns(page: Page, ledgers: dict[
         assert page.row("Sharpe")[column] == f"{found['sharpe']:.2f}".replace("-", "−")
         assert page.row("Volatility")[column].replace("\xa0", " ") == f"{found['volatility']:.2%}".replace("%", " %")
     assert page.row("Beta")[-1] == "1.00"
+    assert not any(row[0].startswith("Standard error") for row in page.rows)  # intervals say it
     assert " to " in page.row("Sharpe")[3]
 
 
@@ -136,6 +137,9 @@ def test_contributions_sum_to_the_variance_and_to_the_mean_return(
     assert table["risk"].sum() == pytest.approx(1.0)
     assert table["return"].sum() == pytest.approx(252 * ledgers["mine"].net_returns().mean())
     assert abs(table["risk"][-1]) < 0.02  # what is left for costs is small
+    held = tables["weights"]["A"].to_numpy()[:-1] * (PRICES[DECIDED + 1 :, 0] / PRICES[DECIDED:-1, 0] - 1.0)
+    assert table["return"][0] == pytest.approx(252 * held.mean())
+    assert table["asset"].to_list() == [*NAMES, "cash, costs, trades"]
 
 
 def test_the_deepest_drawdowns_are_dated(
@@ -188,7 +192,6 @@ def test_trials_that_are_not_told_are_said_to_be_unknown(ledgers: dict[str, Ledg
     assert "No benchmark was given" in page.sections["time"]
     assert "not by sector" in page.sections["holdings"]
     assert "rates were not told" in page.sections["assumptions"]
-    assert "contributions" in page.figures  # the ledger's book knows the prices
     assert [one.name for one in tmp_path.iterdir()] == ["a.html"]
 
 
@@ -252,7 +255,6 @@ def test_a_page_of_many_bars_and_assets_stays_small(tmp_path: Path) -> None:
         ({"benchmark_name": "mine"}, ConfigError, "both called 'mine'"),
         ({"groups": {"Z": "Energy"}}, AllocationError, "'Z', which is no asset"),
         ({"window": 5}, ConfigError, "from 10 to 578"),
-        ({"prices": PRICES[:, :2]}, AllocationError, "asset names"),
     ],
 )
 def test_what_does_not_fit_is_refused(ledgers: dict[str, Ledger], more: Any, error: Any, message: str) -> None:

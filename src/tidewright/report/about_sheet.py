@@ -29,7 +29,6 @@ Tables = Mapping[str, pl.DataFrame]
 NAMES = {
     "cagr": "CAGR", "omega": "Omega", "max_drawdown": "Deepest drawdown", "drawdown_length": "Longest drawdown",
     "drawdown_recovery": "Recovery of the deepest", "value_at_risk": "Value at risk, 95 %",
-    "expected_shortfall": "Expected shortfall, 95 %", "alpha_error": "Standard error of alpha",
     "beta_error": "Standard error of beta",
 }  # fmt: skip
 _UNITS = {"fraction": "", "fraction a year": "a year", "ratio": "ratio", "periods": "bars", "times a year": "a year"}
@@ -56,6 +55,7 @@ def tell_figures(sheet: Sheet) -> Section:
             *(_figure(name, found[other].values.get(name, math.nan)) for other in found if other != sheet.name),
         )
         for name in ours.values
+        if not name.endswith("_error")  # the interval says it
     )
     caption = (
         f"{ours.notes[-1]} Of drawdowns an interval says what other histories of the same length show. "
@@ -185,17 +185,15 @@ def name_figure(name: str) -> str:
 
 
 def _contributions(tables: Tables) -> list[Block]:
-    table = tables.get("contributions")
-    if table is None:
-        return [absent("No prices, so no asset's share of the risk is known. Pass prices=.", title="Contributions")]
+    table = tables["contributions"]
     shown = table.sort("risk", descending=True).head(MOST_RISK)
     left = len(table) - len(shown)
     rest = f" The {left} with less are in the data." if left else ""
     return [
         Picture(
             "contributions", draw_contributions(shown),
-            "Share of the variance of the net returns, and of their sum, that each asset's weight times its return "
-            f"brought. An asset that hedges the others has less than none.{rest}",
+            "Share of the variance of the net returns, and of their sum, that what each asset gained or lost brought. "
+            f"An asset that hedges the others has less than none.{rest}",
             "Bar chart of each asset's share of risk and return.", title="Contribution to risk",
         )
     ]  # fmt: skip
@@ -223,7 +221,7 @@ def write_figure(name: str, value: float) -> str:
     unit = RETURN_METRICS[name].unit
     if unit.startswith("fraction"):
         return write_percent(value, decimals=2)
-    return write_number(value, decimals=0 if unit == "periods" else 3 if name == "beta_error" else 2)
+    return write_number(value, decimals=0 if unit == "periods" else 2)
 
 
 def _list_deepest(sheet: Sheet, table: pl.DataFrame) -> Block:
@@ -238,8 +236,8 @@ def _list_deepest(sheet: Sheet, table: pl.DataFrame) -> Block:
     rows = tuple(
         (
             Cell(write_percent(row["depth"]), value=row["depth"], tone="strong"),
-            *(Cell(_date(row[name])) for name in ("peak", "trough")),
-            Cell(_date(row["recovered"]), tone="" if row["recovered"] else "bad"),
+            *(Cell(_date(row[name]), tone="place") for name in ("peak", "trough")),
+            Cell(_date(row["recovered"]), tone="place" if row["recovered"] else "bad"),
             Cell(f"{row['length']:,}", value=row["length"]),
             Cell("" if row["recovery"] is None else f"{row['recovery']:,}", value=row["recovery"]),
             *([Cell(write_percent(row["benchmark"], signed=True), value=row["benchmark"])] if beside else []),

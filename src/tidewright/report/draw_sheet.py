@@ -200,6 +200,7 @@ def draw_costs(table: pl.DataFrame, *, kinds: Sequence[str]) -> Any:
         colour = (WINNER, *OTHERS)[number]
         figure.add_trace(_bars(kind, table["year"], 100.0 * table[kind].to_numpy(), colour))
     figure.update_layout(barmode="stack")
+    figure.update_xaxes(type="category")
     return figure
 
 
@@ -207,6 +208,7 @@ def draw_turnover(table: pl.DataFrame) -> Any:
     """One-way turnover of each year, times equity."""
     figure = new_figure(height=240, y="turnover, times equity", legend=False)
     figure.add_trace(_bars("turnover", table["year"], table["turnover"].to_numpy(), WINNER))
+    figure.update_xaxes(type="category")
     return figure
 
 
@@ -241,7 +243,7 @@ def _dots(name: str, x: Floats, y: Floats, marker: Mapping[str, Any], hover: Map
 
 def _bars(name: str, years: pl.Series, values: Floats, colour: str) -> Any:
     return go.Bar(
-        x=years.to_list(),
+        x=[str(year) for year in years],
         y=values.astype(np.float32),
         name=name,
         marker={"color": colour},

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.metrics.returns import ReturnSummary, summarise
-from tidewright.portfolio.inputs import FloatArray, TimeArray, read_prices
+from tidewright.portfolio.inputs import FloatArray, TimeArray
 from tidewright.portfolio.ledger import Ledger
 
 CONFIDENCE = 0.9  # of the intervals
@@ -34,7 +34,6 @@ class Sheet:
     first: int
     returns: Mapping[str, FloatArray]
     benchmark: str | None
-    prices: FloatArray | None
     groups: Mapping[str, str]
     periods_per_year: float
     risk_free: float
@@ -103,7 +102,6 @@ class Sheet:
 def read_sheet(
     ledger: Ledger | Mapping[str, Ledger],
     *,
-    prices: ArrayLike | None,
     benchmark: ArrayLike | None,
     benchmark_name: str,
     groups: Mapping[str, str] | None,
@@ -127,7 +125,6 @@ def read_sheet(
         first=first,
         returns=returns,
         benchmark=None if benchmark is None else benchmark_name,
-        prices=None if prices is None else read_prices(prices, assets=main.assets, times=main.times),
         groups=_read_groups(groups, assets=main.assets),
         periods_per_year=periods_per_year,
         risk_free=risk_free,

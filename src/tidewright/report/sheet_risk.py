@@ -17,7 +17,6 @@ from tidewright.report.sheet_tables import over_time
 
 VAR_WINDOW = 250
 VAR_LEVEL = 0.95
-MOST_ASSETS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +63,28 @@ def table_var(sheet: Sheet) -> pl.DataFrame:
     return table.with_columns((pl.col("return") < -pl.col("value at risk")).alias("exception"))
 
 
-def table_contributions(sheet: Sheet) -> pl.DataFrame | None:
-    """What each asset added to the return (the sum of weight before times return, a year) and to the variance, with
-    what is left for cash, costs and trades within a bar; None where the prices are not known."""
-    prices = _find_prices(sheet)
-    if prices is None:
-        return None
-    moves = prices[1:] / np.where(prices[:-1] > 0.0, prices[:-1], np.nan) - 1.0
-    held = sheet.weights[:-1]
-    earned = np.where(held != 0.0, held * np.where(held != 0.0, moves, 0.0), 0.0)
+def table_contributions(sheet: Sheet) -> pl.DataFrame:
+    """What each asset added to the return, a year, and to the variance; the last row is what is left.
+
+    An asset adds what its position gained over a bar, trades at their bar's close, as a share of the equity before:
+    splits add nothing. Left are cash, costs, dividends, and what trades gained within their bar.
+    """
+    ledger, bars = sheet.ledger, slice(sheet.first, None)
+    equity = ledger.equity[sheet.first - 1 :, None]
+    value = sheet.weights * equity
+    traded = ledger.trades[bars]
+    bought = np.multiply(traded, ledger.book.prices[bars], out=np.zeros_like(traded), where=traded != 0.0)
+    gained = np.diff(value, axis=0) - bought
+    earned = np.divide(gained, equity[:-1], out=np.zeros_like(gained), where=equity[:-1] > 0.0)
     earned = np.column_stack([earned, sheet.ours - earned.sum(axis=1)])
     centred = sheet.ours - sheet.ours.mean()
-    shares = centred @ (earned - earned.mean(axis=0)) / max(float(centred @ centred), 1e-300)
-    names = [*sheet.ledger.assets, "cash, costs, trades"]
-    weight = np.append(held.mean(axis=0), 1.0 - held.sum(axis=1).mean())
+    mean = sheet.weights[:-1].mean(axis=0)
     return pl.DataFrame(
         {
-            "asset": names,
-            "mean weight": weight,
+            "asset": [*ledger.assets, "cash, costs, trades"],
+            "mean weight": np.append(mean, 1.0 - mean.sum()),
             "return": earned.mean(axis=0) * sheet.periods_per_year,
-            "risk": shares,
+            "risk": centred @ (earned - earned.mean(axis=0)) / max(float(centred @ centred), 1e-300),
         }
     )
 
@@ -138,11 +139,3 @@ def roll_beta(ours: FloatArray, theirs: FloatArray, *, window: int) -> FloatArra
 def _roll_mean(values: FloatArray, window: int) -> FloatArray:
     running = np.concatenate(([0.0], np.cumsum(values)))
     return (running[window:] - running[:-window]) / window
-
-
-def _find_prices(sheet: Sheet) -> FloatArray | None:
-    """The closes at the bars of wealth [T + 1, A]."""
-    if sheet.prices is not None:
-        return sheet.prices[sheet.first - 1 :]
-    book = getattr(sheet.ledger, "book", None)
-    return None if book is None else np.asarray(book.prices)[sheet.first - 1 :]

@@ -41,7 +41,6 @@ def write_tear_sheet(
     periods_per_year: float,
     benchmark: ArrayLike | None = None,
     benchmark_name: str = "benchmark",
-    prices: ArrayLike | None = None,
     groups: Mapping[str, str] | None = None,
     costs: Costs | None = None,
     risk_free: float = 0.0,
@@ -56,10 +55,9 @@ def write_tear_sheet(
     """Writes the tear sheet of a backtest as one HTML file and gives back its path.
 
     `ledger` is the strategy's, or a mapping of names whose first is the strategy and whose others are its floors, all
-    over the same bars. `benchmark` [T] are levels (prices, an index) at the ledger's bars; `prices` [T, A] are needed
-    for contributions to risk where the ledger does not know them; `groups` name the sector of an asset.
-    `periods_per_year` comes from the calendar (a Frequency knows it) and `risk_free` is a return a bar. `window` is the
-    bars of what is rolled, a year by default.
+    over the same bars. `benchmark` [T] are levels (prices, an index) at the ledger's bars, `groups` name the sector of
+    an asset. `periods_per_year` comes from the calendar (a Frequency knows it) and `risk_free` is a return a bar.
+    `window` is the bars of what is rolled, a year by default.
 
     How much of the Sharpe ratio may be luck depends on what else was tried: `trials`, a number, or `study`, whose
     trials are listed too; `trial_variance` is that of their Sharpe ratios a bar. `overfitting` is `tw.pbo`'s answer.
@@ -69,7 +67,6 @@ def write_tear_sheet(
     page_path = Path(path)
     sheet = read_sheet(
         ledger,
-        prices=prices,
         benchmark=benchmark,
         benchmark_name=benchmark_name,
         groups=groups,
@@ -100,9 +97,10 @@ def collect_tables(sheet: Sheet) -> dict[str, pl.DataFrame]:
         "costs": sheet_tables.table_costs(sheet),
         "paid": sheet_tables.table_paid(sheet),
         "value at risk": sheet_risk.table_var(sheet),
+        "contributions": sheet_risk.table_contributions(sheet),
     }
-    optional = {"rolling beta": sheet_risk.table_beta(sheet), "contributions": sheet_risk.table_contributions(sheet)}
-    return tables | {name: table for name, table in optional.items() if table is not None}
+    beta = sheet_risk.table_beta(sheet)
+    return tables if beta is None else tables | {"rolling beta": beta}
 
 
 def collect_sheet(sheet: Sheet, *, luck: Luck, tables: Mapping[str, pl.DataFrame], assumptions: Sequence[str]) -> Page:
