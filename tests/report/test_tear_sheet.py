@@ -21,6 +21,7 @@ from tidewright.errors import AllocationError, ConfigError
 from tidewright.metrics.returns import list_drawdowns, summarise
 from tidewright.metrics.selection import Overfitting
 from tidewright.portfolio import Costs, Ledger, backtest_weights, deflated_sharpe, sample_sharpe
+from tidewright.portfolio.backtest.actions import Actions
 from tidewright.report.draw_sheet import POINTS
 from tidewright.report.sheet import read_sheet
 from tidewright.report.sheet_risk import roll_beta, roll_sharpe, roll_var
@@ -140,6 +141,20 @@ def test_contributions_sum_to_the_variance_and_to_the_mean_return(
     held = tables["weights"]["A"].to_numpy()[:-1] * (PRICES[DECIDED + 1 :, 0] / PRICES[DECIDED:-1, 0] - 1.0)
     assert table["return"][0] == pytest.approx(252 * held.mean())
     assert table["asset"].to_list() == [*NAMES, "cash, costs, trades"]
+
+
+def test_a_split_adds_nothing_to_an_assets_contribution(ledgers: dict[str, Ledger]) -> None:
+    prices, splits = PRICES.copy(), np.ones((BARS, ASSETS))
+    prices[300:, 0] /= 2.0
+    splits[300, 0] = 2.0
+    asked = np.full((BARS, ASSETS), np.nan)
+    asked[DECIDED::21] = 1 / ASSETS
+    halved = backtest_weights(
+        asked, prices, times=TIMES, assets=NAMES, costs=COSTS, actions=Actions(splits=splits)
+    )  # fmt: skip
+    one, other = (collect_tables(read(ledger))["contributions"] for ledger in (ledgers["equal weight"], halved))
+    for column in ("return", "risk", "mean weight"):
+        assert other[column].to_numpy() == pytest.approx(one[column].to_numpy(), abs=1e-12)
 
 
 def test_the_deepest_drawdowns_are_dated(
