@@ -81,6 +81,15 @@ if TYPE_CHECKING:
     from tidewright.portfolio.optimise.views import Views as Views
     from tidewright.portfolio.optimise.views import black_litterman as black_litterman
     from tidewright.portfolio.read_predictions import read_predictions as read_predictions
+    from tidewright.portfolio.risk.backtests import test_var as test_var
+    from tidewright.portfolio.risk.episodes import EPISODES as EPISODES
+    from tidewright.portfolio.risk.episodes import Episode as Episode
+    from tidewright.portfolio.risk.measure import value_at_risk as value_at_risk
+    from tidewright.portfolio.risk.rolling import rolling_var as rolling_var
+    from tidewright.portfolio.risk.shocks import Shock as Shock
+    from tidewright.portfolio.risk.simple import calculate_cvar as calculate_cvar
+    from tidewright.portfolio.risk.simple import calculate_var as calculate_var
+    from tidewright.portfolio.risk.stress import stress as stress
     from tidewright.portfolio.skill import measure_skill as measure_skill
     from tidewright.portfolio.skill import walk_skill as walk_skill
     from tidewright.portfolio.universe import Universe as Universe
@@ -88,6 +97,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
     from tidewright.portfolio.volatility.ranges import realised_volatility as realised_volatility
     from tidewright.portfolio.walk import walk_weights as walk_weights
+    from tidewright.portfolio.weights import Weights as Weights
     from tidewright.registry.arms import compare_arms as compare_arms
     from tidewright.registry.bundle import save_bundle as save_bundle
     from tidewright.registry.each import save_each as save_each
@@ -240,6 +250,16 @@ _HOMES = {
     "cached": "tidewright.inference.cache:cached",
     "build_recipe": "tidewright.features.recipe:build_recipe",
     "aggregate": "tidewright.data.hierarchy:aggregate",
+    "test_var": "tidewright.portfolio.risk.backtests:test_var",
+    "EPISODES": "tidewright.portfolio.risk.episodes:EPISODES",
+    "Episode": "tidewright.portfolio.risk.episodes:Episode",
+    "value_at_risk": "tidewright.portfolio.risk.measure:value_at_risk",
+    "rolling_var": "tidewright.portfolio.risk.rolling:rolling_var",
+    "Shock": "tidewright.portfolio.risk.shocks:Shock",
+    "calculate_cvar": "tidewright.portfolio.risk.simple:calculate_cvar",
+    "calculate_var": "tidewright.portfolio.risk.simple:calculate_var",
+    "stress": "tidewright.portfolio.risk.stress:stress",
+    "Weights": "tidewright.portfolio.weights:Weights",
     "allocate": "tidewright.portfolio.allocate.door:allocate",
     "build_hierarchy": "tidewright.data.hierarchy:build_hierarchy",
     "build_spec": "tidewright.models.build:build_spec",
