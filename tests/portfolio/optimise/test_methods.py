@@ -199,6 +199,32 @@ def test_the_unit_of_returns_changes_no_weight(scale: float) -> None:
         np.testing.assert_allclose(other.weights.values, one.weights.values, atol=1e-7)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_skfolio_comes_to_the_same(seed: int) -> None:
+    from skfolio import RiskMeasure
+    from skfolio.optimization import MeanRisk, ObjectiveFunction
+    from skfolio.prior import EmpiricalPrior
+
+    returns, tight = draw_returns(seed), {"solver_params": {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12}}
+    for method, model in (
+        ("min_variance", MeanRisk(max_weights=0.3, **tight)),
+        ("max_sharpe", MeanRisk(ObjectiveFunction.MAXIMIZE_RATIO, max_weights=0.3, **tight)),
+        (
+            "min_cvar",
+            MeanRisk(risk_measure=RiskMeasure.CVAR, max_weights=0.3, prior_estimator=EmpiricalPrior(), **tight),
+        ),
+    ):
+        ours = optimise(returns, assets=NAMES, method=method, limits=Limits(each=(None, 0.3)))
+        np.testing.assert_allclose(ours.weights.values, model.fit(returns).weights_, atol=1e-3)
+
+
+def test_fewer_rows_than_assets_are_noted() -> None:
+    found = optimise(draw_returns(0)[:7], assets=NAMES)
+    assert "7 rows of 8 assets: the sample covariance has portfolios without risk" in found.weights.notes
+    calm = optimise(draw_returns(0)[:7], assets=NAMES, covariance="ledoit_wolf")
+    assert not any("without risk" in note for note in calm.weights.notes)
+
+
 def test_cash_earns_the_risk_free_rate() -> None:
     limits = Limits.parse("net <= 1", "net >= 0")
     mean = np.full(8, 1e-3)

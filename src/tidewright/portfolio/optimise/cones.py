@@ -19,6 +19,7 @@ from tidewright.portfolio.inputs import FloatArray
 Cone = Literal["zero", "positive", "second_order", "power"]
 
 TOLERANCE = 1e-10
+FEASIBLE = 1e-9  # residuals of rows, in their own units
 CURVED = 1e-9  # the same with cones that are no half-spaces
 LOOSER = 1e-8  # where rounding stops the solver before; noted
 REDUCED = 1e-7  # and before LOOSER; noted too
@@ -222,6 +223,7 @@ def _write_settings(clarabel: Any, *, tolerance: float) -> Any:
     settings.verbose = False
     settings.presolve_enable = False  # constants could not be changed after it
     settings.max_threads = 1
-    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
+    settings.tol_gap_abs = settings.tol_gap_rel = tolerance
+    settings.tol_feas = max(tolerance, FEASIBLE)
     settings.reduced_tol_gap_abs = settings.reduced_tol_gap_rel = settings.reduced_tol_feas = REDUCED
     return settings

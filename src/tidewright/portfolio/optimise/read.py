@@ -63,6 +63,11 @@ def read_problem(
     names = read_assets(assets, columns=len(tuple(assets)))
     matrix, notes = read_risk(returns, assets=names, times=times, covariance=covariance)
     scenarios = np.zeros((0, len(names))) if returns is None else read_returns(returns, assets=names)
+    if covariance in (None, "sample") and 0 < len(scenarios) <= len(names):
+        notes = (
+            *notes,
+            f"{len(scenarios)} rows of {len(names)} assets: the sample covariance has portfolios without risk",
+        )
     if not np.isfinite(risk_free):
         raise AllocationError(f"risk_free is {risk_free!r}; it is the finite return of cash a period.")
     mean = _read_mean(expected, scenarios=scenarios, names=names)

@@ -40,11 +40,11 @@ def min_cvar(problem: Problem, *, extra: Sequence[Block] = (), confidence: float
     while True:
         goal = _write_tail(problem, columns, losses=losses[chosen], share=(1.0 - confidence) * rows, unit=unit)
         answer = reach(problem, columns, blocks=blocks, goal=goal)
-        beyond = losses @ answer.x[: columns.assets] > answer.x[columns.total] + _BEYOND
-        beyond[chosen] = False
-        if not beyond.any():
+        lost = losses @ answer.x[: columns.assets]
+        beyond = np.flatnonzero(lost > answer.x[columns.total] + _BEYOND)
+        if np.isin(beyond, chosen).all():
             break
-        chosen = np.union1d(chosen, np.flatnonzero(beyond))
+        chosen = np.union1d(np.union1d(chosen, beyond), _worst(lost, confidence=confidence))
     return _conclude(problem, blocks=[*blocks, *goal.blocks], answer=answer, confidence=confidence)
 
 
