@@ -7,7 +7,7 @@ them; with fills at the close the stops come first. So no fill uses money that c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tidewright.portfolio.inputs import FloatArray
 
 Bools = NDArray[np.bool_]
+Places = NDArray[np.intp]
 Size = Literal["slots", "money", "share"]
 EXIT, STOP, TARGET, TRAILING, TIME, END = range(6)  # places in trades.REASONS
 _NOT = -1
@@ -23,7 +24,7 @@ _DUST = 1e-9  # a share of equity below which cash under zero is rounding
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
-    """Checked signals, each [T, A]."""
+    """Checked signals, each [T, A]; entries are without those that an exit of their bar and side cancels."""
 
     entries: Bools
     exits: Bools
@@ -69,6 +70,18 @@ class Rules:
         return not (self.stop_loss is None and self.take_profit is None and self.trailing_stop is None)
 
 
+class Ended(NamedTuple):
+    """The trades that ended at one bar: asset, bar of entry, prices, units, and a place in REASONS, each [K]."""
+
+    asset: Places
+    since: Places
+    bar: int
+    paid_in: FloatArray
+    price: FloatArray
+    units: FloatArray
+    reason: Places
+
+
 @dataclass(slots=True, eq=False)
 class Book:
     """The state after a bar, and what was written down before it."""
@@ -80,12 +93,12 @@ class Book:
     units: FloatArray = field(init=False)
     paid_in: FloatArray = field(init=False)
     best: FloatArray = field(init=False)
-    since: NDArray[np.intp] = field(init=False)
-    due: NDArray[np.intp] = field(init=False)
+    since: Places = field(init=False)
+    due: Places = field(init=False)
     positions: FloatArray = field(init=False)
     money: FloatArray = field(init=False)
     traded: FloatArray = field(init=False)
-    ended: list[tuple[NDArray[np.intp], FloatArray]] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -134,7 +147,7 @@ class Book:
         self._leave(bar, reason=reason, price=self.bars.fills[bar])
         self._enter(bar, left=side)
 
-    def _leave(self, bar: int, *, reason: NDArray[np.intp], price: FloatArray) -> None:
+    def _leave(self, bar: int, *, reason: Places, price: FloatArray) -> None:
         who = np.flatnonzero(reason >= 0)
         if not who.size:
             return
@@ -147,21 +160,22 @@ class Book:
     def _enter(self, bar: int, *, left: FloatArray) -> None:
         """Entries where nothing is held; a side that was `left` at this very fill is not entered again."""
         row, asked, price, flat = bar - 1, self.signals, self.bars.fills[bar], self.units == 0.0
-        long = asked.entries[row] & ~asked.exits[row] & flat & (left <= 0.0)
-        short = asked.short_entries[row] & ~asked.short_exits[row] & flat & (left >= 0.0)
-        wanted = long ^ short
-        self._pass_over("both sides at once", long & short)
-        self._pass_over("no price at their fill", wanted & (price <= 0.0))
-        wanted &= price > 0.0
-        if not wanted.any():
+        long = asked.entries[row] & flat & (left <= 0.0)
+        short = asked.short_entries[row] & flat & (left >= 0.0)
+        self._pass_over("both sides at once", int(np.count_nonzero(long & short)))
+        who = np.flatnonzero(long ^ short)
+        priced = price[who] > 0.0
+        self._pass_over("no price at their fill", int(np.count_nonzero(~priced)))
+        who = who[priced]
+        if not who.size:
             return
         stake, most = self._stake(price)
-        take = wanted & (np.cumsum(wanted) <= most)
-        self._pass_over("no slot or money left", wanted & ~take)
-        who = np.flatnonzero(take)
-        units = np.where(short[who], -stake, stake) / price[who]
-        self.units[who], self.paid_in[who], self.best[who], self.since[who] = units, price[who], price[who], bar
-        self._pay(bar, bought=float((units * price[who]).sum()), value=stake * who.size)
+        self._pass_over("no slot or money left", max(who.size - most, 0))
+        who = who[:most]
+        paid = price[who]
+        units = np.where(short[who], -stake, stake) / paid
+        self.units[who], self.paid_in[who], self.best[who], self.since[who] = units, paid, paid, bar
+        self._pay(bar, bought=float(units @ paid), value=stake * who.size)
 
     def _stake(self, price: FloatArray) -> tuple[float, int]:
         """The value of one entry, its own costs left out, and how many of them can be paid."""
@@ -227,18 +241,14 @@ class Book:
         if self.cash < 0.0 and -self.cash <= _DUST * value:
             self.cash = 0.0
 
-    def _write_down(
-        self, who: NDArray[np.intp], *, bar: int, price: FloatArray, reason: NDArray[np.intp] | int
-    ) -> None:
-        places = np.stack([who, self.since[who], np.full(who.size, bar), np.broadcast_to(reason, who.shape)])
-        self.ended.append((places, np.stack([self.paid_in[who], price, self.units[who]])))
+    def _write_down(self, who: Places, *, bar: int, price: FloatArray, reason: Places) -> None:
+        self.ended.append(Ended(who, self.since[who], bar, self.paid_in[who], price, self.units[who], reason))
 
     def _value_open(self, bar: int) -> None:
         who = np.flatnonzero(self.units != 0.0)
         if who.size:
-            self._write_down(who, bar=bar, price=self.bars.closes[bar][who], reason=END)
+            self._write_down(who, bar=bar, price=self.bars.closes[bar][who], reason=np.full(who.size, END))
 
-    def _pass_over(self, why: str, which: Bools) -> None:
-        count = int(np.count_nonzero(which))
+    def _pass_over(self, why: str, count: int) -> None:
         if count:
             self.passed_over[why] = self.passed_over.get(why, 0) + count

@@ -95,11 +95,12 @@ def backtest_signals(
     closes = read_matrix(widen(prices), noun="prices")
     frame = read_frame(times, assets=assets, shape=closes.shape)
     bars = frame.read_bars(closes, fill=fill, opens=opens, highs=highs, lows=lows)
+    leave, cover = frame.read_signals(exits, noun="exit"), frame.read_signals(short_exits, noun="short exit")
     signals = Signals(
-        frame.read_signals(entries, noun="entry"),
-        frame.read_signals(exits, noun="exit"),
-        frame.read_signals(short_entries, noun="short entry"),
-        frame.read_signals(short_exits, noun="short exit"),
+        frame.read_signals(entries, noun="entry") & ~leave,
+        leave,
+        frame.read_signals(short_entries, noun="short entry") & ~cover,
+        cover,
     )
     if amount is None and size == "slots":
         amount = float(closes.shape[1])
@@ -154,10 +155,11 @@ def _notes(frame: Frame, book: Book, *, filled: bool) -> tuple[str, ...]:
 
 
 def _tell_trades(frame: Frame, book: Book) -> Trades:
-    empty = (np.zeros((4, 0), dtype=np.intp), np.zeros((3, 0)))
-    places, numbers = (np.concatenate(part, axis=1) for part in zip(empty, *book.ended, strict=True))
-    asset, entered, left, why = places
-    start, end, units = numbers
+    asset, entered, start, end, units, why = (
+        np.concatenate([getattr(one, name) for one in book.ended] or [np.empty(0, dtype=kind)])
+        for name, kind in _COLUMNS.items()
+    )
+    left = np.repeat([one.bar for one in book.ended], [one.asset.size for one in book.ended]).astype(np.intp)
     closed = np.where(np.array(REASONS)[why] == "end", 0.0, end)
     return Trades(
         asset=np.array(frame.assets)[asset],
@@ -169,3 +171,13 @@ def _tell_trades(frame: Frame, book: Book) -> Trades:
         profit=units * (end - start) - book.rules.rate * np.abs(units) * (start + closed),
         ended=np.array(REASONS)[why],
     )
+
+
+_COLUMNS: dict[str, type] = {
+    "asset": np.intp,
+    "since": np.intp,
+    "paid_in": np.float64,
+    "price": np.float64,
+    "units": np.float64,
+    "reason": np.intp,
+}
