@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.risk.stress import stress as stress
     from tidewright.portfolio.skill import measure_skill as measure_skill
     from tidewright.portfolio.skill import walk_skill as walk_skill
+    from tidewright.portfolio.strategy.check import check_strategy as check_strategy
     from tidewright.portfolio.universe import Universe as Universe
     from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
@@ -222,6 +223,7 @@ _HOMES = {
     "read_space": "tidewright.tuning.read_space:read_space",
     "change_space": "tidewright.tuning.change_space:change_space",
     "check_lookahead": "tidewright.portfolio.lookahead.check:check_lookahead",
+    "check_strategy": "tidewright.portfolio.strategy.check:check_strategy",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "realised_volatility": "tidewright.portfolio.volatility.ranges:realised_volatility",
     "spa": "tidewright.portfolio.inference.superior:spa",

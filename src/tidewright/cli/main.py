@@ -13,6 +13,7 @@ import typer
 
 from tidewright import __version__
 from tidewright.cli import options
+from tidewright.cli.backtest import backtest_verb
 from tidewright.cli.bench import bench_verb
 from tidewright.cli.export import export_verb
 from tidewright.cli.store import store_app
@@ -216,6 +217,7 @@ def monitor_verb(
     monitor_table(bundle, table, shape=shape, as_json=json, **given)
 
 
+app.command("backtest")(backtest_verb)
 app.command("export")(export_verb)
 app.command("bench")(bench_verb)
 

@@ -61,6 +61,8 @@ def read_output(given: Any, *, table: Table, bars: NDArray[np.int64]) -> Output:
 def compare(base: Output, other: Output, *, until: int) -> Difference | None:
     """The first difference among rows known at bar `until`; None where they are the same, bit for bit."""
     left, right = (one.bars <= until for one in (base, other))
+    if not left.any() and not right.any():
+        return None
     odd = sorted(base.columns.keys() ^ other.columns.keys())
     if odd:
         there = odd[0] in base.columns

@@ -1,0 +1,189 @@
+"""The verb `backtest`: a strategy file or a table of weights on prices, and whether a strategy looks ahead."""
+
+from __future__ import annotations
+
+import json as js
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tidewright.cli import options
+from tidewright.errors import AllocationError, ConfigError
+
+if TYPE_CHECKING:
+    from tidewright.data.dated import Dated
+    from tidewright.portfolio.strategy import StrategyCheck
+    from tidewright.workflows.backtest_file import FileBacktest
+
+SHOWN = (
+    "total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar", "hit_rate", "alpha", "beta",
+    "information_ratio", "turnover", "cost_drag", "costs", "gross_exposure", "net_exposure", "periods",
+)  # fmt: skip
+
+
+def backtest_verb(
+    what: Annotated[
+        Path | None, typer.Argument(metavar="[STRATEGY.py | WEIGHTS]", help="A strategy, or a table of target weights.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Argument(help="A table of closes: a column an asset, or a row a date and asset.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Does the strategy look ahead? Exit 1 where it does.")] = False,
+    template: Annotated[bool, typer.Option("--template", help="Print a strategy to begin with.")] = False,
+    fill: Annotated[str, typer.Option(help="close or open: where a decision is filled, one bar later.")] = "close",
+    opens: Annotated[Path | None, typer.Option(help="With --fill open: a table of opens.")] = None,
+    fee_bps: Annotated[float, typer.Option(help="A fee in basis points of what is traded.")] = 1.0,
+    half_spread_bps: Annotated[float, typer.Option(help="Half of the spread, in basis points of it.")] = 2.0,
+    cash: Annotated[float, typer.Option(help="The money at the start.")] = 1_000_000.0,
+    short: Annotated[bool, typer.Option("--short", help="Weights may be below zero.")] = False,
+    max_gross: Annotated[float, typer.Option(help="Long plus short as a share of equity, at most.")] = 1.0,
+    benchmark: Annotated[str | None, typer.Option(help="An asset of the prices, or equal: the mean of all.")] = None,
+    trials: Annotated[
+        float, typer.Option(help="How many strategies were tried, for the deflated Sharpe.", min=1)
+    ] = 1.0,
+    price: Annotated[str | None, typer.Option(help="The column of prices of a long table.")] = None,
+    series: options.Series = None,
+    time: options.Time = None,
+    frequency: options.Frequency = None,
+    calendar: options.Calendar = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that a strategy may take for an answer.")] = 60.0,
+    page: Annotated[Path | None, typer.Option(help="Write a page with pictures here (.html).")] = None,
+    json: options.Json = False,
+) -> None:
+    """What a strategy or a table of target weights would have earned after costs, or, with --check, whether a strategy
+    looks ahead.
+
+    A strategy is a file with decide(prices); it runs in a process of its own, without a network (see --template).
+    """
+    if template:
+        from tidewright.portfolio.strategy import TEMPLATE
+
+        typer.echo(TEMPLATE, nl=False)
+        return
+    if what is None or prices is None:
+        raise ConfigError("give a strategy or a table of weights, and a table of prices. See --template and --help.")
+    from tidewright.data.dated import read_dated
+
+    columns: dict[str, Any] = {"time": time, "series": series}
+    table = read_dated(prices, value=price, **columns)
+    if check:
+        _check(what, table, timeout_s=timeout, as_json=json)
+        return
+    given = {
+        "benchmark": benchmark,
+        "initial_cash": cash,
+        "allow_short": short,
+        "max_gross": max_gross,
+        "trials": trials,
+    }
+    given |= {"frequency": frequency, "calendar": calendar, "timeout_s": timeout}
+    given |= _choose_fill(fill, opens, table, columns) | {"fee_bps": fee_bps, "half_spread_bps": half_spread_bps}
+    found = _run(what, table, given, page=page, as_json=json)
+    if not json:
+        _show(found, again=shlex.join(["tidewright", "backtest", "--check", str(what), str(prices)]))
+
+
+def _check(what: Path, prices: Dated, *, timeout_s: float, as_json: bool) -> None:
+    """Shows the verdict; a look-ahead is an error with its message."""
+    from tidewright.cli.show import to_plain
+    from tidewright.portfolio.strategy import check_strategy
+
+    if what.suffix != ".py":
+        raise ConfigError(f"--check is of a strategy, a file that ends in .py; got '{what}'.")
+    with _Noted():
+        found = check_strategy(what, prices, timeout_s=timeout_s)
+    if as_json:
+        typer.echo(js.dumps(to_plain(found.to_dict()), indent=2))
+    else:
+        _show_check(found)
+    found.verdict.refuse()
+
+
+def _show_check(found: StrategyCheck) -> None:
+    if found.verdict.clean:
+        typer.echo(found.verdict.explain())
+    for note in found.verdict.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"{found.file} (sha256 {found.sha256[:12]}) ran {found.isolation}")
+
+
+def _choose_fill(fill: str, opens: Path | None, prices: Dated, columns: dict[str, Any]) -> dict[str, Any]:
+    from tidewright.workflows.backtest_file import read_opens
+
+    if fill not in ("close", "open") or (fill == "open") != (opens is not None):
+        raise ConfigError(
+            "--fill is close, or open together with --opens, a table of opens; "
+            f"got {fill} {'with' if opens else 'without'} --opens."
+        )
+    return {"fill": f"next {fill}", "opens": None if opens is None else read_opens(opens, prices, **columns)}
+
+
+def _run(what: Path, prices: Dated, given: dict[str, Any], *, page: Path | None, as_json: bool) -> FileBacktest:
+    from tidewright.portfolio import Costs
+    from tidewright.workflows.backtest_file import backtest_file
+
+    if page is not None and page.suffix != ".html":
+        raise ConfigError(f"a page is a file that ends in .html; got '{page}'. Name one.")
+    costs = Costs(fee_bps=given.pop("fee_bps"), half_spread_bps=given.pop("half_spread_bps"))
+    found = backtest_file(what, prices, costs=costs, **given)
+    if page is not None:
+        from tidewright.report.backtest_page import write_backtest_page
+
+        typer.echo(f"page  {write_backtest_page(found, costs=costs, path=page)}", err=True)
+    if as_json:
+        typer.echo(js.dumps(_to_data(found, costs=asdict(costs)), indent=2))
+    return found
+
+
+def _to_data(found: FileBacktest, *, costs: dict[str, Any]) -> dict[str, Any]:
+    from tidewright.cli.show import to_plain
+
+    ledger = found.ledger
+    plain: dict[str, Any] = to_plain(
+        {
+            "name": found.name,
+            "figures": dict(found.figures),
+            "deflated_sharpe": None if found.deflated is None else asdict(found.deflated),
+            "benchmark": found.benchmark,
+            "periods_per_year": found.periods_per_year,
+            "costs": costs,
+            "assets": list(ledger.assets),
+            "notes": list(found.notes),
+            "isolation": None if found.isolation is None else asdict(found.isolation),
+            "times": [str(time) for time in ledger.times.astype("datetime64[s]")],
+            "equity": ledger.equity.tolist(),
+        }
+    )
+    return plain
+
+
+def _show(found: FileBacktest, *, again: str) -> None:
+    from tidewright.cli.show import show_table
+    from tidewright.cli.verbs import typeable
+
+    rows = [{"figure": name, "value": f"{found.figures[name]:,.4g}"} for name in SHOWN if name in found.figures]
+    if found.deflated is not None:
+        told = f"{found.deflated.probability:.4g}"
+        rows.append({"figure": f"deflated_sharpe after {found.deflated.trials:g} trials", "value": told})
+    first, last = (str(found.ledger.times[at].astype("datetime64[D]")) for at in (0, -1))
+    show_table(rows, title=f"{found.name}: {len(found.ledger.assets)} assets, {first} to {last}, after costs")
+    for note in found.notes:
+        typer.echo(f"note: {note}")
+    if found.isolation is not None:
+        typer.echo(f"note: it ran {found.isolation}")
+        typer.echo(f"next    {typeable(again)}")
+
+
+class _Noted:
+    """A context in which an error's message has its notes with it."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        notes = getattr(error, "__notes__", [])
+        if isinstance(error, AllocationError) and notes:
+            raise AllocationError("\n".join([str(error), *notes])) from error

@@ -1,0 +1,220 @@
+"""`StrategyProcess`: a strategy file in a process of its own, without a network; it is asked, and answers with data."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tidewright.errors import AllocationError
+from tidewright.portfolio.inputs import FloatArray
+
+CHILD = Path(__file__).with_name("child.py")
+KINDS = ("polars", "pandas", "numpy")
+GIB = 1 << 30
+_LENGTH = struct.Struct("<Q")
+_MOST_ANSWER = 8 * GIB
+_START_S = 60.0  # for imports, at least
+_TAIL = 12  # lines of what it wrote that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What a strategy ran under. `network` is "own empty network" where the kernel gave it one, else "refused by the
+    interpreter", which native code could go around, with `reason`; limits are those that were set."""
+
+    network: str
+    reason: str
+    cpu_s: int
+    memory_bytes: int
+    file_bytes: int
+    timeout_s: float
+
+    def __str__(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        return (
+            f"in a process of its own: network: {self.network}{why}; no other programs; at most {self.cpu_s} CPU s, "
+            f"{self.memory_bytes / GIB:.3g} GiB of memory, {self.file_bytes / (1 << 20):.3g} MiB a file, "
+            f"{self.timeout_s:g} s an answer"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Weights as they came: `values` [rows, columns], the columns' `names` and the rows' `times`, None where the
+    strategy gave none."""
+
+    values: FloatArray
+    names: tuple[str, ...] | None
+    times: NDArray[np.datetime64] | None
+
+
+class StrategyProcess:
+    """A running strategy, told what it runs under by `isolation`; a context manager that ends it. Made by
+    `open_strategy`."""
+
+    def __init__(
+        self, file: Path, process: subprocess.Popen[bytes], *, log: IO[bytes], ends: ExitStack, timeout_s: float
+    ) -> None:
+        self.file, self.timeout_s = file, timeout_s
+        self._process, self._log, self._ends = process, log, ends
+        told = json.loads(self._read(max(timeout_s, _START_S)))
+        if not told["decides"]:
+            raise AllocationError(f"'{file}' defines no function decide(prices). See: tidewright backtest --template")
+        if told["table"] not in KINDS:
+            raise AllocationError(f"TABLE in '{file}' is {told['table']!r}; it is one of {', '.join(KINDS)}.")
+        network = "refused by the interpreter" if told["network"] else "own empty network"
+        self.isolation = Isolation(network, told["network"], timeout_s=timeout_s, **told["limits"])
+
+    def decide(self, prices: pl.DataFrame) -> Answer:
+        """What it decides on a table of "time" and a column an asset. Raises `AllocationError` where it fails."""
+        body = io.BytesIO()
+        prices.write_ipc_stream(body)
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(_LENGTH.pack(body.getbuffer().nbytes))
+            self._process.stdin.write(body.getbuffer())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._explain() from None
+        head, _, rest = self._read(self.timeout_s).partition(b"\n")
+        told = json.loads(head)
+        rows, columns = int(told["rows"]), int(told["columns"])
+        values = np.frombuffer(rest, dtype="<f8", count=rows * columns).reshape(rows, columns)
+        times = np.frombuffer(rest, dtype="<i8", offset=8 * rows * columns) if told["times"] else None
+        names = None if told["names"] is None else tuple(str(name) for name in told["names"])
+        return Answer(values.astype(np.float64), names, None if times is None else times.astype("datetime64[us]"))
+
+    def close(self) -> None:
+        """Ends the process and all that it may have started."""
+        self._ends.close()
+
+    def __enter__(self) -> StrategyProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, limit_s: float) -> bytes:
+        """The next message."""
+        end = time.monotonic() + limit_s
+        (size,) = _LENGTH.unpack(self._take(_LENGTH.size, end=end, limit_s=limit_s))
+        if size > _MOST_ANSWER:
+            raise AllocationError(f"'{self.file}' gave {size:,} bytes, more than weights can be.")
+        return self._take(size, end=end, limit_s=limit_s)
+
+    def _take(self, size: int, *, end: float, limit_s: float) -> bytes:
+        assert self._process.stdout is not None
+        pipe, parts, missing = self._process.stdout.fileno(), [], size
+        while missing:
+            ready, _, _ = select.select([pipe], [], [], max(end - time.monotonic(), 0.0))
+            if not ready:
+                raise AllocationError(
+                    f"'{self.file}' gave no answer within {limit_s:g} s. Make it faster, or allow more with --timeout."
+                )
+            part = os.read(pipe, min(missing, 1 << 20))
+            if not part:
+                raise self._explain()
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _explain(self) -> AllocationError:
+        """Why it ended, from its exit status and what it wrote last."""
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        if code < 0:
+            why = f"was ended by {signal.Signals(-code).name}"
+            why += " (it used up its CPU seconds)" if -code in (signal.SIGXCPU, signal.SIGKILL) else ""
+        else:
+            why = f"failed: {lines[-1]}" if lines else f"ended with status {code}"
+        shown = lines[-_TAIL:] if code < 0 else lines[-_TAIL:-1]
+        return AllocationError("\n  ".join([f"'{self.file}' {why}", *shown]))
+
+
+def open_strategy(
+    file: str | Path, *, timeout_s: float = 60.0, cpu_s: int = 600, memory_gib: float = 8.0, file_mib: float = 64.0
+) -> StrategyProcess:
+    """Starts a strategy file in a fresh interpreter (`-I`) with an empty folder, a bare environment, no network, no
+    other programs, and limits.
+
+    The kernel gives it an empty network of its own where it may; else sockets are refused by the interpreter alone, and
+    `isolation` says so. It may read files: run strategies of strangers elsewhere. `timeout_s` is for each answer, the
+    other limits for the whole. Raises `AllocationError`.
+    """
+    path = Path(file).absolute()
+    if not path.is_file():
+        raise AllocationError(f"there is no strategy '{file}'. Make one with: tidewright backtest --template")
+    for name, value in (("timeout_s", timeout_s), ("cpu_s", cpu_s), ("memory_gib", memory_gib), ("file_mib", file_mib)):
+        if not value > 0:
+            raise AllocationError(f"{name} is {value}; a limit is above zero.")
+    limits = {"cpu_s": int(cpu_s), "memory_bytes": int(memory_gib * GIB), "file_bytes": int(file_mib * (1 << 20))}
+    ends = ExitStack()
+    try:
+        folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="tidewright-strategy-"))
+        log = ends.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
+        process = _start(path, limits=limits, folder=folder, log=log)
+        ends.callback(_end, process)
+        return StrategyProcess(path, process, log=log, timeout_s=timeout_s, ends=ends)
+    except BaseException:  # whatever ends it, nothing is left running
+        ends.close()
+        raise
+
+
+def _start(path: Path, *, limits: dict[str, int], folder: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", str(CHILD), json.dumps({"file": str(path), "limits": limits})],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        cwd=folder,
+        env=_bare_environment(folder),
+        start_new_session=True,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            _close(pipe)
+
+
+def _bare_environment(folder: str) -> dict[str, str]:
+    """No keys or proxies of the user; threads as they are set."""
+    kept = [
+        name for name in os.environ if name.endswith("_NUM_THREADS") or name in ("PATH", "LANG", "POLARS_MAX_THREADS")
+    ]
+    return {
+        **{name: os.environ[name] for name in kept},
+        "HOME": folder,
+        "TMPDIR": folder,
+    }
+
+
+def _close(pipe: Any) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:  # what was not yet read by a process that is gone
+        return

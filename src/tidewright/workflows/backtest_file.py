@@ -1,0 +1,147 @@
+"""A strategy file or a table of weights on a file of prices: what it would have earned, after costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.catalog import explain_unknown
+from tidewright.data.dated import OPENS, WEIGHTS, Dated, measure_periods, read_dated
+from tidewright.errors import AllocationError, UnknownNameError
+from tidewright.metrics.returns import summarise
+from tidewright.portfolio import Costs, DeflatedSharpe, Ledger, backtest_weights, deflated_sharpe, sample_sharpe
+from tidewright.portfolio.strategy import Isolation, Plan, decide_weights, open_strategy
+from tidewright.portfolio.strategy.weights import place_weights
+
+EQUAL = "equal"
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FileBacktest:
+    """The account of a strategy and its figures after costs, beside a benchmark where there is one.
+
+    `deflated` is None where the returns don't vary; `isolation` what the strategy ran under, None for a table.
+    """
+
+    name: str
+    ledger: Ledger
+    figures: Mapping[str, float]
+    benchmark: str
+    deflated: DeflatedSharpe | None
+    periods_per_year: float
+    notes: tuple[str, ...]
+    isolation: Isolation | None = None
+
+
+def backtest_file(
+    what: str | Path,
+    prices: Dated,
+    *,
+    costs: Costs,
+    fill: Literal["next close", "next open"] = "next close",
+    opens: Dated | None = None,
+    benchmark: str | None = None,
+    initial_cash: float = 1_000_000.0,
+    allow_short: bool = False,
+    max_gross: float = 1.0,
+    trials: float = 1.0,
+    frequency: str | None = None,
+    calendar: str | None = None,
+    timeout_s: float = 60.0,
+) -> FileBacktest:
+    """Backtests `what`, a strategy (.py with `decide`) or a table of target weights (wide or long), on `prices`.
+
+    `benchmark` is an asset of the prices, or "equal" for the mean return of all assets; `trials` is how many strategies
+    were tried, for the deflated Sharpe ratio. Cash that weights leave earns nothing. Raises `AllocationError` and
+    `DataError`.
+    """
+    periods, told = measure_periods(prices.times, frequency=frequency, calendar=calendar)
+    plan, isolation = _decide(Path(what), prices, timeout_s=timeout_s)
+    ledger = backtest_weights(
+        plan.targets,
+        prices.values,
+        times=prices.times,
+        assets=prices.names,
+        costs=costs,
+        decided=plan.decided,
+        initial_cash=initial_cash,
+        fill=fill,
+        opens=None if opens is None else _match(opens, prices),
+        allow_cash=True,
+        allow_short=allow_short,
+        max_gross=max_gross,
+    )
+    figures = dict(ledger.summary(periods_per_year=periods))
+    if benchmark is not None:
+        beside = summarise(
+            ledger.net_returns(), benchmark=_earn_benchmark(benchmark, prices, ledger), periods_per_year=periods
+        )
+        figures |= {name: value for name, value in beside.values.items() if name not in figures}
+    return FileBacktest(
+        name=Path(what).name,
+        ledger=ledger,
+        figures=figures,
+        benchmark=benchmark or "",
+        deflated=_deflate(ledger, trials=trials),
+        periods_per_year=periods,
+        notes=(told, *prices.notes, *plan.notes, *ledger.notes),
+        isolation=isolation,
+    )
+
+
+def read_opens(source: Any, prices: Dated, **columns: Any) -> Dated:
+    """The opens of a table for these prices; adjusted closes go with adjusted opens alone. Raises `AllocationError`."""
+    opens = read_dated(source, usual=OPENS, **columns)
+    adjusted = [one.column for one in (prices, opens) if "adj" in one.column.casefold()]
+    if len(adjusted) == 1:
+        raise AllocationError(
+            f"closes are {prices.column or 'a wide table'!r} and opens {opens.column or 'a wide table'!r}: one is "
+            "adjusted and the other not, so a day's return would be made of both. Name columns that go together."
+        )
+    return opens
+
+
+def _decide(what: Path, prices: Dated, *, timeout_s: float) -> tuple[Plan, Isolation | None]:
+    if what.suffix != ".py":
+        table = read_dated(what, usual=WEIGHTS)
+        return place_weights(table, prices), None
+    with open_strategy(what, timeout_s=timeout_s) as strategy:
+        return decide_weights(strategy, prices), strategy.isolation
+
+
+def _match(opens: Dated, prices: Dated) -> Doubles:
+    """Opens [T, A] at the bars and assets of the prices; NaN where there is none."""
+    matched = np.full(prices.values.shape, np.nan)
+    rows = np.searchsorted(opens.times, prices.times)
+    there = (rows < len(opens.times)) & (opens.times[np.minimum(rows, len(opens.times) - 1)] == prices.times)
+    for place, name in enumerate(prices.names):
+        if name in opens.names:
+            matched[there, place] = opens.values[rows[there], opens.names.index(name)]
+    return matched
+
+
+def _earn_benchmark(benchmark: str, prices: Dated, ledger: Ledger) -> Doubles:
+    """The benchmark's simple returns at the ledger's bars; one without a price earns 0, and the next one both."""
+    if benchmark != EQUAL and benchmark not in prices.names:
+        raise UnknownNameError(explain_unknown("asset of the prices", benchmark, (*prices.names, EQUAL)))
+    values = prices.values if benchmark == EQUAL else prices.values[:, [prices.names.index(benchmark)]]
+    seen = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))[:, None]), axis=0)
+    filled = np.take_along_axis(values, seen, axis=0)
+    earned = filled[1:] / filled[:-1] - 1.0
+    known = np.isfinite(earned)
+    returns = np.where(known, earned, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    first = 1 if ledger.first_fill is None else ledger.first_fill
+    return np.asarray(returns[first - 1 : first - 1 + ledger.net_returns().size])
+
+
+def _deflate(ledger: Ledger, *, trials: float) -> DeflatedSharpe | None:
+    returns = ledger.net_returns()
+    if returns.size < 3 or np.isnan(sample_sharpe(returns).sharpe):
+        return None
+    return deflated_sharpe(sample_sharpe(returns), trials=trials, trial_variance=1.0 / (returns.size - 1))
