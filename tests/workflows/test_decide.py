@@ -11,10 +11,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+import tidewright as tw
+from tidewright.data.forecast import tabulate
 from tidewright.data.market import to_returns
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_holdout
 from tidewright.data.task import Task
+from tidewright.data.wide import to_wide
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
 from tidewright.training.compare import Leaderboard
@@ -225,3 +228,15 @@ def test_the_reason_says_what_was_measured_and_what_is_left_of_it() -> None:
     reason = make_decision().reason
     used, mean, error = (float(number) for number in re.findall(r"0\.\d{3}", reason))
     assert used == pytest.approx((1 - (error / mean) ** 2) * mean, abs=2e-3)
+
+
+def test_the_skill_is_that_of_the_same_forecasts_read_as_a_table() -> None:
+    panel, _, _, fitted, validation = world()
+    table = tabulate(
+        panel, validation.forecast, rows=validation.windows.rows, levels=fitted.task.quantiles, model="ridge"
+    )
+    wide = to_wide(panel)
+    told = {"times": wide.times, "assets": tuple(map(str, panel.series_ids)), "beats_floor": True}
+    skill = tw.measure_skill(tw.read_predictions(table), wide.values, **told)
+    used, mean, error = (float(number) for number in re.findall(r"0\.\d{3}", make_decision().reason))
+    assert (skill.used, skill.mean, skill.error) == pytest.approx((used, mean, error), abs=5.1e-4)
