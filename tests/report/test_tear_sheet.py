@@ -288,6 +288,45 @@ def test_ledgers_of_other_bars_or_hardly_any_are_refused(ledgers: dict[str, Ledg
         read({})
 
 
+def test_something_else_than_a_ledger_says_what_to_bring(ledgers: dict[str, Ledger]) -> None:
+    with pytest.raises(AllocationError, match="'floor' is a ndarray and no Ledger"):
+        read({"mine": ledgers["mine"], "floor": PRICES})
+    with pytest.raises(AllocationError, match="'strategy' is a ndarray"):
+        read(PRICES)
+
+
+def test_an_account_that_was_closed_lost_all_and_says_so(tmp_path: Path) -> None:
+    rising = PRICES.copy()
+    rising[:, 0] = 100.0 * 1.03 ** np.maximum(np.arange(BARS) - 200, 0)
+    asked = np.full((BARS, ASSETS), np.nan)
+    asked[DECIDED] = [-0.9, 0.5, 0.5, 0.5, 0.4, 0.0]
+    ledger = backtest_weights(
+        asked, rising, times=TIMES, assets=NAMES, costs=COSTS, allow_short=True, max_gross=4.0
+    )  # fmt: skip
+    assert ledger.ended is not None
+    path = tw.write_tear_sheet(tmp_path / "a.html", ledger=ledger, costs=COSTS, periods_per_year=252, data=False)
+    page = read_page(path.read_text())
+    assert page.row("Deepest drawdown")[2].replace("\xa0", " ") == "100.00 %"
+    assert "after its account was closed" in page.sections["assumptions"]
+
+
+def test_cash_dividends_and_what_was_not_filled_are_told(ledgers: dict[str, Ledger], tmp_path: Path) -> None:
+    paid = replace(
+        ledgers["mine"], interest=np.full(BARS, 2.0), dividends=np.full(BARS, 3.0), unfilled=np.full(BARS, -1.0)
+    )
+    told = [
+        read_page(
+            tw.write_tear_sheet(tmp_path / "a.html", ledger=one, periods_per_year=252, data=False).read_text()
+        ).sections["assumptions"]
+        for one in (paid, ledgers["mine"])
+    ]
+    assert "Cash earned 1,280 in all." in told[0]
+    assert "Dividends of 1,920 in all" in told[0]
+    assert "Orders worth 640 in all were not filled" in told[0]
+    assert "Cash earns nothing." in told[1]
+    assert "No dividend was booked" in told[1]
+
+
 def test_strategies_that_begin_at_other_bars_are_shown_from_the_last_one_on(ledgers: dict[str, Ledger]) -> None:
     sheet = read({"mine": ledgers["mine"], "late": run(np.full(ASSETS, 1 / ASSETS), first=300)})
     assert sheet.times.size == BARS - 301

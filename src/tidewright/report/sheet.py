@@ -110,7 +110,7 @@ def read_sheet(
     window: int | None,
 ) -> Sheet:
     """The sheet of checked inputs; AllocationError or ConfigError says what does not fit."""
-    ledgers = {"strategy": ledger} if isinstance(ledger, Ledger) else dict(ledger)
+    ledgers = _read_ledgers(ledger)
     first, notes = _find_start(ledgers)
     main = next(iter(ledgers.values()))
     returns = {name: _earn(one, first=first) for name, one in ledgers.items()}
@@ -133,6 +133,17 @@ def read_sheet(
     )
 
 
+def _read_ledgers(ledger: Ledger | Mapping[str, Ledger]) -> dict[str, Ledger]:
+    found = dict(ledger) if isinstance(ledger, Mapping) else {"strategy": ledger}
+    for name, one in found.items():
+        if not isinstance(one, Ledger):
+            raise AllocationError(
+                f"{name!r} is a {type(one).__name__} and no Ledger. Bring a backtest's ledger (that of signals is its "
+                "field ledger), or a mapping of them by name."
+            )
+    return found
+
+
 def _find_start(ledgers: Mapping[str, Ledger]) -> tuple[int, tuple[str, ...]]:
     """The row of the first return that all strategies have."""
     if not ledgers:
@@ -153,7 +164,9 @@ def _find_start(ledgers: Mapping[str, Ledger]) -> tuple[int, tuple[str, ...]]:
         )
     early = [name for name, fill in fills.items() if fill < first]
     told = f"All are shown from the bar at which the last one began to trade; {', '.join(early)} had traded before."
-    return first, ((told,) if early else ())
+    closed = [name for name, one in ledgers.items() if one.ended is not None]
+    after = tuple(f"{name}: the bars after its account was closed count as returns of zero." for name in closed)
+    return first, (*((told,) if early else ()), *after)
 
 
 def _earn(ledger: Ledger, *, first: int) -> FloatArray:

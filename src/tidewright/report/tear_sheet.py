@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
@@ -177,14 +178,14 @@ def _assume(sheet: Sheet, costs: Costs | None) -> list[str]:
         _tell_costs(costs),
         f"Figures a year count {sheet.periods_per_year:,.6g} bars a year; ratios are against a riskless return of "
         f"{write_percent(sheet.risk_free, decimals=4) if sheet.risk_free else 'zero'}.",
-        _tell_cash(ledger),
+        *_tell_flows(ledger),
         f"Value at risk is historical at {sheet_risk.VAR_LEVEL:.0%}, of the {sheet_risk.var_window(sheet)} bars before "
         "each, and knows nothing of the bar itself.",
         "Left out: taxes, and what the prices do not show (of names that were delisted or never in the table, the "
         "backtest knows only what its table knows).",
     ]
     if costs is None or not costs.needs_volume:
-        lines.append("No market impact was counted, and every order was filled: the equity is taken to be small.")
+        lines.append("No market impact was counted: the equity is taken to be small beside what is traded.")
     return [*lines, *sheet.notes, *_ledger_notes(sheet)]
 
 
@@ -202,9 +203,19 @@ def _tell_costs(costs: Costs | None) -> str:
     return f"{told}."
 
 
-def _tell_cash(ledger: Ledger) -> str:
-    interest = float(ledger.interest.sum())
-    return "Cash earns nothing." if interest == 0.0 else f"Cash earned {interest:,.0f} in all, in the prices' money."
+def _tell_flows(ledger: Ledger) -> list[str]:
+    """What cash, dividends and orders that were not filled came to, in the prices' money."""
+    interest, dividends, unfilled = (
+        float(part.sum()) for part in (ledger.interest, ledger.dividends, np.abs(ledger.unfilled))
+    )
+    lines = ["Cash earns nothing." if interest == 0.0 else f"Cash earned {interest:,.0f} in all."]
+    if dividends == 0.0:
+        lines.append("No dividend was booked: prices that are not adjusted for dividends leave them out.")
+    else:
+        lines.append(f"Dividends of {dividends:,.0f} in all were booked as cash.")
+    if unfilled > 0.0:
+        lines.append(f"Orders worth {unfilled:,.0f} in all were not filled.")
+    return lines
 
 
 def _ledger_notes(sheet: Sheet) -> list[str]:
