@@ -24,7 +24,7 @@ from tidewright.portfolio import Costs, Ledger, backtest_weights, deflated_sharp
 from tidewright.portfolio.backtest.actions import Actions
 from tidewright.report.draw_sheet import POINTS
 from tidewright.report.sheet import read_sheet
-from tidewright.report.sheet_risk import roll_beta, roll_sharpe, roll_var
+from tidewright.report.sheet_risk import roll_beta, roll_sharpe
 from tidewright.report.tear_sheet import collect_tables
 
 BARS, ASSETS, DECIDED = 640, 6, 60
@@ -179,14 +179,26 @@ def test_rolled_figures_are_those_of_each_window() -> None:
     assert np.isnan(roll_sharpe(np.full(40, 0.01), window=30)).all()
 
 
-def test_value_at_risk_knows_only_the_bars_before() -> None:
-    returns = DRAW.normal(0.0, 0.01, 300)
-    limit = roll_var(returns, window=100)
-    assert limit[0] == -np.sort(returns[:100])[4]
-    changed = returns.copy()
-    changed[200:] *= -3.0
-    assert np.array_equal(roll_var(changed, window=100)[:101], limit[:101])
-    assert not np.array_equal(roll_var(changed, window=100)[101:], limit[101:])
+def test_value_at_risk_knows_only_the_bars_before(tables: dict[str, pl.DataFrame], ledgers: dict[str, Ledger]) -> None:
+    table, returns = tables["value at risk"], ledgers["mine"].net_returns()
+    assert len(table) == returns.size - 250
+    for row in (0, 77, len(table) - 1):
+        assert table["value at risk"][row] == -np.sort(returns[row : row + 250])[12]  # the 13th of 250
+        assert table["return"][row] == returns[row + 250]
+    assert table["exception"].to_list() == (table["return"] < -table["value at risk"]).to_list()
+    assert (table["expected shortfall"] >= table["value at risk"]).all()
+
+
+def test_another_value_at_risk_may_be_asked_for(ledgers: dict[str, Ledger], page: Page, tmp_path: Path) -> None:
+    path = tw.write_tear_sheet(
+        tmp_path / "a.html", ledger=ledgers["mine"], periods_per_year=252, var_method="normal", data=False
+    )
+    other = read_page(path.read_text())
+    assert "Value at risk is normal at 95%" in other.sections["assumptions"]
+    assert "Value at risk is historical at 95%" in page.sections["assumptions"]
+    assert "Kupiec" in other.sections["risk"]
+    one, two = (p.figures["value-at-risk"]["data"][1]["y"]["bdata"] for p in (page, other))
+    assert one != two
 
 
 def test_luck_is_told_with_what_was_tried(page: Page, ledgers: dict[str, Ledger]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from tidewright.metrics.returns import RETURN_METRICS
+from tidewright.portfolio.risk.backtests import VarTest
+from tidewright.portfolio.risk.coverage import TestResult
 from tidewright.report.blocks import Block, Cell, Column, Facts, Picture, Row, Section, Table, absent
 from tidewright.report.draw_sheet import (
     choose_looks,
@@ -22,7 +24,7 @@ from tidewright.report.draw_sheet import (
 )
 from tidewright.report.numbers import UNDEFINED, write_count, write_number, write_p_value, write_percent
 from tidewright.report.sheet import CONFIDENCE, Sheet
-from tidewright.report.sheet_risk import VAR_LEVEL, count_exceptions, var_window
+from tidewright.report.sheet_risk import VAR_LEVEL, judge_var, var_window
 from tidewright.report.sheet_tables import KINDS
 
 Tables = Mapping[str, pl.DataFrame]
@@ -32,6 +34,7 @@ NAMES = {
     "beta_error": "Standard error of beta",
 }  # fmt: skip
 _UNITS = {"fraction": "", "fraction a year": "a year", "ratio": "ratio", "periods": "bars", "times a year": "a year"}
+SIGNIFICANT = 0.05  # p-values below it are told as a failure
 MOST_RISK = 25  # assets of the picture of contributions
 
 
@@ -153,26 +156,14 @@ def tell_trading(sheet: Sheet, tables: Tables) -> Section:
 def tell_risk(sheet: Sheet, tables: Tables) -> Section:
     """Value at risk with its exceptions, and what each asset adds to the risk."""
     table = tables["value at risk"]
-    found = count_exceptions(table)
     window = var_window(sheet)
     picture = Picture(
         "value-at-risk", draw_var(table),
-        f"Each return beside the historical value at risk at {VAR_LEVEL:.0%} of the {window} bars before it.",
+        f"Each return beside the {sheet.var_method.replace('_', ' ')} value at risk at {VAR_LEVEL:.0%} from the "
+        f"{window} bars before it.",
         "Scatter chart of returns with the value at risk and its exceptions.", title="Value at risk and its exceptions",
     )  # fmt: skip
-    right = found.probability >= 0.05
-    verdict = "in keeping with the level" if right else "not in keeping with the level"
-    facts = Facts(
-        (
-            ("Losses beyond it", Cell(
-                f"{found.count:,} of {found.bars:,} bars", small=f"{found.expected:.1f} expected",
-            )),
-            ("Kupiec's test of the count", Cell(
-                f"p = {write_p_value(found.probability)}", tone="" if right else "bad", small=verdict,
-            )),
-            ("Worst return", Cell(write_percent(float(sheet.ours.min()), decimals=2), small="of one bar")),
-        )
-    )  # fmt: skip
+    facts = _tell_exceptions(sheet, judge_var(table))
     return Section(
         "risk", "Risk", "What was said of losses before they came, and where the risk lies.",
         (picture, facts, *_contributions(tables)),
@@ -182,6 +173,26 @@ def tell_risk(sheet: Sheet, tables: Tables) -> Section:
 def name_figure(name: str) -> str:
     """A figure's name for people."""
     return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+def _tell_exceptions(sheet: Sheet, found: VarTest) -> Facts:
+    """How many losses were beyond the limit, and whether that is as it should be."""
+
+    def judge(title: str, test: TestResult, right: str, wrong: str) -> tuple[str, Cell]:
+        bad = test.p_value < SIGNIFICANT
+        text = f"p = {write_p_value(test.p_value)}"
+        return title, Cell(text, tone="bad" if bad else "", small=wrong if bad else right)
+
+    count = Cell(f"{found.exceptions:,} of {found.bars:,} bars", small=f"{found.expected:.1f} expected")
+    return Facts(
+        (
+            ("Losses beyond it", count),
+            judge("Kupiec's test of the count", found.kupiec, "in keeping with the level", "not in keeping with it"),
+            judge("Christoffersen's of clusters", found.independence, "no clusters are seen", "they come in clusters"),
+            ("Traffic light", Cell(found.traffic_light.zone, small="of the count, by its binomial probability")),
+            ("Worst return", Cell(write_percent(float(sheet.ours.min()), decimals=2), small="of one bar")),
+        )
+    )
 
 
 def _contributions(tables: Tables) -> list[Block]:

@@ -17,6 +17,7 @@ from tidewright.errors import AllocationError, ConfigError
 from tidewright.metrics.returns import ReturnSummary, summarise
 from tidewright.portfolio.inputs import FloatArray, TimeArray
 from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.risk.record import RiskMethod
 
 CONFIDENCE = 0.9  # of the intervals
 FEWEST = 30  # returns
@@ -27,7 +28,8 @@ REST = "no group"
 class Sheet:
     """The first of `ledgers` is the strategy, the others its floors; `returns` are of the same bars, benchmark last.
 
-    `window` is the length in bars of what is rolled, `groups` the sector of each asset, where known.
+    `window` is the length in bars of what is rolled, `groups` the sector of each asset, where known, `var_method` one
+    of `rolling_var`'s.
     """
 
     ledgers: Mapping[str, Ledger]
@@ -38,6 +40,7 @@ class Sheet:
     periods_per_year: float
     risk_free: float
     window: int
+    var_method: RiskMethod = "historical"
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -108,6 +111,7 @@ def read_sheet(
     periods_per_year: float,
     risk_free: float,
     window: int | None,
+    var_method: RiskMethod = "historical",
 ) -> Sheet:
     """The sheet of checked inputs; AllocationError or ConfigError says what does not fit."""
     ledgers = _read_ledgers(ledger)
@@ -129,6 +133,7 @@ def read_sheet(
         periods_per_year=periods_per_year,
         risk_free=risk_free,
         window=rolled,
+        var_method=var_method,
         notes=notes,
     )
 

@@ -6,30 +6,19 @@ T returns of bars, A assets, L bars of a window.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from tidewright.portfolio.inputs import FloatArray
+from tidewright.portfolio.risk import backtests
+from tidewright.portfolio.risk.backtests import VarTest
+from tidewright.portfolio.risk.rolling import rolling_var
 from tidewright.report.sheet import Sheet
 from tidewright.report.sheet_tables import over_time
 
 VAR_WINDOW = 250
 VAR_LEVEL = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Exceptions:
-    """How often losses were beyond value at risk, and how likely as far off a count is if the level is right.
-
-    `probability` is Kupiec's (1995): the likelihood ratio of the count against chi squared with one degree of freedom.
-    """
-
-    bars: int
-    count: int
-    expected: float
-    probability: float
 
 
 def table_rolling(sheet: Sheet) -> pl.DataFrame:
@@ -55,12 +44,21 @@ def table_beta(sheet: Sheet) -> pl.DataFrame | None:
 
 
 def table_var(sheet: Sheet) -> pl.DataFrame:
-    """Each return beside the historical value at risk that the returns before it gave (a loss above 0), and whether it
-    was worse."""
+    """Each return beside the value at risk and the expected shortfall (losses above 0) that the returns before it gave,
+    and whether the loss was beyond the former."""
     window = var_window(sheet)
-    limit = roll_var(sheet.ours, window=window)
-    table = over_time(sheet.times[window:], {"return": sheet.ours[window:], "value at risk": limit})
+    told = rolling_var(
+        sheet.ours[:, None], assets=(sheet.name,), window=window, confidence=VAR_LEVEL, method=sheet.var_method
+    )
+    columns = {"return": sheet.ours, "value at risk": told.var[:, 0], "expected shortfall": told.es[:, 0]}
+    table = over_time(sheet.times[window:], {name: values[window:] for name, values in columns.items()})
     return table.with_columns((pl.col("return") < -pl.col("value at risk")).alias("exception"))
+
+
+def judge_var(table: pl.DataFrame) -> VarTest:
+    """Whether the exceptions are as many as they should be, and apart."""
+    earned, said = (table[name].to_numpy() for name in ("return", "value at risk"))
+    return backtests.test_var(earned, said, confidence=VAR_LEVEL)  # by its module: pytest takes the name for a test
 
 
 def table_contributions(sheet: Sheet) -> pl.DataFrame:
@@ -89,36 +87,9 @@ def table_contributions(sheet: Sheet) -> pl.DataFrame:
     )
 
 
-def count_exceptions(table: pl.DataFrame) -> Exceptions:
-    """How many losses were beyond the limit, by Kupiec's test.
-
-    >>> from tidewright.report.sheet_risk import Exceptions
-    >>> table = pl.DataFrame({"exception": [True] * 25 + [False] * 225})
-    >>> found = count_exceptions(table)
-    >>> found.count, round(found.expected, 1), round(found.probability, 4)
-    (25, 12.5, 0.0013)
-    """
-    bars, count = len(table), int(table["exception"].sum())
-    share, level = count / bars, 1.0 - VAR_LEVEL
-
-    def likelihood(rate: float) -> float:
-        hits = count * math.log(rate) if count else 0.0
-        return hits + ((bars - count) * math.log1p(-rate) if count < bars else 0.0)
-
-    ratio = max(2.0 * (likelihood(share) - likelihood(level)), 0.0)
-    return Exceptions(bars, count, level * bars, math.erfc(math.sqrt(ratio / 2.0)))
-
-
 def var_window(sheet: Sheet) -> int:
     """Bars from which value at risk is told: 250, or half of what there is."""
     return min(VAR_WINDOW, sheet.times.size // 2)
-
-
-def roll_var(returns: FloatArray, *, window: int) -> FloatArray:
-    """Historical value at risk [T - L] for each bar from the L before it: minus the k-th lowest, k = ceil(0.05 L)."""
-    rank = math.ceil(round((1.0 - VAR_LEVEL) * window, 9)) - 1
-    past = np.lib.stride_tricks.sliding_window_view(returns[:-1], window)
-    return np.asarray(-np.partition(past, rank, axis=1)[:, rank])
 
 
 def roll_sharpe(excess: FloatArray, *, window: int) -> FloatArray:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from tidewright.metrics.selection import Overfitting
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.risk.record import RiskMethod
 from tidewright.report import sheet_risk, sheet_tables
 from tidewright.report.about_luck import Luck, find_luck, tell_luck, write_luck
 from tidewright.report.about_sheet import (
@@ -46,6 +47,7 @@ def write_tear_sheet(
     costs: Costs | None = None,
     risk_free: float = 0.0,
     window: int | None = None,
+    var_method: RiskMethod = "historical",
     trials: float | None = None,
     study: Study | Tried | Account | None = None,
     trial_variance: float | None = None,
@@ -58,7 +60,7 @@ def write_tear_sheet(
     `ledger` is the strategy's, or a mapping of names whose first is the strategy and whose others are its floors, all
     over the same bars. `benchmark` [T] are levels (prices, an index) at the ledger's bars, `groups` name the sector of
     an asset. `periods_per_year` comes from the calendar (a Frequency knows it) and `risk_free` is a return a bar.
-    `window` is the bars of what is rolled, a year by default.
+    `window` is the bars of what is rolled, a year by default; `var_method` is one of `tw.rolling_var`.
 
     How much of the Sharpe ratio may be luck depends on what else was tried: `trials`, a number, or `study`, whose
     trials are listed too; `trial_variance` is that of their Sharpe ratios a bar. `overfitting` is `tw.pbo`'s answer.
@@ -74,6 +76,7 @@ def write_tear_sheet(
         periods_per_year=periods_per_year,
         risk_free=risk_free,
         window=window,
+        var_method=var_method,
     )
     luck = find_luck(sheet, trials=trials, study=study, trial_variance=trial_variance, overfitting=overfitting)
     tables = collect_tables(sheet)
@@ -179,8 +182,8 @@ def _assume(sheet: Sheet, costs: Costs | None) -> list[str]:
         f"Figures a year count {sheet.periods_per_year:,.6g} bars a year; ratios are against a riskless return of "
         f"{write_percent(sheet.risk_free, decimals=4) if sheet.risk_free else 'zero'}.",
         *_tell_flows(ledger),
-        f"Value at risk is historical at {sheet_risk.VAR_LEVEL:.0%}, of the {sheet_risk.var_window(sheet)} bars before "
-        "each, and knows nothing of the bar itself.",
+        f"Value at risk is {sheet.var_method.replace('_', ' ')} at {sheet_risk.VAR_LEVEL:.0%}, from the "
+        f"{sheet_risk.var_window(sheet)} bars before each, and knows nothing of the bar itself.",
         "Left out: taxes, and what the prices do not show (of names that were delisted or never in the table, the "
         "backtest knows only what its table knows).",
     ]
