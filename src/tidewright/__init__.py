@@ -162,6 +162,8 @@ if TYPE_CHECKING:
     from tidewright.workflows.monitor import monitor as monitor
     from tidewright.workflows.run import run as run
     from tidewright.workflows.tune_each import tune_each as tune_each
+    from tidewright.workflows.walk_forward import walk_forward as walk_forward
+    from tidewright.workflows.walk_record import repeat_decision as repeat_decision
 
 __version__ = "0.1.0"
 
@@ -226,6 +228,7 @@ _HOMES = {
     "check_strategy": "tidewright.portfolio.strategy.check:check_strategy",
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "realised_volatility": "tidewright.portfolio.volatility.ranges:realised_volatility",
+    "repeat_decision": "tidewright.workflows.walk_record:repeat_decision",
     "spa": "tidewright.portfolio.inference.superior:spa",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
@@ -287,6 +290,7 @@ _HOMES = {
     "crossover": "tidewright.portfolio.backtest.crossover:crossover",
     "measure_skill": "tidewright.portfolio.skill:measure_skill",
     "read_predictions": "tidewright.portfolio.read_predictions:read_predictions",
+    "walk_forward": "tidewright.workflows.walk_forward:walk_forward",
     "walk_skill": "tidewright.portfolio.skill:walk_skill",
     "moving_average": "tidewright.portfolio.backtest.crossover:moving_average",
     "monitor": "tidewright.workflows.monitor:monitor",

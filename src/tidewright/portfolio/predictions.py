@@ -115,7 +115,7 @@ class Predictions:
         if missing:
             raise AllocationError(f"{missing[0]!r} has no predictions. Leave it out of the assets, or predict it too.")
         columns = [self.assets.index(name) for name in assets]
-        expected, spread = self.expected()[:, columns], _fill_spread(self.spread()[:, columns])
+        expected, spread = self.expected()[:, columns], fill_spread(self.spread()[:, columns])
         made = np.maximum(np.searchsorted(self.cutoffs, stamps, side="right") - 1, 0)
         holds = (stamps >= self.cutoffs[made]) & (stamps < self.times[made, -1])
         holds &= np.asarray(np.isfinite(expected).all(axis=1))[made]
@@ -179,7 +179,7 @@ class Predictions:
         return int(found[0])
 
 
-def _fill_spread(spread: FloatArray) -> FloatArray:
+def fill_spread(spread: FloatArray) -> FloatArray:
     """A row's missing or zero spreads as its smallest other one, or one where there is none."""
     good = np.isfinite(spread) & (spread > 0.0)
     smallest = np.min(spread, axis=1, where=good, initial=np.inf)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from tidewright.data.border import to_polars
-from tidewright.data.forecast import CUTOFF, MODEL, Forecast
+from tidewright.data.forecast import CUTOFF, MODEL, Forecast, level_names
 from tidewright.data.panel import Repair
 from tidewright.data.times import parse_times
 from tidewright.errors import AllocationError, ColumnError
@@ -53,6 +53,23 @@ def read_predictions(
     if silent:
         notes.append(f"{len(silent)} assets have no predictions, such as {silent[0]!r}")
     return _arrange(clean.sort("cutoff", "series", "time"), order=order, levels=levels, model=said, notes=tuple(notes))
+
+
+def tabulate_predictions(predictions: Predictions) -> pl.DataFrame:
+    """The table that `read_predictions` reads: series, cutoff, time, a column for each level, model; a row for each
+    step of each asset that has a prediction."""
+    there = np.isfinite(predictions.quantiles).all(axis=(2, 3))
+    cutoff, asset = np.nonzero(there)
+    horizon = predictions.times.shape[1]
+    columns: dict[str, Any] = {
+        "series": np.repeat(np.array(predictions.assets, dtype=object)[asset], horizon).tolist(),
+        CUTOFF: np.repeat(predictions.cutoffs[cutoff], horizon),
+        "time": predictions.times[cutoff].reshape(-1),
+    }
+    values = predictions.quantiles[there]
+    for place, name in enumerate(level_names(tuple(predictions.levels.tolist()))):
+        columns[name] = values[..., place].reshape(-1)
+    return pl.DataFrame(columns).with_columns(pl.lit(predictions.model).alias(MODEL))
 
 
 @dataclass(frozen=True, slots=True)

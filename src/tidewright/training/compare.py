@@ -81,13 +81,13 @@ class Leaderboard:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model that takes part: its scores on both parts, and what it cost.
+    """A model that takes part: its scores on both parts (a fold of a walk has no test), and what it cost.
 
     `tried` is how many settings of it were tried on validation, this one the best: its p-value is multiplied by that.
     """
 
     validation: Evaluation
-    test: Evaluation
+    test: Evaluation | None
     floor: bool
     seconds: float
     cpu_seconds: float
@@ -108,7 +108,7 @@ def compare(
 
     Where the metric is undefined (MASE of series that never move), rows are in order of MAE, and the reason says so.
     """
-    used, why = usable_metric(metric, [part for e in entrants for part in (e.validation, e.test)])
+    used, why = usable_metric(metric, [part for e in entrants for part in (e.validation, e.test) if part is not None])
     floors = [e for e in entrants if e.floor]
     if not floors:
         raise FitError("no floor could be fitted, so that no model can be judged. Bring longer series.")
@@ -131,7 +131,7 @@ def compare(
             model=e.validation.model,
             floor=e.floor,
             validation=e.validation.scores,
-            test=e.test.scores,
+            test={} if e.test is None else e.test.scores,
             interval=_interval(e, used, horizon, strides[1], seed),
             comparison=tests.get(e.validation.model, Comparison(float("nan"), "none", 0, "a floor")),
             skill=1.0 - _value(e, used) / base if base > 0 else 0.0,
@@ -222,6 +222,8 @@ def _by_series(ours: Evaluation, theirs: Evaluation, metric: str) -> npt.NDArray
 
 
 def _interval(entrant: Entrant, metric: str, horizon: int, stride: int, seed: int) -> Interval | None:
+    if entrant.test is None:
+        return None
     sums = sum_by_group(entrant.test.scored, metric, group=entrant.test.windows.cutoffs)
     return bootstrap_score(sums.numerator, sums.denominator, metric=metric, horizon=horizon, stride=stride, seed=seed)
 

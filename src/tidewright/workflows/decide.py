@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs, Split
 from tidewright.data.wide import to_wide
-from tidewright.features.windows import cut_windows
+from tidewright.features.windows import cut_windows, newest_windows
 from tidewright.models.fitted import Fitted
 from tidewright.portfolio import (
     Costs,
@@ -23,6 +23,7 @@ from tidewright.portfolio import (
     tilt_by_forecast,
     walk_weights,
 )
+from tidewright.portfolio.predictions import Predictions, fill_spread
 from tidewright.portfolio.skill import Skill, estimate_skill
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
@@ -53,7 +54,7 @@ def decide(
     rows, bars = returns.positions >= split.test.first - settings.lookback + 1, wide.positions >= split.test.first
     assets = tuple(str(name) for name in panel.series_ids)
     per_year = panel.frequency.periods_per_year
-    measured = _measure(validation, panel.n_series) if board.beat_floor else None
+    measured = measure_validation(validation) if board.beat_floor else None
     skill = 0.0 if measured is None else measured.used
     view = None if measured is None else _view(panel, returns.positions[rows], fitted, skill, settings)
     costs = Costs(fee_bps=settings.fee_bps, half_spread_bps=settings.half_spread_bps)
@@ -75,7 +76,7 @@ def decide(
         base = tilt_by_forecast(base, expected=expected, uncertainty=spread, skill=skill)
     return Decision(
         weights=base,
-        strategies=_strategies(ledgers, per_year, trials),
+        strategies=tell_strategies(ledgers, per_year, trials),
         used_forecast=view is not None and skill > 0,
         reason=_reason(board, measured),
         trials=trials,
@@ -83,9 +84,9 @@ def decide(
     )
 
 
-def _measure(validation: Evaluation, assets: int) -> Skill:
+def measure_validation(validation: Evaluation) -> Skill:
     """The skill on validation, of a model that beat its floor, of the forecast sum over the horizon."""
-    windows = validation.windows
+    windows, assets = validation.windows, len(validation.windows.offsets) - 1
     cutoffs, rows = np.unique(windows.cutoffs, return_inverse=True)
     expected = np.full((len(cutoffs), assets), np.nan)
     realised = np.full((len(cutoffs), assets), np.nan)
@@ -106,33 +107,51 @@ def _view(
     """The forecasts at the bars that decide, the first of which has `lookback` returns behind it."""
     first = int(positions[min(settings.lookback, len(positions)) - 1])
     cutoffs = Cutoffs(first, int(positions[-1]), settings.decide_every)
-    windows = cut_windows(panel, fitted.view, horizon=fitted.task.horizon, cutoffs=cutoffs, least=1, labelled=False)
-    mean, spread = _moments(fitted.predict(windows), fitted)
+    said = predict(fitted, panel, cutoffs=cutoffs)
     expected = np.full((len(positions), panel.n_series), np.nan)
     uncertainty = np.full_like(expected, np.nan)
-    rows = windows.cutoffs - positions[0]
-    expected[rows, windows.series], uncertainty[rows, windows.series] = mean, spread
+    rows = cutoffs.positions - positions[0]
+    expected[rows], uncertainty[rows] = said.expected(), fill_spread(said.spread())
     return View(expected=expected, uncertainty=uncertainty, skill=skill)
 
 
 def _newest(panel: Panel, fitted: Fitted) -> tuple[Doubles, Doubles]:
-    from tidewright.features.windows import newest_windows
+    """Of each asset, from its own last value: what it is expected to return, and how surely [A]."""
+    panel = fitted.view.read(panel)
+    windows = newest_windows(panel, fitted.view, horizon=fitted.task.horizon)
+    said = _name(fitted, panel, np.array([panel.span[1]]), fitted.predict(windows)[None])
+    return said.expected()[0], fill_spread(said.spread())[0]
 
-    return _moments(fitted.predict(newest_windows(panel, fitted.view, horizon=fitted.task.horizon)), fitted)
 
+def predict(fitted: Fitted, panel: Panel, *, cutoffs: Cutoffs) -> Predictions:
+    """What a model says at some cutoffs, for every series that has an observed value there.
 
-def _moments(quantiles: Doubles, fitted: Fitted) -> tuple[Doubles, Doubles]:
-    """The sum of medians over the horizon, and the root of summed squared interval widths [N] (independent steps).
-
-    A window without a width has the smallest; without any, all are alike.
+    The panel is extended first, so that a model sees the calendar of the steps after its end as of any others.
     """
-    mean = quantiles[:, :, fitted.task.median].sum(axis=1)
-    width = quantiles[:, :, -1] - quantiles[:, :, 0]
-    spread = np.sqrt((width**2).sum(axis=1))
-    return mean, np.where(spread > 0, spread, spread.min(where=spread > 0, initial=spread.max() or 1.0))
+    panel = fitted.view.read(panel).extend(fitted.task.horizon)
+    task = fitted.task
+    windows = cut_windows(panel, fitted.view, horizon=task.horizon, cutoffs=cutoffs, least=1, labelled=False)
+    quantiles = np.full((len(cutoffs), panel.n_series, task.horizon, len(task.quantiles)), np.nan)
+    quantiles[(windows.cutoffs - cutoffs.first) // cutoffs.stride, windows.series] = fitted.predict(windows)
+    return _name(fitted, panel, cutoffs.positions, quantiles)
 
 
-def _strategies(ledgers: Mapping[str, Ledger], per_year: float, trials: int) -> tuple[Strategy, ...]:
+def _name(fitted: Fitted, panel: Panel, positions: npt.NDArray[np.int64], quantiles: Doubles) -> Predictions:
+    """Quantiles [C, A, H, Q] with the names and the times of what they are of."""
+    horizon, grid = fitted.task.horizon, panel.frequency
+    steps = positions[:, None] + np.arange(1, horizon + 1)
+    return Predictions(
+        model=fitted.spec.name,
+        assets=tuple(str(name) for name in panel.series_ids),
+        cutoffs=grid.times(positions).astype("datetime64[us]"),
+        times=grid.times(steps.reshape(-1)).astype("datetime64[us]").reshape(steps.shape),
+        levels=np.array(fitted.task.quantiles),
+        quantiles=quantiles,
+    )
+
+
+def tell_strategies(ledgers: Mapping[str, Ledger], per_year: float, trials: int) -> tuple[Strategy, ...]:
+    """Each ledger with its figures after costs and its deflated Sharpe ratio, None where its returns don't vary."""
     samples = {name: sample_sharpe(ledger.net_returns()) for name, ledger in ledgers.items()}
     found = []
     for name, ledger in ledgers.items():

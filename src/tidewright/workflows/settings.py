@@ -239,7 +239,8 @@ def read_settings(overrides: Sequence[str] = (), given: Mapping[str, Any] | None
     try:
         return RunSettings(**options)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        known = (*RunSettings.model_fields, *DataSettings.model_fields)
+        raise ConfigError(explain_invalid(error, known=known)) from error
 
 
 def _settle_preset(options: dict[str, Any], *, spoken: set[str]) -> None:
@@ -300,11 +301,11 @@ def _put(options: dict[str, Any], key: str, value: Any) -> None:
     options[last] = value
 
 
-def _explain(error: ValidationError) -> str:
+def explain_invalid(error: ValidationError, *, known: Sequence[str]) -> str:
+    """The first thing that is wrong with some options, in a sentence; of an unknown one the near miss of the known."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = [*RunSettings.model_fields, *DataSettings.model_fields]
         return explain_unknown("option", place, known)
     message = first["msg"].removeprefix("Value error, ")
     if not place:  # of several options together
