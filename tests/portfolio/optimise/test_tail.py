@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+import tidewright as tw
 from tests.portfolio.optimise.worlds import draw_returns, name_assets
 from tidewright.portfolio import CostBasis, Costs, Limits, optimise
 from tidewright.portfolio.inputs import FloatArray
@@ -40,6 +41,14 @@ def test_the_shortfall_is_the_mean_of_the_tail_with_its_fraction() -> None:
     losses = np.sort(-returns @ found.weights.values)[::-1]
     assert found.objective == pytest.approx((losses[:12].sum() + 0.5 * losses[12]) / 12.5, rel=1e-12)
     assert mean_tail(losses, confidence=0.95) == pytest.approx(found.objective)
+
+
+def test_the_shortfall_is_that_of_value_at_risk() -> None:
+    returns = draw_returns(6, rows=301)
+    found = optimise(returns, assets=name_assets(8), method="min_cvar", confidence=0.9)
+    risk = tw.value_at_risk(returns, assets=name_assets(8), confidence=0.9, method="historical", weights=found.weights)
+    assert risk.portfolio is not None
+    assert found.objective == pytest.approx(risk.portfolio.es, rel=1e-12)
 
 
 def test_costs_of_trading_are_part_of_the_loss() -> None:

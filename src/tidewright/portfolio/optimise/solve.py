@@ -12,6 +12,7 @@ from tidewright.portfolio.inputs import FloatArray
 from tidewright.portfolio.optimise.cones import Answer, Block, Objective, check_status, solve_cones
 from tidewright.portfolio.optimise.conflict import explain_conflict
 from tidewright.portfolio.optimise.problem import Columns, Problem
+from tidewright.portfolio.optimise.working_set import fits, solve_small
 
 BROKEN = 1e-6  # a limit that is broken by more is an error, by more than SLIGHT a note
 SLIGHT = 1e-8
@@ -48,7 +49,8 @@ class Solved:
 def reach(problem: Problem, columns: Columns, *, blocks: Sequence[Block], goal: Goal) -> Answer:
     """The solver's answer; an error in words where limits conflict or leave the weights unbounded."""
     every = [*blocks, *goal.blocks]
-    answer = solve_cones(every, objective=goal.objective, scaled=goal.scaled)
+    answer = _solve_few_columns(problem, every, goal=goal)
+    answer = answer or solve_cones(every, objective=goal.objective, scaled=goal.scaled)
     if answer.infeasible:
         words = [*(limit.words for limit in problem.convex), *goal.targets]
         error = explain_conflict(
@@ -63,6 +65,15 @@ def reach(problem: Problem, columns: Columns, *, blocks: Sequence[Block], goal: 
             "...', or bounds for each asset."
         )
     return answer
+
+
+def _solve_few_columns(problem: Problem, blocks: Sequence[Block], *, goal: Goal) -> Answer | None:
+    """The answer by a working set of assets, where the program is of that kind."""
+    if not (problem.limits.long_only and fits(blocks, objective=goal.objective, columns=len(problem.assets))):
+        return None
+    moved = problem.covariance.mean(axis=1)
+    worth = [moved] if np.isnan(problem.mean).any() else [moved, -problem.mean / np.sqrt(np.diag(problem.covariance))]
+    return solve_small(blocks, objective=goal.objective, scaled=goal.scaled, worth=worth)
 
 
 def tidy(problem: Problem, *, blocks: Sequence[Block], answer: Answer) -> tuple[FloatArray, float, tuple[str, ...]]:
