@@ -190,6 +190,22 @@ def test_views_are_plain_arrays_whose_errors_grow_where_weight_is_small() -> Non
         said.views(np.datetime64("2030-01-01"))
 
 
+def test_views_of_one_step_move_black_litterman_by_its_formula() -> None:
+    said = read_predictions(make_table(), assets=("A", "D", "B", "C"))
+    views = said.views()
+    daily = views.per_step()
+    np.testing.assert_allclose(daily.expected * 2, views.expected, rtol=1e-15)
+    np.testing.assert_allclose(daily.covariance, np.diag(daily.errors**2), rtol=1e-12)
+    assert (views.steps, daily.steps) == (2, 1)
+    returns = np.random.default_rng(4).normal(0, 0.01, (200, 4))
+    covariance = tw.covariance(returns, assets=("D", "A", "B", "C"))
+    told = tw.Views.from_forecasts(daily.expected, uncertainty=daily.errors, assets=daily.assets)
+    after = tw.black_litterman(told, covariance=covariance)
+    prior, spread = after.prior[1:], 0.05 * covariance.values[1:, 1:]
+    moved = spread @ np.linalg.solve(spread + daily.covariance, daily.expected - prior)
+    np.testing.assert_allclose(after.mean[1:] - prior, moved, rtol=1e-9)
+
+
 def test_a_forecast_of_classes_moves_no_weights() -> None:
     roles = small_panel().roles
     with pytest.raises(AllocationError, match="the forecast is of classes"):

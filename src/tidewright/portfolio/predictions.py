@@ -20,8 +20,8 @@ from tidewright.portfolio.walk import View
 class ViewArrays:
     """Views of V assets as plain arrays, as Black-Litterman takes them: one absolute view an asset.
 
-    `assets` [V] have a view, `expected` [V] is their return over the horizon, `errors` [V] its standard deviation and
-    `covariance` [V, V] that of the views' errors. `cutoff` is when they were made.
+    `assets` [V] have a view, `expected` [V] is their return over the `steps` of the horizon, `errors` [V] its standard
+    deviation and `covariance` [V, V] that of the views' errors. `cutoff` is when they were made.
     """
 
     assets: tuple[str, ...]
@@ -29,6 +29,14 @@ class ViewArrays:
     errors: FloatArray
     covariance: FloatArray
     cutoff: np.datetime64
+    steps: int
+
+    def per_step(self) -> ViewArrays:
+        """The same views of the mean return of one step, to stand beside the covariance of returns of one bar."""
+        steps = float(self.steps)
+        return ViewArrays(
+            self.assets, self.expected / steps, self.errors / steps, self.covariance / steps**2, self.cutoff, steps=1
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +173,12 @@ class Predictions:
             raise AllocationError(f"the correlations have the shape {related.shape}. Give one for each pair of assets.")
         covariance = related[np.ix_(there, there)] * np.outer(errors, errors)
         return ViewArrays(
-            tuple(self.assets[one] for one in there), expected[there], errors, covariance, self.cutoffs[row]
+            tuple(self.assets[one] for one in there),
+            expected[there],
+            errors,
+            covariance,
+            self.cutoffs[row],
+            steps=self.times.shape[1],
         )
 
     def _row(self, cutoff: np.datetime64 | None) -> int:
