@@ -17,6 +17,7 @@ from tidewright.portfolio import (
     View,
     Weights,
     backtest_weights,
+    estimate_covariance,
     hrp_weights,
     returns_from_prices,
     tilt_by_forecast,
@@ -190,6 +191,16 @@ def test_options_reach_the_rule() -> None:
     assert targets.latest().notes == targets.decision_notes[-1]
     with pytest.raises(ConfigError, match="no option of hrp is called 'linkages'"):
         walk_weights(returns, times=DAYS[1:], options={"linkages": "ward"}, **SCHEDULE)
+
+
+def test_an_estimate_that_is_the_same_at_every_decision_is_told() -> None:
+    returns = returns_from_prices(draw_prices(), times=DAYS, assets=NAMES)
+    covariance = estimate_covariance(returns[:LOOKBACK], assets=NAMES)
+    targets = walk_weights(returns, times=DAYS[1:], options={"covariance": covariance}, **SCHEDULE)
+    (note,) = targets.notes
+    assert note.startswith("covariance came as given, the same at every decision")
+    assert (targets.values == targets.values[0]).all()
+    assert walk_weights(returns, times=DAYS[1:], options={"covariance": "oas"}, **SCHEDULE).notes == ()
 
 
 def test_a_rule_that_weighs_trades_is_told_what_is_held() -> None:

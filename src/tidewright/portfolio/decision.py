@@ -17,6 +17,8 @@ from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time
 from tidewright.portfolio.limits import Limits
 from tidewright.portfolio.weights import Weights
 
+_ESTIMATES = ("covariance", "views", "expected")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decider:
@@ -55,6 +57,12 @@ class Decider:
             return move_within(tilted, part, times=self.stamps[window], **wanted)
         except AllocationError as error:
             raise self._name(error, window=window) from error
+
+    def tell_fixed(self) -> tuple[str, ...]:
+        """A note on estimates that are the same at every decision, which might know of later bars."""
+        fixed = [name for name in _ESTIMATES if not isinstance(self.options.get(name), str | None)]
+        known = "what that says must have been known before the first bar"
+        return (f"{' and '.join(fixed)} came as given, the same at every decision: {known}",) if fixed else ()
 
     @property
     def heeds_held(self) -> bool:

@@ -129,7 +129,7 @@ def walk_weights(
         values=table,
         tilted=tuple(weights is not base for weights, base in zip(decisions, bases, strict=True)),
         method=bases[0].method if view is None else f"{bases[0].method}+forecast",
-        notes=eligible.summary,
+        notes=eligible.summary + decider.tell_fixed(),
         decision_notes=tuple(
             left_out + weights.notes for left_out, weights in zip(eligible.notes, decisions, strict=True)
         ),
