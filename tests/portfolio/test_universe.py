@@ -97,8 +97,8 @@ def test_a_walk_buys_members_with_a_whole_lookback_and_says_who_was_left_out() -
     assert held["2020-03-10"] == {"B", "C"}
     assert held["2020-03-30"] == {"B"}
     assert held["2020-04-29"] == {"A", "B"}
-    assert targets.decision_notes[0] == ("1 members without all returns of the lookback left out: B",)
-    assert targets.notes == ("1 assets were never members and get no weight: D",)
+    assert targets.decision_notes[0] == ("1 member without all returns of the lookback left out: B",)
+    assert targets.notes == ("1 asset never in the universe and without weight: D",)
 
 
 def test_each_decision_is_the_rule_on_its_members() -> None:
@@ -145,7 +145,7 @@ def test_a_stale_member_is_left_out_with_a_note() -> None:
     returns = draw_returns()
     returns[30:60, 1] = 0.0
     notes = walk(read(), returns).decision_notes
-    assert notes[3] == ("1 members without variance in the lookback left out: B",)
+    assert notes[3] == ("1 member without variance in the lookback left out: B",)
     assert notes[0] == ()
 
 

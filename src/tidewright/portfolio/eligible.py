@@ -65,7 +65,7 @@ def choose_eligible(
 
 def _say(what: str, out: NDArray[np.bool_], *, assets: tuple[str, ...]) -> tuple[str, ...]:
     names = [assets[place] for place in np.flatnonzero(out)]
-    return (f"{len(names)} members {what} left out: {_list(names)}",) if names else ()
+    return (f"{_count(names, noun='member')} {what} left out: {_list(names)}",) if names else ()
 
 
 def _sum_up(universe: Universe, times: TimeArray, *, assets: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,8 +80,12 @@ def _sum_up(universe: Universe, times: TimeArray, *, assets: tuple[str, ...]) ->
         names = list(dict.fromkeys(name for row in absent for name in row))
         notes += (f"{share:.1%} of the members at the decisions have no returns here (survivorship): {_list(names)}",)
     if strangers:
-        notes += (f"{len(strangers)} assets were never members and get no weight: {_list(strangers)}",)
+        notes += (f"{_count(strangers, noun='asset')} never in the universe and without weight: {_list(strangers)}",)
     return notes
+
+
+def _count(names: Sequence[str], *, noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
 
 
 def _list(names: Sequence[str]) -> str:
