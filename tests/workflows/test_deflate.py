@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+from tidewright.data.panel import Panel
+from tidewright.data.splits import split_holdout
+from tidewright.data.task import Task
 from tidewright.errors import AllocationError
 from tidewright.metrics.selection import Overfitting
 from tidewright.portfolio import deflated_sharpe, sample_sharpe
 from tidewright.tuning.account import Account
+from tidewright.tuning.goals import Trading
+from tidewright.tuning.ranges import IntRange
+from tidewright.tuning.space import SearchSpace
+from tidewright.tuning.tune import tune
 from tidewright.workflows.deflate import deflate
 
 RETURNS = np.random.default_rng(0).normal(0.001, 0.01, 500)
@@ -68,3 +77,26 @@ def test_what_was_tried_is_said_in_one_way(asked: dict[str, Any], message: str) 
 def test_returns_that_do_not_vary_have_no_ratio() -> None:
     with pytest.raises(AllocationError, match="the 50 returns don't vary"):
         deflate([0.01] * 50, trials=2)
+
+
+def test_a_search_has_counted_its_own_trials(tmp_path: Path) -> None:
+    days = pl.date_range(pl.date(2022, 1, 1), pl.date(2023, 6, 1), eager=True)
+    moves = np.random.default_rng(3).normal(0.0, 0.01, (3, len(days)))
+    rows = [pl.DataFrame({"asset": f"a{k}", "day": days, "r": one}) for k, one in enumerate(moves)]
+    panel = Panel.from_table(pl.concat(rows), series="asset", time="day", target="r", frequency="1d")
+    task = Task(horizon=2)
+    study = tune(
+        SearchSpace("damped", {"model.recent": IntRange(2, 14)}),
+        panel=panel,
+        split=split_holdout(panel, task),
+        task=task,
+        model="damped",
+        trials=4,
+        metric="sharpe",
+        trading=Trading(rule="sign"),
+        ledger=tmp_path,
+    )
+    assert study.account is not None
+    assert deflate(RETURNS, study=study).deflated.trials == study.account.effective
+    with pytest.raises(AllocationError, match="kept no account"):
+        deflate(RETURNS, study=replace(study, account=None))

@@ -15,6 +15,7 @@ from tidewright.errors import AllocationError, ConfigError
 
 if TYPE_CHECKING:
     from tidewright.data.dated import Dated
+    from tidewright.portfolio import Costs
     from tidewright.portfolio.strategy import StrategyCheck
     from tidewright.workflows.backtest_file import FileBacktest
 
@@ -41,16 +42,18 @@ def backtest_verb(
     short: Annotated[bool, typer.Option("--short", help="Weights may be below zero.")] = False,
     max_gross: Annotated[float, typer.Option(help="Long plus short as a share of equity, at most.")] = 1.0,
     benchmark: Annotated[str | None, typer.Option(help="An asset of the prices, or equal: the mean of all.")] = None,
+    carry: Annotated[int, typer.Option(help="Carry a price over at most so many bars without one.", min=0)] = 0,
+    cash_rate: Annotated[float, typer.Option(help="What cash earns a year, as a fraction.")] = 0.0,
     trials: Annotated[
-        float, typer.Option(help="How many strategies were tried, for the deflated Sharpe.", min=1)
-    ] = 1.0,
+        float | None, typer.Option(help="How many strategies were tried, for the deflated Sharpe.", min=1)
+    ] = None,
     price: Annotated[str | None, typer.Option(help="The column of prices of a long table.")] = None,
     series: options.Series = None,
     time: options.Time = None,
     frequency: options.Frequency = None,
     calendar: options.Calendar = None,
     timeout: Annotated[float, typer.Option(help="Seconds that a strategy may take for an answer.")] = 60.0,
-    page: Annotated[Path | None, typer.Option(help="Write a page with pictures here (.html).")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a tear sheet here (.html).")] = None,
     json: options.Json = False,
 ) -> None:
     """What a strategy or a table of target weights would have earned after costs, or, with --check, whether a strategy
@@ -78,6 +81,8 @@ def backtest_verb(
         "allow_short": short,
         "max_gross": max_gross,
         "trials": trials,
+        "cash_rate": cash_rate,
+        "carry": carry,
     }
     given |= {"frequency": frequency, "calendar": calendar, "timeout_s": timeout}
     given |= _choose_fill(fill, opens, table, columns) | {"fee_bps": fee_bps, "half_spread_bps": half_spread_bps}
@@ -130,12 +135,27 @@ def _run(what: Path, prices: Dated, given: dict[str, Any], *, page: Path | None,
     costs = Costs(fee_bps=given.pop("fee_bps"), half_spread_bps=given.pop("half_spread_bps"))
     found = backtest_file(what, prices, costs=costs, **given)
     if page is not None:
-        from tidewright.report.backtest_page import write_backtest_page
-
-        typer.echo(f"page  {write_backtest_page(found, costs=costs, path=page)}", err=True)
+        _write_page(found, page, costs=costs, trials=given["trials"])
     if as_json:
         typer.echo(js.dumps(_to_data(found, costs=asdict(costs)), indent=2))
     return found
+
+
+def _write_page(found: FileBacktest, page: Path, *, costs: Costs, trials: float | None) -> None:
+    from tidewright.report.tear_sheet import write_tear_sheet
+
+    notes = list(found.notes) + ([] if found.isolation is None else [f"the strategy ran {found.isolation}"])
+    written = write_tear_sheet(
+        page,
+        ledger={found.name: found.ledger},
+        periods_per_year=found.periods_per_year,
+        benchmark=found.levels,
+        benchmark_name=found.benchmark or "benchmark",
+        costs=costs,
+        trials=trials,
+        assumptions=[note[:1].upper() + note[1:].removesuffix(".") + "." for note in notes],
+    )
+    typer.echo(f"page  {written}", err=True)
 
 
 def _to_data(found: FileBacktest, *, costs: dict[str, Any]) -> dict[str, Any]:

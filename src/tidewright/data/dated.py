@@ -6,7 +6,7 @@ T dates, A names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,26 @@ def read_dated(
         raise DataError(f"{row[series]!r} has more than one row at {row[time]}. Keep one row a date and asset.")
     wide = long.pivot(on=series, index=time, values=value, maintain_order=True)
     return _finish(wide, time, column=value)
+
+
+def carry_gaps(dated: Dated, *, most: int) -> Dated:
+    """The same with each value carried over at most `most` dates without one; a note says how many were.
+
+    >>> table = pl.DataFrame({"date": ["2024-01-02", "2024-01-03", "2024-01-04"], "A": [1.0, None, None], "B": 1.0})
+    >>> carry_gaps(read_dated(table), most=1).values.tolist()
+    [[1.0, 1.0], [1.0, 1.0], [nan, 1.0]]
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        raise DataError(f"a value is carried over a number of dates, 0 or more; got {most!r}.")
+    rows = np.arange(len(dated.values))[:, None]
+    missing = np.isnan(dated.values)
+    last = np.maximum.accumulate(np.where(missing, -1, rows), axis=0)
+    near = missing & (last >= 0) & (rows - last <= most)
+    if not near.any():
+        return dated
+    values = np.where(near, np.take_along_axis(dated.values, np.maximum(last, 0), axis=0), dated.values)
+    note = f"{int(near.sum())} prices of {int(near.any(axis=0).sum())} assets are carried from a date before"
+    return replace(dated, values=values, notes=(*dated.notes, note))
 
 
 def measure_periods(

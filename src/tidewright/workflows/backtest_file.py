@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.catalog import explain_unknown
-from tidewright.data.dated import OPENS, WEIGHTS, Dated, measure_periods, read_dated
+from tidewright.data.dated import OPENS, WEIGHTS, Dated, carry_gaps, measure_periods, read_dated
 from tidewright.errors import AllocationError, UnknownNameError
 from tidewright.metrics.returns import summarise
 from tidewright.portfolio import Costs, DeflatedSharpe, Ledger, backtest_weights, deflated_sharpe, sample_sharpe
@@ -24,15 +24,18 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FileBacktest:
-    """The account of a strategy and its figures after costs, beside a benchmark where there is one.
+    """The account of a strategy and its figures after costs, beside a benchmark where there is one, whose `levels` [T]
+    are those of its wealth.
 
-    `deflated` is None where the returns don't vary; `isolation` what the strategy ran under, None for a table.
+    `deflated` is None where the number of trials is not known or the returns don't vary; `isolation` is what the
+    strategy ran under, None for a table.
     """
 
     name: str
     ledger: Ledger
     figures: Mapping[str, float]
     benchmark: str
+    levels: Doubles | None
     deflated: DeflatedSharpe | None
     periods_per_year: float
     notes: tuple[str, ...]
@@ -50,7 +53,9 @@ def backtest_file(
     initial_cash: float = 1_000_000.0,
     allow_short: bool = False,
     max_gross: float = 1.0,
-    trials: float = 1.0,
+    cash_rate: float = 0.0,
+    trials: float | None = None,
+    carry: int = 0,
     frequency: str | None = None,
     calendar: str | None = None,
     timeout_s: float = 60.0,
@@ -58,11 +63,13 @@ def backtest_file(
     """Backtests `what`, a strategy (.py with `decide`) or a table of target weights (wide or long), on `prices`.
 
     `benchmark` is an asset of the prices, or "equal" for the mean return of all assets; `trials` is how many strategies
-    were tried, for the deflated Sharpe ratio. Cash that weights leave earns nothing. Raises `AllocationError` and
-    `DataError`.
+    were tried, for the deflated Sharpe ratio. `cash_rate` is what cash earns a year, compounded over its bars. A
+    price is carried over at most `carry` bars without one: what is held is valued, and a decision filled, at that; the
+    strategy sees the gap. Raises `AllocationError` and `DataError`.
     """
     periods, told = measure_periods(prices.times, frequency=frequency, calendar=calendar)
     plan, isolation = _decide(Path(what), prices, timeout_s=timeout_s)
+    prices = carry_gaps(prices, most=carry)
     ledger = backtest_weights(
         plan.targets,
         prices.values,
@@ -76,18 +83,19 @@ def backtest_file(
         allow_cash=True,
         allow_short=allow_short,
         max_gross=max_gross,
+        cash_rate=(1.0 + cash_rate) ** (1.0 / periods) - 1.0,
     )
     figures = dict(ledger.summary(periods_per_year=periods))
-    if benchmark is not None:
-        beside = summarise(
-            ledger.net_returns(), benchmark=_earn_benchmark(benchmark, prices, ledger), periods_per_year=periods
-        )
+    levels = None if benchmark is None else _grow_benchmark(benchmark, prices)
+    if levels is not None:
+        beside = summarise(ledger.net_returns(), benchmark=_earned(levels, ledger), periods_per_year=periods)
         figures |= {name: value for name, value in beside.values.items() if name not in figures}
     return FileBacktest(
         name=Path(what).name,
         ledger=ledger,
         figures=figures,
         benchmark=benchmark or "",
+        levels=levels,
         deflated=_deflate(ledger, trials=trials),
         periods_per_year=periods,
         notes=(told, *prices.notes, *plan.notes, *ledger.notes),
@@ -126,8 +134,8 @@ def _match(opens: Dated, prices: Dated) -> Doubles:
     return matched
 
 
-def _earn_benchmark(benchmark: str, prices: Dated, ledger: Ledger) -> Doubles:
-    """The benchmark's simple returns at the ledger's bars; one without a price earns 0, and the next one both."""
+def _grow_benchmark(benchmark: str, prices: Dated) -> Doubles:
+    """The benchmark's wealth at each bar [T]; a bar without a price earns 0, and the next one both."""
     if benchmark != EQUAL and benchmark not in prices.names:
         raise UnknownNameError(explain_unknown("asset of the prices", benchmark, (*prices.names, EQUAL)))
     values = prices.values if benchmark == EQUAL else prices.values[:, [prices.names.index(benchmark)]]
@@ -136,12 +144,18 @@ def _earn_benchmark(benchmark: str, prices: Dated, ledger: Ledger) -> Doubles:
     earned = filled[1:] / filled[:-1] - 1.0
     known = np.isfinite(earned)
     returns = np.where(known, earned, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return np.concatenate([[1.0], np.cumprod(1.0 + returns)])
+
+
+def _earned(levels: Doubles, ledger: Ledger) -> Doubles:
+    """The returns at the bars of the ledger's net returns."""
     first = 1 if ledger.first_fill is None else ledger.first_fill
+    returns = levels[1:] / levels[:-1] - 1.0
     return np.asarray(returns[first - 1 : first - 1 + ledger.net_returns().size])
 
 
-def _deflate(ledger: Ledger, *, trials: float) -> DeflatedSharpe | None:
+def _deflate(ledger: Ledger, *, trials: float | None) -> DeflatedSharpe | None:
     returns = ledger.net_returns()
-    if returns.size < 3 or np.isnan(sample_sharpe(returns).sharpe):
+    if trials is None or returns.size < 3 or np.isnan(sample_sharpe(returns).sharpe):
         return None
     return deflated_sharpe(sample_sharpe(returns), trials=trials, trial_variance=1.0 / (returns.size - 1))

@@ -78,6 +78,10 @@ def test_what_looks_ahead_is_caught_with_its_place_and_reach(name: str) -> None:
         assert not found.to_end
 
 
+STACKED = LONG.to_pandas().set_index(["asset", "day"])
+ZONED = FRAME.tz_localize("America/New_York")
+
+
 def best_asset_so_far(frame: Any) -> Any:
     """Month ends alone, each with what was known then."""
     monthly = frame.resample("ME").last()
@@ -96,6 +100,9 @@ CLEAN: dict[str, tuple[Any, Any]] = {
     "pandas: ranks of a day": (lambda f: f.rank(axis=1), FRAME),
     "pandas: month ends": (best_asset_so_far, FRAME),
     "pandas: whole rows": (lambda f: f.dropna(), GAPS),
+    "pandas: stacked, ranks of a day": (lambda f: f.groupby("day").rank(), STACKED),
+    "pandas: stacked, an asset's returns": (lambda f: f.groupby("asset").pct_change(), STACKED),
+    "pandas: month ends of a zone": (best_asset_so_far, ZONED),
     "polars: windows": (lambda t: t.with_columns(pl.col("A").rolling_mean(10), pl.col("B").cum_max()), TABLE),
     "polars: long": (
         lambda t: t.with_columns(pl.col("price").pct_change().over("asset", order_by="day").alias("r")),
@@ -108,7 +115,8 @@ CLEAN: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("name", CLEAN)
 def test_what_knows_only_the_past_passes(name: str) -> None:
     function, table = CLEAN[name]
-    found = check_lookahead(function, table, time="day" if isinstance(table, pl.DataFrame) else None)
+    time = "day" if isinstance(table, pl.DataFrame) or table is STACKED else None
+    found = check_lookahead(function, table, time=time)
     assert found.clean, found.explain()
     assert found.calls >= 2 + len(found.cuts) * len(found.ways)
     assert any("may come from somewhere else" in note for note in found.notes) == (name == "numpy: equal weights")
@@ -138,6 +146,13 @@ def test_what_is_not_deterministic_is_told_first() -> None:
     assert (found.kind, found.calls) == ("random", 2)
     assert "Give it a fixed seed" in found.explain()
     assert check_lookahead(lambda p: p + np.random.default_rng(0).normal(size=p.shape[1]), PRICES).clean
+
+
+def test_a_stacked_table_is_cut_by_its_dates() -> None:
+    found = check_lookahead(lambda f: f.groupby("asset").shift(-2), STACKED, time="day", rows=[50])
+    assert (found.bar, found.reach, found.bars) == (49, 2, BARS)
+    with pytest.raises(AllocationError, match="the index has the levels asset, day; name the one of times"):
+        check_lookahead(lambda f: f, STACKED)
 
 
 def test_rounding_alone_is_a_note() -> None:

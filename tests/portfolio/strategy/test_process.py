@@ -52,6 +52,16 @@ def test_a_strategy_that_knows_tomorrow_is_caught(write: Write) -> None:
     assert (found.verdict.kind, found.verdict.reach) == ("look-ahead", 1)
 
 
+def test_what_it_learned_from_one_table_is_gone_at_the_next(write: Write) -> None:
+    """A model that is fitted once, on all of the first table, would hide its look-ahead from every further call."""
+    text = "import kept, numpy as np\nTABLE = 'numpy'\nmine = []\ndef decide(p):\n    mine.append(p.mean())\n"
+    text += "    kept.THEIRS.append(p.mean())\n    return np.sign(p - (mine[0] + kept.THEIRS[0]) / 2) / 3\n"
+    file = write(text)
+    file.with_name("kept.py").write_text("THEIRS = []\n")
+    found = check_strategy(file, PRICES, rows=2)
+    assert found.verdict.kind == "look-ahead"
+
+
 def test_what_it_prints_and_its_folder_and_environment_are_its_own(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,8 +43,8 @@ def check_lookahead(
     values), or their rows. A difference of rounding alone (an FFT, another order of a sum) is a note. With `lag`, the
     output of bar t may see no more than bar t - lag: 1 for what is traded at the very bar's price.
 
-    No check can prove that a function is clean: what a leak needs may not lie in this table. Its price is about
-    `rows` times `ways` calls.
+    No check can prove that a function is clean: what a leak needs may not lie in this table, and a function that keeps
+    what it learned at its first call hides its look-ahead from all others. It takes about `rows` times `ways` calls.
 
     >>> prices = np.cumprod(1 + np.random.default_rng(0).normal(0, 0.01, 300))
     >>> verdict = check_lookahead(lambda p: (p - p.mean()) / p.std(), prices)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.lookahead.tables import Table
+from tidewright.portfolio.lookahead.tables import Table, read_index
 
 ROUNDING = 1e-12  # of the greatest value of a column: what another order of the same sum may make
 
@@ -104,11 +104,10 @@ def _find_moments(given: Any, columns: dict[str, NDArray[Any]], *, table: Table)
     """The times of an answer's rows: its column of times, or its index where that holds dates."""
     if table.times is None:
         return None
-    if table.time is not None:
-        return columns.get(table.time)
-    index = nw.maybe_get_index(_wrap(given))
-    stamps = None if index is None else np.asarray(index)
-    return stamps if stamps is not None and stamps.dtype.kind == table.times.dtype.kind == "M" else None
+    if table.time in columns:
+        return columns[table.time]
+    stamps = read_index(_wrap(given), time=table.time)
+    return stamps if stamps is not None and table.times.dtype.kind == "M" else None
 
 
 def _compare_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> Difference:

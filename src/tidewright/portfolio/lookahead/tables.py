@@ -95,15 +95,27 @@ def _find_times(given: Any, *, times: ArrayLike | None, time: str | None) -> NDA
     frame = _wrap(given)
     if times is not None:
         return np.asarray(times)
-    if time is not None:
-        if isinstance(frame, nw.Series) or time not in frame.columns:
-            raise AllocationError(f"the table has no column {time!r} of times. Name the one that it has.")
+    if time is not None and not isinstance(frame, nw.Series) and time in frame.columns:
         return np.asarray(frame.get_column(time).to_numpy())
+    stamps = read_index(frame, time=time)
+    if stamps is None and time is not None:
+        raise AllocationError(f"the table has no column {time!r} of times. Name the one that it has.")
+    return stamps
+
+
+def read_index(frame: Any, *, time: str | None) -> NDArray[Any] | None:
+    """The dates in the index of a pandas table, or in its level `time`; None where there are none."""
     index = nw.maybe_get_index(frame)
     if index is None:
         return None
-    stamps = np.asarray(index)
-    return stamps if stamps.dtype.kind == "M" else None
+    if getattr(index, "nlevels", 1) > 1:
+        if time not in index.names:
+            raise AllocationError(
+                f"the index has the levels {', '.join(map(str, index.names))}; name the one of times with time=."
+            )
+        index = index.get_level_values(time)
+    dated = str(index.dtype).startswith("datetime64")  # those of a zone come as UTC
+    return np.asarray(index, dtype="datetime64[us]") if dated else None
 
 
 def _is_long(given: Any, time: str | None) -> bool:

@@ -115,8 +115,19 @@ def split_answer(answer: Any) -> tuple[list[str] | None, Any, Any]:
     raise TypeError(f"decide gave {type(answer).__name__}; it gives an array, or a polars or pandas table of weights.")
 
 
+def load(file: str) -> dict[str, Any]:
+    """The names that the strategy defines, as at its first line: nothing that it kept is left."""
+    folder = os.path.dirname(file) + os.sep
+    beside = [name for name, one in sys.modules.items() if (getattr(one, "__file__", None) or "").startswith(folder)]
+    for name in beside:
+        del sys.modules[name]
+    return runpy.run_path(file)
+
+
 def serve(asked: dict[str, Any]) -> None:
-    """Isolates itself, loads the strategy, and answers until there is no more."""
+    """Isolates itself, loads the strategy, and answers until there is no more.
+
+    Each answer is by a strategy loaded anew, so that none has seen the prices of another."""
     without = leave_network()
     limits = set_limits(asked["limits"])
     wire, feed = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
@@ -126,13 +137,15 @@ def serve(asked: dict[str, Any]) -> None:
 
     sys.addaudithook(refuse)
     sys.path.insert(0, os.path.dirname(asked["file"]))
-    names = runpy.run_path(asked["file"])
-    decide, kind = names.get("decide"), names.get("TABLE", "polars")
-    told = json.dumps({"network": without, "limits": limits, "decides": callable(decide), "table": str(kind)}).encode()
+    names = load(asked["file"])
+    decides, kind = callable(names.get("decide")), str(names.get("TABLE", "polars"))
+    told = json.dumps({"network": without, "limits": limits, "decides": decides, "table": kind}).encode()
     wire.write(LENGTH.pack(len(told)) + told)
     wire.flush()
-    while callable(decide) and (table := read_table(feed, kind)) is not None:
-        write_answer(wire, decide(table))
+    while decides and (table := read_table(feed, kind)) is not None:
+        names = names or load(asked["file"])
+        write_answer(wire, names["decide"](table))
+        names = {}
 
 
 def tell(file: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
