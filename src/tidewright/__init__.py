@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.allocate.risk import risk_contributions as risk_contributions
     from tidewright.portfolio.backtest.actions import Actions as Actions
     from tidewright.portfolio.backtest.actions import Delisting as Delisting
+    from tidewright.portfolio.backtest.capacity import capacity as capacity
     from tidewright.portfolio.backtest.crossover import crossover as crossover
     from tidewright.portfolio.backtest.crossover import moving_average as moving_average
     from tidewright.portfolio.backtest.rebalance import Rebalance as Rebalance
@@ -294,6 +295,7 @@ _HOMES = {
     "walk_skill": "tidewright.portfolio.skill:walk_skill",
     "moving_average": "tidewright.portfolio.backtest.crossover:moving_average",
     "monitor": "tidewright.workflows.monitor:monitor",
+    "capacity": "tidewright.portfolio.backtest.capacity:capacity",
     "compare_arms": "tidewright.registry.arms:compare_arms",
     "covariance": "tidewright.portfolio.covariance.estimate:estimate_covariance",
     "open_store": "tidewright.registry.store:open_store",

@@ -16,6 +16,7 @@ from tidewright.portfolio.allocate import (
 )
 from tidewright.portfolio.backtest import (
     Actions,
+    Capacity,
     Crossover,
     Delisting,
     Rebalance,
@@ -24,6 +25,7 @@ from tidewright.portfolio.backtest import (
     backtest_signals,
     backtest_strategies,
     backtest_weights,
+    capacity,
     crossover,
     moving_average,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "RULES",
     "Actions",
     "Book",
+    "Capacity",
     "CostBasis",
     "Costs",
     "Covariance",
@@ -97,6 +100,7 @@ __all__ = [
     "backtest_strategies",
     "backtest_weights",
     "black_litterman",
+    "capacity",
     "check_lookahead",
     "choose_positions",
     "cross_validate_paths",

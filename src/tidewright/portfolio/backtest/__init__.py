@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidewright.portfolio.backtest.actions import Actions, Delisting
+from tidewright.portfolio.backtest.capacity import Capacity, capacity
 from tidewright.portfolio.backtest.crossover import Crossover, crossover, moving_average
 from tidewright.portfolio.backtest.rebalance import Rebalance
 from tidewright.portfolio.backtest.signals import SignalBacktest, backtest_signals
@@ -11,6 +12,7 @@ from tidewright.portfolio.backtest.weights import backtest_strategies, backtest_
 
 __all__ = [
     "Actions",
+    "Capacity",
     "Crossover",
     "Delisting",
     "Rebalance",
@@ -19,6 +21,7 @@ __all__ = [
     "backtest_signals",
     "backtest_strategies",
     "backtest_weights",
+    "capacity",
     "crossover",
     "moving_average",
 ]
