@@ -9,7 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio import RULES, Costs, backtest_weights, returns_from_prices
+from tidewright.portfolio import (
+    RULES,
+    Actions,
+    Costs,
+    Delisting,
+    Rebalance,
+    backtest_strategies,
+    backtest_weights,
+    returns_from_prices,
+)
 
 Floats = NDArray[np.float64]
 NAMES = ("AAPL", "XOM", "JPM")
@@ -146,6 +155,62 @@ LEDGERS: dict[str, tuple[dict[str, Any], str]] = {
         r"weights of 2020-01-04 are 1\.6 times the equity, long plus short; at most 1 is allowed.*max_gross=1.6",
     ),
     "a limit of nothing": ({"max_gross": 0.0}, "max_gross is 0; long plus short positions are at most from 1 to 20"),
+    "returns for prices": ({"prices": good_returns()}, r"price of .* at 2020-01-0\d is -0.*A price is above zero"),
+    "impact without volumes": (
+        {"costs": Costs(0, 0, impact=1.0)},
+        "have an impact or a participation, which need the volume of each bar. Give volumes= in units",
+    ),
+    "volumes of other bars": ({"volumes": np.ones((5, 3))}, r"table of volume has the shape \(5, 3\), .*\(6, 3\)"),
+    "negative volume": (
+        {"volumes": spoil(np.ones((6, 3)), row=2, asset=1, value=-1.0)},
+        "volume of 'XOM' at 2020-01-03 is -1; it is finite and at least 0",
+    ),
+    "no volatility yet": (
+        {"costs": Costs(0, 0, impact=1.0), "volumes": np.full((6, 3), 1e6)},
+        "volatility of 'AAPL' at 2020-01-01 isn't known.*Give volatility=, or decide after 2 returns",
+    ),
+    "an order beyond the market": (
+        {"costs": Costs(0, 0, impact=10.0), "volumes": np.full((6, 3), 1e-6), "volatility": np.full((6, 3), 0.1)},
+        "an order costs more than the equity that it splits: it is too large for the volume",
+    ),
+    "a rate a year": ({"cash_rate": 5.0}, "cash_rate at 2020-01-01 is 5 over one bar; it is a fraction from -0.1"),
+    "rates of other bars": (
+        {"cash_rate": np.zeros(4)},
+        r"cash_rate has the shape \(4,\); it is one number, or one a bar",
+    ),
+    "what is unfilled": ({"unfilled": "forget"}, "unfilled is 'forget'; it is 'carry' or 'drop'"),
+    "actions of other bars": (
+        {"actions": Actions(dividends=np.zeros((5, 3)))},
+        r"dividends have the shape \(5, 3\), prices \(6, 3\)",
+    ),
+    "a dividend in percent": (
+        {"actions": Actions(dividends=spoil(np.zeros((6, 3)), row=2, asset=1, value=250.0))},
+        "dividend of 'XOM' at 2020-01-03 is 250 a unit, and the price before .*not a percentage",
+    ),
+    "a negative dividend": (
+        {"actions": Actions(dividends=spoil(np.zeros((6, 3)), row=2, asset=1, value=-1.0))},
+        "dividend of 'XOM' at 2020-01-03 is -1; it is money a unit, at least 0",
+    ),
+    "a split of nothing": (
+        {"actions": Actions(splits=spoil(np.ones((6, 3)), row=2, asset=1, value=0.0))},
+        "split of 'XOM' at 2020-01-03 is 0; it is new units for an old one, above 0",
+    ),
+    "a split that prices are adjusted for": (
+        {"actions": Actions(splits=spoil(np.ones((6, 3)), row=2, asset=1, value=4.0))},
+        "'XOM' has a split of 4 at 2020-01-03, .* adjusted for it already. Bring unadjusted prices",
+    ),
+    "the end of an unknown asset": (
+        {"actions": Actions(delistings={"GE": Delisting(DAYS[3])})},
+        "'GE' is delisted and is none of the assets",
+    ),
+    "an end off the grid": (
+        {"actions": Actions(delistings={"XOM": Delisting(np.datetime64("2021-01-01"))})},
+        "delisting of 'XOM' at 2021-01-01 falls on no bar",
+    ),
+    "prices after the end": (
+        {"actions": Actions(delistings={"XOM": Delisting(DAYS[3])})},
+        "'XOM' is delisted at 2020-01-04 and has a price at 2020-01-05. Move the delisting",
+    ),
     "weights of other bars": ({"targets": good_targets()[:4]}, "4 rows of target weights came with 6 bars"),
     "weights of other assets": ({"targets": good_targets()[:, :2]}, "2 columns came with 3 asset names"),
     "text for prices": ({"prices": np.full((6, 3), "x")}, "prices hold something that is no number"),
@@ -215,3 +280,33 @@ def test_costs_are_paid_on_purchases_and_on_sales() -> None:
     assert costs.rate == pytest.approx(0.001, rel=1e-12)
     assert costs.charge([0.5, -0.5, 0.0], equity=2_000.0) == pytest.approx(2.0, rel=1e-12)
     assert costs.charge(np.zeros((4, 3))).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({}, "has a calendar, a band, or both"),
+        ({"every": 0}, "every is 0; it is a number of bars from 1, or one of week, month, quarter, year"),
+        ({"every": "fortnight"}, "every is 'fortnight'"),
+        ({"band": 5.0}, "band is 5; it is a distance of weights from 0 to 1"),
+        ({"every": 5, "to": "edge"}, "say what a band does, and band is not given"),
+        ({"band": 0.1, "to": "middle"}, "to is 'middle'; it is 'target' or 'edge'"),
+    ],
+)
+def test_impossible_rules_of_rebalancing_are_refused(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(AllocationError, match=message):
+        Rebalance(**rule)
+
+
+@pytest.mark.parametrize("outcome", [-1.5, float("nan"), 30.0])
+def test_an_impossible_end_of_an_asset_is_refused(outcome: float) -> None:
+    with pytest.raises(AllocationError, match=r"outcome of a delisting is .*; it is a return from -1"):
+        Delisting(DAYS[0], outcome)
+
+
+def test_strategies_that_are_no_tables_are_refused() -> None:
+    given: dict[str, Any] = {"times": DAYS, "assets": NAMES, "costs": FREE}
+    with pytest.raises(AllocationError, match=r"several strategies have the shape \(6, 3\)"):
+        backtest_strategies(good_targets(), good_prices(), **given)
+    with pytest.raises(AllocationError, match="there is no strategy"):
+        backtest_strategies({}, good_prices(), **given)
