@@ -96,13 +96,11 @@ class Risk:
 
 
 def freeze_arrays(record: object) -> None:
-    """The arrays of a frozen record become read-only copies of their own."""
+    """The arrays of a frozen record, which are its own, become read-only."""
     for one in fields(record):  # type: ignore[arg-type]  # records are dataclasses
         value = getattr(record, one.name)
         if isinstance(value, np.ndarray):
-            own = value.copy()
-            own.flags.writeable = False
-            object.__setattr__(record, one.name, own)
+            value.flags.writeable = False
 
 
 def name_column(names: Sequence[str], column: int) -> str:

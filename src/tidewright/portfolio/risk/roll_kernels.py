@@ -90,34 +90,7 @@ def _roll_sample(values: Any, window: int, worst: int, share: float, confidence:
                 count, limit, changed = room, collect(row, bar - window + 1, bar + 1, tail), 0
 
 
-def _roll_normal(values: Any, window: int, score: float, beyond: float, var: Any, es: Any) -> None:
-    """Normal VaR and ES [A, T] of returns [A, T].
-
-    A window is the end of one block and the beginning of the next, so that two running sums from the border give it:
-    nothing is ever taken away, and no sum drifts.
-    """
-    back, back_squares = np.zeros(window + 1), np.zeros(window + 1)
-    for asset in range(len(values)):
-        row = values[asset]
-        for edge in range(window, len(row), window):
-            anchor = row[edge - 1]
-            for place in range(window - 1, -1, -1):
-                value = row[edge - window + place] - anchor
-                back[place] = back[place + 1] + value
-                back_squares[place] = back_squares[place + 1] + value * value
-            ahead = ahead_squares = 0.0
-            for place in range(min(window, len(row) - edge)):
-                total = back[place] + ahead
-                squares = back_squares[place] + ahead_squares - total * total / window
-                spread = np.sqrt(max(squares, 0.0) / (window - 1))
-                drift = -(anchor + total / window)
-                var[asset, edge + place], es[asset, edge + place] = drift + score * spread, drift + beyond * spread
-                value = row[edge + place] - anchor
-                ahead += value
-                ahead_squares += value * value
-
-
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 put, take, collect = compiled(_put), compiled(_take), compiled(_collect)
 slide, sum_tail = compiled(_slide), compiled(_sum_tail)
-roll_sample, roll_normal = compiled(_roll_sample), compiled(_roll_normal)
+roll_sample = compiled(_roll_sample)

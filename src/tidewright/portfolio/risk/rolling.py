@@ -26,6 +26,7 @@ from tidewright.portfolio.risk.normal import normal_scores
 from tidewright.portfolio.risk.plans import PLANS
 from tidewright.portfolio.risk.record import RiskMethod, freeze_arrays
 from tidewright.portfolio.risk.roll_filtered import roll_filtered, tell_failed
+from tidewright.portfolio.risk.roll_normal import roll_moments
 
 LEFT_OUT = {"filtered_historical": ("draws", "seed")}  # options that mean nothing for one bar
 
@@ -64,7 +65,7 @@ def rolling_var(
 ) -> RollingRisk:
     """The one-bar VaR and ES of every bar of simple returns [T, A], each from the `window` bars strictly before it.
 
-    Historical and normal take all assets and bars in one compiled pass. The other methods, and options, are those of
+    Historical and normal take all assets and bars in one pass. The other methods, and options, are those of
     `value_at_risk`; they are estimated anew every so many bars and hold until then, but for filtered_historical, whose
     volatility follows each bar. A missing return (NaN) leaves the bars without a VaR whose window it is in.
 
@@ -85,7 +86,7 @@ def rolling_var(
         )
     notes: tuple[str, ...] = (f"estimated anew every {every} bars",) if every > 1 else ()
     if method in ("historical", "normal") and not options and every == 1:
-        var, es = _roll_compiled(values, window=window, confidence=confidence, method=method)
+        var, es = _roll_fast(values, window=window, confidence=confidence, method=method)
     elif method == "filtered_historical":
         _check_window(window, confidence=confidence)
         var, es, failed = roll_filtered(
@@ -119,25 +120,31 @@ def _read(
     return values, stamps
 
 
-def _roll_compiled(values: FloatArray, *, window: int, confidence: float, method: str) -> tuple[FloatArray, FloatArray]:
-    from tidewright.portfolio.risk.roll_kernels import roll_normal, roll_sample
-
+def _roll_fast(values: FloatArray, *, window: int, confidence: float, method: str) -> tuple[FloatArray, FloatArray]:
+    """Historical or normal, of all assets and bars in one pass."""
     missing = np.isnan(values)
     gaps = bool(missing.any())
-    filler = 0.0 if method == "normal" else np.inf
-    rows = np.ascontiguousarray((np.where(missing, filler, values) if gaps else values).T)
-    var, es = np.full_like(rows, np.nan), np.full_like(rows, np.nan)
     if method == "normal":
-        roll_normal(rows, window, *normal_scores(confidence), var, es)
+        mean, deviation = roll_moments(np.where(missing, 0.0, values) if gaps else values, window=window)
+        score, beyond = normal_scores(confidence)
+        var, es = score * deviation - mean, beyond * deviation - mean
     else:
         _check_window(window, confidence=confidence)
-        roll_sample(rows, window, *tail_counts(window, confidence), confidence, var, es)
-    var, es = np.ascontiguousarray(var.T), np.ascontiguousarray(es.T)
+        var, es = _roll_sample(np.where(missing, np.inf, values) if gaps else values, window, confidence)
     if gaps:
         seen = np.cumsum(missing, axis=0)
         lacking = seen[window - 1 : -1] > np.concatenate([np.zeros_like(seen[:1]), seen[: -window - 1]])
         var[window:][lacking] = es[window:][lacking] = np.nan
     return var, es
+
+
+def _roll_sample(values: FloatArray, window: int, confidence: float) -> tuple[FloatArray, FloatArray]:
+    from tidewright.portfolio.risk.roll_kernels import roll_sample
+
+    rows = np.ascontiguousarray(values.T)
+    var, es = np.full_like(rows, np.nan), np.full_like(rows, np.nan)
+    roll_sample(rows, window, *tail_counts(window, confidence), confidence, var, es)
+    return np.ascontiguousarray(var.T), np.ascontiguousarray(es.T)
 
 
 def _check_window(window: int, *, confidence: float) -> None:
