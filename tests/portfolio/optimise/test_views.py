@@ -11,6 +11,7 @@ from tests.portfolio.optimise.worlds import draw_returns, name_assets, sample
 from tidewright.errors import AllocationError
 from tidewright.portfolio import Covariance, Limits, Views, black_litterman, optimise
 from tidewright.portfolio.allocate.door import allocate
+from tidewright.portfolio.predictions import Predictions
 
 LANDS = ("AUS", "CAN", "FRA", "GER", "JAP", "UK", "USA")
 MARKET = dict(zip(LANDS, np.array([1.6, 2.2, 5.2, 5.5, 11.6, 12.4, 61.5]) / 100, strict=True))
@@ -86,6 +87,32 @@ def test_views_move_every_method_that_expects_and_their_options_are_live() -> No
         optimise(returns, assets=names, views=told)
 
 
+def test_predictions_are_views_with_their_errors_and_what_is_between_these() -> None:
+    made = np.array(["2024-01-01"], dtype="datetime64[D]")
+    quantiles = np.array([[[[-0.02, 0.01, 0.04]], [[np.nan] * 3], [[-0.01, -0.01 + 0.0, 0.03]]]])
+    said = Predictions("m", name_assets(3), made, made[:, None] + 1, np.array([0.1, 0.5, 0.9]), quantiles)
+    covariance = sample(draw_returns(2, assets=3))
+    plain = said.views()
+    ours = Views.from_predictions(said)
+    same = Views.from_forecasts(
+        [0.01, np.nan, -0.01], uncertainty=[plain.errors[0], 1, plain.errors[1]], assets=name_assets(3)
+    )
+    one, other = (black_litterman(views, covariance=covariance).mean for views in (ours, same))
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    week = Predictions(
+        "m", name_assets(3), made, made[:, None] + np.arange(1, 6), said.levels, quantiles.repeat(5, axis=2)
+    )
+    views = Views.from_predictions(week)
+    np.testing.assert_array_equal(views.picks, 5 * np.eye(2))
+    np.testing.assert_allclose(views.values, 5 * ours.values)
+    related = np.array([[1, 0, 0.9], [0, 1, 0], [0.9, 0, 1.0]])
+    for change in ({"weight": 0.1}, {"correlation": related}):
+        moved = black_litterman(Views.from_predictions(said, **change), covariance=covariance).mean
+        assert np.abs(moved - one).max() > 1e-7
+    with pytest.raises(AllocationError, match="not finite, symmetric or positive"):
+        Views(("A", "B"), np.eye(2), np.zeros(2), np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
 def test_cash_s_rate_is_in_the_equilibrium_and_the_views() -> None:
     covariance = sample(draw_returns(1, assets=4))
     sure = Views.from_forecasts([0.02, np.nan, np.nan, np.nan], uncertainty=np.zeros(4), assets=covariance.assets)
@@ -102,7 +129,7 @@ def test_views_that_can_t_be_meant_are_refused() -> None:
     for bad, message in (
         ({"picks": [[1.0]], "values": [1.0], "variances": [1.0]}, "1 columns came with 2 asset names"),
         ({"picks": [[1.0, 0.0]], "values": [], "variances": [1.0]}, "1 rows of picks came with 0 values"),
-        ({"picks": [[1.0, 0.0]], "values": [1.0], "variances": [-1.0]}, "its variance is below zero"),
+        ({"picks": [[1.0, 0.0]], "values": [1.0], "variances": [-1.0]}, "variance of a view is below zero"),
         ({"picks": [[1.0, 0.0]], "values": [1.0], "variances": [np.inf]}, "is infinite: it says nothing"),
         ({"picks": [[1.0, 0.0]], "values": [1.0], "variances": [1.0], "tau": 0.0}, "tau is 0.0"),
     ):

@@ -16,6 +16,8 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.optimise.cones import Block, Objective, relax, solve_cones
 
 _NONE = 1e-7  # slack below it is rounding
+_MOST = 100  # limits of a conflict that is made minimal, each of them a program
+_TOLD = 8
 
 
 def explain_conflict(blocks: Sequence[Block], *, words: Sequence[str], columns: int) -> AllocationError | None:
@@ -23,17 +25,24 @@ def explain_conflict(blocks: Sequence[Block], *, words: Sequence[str], columns: 
     hard = _find_hard(blocks, count=len(words), columns=columns)
     if not hard:
         return None
-    for limit in sorted(hard, reverse=True):  # targets and sums first, so that what stays is nearest to single assets
+    for limit in sorted(hard, reverse=True) if len(hard) <= _MOST else ():  # targets and sums first
         rest = hard - {limit}
         if rest and _sum_slack(blocks, kept=rest, loose=rest, columns=columns) > _NONE:
             hard = rest
-    needs = {limit: _sum_slack(blocks, kept=hard, loose={limit}, columns=columns) for limit in sorted(hard)}
+    return AllocationError(_tell(blocks, hard, words=words, columns=columns))
+
+
+def _tell(blocks: Sequence[Block], hard: set[int], *, words: Sequence[str], columns: int) -> str:
+    first = sorted(hard, reverse=True)[:_TOLD]
+    needs = {limit: _sum_slack(blocks, kept=hard, loose={limit}, columns=columns) for limit in sorted(first)}
     told = dict.fromkeys(
         f"{words[limit]!r}" + (f" (alone, by {need:.3g})" if np.isfinite(need) and len(hard) > 1 else "")
         for limit, need in needs.items()
     )
-    verb = "can't be kept by any portfolio" if len(told) == 1 else "can't be kept together"
-    return AllocationError(f"these limits {verb}: {', '.join(told)}. Loosen or leave out one of them.")
+    more = f" and {len(hard) - len(first)} more" if len(hard) > len(first) else ""
+    few = ", of which some may be no part of the conflict" if len(hard) > _MOST else ""
+    verb = "can't be kept by any portfolio" if len(hard) == 1 else "can't be kept together"
+    return f"these limits {verb}: {', '.join(told)}{more}{few}. Loosen or leave out one of them."
 
 
 def _find_hard(blocks: Sequence[Block], *, count: int, columns: int) -> set[int]:

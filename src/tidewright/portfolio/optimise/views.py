@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,14 +17,18 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
 
+if TYPE_CHECKING:  # it loads polars
+    from tidewright.portfolio.predictions import Predictions
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
     """K views on A assets: picks [K, A] @ returns are expected to be `values` [K], with errors of `variances` [K].
 
-    All a period of the returns. A variance of zero is certainty. The equilibrium is that of the `market` weights (asset
-    to weight; None: all alike, noted) at a `risk_aversion` (2.5 is He and Litterman's), unless `prior` gives expected
-    returns [A]. `tau` is how uncertain the equilibrium is, as a multiple of the covariance.
+    All a period of the returns. A variance of zero is certainty; `variances` may be the errors' covariance [K, K]. The
+    equilibrium is that of the `market` weights (asset to weight; None: all alike, noted) at a `risk_aversion` (2.5 is
+    He and Litterman's), unless `prior` gives expected returns [A]. `tau` is how uncertain the equilibrium is, as a
+    multiple of the covariance.
     """
 
     assets: tuple[str, ...]
@@ -38,16 +43,14 @@ class Views:
     def __post_init__(self) -> None:
         picks = np.zeros((0, len(self.assets))) if np.size(self.picks) == 0 else read_matrix(self.picks, noun="picks")
         names = read_assets(self.assets, columns=picks.shape[1])
-        values, variances = (np.array(one, dtype=np.float64).reshape(-1) for one in (self.values, self.variances))
-        if not values.shape == variances.shape == (len(picks),):
+        values, variances = np.array(self.values, dtype=np.float64).reshape(-1), _read_errors(self.variances)
+        if not values.shape == variances.shape[:1] == (len(picks),):
             raise AllocationError(
-                f"{len(picks)} rows of picks came with {values.size} values and {variances.size} variances. Give one "
+                f"{len(picks)} rows of picks came with {values.size} values and {len(variances)} variances. Give one "
                 "of each a view."
             )
-        if not (np.isfinite(picks).all() and np.isfinite(values).all() and (variances >= 0.0).all()):
-            raise AllocationError("a view is not finite, or its variance is below zero. Leave out what is not known.")
-        if np.isinf(variances).any():
-            raise AllocationError("the variance of a view is infinite: it says nothing. Leave it out.")
+        if not (np.isfinite(picks).all() and np.isfinite(values).all()):
+            raise AllocationError("a view is not finite. Leave out what is not known.")
         for name in ("risk_aversion", "tau"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0.0):
                 raise AllocationError(f"{name} is {getattr(self, name)!r}; it is a finite number above 0.")
@@ -55,6 +58,33 @@ class Views:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         object.__setattr__(self, "assets", names)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        predictions: Predictions,
+        *,
+        weight: float = 1.0,
+        cutoff: np.datetime64 | None = None,
+        correlation: ArrayLike | None = None,
+        market: Mapping[str, float] | None = None,
+        risk_aversion: float = 2.5,
+        tau: float = 0.05,
+    ) -> Views:
+        """The forecasts of one cutoff (None: the newest) with their errors; see `Predictions.views` for `weight`.
+
+        A forecast is of the sum of its steps, each taken for one period of the returns: picks are that many.
+        """
+        said = predictions.views(cutoff, weight=weight, correlation=correlation)
+        return cls(
+            assets=said.assets,
+            picks=predictions.times.shape[1] * np.eye(len(said.assets)),
+            values=said.expected,
+            variances=said.covariance,
+            market=market,
+            risk_aversion=risk_aversion,
+            tau=tau,
+        )
 
     @classmethod
     def from_forecasts(
@@ -117,7 +147,8 @@ def black_litterman(views: Views, *, covariance: Covariance, risk_free: float = 
     picks = _order(views, names)
     prior, notes = _find_prior(views, names, matrix, risk_free=risk_free)
     spread = views.tau * matrix
-    inner = picks @ spread @ picks.T + np.diag(views.variances)
+    errors = views.variances if views.variances.ndim == 2 else np.diag(views.variances)
+    inner = picks @ spread @ picks.T + errors
     try:
         gain = np.linalg.solve(inner, picks @ spread).T
     except np.linalg.LinAlgError:
@@ -134,6 +165,22 @@ def black_litterman(views: Views, *, covariance: Covariance, risk_free: float = 
     mean = prior + gain @ (views.values - picks @ prior)
     told = f"{len(views.values)} views on the equilibrium, tau {views.tau:g}, risk aversion {views.risk_aversion:g}"
     return Posterior(assets=names, mean=mean, covariance=kept, prior=prior, notes=(told, *notes))
+
+
+def _read_errors(variances: ArrayLike) -> FloatArray:
+    """Variances [K], or a covariance [K, K] without a direction of less than none."""
+    errors = np.array(variances, dtype=np.float64)
+    if errors.ndim == 2 and errors.shape[0] == errors.shape[1]:
+        sound = np.isfinite(errors).all() and np.allclose(errors, errors.T)
+        if not sound or np.linalg.eigvalsh(errors).min(initial=0.0) < -1e-12 * np.abs(errors).max(initial=0.0):
+            raise AllocationError("the covariance of the views' errors is not finite, symmetric or positive. Mend it.")
+        return errors
+    errors = errors.reshape(-1)
+    if not (errors >= 0.0).all():
+        raise AllocationError("the variance of a view is below zero or missing. Leave out what is not known.")
+    if np.isinf(errors).any():
+        raise AllocationError("the variance of a view is infinite: it says nothing. Leave it out.")
+    return errors
 
 
 def _order(views: Views, names: tuple[str, ...]) -> FloatArray:
