@@ -79,20 +79,18 @@ class Run:
         if market.gaps:
             which &= self._allow(bar, known=known, which=which, order=order)
             prices = np.where(np.isnan(prices), 1.0, prices)
-        terms = self._terms(bar, traded=which.any(axis=0) | (self.left != 0.0).any(axis=0))
+        terms = self._terms(bar, which=which)
         wealth = np.where(live, equity, 1.0)
         delta = np.where(fresh[:, None], 0.0, self.left)
         if order is not None:
-            held = np.where(which, self.units * prices / wealth[:, None], 0.0)
-            wanted = np.where(which, order.weights, 0.0)
-            share = price_orders(held, wanted=wanted, equity=wealth, prices=prices, terms=terms)
-            aim = wanted * (wealth * (1.0 - share))[:, None] / prices
-            delta = np.where(which, aim - self.units, delta)
+            delta = self._order(order.weights, which=which, wealth=wealth, prices=prices, terms=terms, delta=delta)
             self.loan = np.where(fresh, order.loan, self.loan)
         filled = fill_orders(delta, cash=self.cash, floor=self.loan * wealth, prices=prices, terms=terms)
-        self.left = delta - filled if self.carry else np.zeros_like(delta)
         self._pay(bar, filled=filled, prices=prices, terms=terms, equity=wealth)
-        self.flows["unfilled"][:, bar] = (np.abs(delta - filled) * prices).sum(axis=1)
+        rest = np.zeros_like(delta) if filled is delta else delta - filled
+        self.left = rest if self.carry else np.zeros_like(delta)
+        if filled is not delta:
+            self.flows["unfilled"][:, bar] = (np.abs(rest) * prices).sum(axis=1)
 
     def close(self, bar: int) -> None:
         """Pays out what is delisted, tells the equity, and closes accounts that have none left."""
@@ -136,20 +134,41 @@ class Run:
         self.left = np.where(open_, self.left, 0.0)
         return open_
 
-    def _terms(self, bar: int, *, traded: Flags) -> Terms:
+    def _order(
+        self,
+        weights: FloatArray,
+        *,
+        which: Flags,
+        wealth: FloatArray,
+        prices: FloatArray,
+        terms: Terms,
+        delta: FloatArray,
+    ) -> FloatArray:
+        """The units that bring some assets to their weights after costs [S, A], `delta` of the others."""
+        held = self.units * prices / wealth[:, None]
+        every = which.all()
+        if not every:
+            held, weights = np.where(which, held, 0.0), np.where(which, weights, 0.0)
+        share = price_orders(held, wanted=weights, equity=wealth, prices=prices, terms=terms)
+        ordered = weights * (wealth * (1.0 - share))[:, None] / prices - self.units
+        return np.asarray(ordered if every else np.where(which, ordered, delta))
+
+    def _terms(self, bar: int, *, which: Flags) -> Terms:
         market = self.market
         if not self.costs.needs_volume:
             return Terms(self.costs.rate, None, None)
         assert market.volumes is not None
+        traded = which.any(axis=0) | (self.left != 0.0).any(axis=0)
         volatility = market.tell_volatility(bar - 1, needed=traded) if self.costs.impact > 0.0 else None
         return set_terms(self.costs, volumes=market.volumes[bar], volatility=volatility)
 
     def _pay(self, bar: int, *, filled: FloatArray, prices: FloatArray, terms: Terms, equity: FloatArray) -> None:
-        value = (np.abs(filled) * prices).sum(axis=1)
+        bought = filled * prices
+        value = np.abs(bought).sum(axis=1)
         moved = terms.impact(filled, prices=prices).sum(axis=1) if terms.scale is not None else 0.0
         paid = terms.rate * value + moved
-        self.cash -= (filled * prices).sum(axis=1) + paid
-        self.units = np.where(filled == 0.0, self.units, self.units + filled)
+        self.cash -= bought.sum(axis=1) + paid
+        self.units = self.units + filled
         flows = self.flows
         flows["costs"][:, bar], flows["impact"][:, bar] = paid, moved
         flows["spread"][:, bar] = terms.rate * self.costs.spread_part * value

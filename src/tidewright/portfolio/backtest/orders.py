@@ -83,12 +83,13 @@ def price_orders(
 def fill_orders(
     orders: FloatArray, *, cash: FloatArray, floor: FloatArray, prices: FloatArray, terms: Terms
 ) -> FloatArray:
-    """The units of `orders` [S, A] that are filled: up to the volume's share, and purchases no further than cash [S]
-    allows without going below its floor [S]."""
+    """The units of `orders` [S, A] that are filled, `orders` itself where nothing limits them: up to the volume's
+    share, and purchases no further than cash [S] allows without going below its floor [S]."""
     filled = orders if terms.most is None else np.clip(orders, -terms.most, terms.most)
     value = filled * prices
-    paid = terms.rate * np.abs(value) + terms.impact(filled, prices=prices)
-    spent = value + paid
+    spent = value + terms.rate * np.abs(value)
+    if terms.scale is not None:
+        spent += terms.impact(filled, prices=prices)
     short = cash - spent.sum(axis=1) < floor - _SLACK * (np.abs(cash) + np.abs(value).sum(axis=1))
     if not short.any():
         return filled

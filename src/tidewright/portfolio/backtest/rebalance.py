@@ -33,7 +33,9 @@ class Rebalance:
     trades no further than the edge of the band, and the assets within it only as far as the others' money needs a place
     or a source.
 
-    >>> Rebalance(every="month"), Rebalance(band=0.05), Rebalance(band=0.2, relative=True, to="edge")  # doctest: +SKIP
+    >>> days = np.array(["2024-01-30", "2024-01-31", "2024-02-01", "2024-02-29"], dtype="datetime64[D]")
+    >>> Rebalance(every="month").find_bars(days, first=0)
+    array([False,  True, False, False])
     """
 
     every: int | Literal["week", "month", "quarter", "year"] | None = None
