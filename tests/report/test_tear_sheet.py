@@ -24,6 +24,7 @@ from tidewright.portfolio import Costs, Ledger, backtest_weights, deflated_sharp
 from tidewright.portfolio.backtest.actions import Actions
 from tidewright.report.draw_sheet import POINTS
 from tidewright.report.sheet import read_sheet
+from tidewright.report.sheet_margins import judge, table_margins, tell_margins
 from tidewright.report.sheet_risk import roll_beta, roll_sharpe
 from tidewright.report.tear_sheet import collect_tables
 
@@ -102,8 +103,9 @@ def test_the_figures_are_those_of_the_ledgers_returns(page: Page, ledgers: dict[
         assert page.row("Sharpe")[column] == f"{found['sharpe']:.2f}".replace("-", "−")
         assert page.row("Volatility")[column].replace("\xa0", " ") == f"{found['volatility']:.2%}".replace("%", " %")
     assert page.row("Beta")[-1] == "1.00"
-    assert not any(row[0].startswith("Standard error") for row in page.rows)  # intervals say it
+    assert [row[0] for row in page.rows if row[0].endswith(" error")] == ["Tracking error"]  # intervals say the others
     assert " to " in page.row("Sharpe")[3]
+    assert page.row("Expected shortfall, 95 %")
 
 
 def test_months_and_years_compound_to_the_whole(tables: dict[str, pl.DataFrame], ledgers: dict[str, Ledger]) -> None:
@@ -220,6 +222,32 @@ def test_trials_that_are_not_told_are_said_to_be_unknown(ledgers: dict[str, Ledg
     assert "not by sector" in page.sections["holdings"]
     assert "rates were not told" in page.sections["assumptions"]
     assert [one.name for one in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_the_margin_over_each_floor_is_told_with_its_error(
+    tables: dict[str, pl.DataFrame], ledgers: dict[str, Ledger], page: Page
+) -> None:
+    table = tables["margins"]
+    assert table["against"].to_list() == ["equal weight", "index"]
+    ours, floor = (summarise(ledgers[name].net_returns(), periods_per_year=252) for name in ("mine", "equal weight"))
+    assert table["sharpe"][0] == pytest.approx(ours["sharpe"] - floor["sharpe"])
+    assert table["return"][0] == pytest.approx(ours["mean_return"] - floor["mean_return"])
+    assert (table["sharpe low"] < table["sharpe"]).all()
+    assert (table["sharpe"] < table["sharpe high"]).all()
+    assert "not told apart from that of equal weight" in page.text
+    apart = ledgers["mine"].net_returns() - ledgers["equal weight"].net_returns()
+    error = 252 * apart.std() / math.sqrt(apart.size)
+    assert table["return high"][0] - table["return low"][0] == pytest.approx(2 * 1.645 * error, rel=0.35)
+
+
+def test_a_strategy_that_only_pays_more_is_worse_than_its_floor(ledgers: dict[str, Ledger]) -> None:
+    floor = ledgers["equal weight"]
+    drained = replace(floor, equity=floor.equity * 0.999 ** np.arange(BARS))
+    table = table_margins(read({"mine": drained, "floor": floor}, benchmark=None))
+    assert table is not None
+    assert judge(table.row(0, named=True)) == "worse"
+    assert tell_margins(table) == "Its Sharpe ratio is worse than that of floor at 90%."
+    assert table_margins(read(floor, benchmark=None)) is None
 
 
 def test_a_study_counts_and_lists_its_trials(ledgers: dict[str, Ledger], tmp_path: Path) -> None:

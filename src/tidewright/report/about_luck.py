@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import polars as pl
+
 from tidewright.metrics.selection import Overfitting
 from tidewright.portfolio.inference import (
     DeflatedSharpe,
@@ -18,6 +20,7 @@ from tidewright.report.about_trials import count_states, list_trials
 from tidewright.report.blocks import Block, Cell, Facts, Section, Words, absent
 from tidewright.report.numbers import write_count, write_number, write_percent, write_probability
 from tidewright.report.sheet import Sheet
+from tidewright.report.sheet_margins import list_margins
 from tidewright.tuning.account import Account
 from tidewright.tuning.study import Study
 from tidewright.tuning.tried import Tried
@@ -64,8 +67,8 @@ def find_luck(
     )
 
 
-def tell_luck(sheet: Sheet, luck: Luck) -> Section:
-    """The box, and every trial where a study is given."""
+def tell_luck(sheet: Sheet, luck: Luck, *, margins: pl.DataFrame | None) -> Section:
+    """The box, the margins over what else could be held, and every trial where a study is given."""
     items = [_tell_ratio(sheet), _tell_alone(luck), _tell_record(sheet, luck), *_tell_after(sheet, luck)]
     if luck.overfitting is not None and math.isfinite(luck.overfitting.probability):
         chance = luck.overfitting
@@ -76,6 +79,10 @@ def tell_luck(sheet: Sheet, luck: Luck) -> Section:
             write_percent(chance.probability, decimals=0), tone="bad" if chance.probability >= 0.5 else "", small=told,
         )))  # fmt: skip
     blocks: list[Block] = [Facts(tuple(items))]
+    if margins is None:
+        blocks.append(absent("Neither a floor nor a benchmark was given, so there is nothing that it is better than."))
+    else:
+        blocks.append(list_margins(margins, name=sheet.name))
     if luck.deflated is None:
         blocks.append(
             absent(

@@ -31,7 +31,7 @@ Tables = Mapping[str, pl.DataFrame]
 NAMES = {
     "cagr": "CAGR", "omega": "Omega", "max_drawdown": "Deepest drawdown", "drawdown_length": "Longest drawdown",
     "drawdown_recovery": "Recovery of the deepest", "value_at_risk": "Value at risk, 95 %",
-    "beta_error": "Standard error of beta",
+    "expected_shortfall": "Expected shortfall, 95 %",
 }  # fmt: skip
 _UNITS = {"fraction": "", "fraction a year": "a year", "ratio": "ratio", "periods": "bars", "times a year": "a year"}
 SIGNIFICANT = 0.05  # p-values below it are told as a failure
@@ -58,7 +58,7 @@ def tell_figures(sheet: Sheet) -> Section:
             *(_figure(name, found[other].values.get(name, math.nan)) for other in found if other != sheet.name),
         )
         for name in ours.values
-        if not name.endswith("_error")  # the interval says it
+        if name not in ("alpha_error", "beta_error")  # the intervals say it
     )
     caption = (
         f"{ours.notes[-1]} Of drawdowns an interval says what other histories of the same length show. "
@@ -180,7 +180,8 @@ def _tell_exceptions(sheet: Sheet, found: VarTest) -> Facts:
 
     def judge(title: str, test: TestResult, right: str, wrong: str) -> tuple[str, Cell]:
         bad = test.p_value < SIGNIFICANT
-        text = f"p = {write_p_value(test.p_value)}"
+        value = write_p_value(test.p_value)
+        text = f"p {value}" if value.startswith("<") else f"p = {value}"
         return title, Cell(text, tone="bad" if bad else "", small=wrong if bad else right)
 
     count = Cell(f"{found.exceptions:,} of {found.bars:,} bars", small=f"{found.expected:.1f} expected")

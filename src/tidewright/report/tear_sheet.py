@@ -31,6 +31,7 @@ from tidewright.report.numbers import write_number, write_percent, write_probabi
 from tidewright.report.page import Page, write_page
 from tidewright.report.sheet import Sheet, read_sheet
 from tidewright.report.sheet_data import write_tables
+from tidewright.report.sheet_margins import table_margins, tell_margins
 from tidewright.tuning.account import Account
 from tidewright.tuning.study import Study
 from tidewright.tuning.tried import Tried
@@ -103,8 +104,8 @@ def collect_tables(sheet: Sheet) -> dict[str, pl.DataFrame]:
         "value at risk": sheet_risk.table_var(sheet),
         "contributions": sheet_risk.table_contributions(sheet),
     }
-    beta = sheet_risk.table_beta(sheet)
-    return tables if beta is None else tables | {"rolling beta": beta}
+    optional = {"rolling beta": sheet_risk.table_beta(sheet), "margins": table_margins(sheet)}
+    return tables | {name: table for name, table in optional.items() if table is not None}
 
 
 def collect_sheet(sheet: Sheet, *, luck: Luck, tables: Mapping[str, pl.DataFrame], assumptions: Sequence[str]) -> Page:
@@ -118,7 +119,7 @@ def collect_sheet(sheet: Sheet, *, luck: Luck, tables: Mapping[str, pl.DataFrame
         tell_holdings(sheet, tables),
         tell_trading(sheet, tables),
         tell_risk(sheet, tables),
-        tell_luck(sheet, luck),
+        tell_luck(sheet, luck, margins=tables.get("margins")),
         Section(
             "assumptions", "What this assumes", "What the numbers rest on, and what they leave out.",
             (Words(tuple(assumptions)),),
@@ -129,7 +130,8 @@ def collect_sheet(sheet: Sheet, *, luck: Luck, tables: Mapping[str, pl.DataFrame
         eyebrow=f"tear sheet · {first} to {last}",
         headline=f"{sheet.name}: {write_percent(growth)} a year after costs",
         reason=_reason(sheet),
-        subject=f"{sheet.times.size:,} bars, {len(sheet.ledger.assets):,} assets. {sections[-2].lead}",
+        subject=f"{sheet.times.size:,} bars, {len(sheet.ledger.assets):,} assets. {sections[-2].lead} "
+        f"{tell_margins(tables.get('margins'))}",
         tiles=_tiles(sheet, luck),
         sections=sections,
     )
