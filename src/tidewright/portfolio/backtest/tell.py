@@ -75,8 +75,8 @@ def _tell_account(run: Run, *, account: int) -> list[str]:
     if short.size:
         what = "carried to the next bar" if run.carry else "dropped"
         notes.append(
-            f"{short.size} bars left orders unfilled for want of volume or cash, which were {what}; the first at "
-            f"{name_time(market.stamps, row=int(short[0]))}"
+            f"bars that left orders unfilled for want of volume or cash: {short.size}, the first at "
+            f"{name_time(market.stamps, row=int(short[0]))}; what was left was {what}"
         )
     notes.extend(_tell_delistings(run, account=account))
     ended = int(run.ended[account])
