@@ -12,7 +12,7 @@ from tidewright.portfolio.inputs import FloatArray
 from tidewright.portfolio.optimise.cones import Answer, Block, Objective, check_status, solve_cones
 from tidewright.portfolio.optimise.conflict import explain_conflict
 from tidewright.portfolio.optimise.problem import Columns, Problem
-from tidewright.portfolio.optimise.working_set import fits, solve_small
+from tidewright.portfolio.optimise.working_set import FEWEST, Rest, fits, solve_small
 
 BROKEN = 1e-6  # a limit that is broken by more is an error, by more than SLIGHT a note
 SLIGHT = 1e-8
@@ -49,7 +49,7 @@ class Solved:
 def reach(problem: Problem, columns: Columns, *, blocks: Sequence[Block], goal: Goal) -> Answer:
     """The solver's answer; an error in words where limits conflict or leave the weights unbounded."""
     every = [*blocks, *goal.blocks]
-    answer = _solve_few_columns(problem, every, goal=goal)
+    answer = _solve_few_columns(problem, columns, every, goal=goal)
     answer = answer or solve_cones(every, objective=goal.objective, scaled=goal.scaled)
     if answer.infeasible:
         words = [*(limit.words for limit in problem.convex), *goal.targets]
@@ -67,13 +67,27 @@ def reach(problem: Problem, columns: Columns, *, blocks: Sequence[Block], goal: 
     return answer
 
 
-def _solve_few_columns(problem: Problem, blocks: Sequence[Block], *, goal: Goal) -> Answer | None:
+def _solve_few_columns(problem: Problem, columns: Columns, blocks: Sequence[Block], *, goal: Goal) -> Answer | None:
     """The answer by a working set of assets, where the program is of that kind."""
-    if not (problem.limits.long_only and fits(blocks, objective=goal.objective, columns=len(problem.assets))):
+    size, traded = len(problem.assets), columns.bought is not None
+    plain = columns.total == size * (1 + traded) and size >= FEWEST and not (traded and goal.scaled)
+    if not (plain and problem.limits.long_only and fits(blocks, objective=goal.objective, columns=columns.total)):
         return None
-    moved = problem.covariance.mean(axis=1)
-    worth = [moved] if np.isnan(problem.mean).any() else [moved, -problem.mean / np.sqrt(np.diag(problem.covariance))]
-    return solve_small(blocks, objective=goal.objective, scaled=goal.scaled, worth=worth)
+    rest = Rest(problem.previous if traded and problem.previous is not None else np.zeros(size), traded)
+    first = np.zeros(size, dtype=bool)
+    hopes = goal.scaled or goal.blocks or goal.objective.linear.any()  # expected returns have a part in it
+    for figure, share in _rank(problem, rest, hopes=bool(hopes)):
+        first[np.argsort(figure, kind="stable")[: size // share]] = True
+    return solve_small(blocks, objective=goal.objective, scaled=goal.scaled, rest=rest, first=first)
+
+
+def _rank(problem: Problem, rest: Rest, *, hopes: bool) -> list[tuple[FloatArray, int]]:
+    """Figures [A] of which the lowest are likely bought, or, where trades count, sold; and of which part of all."""
+    moved = problem.covariance @ rest.weights if rest.traded else problem.covariance.mean(axis=1)
+    worth = [(moved, 10), (-moved, 3)] if rest.traded else [(moved, 6)]
+    if hopes:
+        worth.append((-problem.mean / np.sqrt(np.diag(problem.covariance)), 6))
+    return worth
 
 
 def tidy(problem: Problem, *, blocks: Sequence[Block], answer: Answer) -> tuple[FloatArray, float, tuple[str, ...]]:
@@ -83,7 +97,7 @@ def tidy(problem: Problem, *, blocks: Sequence[Block], answer: Answer) -> tuple[
     before = measure_excess(problem, raw)
     weights = _snap(problem, raw, blocks=blocks, answer=answer)
     after = measure_excess(problem, weights)
-    if after > max(before, _DUST):
+    if after > max(before, SLIGHT / 2):
         weights, after = raw, before
     if after > BROKEN:
         raise AllocationError(
