@@ -67,8 +67,8 @@ def permutation_test(
 
     "shift" moves the whole signal around a circle, which keeps its persistence and its turnover; all shifts are taken
     where there are at most `draws`. "blocks" puts blocks of `block` rows in any order (default: the cube root of the
-    rows; 1 is a free permutation, which a persistent signal must not be tested with). A signal that is always long
-    keeps what the market rose by: the test asks of timing alone. One-sided: high is good.
+    rows; 1 is a free permutation); their joints break what persists, so they are for signals that hardly do. A signal
+    that is always long keeps what the market rose by: the test asks of timing alone. One-sided: high is good.
     Sources: Aronson (2007), Evidence-Based Technical Analysis, chapter 6; Masters (2018), Testing and Tuning Market
     Trading Systems; the rule of one more: Phipson and Smyth (2010).
 

@@ -114,8 +114,8 @@ def spa(
     worse rather than for as good; its standard error is the long-run one, that of the bootstrap in closed form. `lower`
     takes every strategy below the benchmark for worse, `upper` none. A strategy that never differs from the benchmark
     counts, with 0. Hansen studentises by the long-run deviation too; here it is the plain one, which has less noise for
-    the best to be chosen by: in worlds of 250 periods and 20 strategies without skill, about 6 % pass at 5 %, by
-    the other 9 %. Source: Hansen (2005), A Test for Superior Predictive Ability.
+    the best to be chosen by; how often it alarms without reason is measured in benchmarks/luck.py.
+    Source: Hansen (2005), A Test for Superior Predictive Ability.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.01, (500, 20))
     >>> found = spa(noise + [[0.003] + [-0.01] * 19])

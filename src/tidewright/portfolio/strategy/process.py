@@ -202,15 +202,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _bare_environment(folder: str) -> dict[str, str]:
-    """No keys or proxies of the user; threads as they are set."""
-    kept = [
-        name for name in os.environ if name.endswith("_NUM_THREADS") or name in ("PATH", "LANG", "POLARS_MAX_THREADS")
-    ]
-    return {
-        **{name: os.environ[name] for name in kept},
-        "HOME": folder,
-        "TMPDIR": folder,
-    }
+    """No keys or proxies of the user; threads as they are set, or few, since each takes of the address space."""
+    few = str(min(8, os.cpu_count() or 1))
+    threads = {f"{name}_THREADS": few for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "POLARS_MAX")}
+    usual = {"PATH": os.defpath, "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "4", **threads}
+    return {**{name: os.environ.get(name, value) for name, value in usual.items()}, "HOME": folder, "TMPDIR": folder}
 
 
 def _close(pipe: Any) -> None:
