@@ -12,7 +12,7 @@ from tidewright.portfolio import reality_check, spa
 from tidewright.portfolio.inference.resample import resample_means
 from tidewright.portfolio.inference.superior import _long_run_deviation
 
-WORLDS = 300
+WORLDS = 160
 
 
 def draw_strategies(seed: int, *, rows: int = 250, count: int = 20) -> np.ndarray:
@@ -81,10 +81,10 @@ def test_noise_is_called_skill_in_one_world_of_twenty_and_a_planted_edge_in_most
     alarms = {"reality check": 0, "spa": 0, "planted": 0}
     for world in range(WORLDS):
         noise = draw_strategies(world)
-        alarms["reality check"] += reality_check(noise, draws=200, seed=world).p_value <= 0.05
-        alarms["spa"] += spa(noise, draws=200, seed=world).p_value <= 0.05
+        alarms["reality check"] += reality_check(noise, draws=139, seed=world).p_value <= 0.05
+        alarms["spa"] += spa(noise, draws=139, seed=world).p_value <= 0.05
         noise[:, 3] += 0.0024
-        found = spa(noise, draws=200, seed=world)
+        found = spa(noise, draws=139, seed=world)
         alarms["planted"] += found.p_value <= 0.05 and found.best == 3
     allowed = 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / WORLDS)  # 1 % of the time by chance
     assert alarms["reality check"] / WORLDS <= allowed
