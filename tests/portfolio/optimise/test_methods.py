@@ -263,6 +263,7 @@ def test_what_has_no_answer_is_told_in_words() -> None:
         ({"method": "min_cvar", "confidence": 95}, "confidence is 95"),
         ({"costs": Costs(1, 1)}, "min_variance has no use for costs"),
         ({"method": "min_cvar", "expected": np.zeros(8)}, "min_cvar has no use for expected"),
+        ({"method": "min_cvar", "covariance": "oas"}, "min_cvar weighs scenarios"),
         ({"method": "max_sharpe", "costs": Costs(1, 1)}, "nothing says from what. Pass previous="),
         ({"method": "max_sharpe", "costs": Costs(0, 0, impact=1), "previous": HELD}, "Pass CostBasis"),
         ({"basis": BASIS}, "there are none. Pass costs="),

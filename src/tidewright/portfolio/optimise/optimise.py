@@ -106,9 +106,17 @@ def optimise(
         risk_free=risk_free,
         expected=expected,
     )
+    if entry.kind == "cost" and covariance is not None and not _weighs_covariance(problem):
+        raise AllocationError(
+            f"{method} weighs scenarios: a covariance is for a limit on tracking error, or impact. Leave it out."
+        )
     if entry.kind == "return" and np.isnan(problem.mean).any():
         raise AllocationError(f"{method} needs expected returns. Bring returns, expected= or views=.")
     return _record(problem, solve_few(problem, _fill(entry, options=options)), entry=entry)
+
+
+def _weighs_covariance(problem: Problem) -> bool:
+    return problem.impact is not None or any(limit.kind == "tracking_error" for limit in problem.convex)
 
 
 def _refuse_unheeded(entry: Entry, **given: Any) -> None:
