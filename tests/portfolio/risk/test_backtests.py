@@ -179,7 +179,9 @@ def test_the_sp500_of_twenty_years_needs_a_volatility_that_moves() -> None:
 
 
 BAD: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
-    "table": (np.zeros((9, 2)), np.ones(9), {}, r"returns have the shape \(9, 2\); a test is of one series"),
+    "table": (np.zeros((9, 2)), np.ones(9), {}, r"returns have the shape \(9, 2\). A test is of one series"),
+    "text": (["a"], ["b"], {}, "returns hold something that is no number"),
+    "in percent": (np.array([1.0, -2.0, 0.5]), np.ones(3), {}, "divide percent by 100"),
     "length": (np.zeros(9), np.ones(8), {}, "9 returns came with 8 rows of var"),
     "sign": (np.zeros(9), -np.ones(9), {}, "100% of the values at risk are below zero; they are positive losses here"),
     "hole": (np.zeros(9), [1, 1, np.nan, *[1] * 6], {}, r"var of row 2 is nan \(1 such\). Only leading rows"),

@@ -89,7 +89,7 @@ def test_a_missing_return_leaves_the_bars_whose_window_it_is_in(method: Any) -> 
 def test_one_outlier_leaves_no_trace_when_it_is_gone() -> None:
     returns = draw(400)
     wild = returns.copy()
-    wild[150] = 1e6
+    wild[150] = 1e5
     first, second = (roll(one, window=100, method="normal") for one in (returns, wild))
     gone = slice(251, None)
     assert first.var[gone] == pytest.approx(second.var[gone], rel=1e-9)
@@ -118,16 +118,14 @@ def test_filtered_simulation_follows_the_volatility_of_each_bar() -> None:
 
 def test_a_fit_that_fails_leaves_its_bars_and_is_told() -> None:
     returns = draw(160)
-    returns[:, 1] *= 1e120
+    returns[:, 1] *= 1e-120
     with pytest.warns(FallbackWarning, match="2 fits failed"):
         found = roll(returns, window=100, method="filtered_historical", model="ewma", every=30)
     assert np.isnan(found.var[:, 1]).all()
     assert np.isfinite(found.var[100:, [0, 2]]).all()
     assert "the first of 'B' at row 100" in found.notes[-1]
     with pytest.warns(FallbackWarning, match="6 fits failed"):
-        none = roll(
-            np.full((160, 3), 1e120) * draw(160), window=100, method="filtered_historical", model="ewma", every=30
-        )
+        none = roll(1e-120 * draw(160), window=100, method="filtered_historical", model="ewma", every=30)
     assert np.isnan(none.var).all()
 
 

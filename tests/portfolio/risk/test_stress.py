@@ -210,6 +210,8 @@ def test_options_that_can_t_be_are_refused_in_words(options: dict[str, Any], wor
 def test_a_shock_that_can_t_be_is_refused_in_words() -> None:
     with pytest.raises(ConfigError, match="needs moves"):
         tw.Shock("x")
+    with pytest.raises(ConfigError, match="moves are a mapping of names"):
+        tw.Shock("x", "XOM")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="has no moves: give deviations"):
         tw.Shock("x", {"XOM": -0.1}, of="correlation one")
     with pytest.raises(ConfigError, match="no kind of shock is called 'sector'"):

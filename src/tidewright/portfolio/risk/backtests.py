@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tidewright.catalog import explain_unknown
 from tidewright.checks import check_real, check_whole
 from tidewright.errors import AllocationError, ConfigError
-from tidewright.portfolio.inputs import FloatArray, refuse_prices
+from tidewright.portfolio.inputs import FloatArray
 from tidewright.portfolio.risk.coverage import (
     TestResult,
     TrafficLight,
@@ -22,6 +22,7 @@ from tidewright.portfolio.risk.coverage import (
     traffic_light,
 )
 from tidewright.portfolio.risk.measure import check_confidence
+from tidewright.portfolio.risk.read import read_column, refuse_returns
 from tidewright.portfolio.risk.record import freeze_arrays
 from tidewright.portfolio.risk.shortfall_tests import Model, Null, shortfall_tests
 
@@ -81,7 +82,7 @@ def test_var(
     """
     check_confidence(confidence)
     _check_options(model, degrees=degrees, simulations=simulations, seed=seed)
-    earned, said, short, notes = _read(returns, var, es)
+    earned, said, short, notes = _read(returns, var, es=es)
     skipped = np.asarray(returns).shape[0] - len(earned)
     beyond = -earned > said
     bars, count = len(earned), int(beyond.sum())
@@ -89,7 +90,7 @@ def test_var(
     z1 = z2 = None
     if short is not None:
         null = Null(model, degrees, confidence)
-        z1, z2 = shortfall_tests(earned, said, short, null=null, simulations=simulations, seed=seed)
+        z1, z2 = shortfall_tests(earned, var=said, es=short, null=null, simulations=simulations, seed=seed)
         named = "a normal" if model == "normal" else f"a t with {degrees:g} degrees of freedom"
         notes += (f"p-values of z1 and z2 by {simulations} histories in which each bar follows {named}; seed {seed}",)
     return VarTest(
@@ -117,7 +118,7 @@ def _check_options(model: str, *, degrees: float, simulations: int, seed: int) -
 
 
 def _read(
-    returns: ArrayLike, var: ArrayLike, es: ArrayLike | None
+    returns: ArrayLike, var: ArrayLike, *, es: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, FloatArray | None, tuple[str, ...]]:
     """The arrays without their leading rows that have no value at risk."""
     earned, said = _read_one("returns", returns), _read_one("var", var)
@@ -137,18 +138,13 @@ def _read(
                 f"the {name} of row {row + first} is {values[row]} ({(~np.isfinite(values)).sum()} such). Only "
                 "leading rows may lack a value at risk: drop those rows, or fill them."
             )
-    refuse_prices(earned[:, None], names=("returns",))
+    refuse_returns(earned[:, None], assets=("returns",), times=None)
     _check_signs(said, short, first=first)
     return earned, said, short, (f"{first} leading rows without a value at risk were left out",) if first else ()
 
 
 def _read_one(name: str, values: ArrayLike) -> FloatArray:
-    found = np.asarray(values, dtype=np.float64)
-    if found.ndim != 1:
-        raise AllocationError(
-            f"{name} have the shape {found.shape}; a test is of one series. Pass one asset's column [T]."
-        )
-    return found
+    return read_column(values, noun=name, advice="A test is of one series: pass one asset's column [T].")
 
 
 def _check_signs(var: FloatArray, es: FloatArray | None, *, first: int) -> None:

@@ -49,7 +49,9 @@ def kupiec(exceptions: int, *, bars: int, rate: float) -> TestResult:
     (12.65, 0.00038)
     """
     return _ratio(
-        _log_likelihood(exceptions, bars, rate), _log_likelihood(exceptions, bars, exceptions / bars), freedom=1
+        _log_likelihood(exceptions, bars, rate=rate),
+        _log_likelihood(exceptions, bars, rate=exceptions / bars),
+        freedom=1,
     )
 
 
@@ -65,8 +67,10 @@ def independence(exceptions: NDArray[np.bool_]) -> TestResult:
     if first == 0 or calm == 0:
         return TestResult(float("nan"), float("nan"))
     twice = int((before & after).sum())
-    apart = _log_likelihood(hits - twice, calm, (hits - twice) / calm) + _log_likelihood(twice, first, twice / first)
-    return _ratio(_log_likelihood(hits, before.size, hits / before.size), apart, freedom=1)
+    apart = _log_likelihood(hits - twice, calm, rate=(hits - twice) / calm) + _log_likelihood(
+        twice, first, rate=twice / first
+    )
+    return _ratio(_log_likelihood(hits, before.size, rate=hits / before.size), apart, freedom=1)
 
 
 def conditional_coverage(coverage: TestResult, clusters: TestResult) -> TestResult:
@@ -98,7 +102,7 @@ def traffic_light(exceptions: int, *, bars: int, rate: float) -> TrafficLight:
     return TrafficLight(zone, float(chances[exceptions]), yellow, red, multiplier)
 
 
-def _log_likelihood(exceptions: int, bars: int, rate: float) -> float:
+def _log_likelihood(exceptions: int, bars: int, *, rate: float) -> float:
     from scipy.special import xlog1py, xlogy
 
     return float(xlogy(exceptions, rate) + xlog1py(bars - exceptions, -rate))

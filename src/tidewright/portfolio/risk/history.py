@@ -7,8 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from tidewright.errors import AllocationError
-from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, refuse_prices
+from tidewright.portfolio.inputs import FloatArray, TimeArray
 from tidewright.portfolio.risk.reach import compound_blocks
 
 
@@ -50,20 +49,6 @@ def worst_window(values: FloatArray, *, holdings: FloatArray, bars: int) -> Wind
     earned = compound_blocks(np.where(np.isnan(values), 0.0, values), bars=bars) @ holdings
     start = int(np.argmin(earned))
     return _play(values, holdings=holdings, start=start, stop=start + bars, covered=1.0)
-
-
-def refuse_returns(values: FloatArray, *, assets: tuple[str, ...], times: TimeArray | None) -> None:
-    """Returns below -100 %, infinite ones and prices are refused; NaN is a missing one."""
-    wrong = np.argwhere(np.isinf(values) | (values < -1.0))
-    if len(wrong):
-        row, asset = (int(place) for place in wrong[0])
-        raise AllocationError(
-            f"the return of {assets[asset]!r} at {name_time(times, row=row)} is {values[row, asset]:g} ({len(wrong)} "
-            "such). A simple return is finite and at least -1, or NaN where it is missing; divide percent by 100."
-        )
-    if len(values) == 0:
-        raise AllocationError("there are no rows of returns. Bring one row a bar.")
-    refuse_prices(np.where(np.isnan(values), 0.0, values), names=assets)
 
 
 def _play(values: FloatArray, *, holdings: FloatArray, start: int, stop: int, covered: float) -> Window:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tidewright.catalog import explain_unknown
 from tidewright.checks import check_flag, check_whole
@@ -15,7 +16,8 @@ from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.inputs import FloatArray, read_returns
 from tidewright.portfolio.risk.plans import PLANS, SHARED
 from tidewright.portfolio.risk.reach import Plan
-from tidewright.portfolio.risk.record import PortfolioRisk, Risk, RiskMethod
+from tidewright.portfolio.risk.read import read_column, refuse_returns
+from tidewright.portfolio.risk.record import PortfolioRisk, Risk, RiskMethod, Tails
 from tidewright.portfolio.weights import Weights
 
 FEW = 10  # outcomes of a tail that are worth a word
@@ -55,6 +57,7 @@ def value_at_risk(
     check_options(method, options)
     names = tuple(assets)
     values = read_returns(returns, assets=names, times=times)
+    refuse_returns(values, assets=names, times=None if times is None else np.asarray(times))
     plan = PLANS[method](values, assets=names, confidence=confidence, horizon=horizon, **options)
     tails = plan.tail.measure(plan.outcomes, names=names)
     portfolio = None
@@ -78,7 +81,8 @@ def value_at_risk(
 
 def check_confidence(confidence: float) -> None:
     """Refuses other than a probability above one half and below one, such as 95 or 0.05."""
-    number = isinstance(confidence, (int, float)) and not isinstance(confidence, bool)
+    given: object = confidence  # a float by its type, but not by every caller's
+    number = isinstance(given, Real) and not isinstance(given, bool)
     if number and 0.5 < confidence < 1.0:
         return
     hint = ""
@@ -101,8 +105,8 @@ def read_weights(weights: Weights | ArrayLike, *, assets: tuple[str, ...]) -> Fl
                 "same assets."
             )
         return np.array([own[name] for name in assets])
-    values = np.array(weights, dtype=np.float64)
-    if values.shape != (len(assets),):
+    values = read_column(weights, noun="weights", advice="Give one number an asset, in the assets' order.")
+    if values.size != len(assets):
         raise AllocationError(
             f"weights have the shape {values.shape} for {len(assets)} assets. Give one number an asset."
         )
@@ -128,13 +132,17 @@ def check_options(method: RiskMethod, options: dict[str, Any], *, left_out: Sequ
 
 
 def _split(plan: Plan, weights: FloatArray, *, names: tuple[str, ...], incremental: bool) -> PortfolioRisk:
+    if not _moves(plan, weights[:, None])[0]:
+        raise AllocationError(
+            "the weights leave nothing that varies: the portfolio has no risk. Hold some of an asset."
+        )
     whole = plan.tail.measure(plan.outcomes, loadings=weights[:, None], names=("the portfolio",))
     marginal_var, marginal_es = plan.tail.split(plan.outcomes, weights=weights)
     less_var = less_es = None
     if incremental:
         without = weights[:, None] - np.diag(weights)
         called = [f"the portfolio without {name}" for name in names]
-        rest = plan.tail.measure(plan.outcomes, loadings=without, names=called)
+        rest = _measure_moving(plan, without, names=called)
         less_var, less_es = whole.var - rest.var, whole.es - rest.es
     return PortfolioRisk(
         weights=weights,
@@ -147,6 +155,24 @@ def _split(plan: Plan, weights: FloatArray, *, names: tuple[str, ...], increment
         incremental_var=less_var,
         incremental_es=less_es,
     )
+
+
+def _moves(plan: Plan, loadings: FloatArray) -> NDArray[np.bool_]:
+    """Which portfolios [K] vary at all, beyond rounding."""
+    size = np.abs(plan.outcomes).max(axis=0) @ np.abs(loadings)
+    return np.asarray(np.ptp(plan.outcomes @ loadings, axis=0) > 1e-13 * size)
+
+
+def _measure_moving(plan: Plan, loadings: FloatArray, *, names: Sequence[str]) -> Tails:
+    """The tails of portfolios; one that does not vary is sure of its mean."""
+    moving = _moves(plan, loadings)
+    sure = -(plan.outcomes.mean(axis=0) @ loadings)
+    var, es = sure.copy(), sure.copy()
+    if moving.any():
+        some = [name for name, moves in zip(names, moving, strict=True) if moves]
+        tails = plan.tail.measure(plan.outcomes, loadings=loadings[:, moving], names=some)
+        var[moving], es[moving] = tails.var, tails.es
+    return Tails(var, es)
 
 
 def _tell(

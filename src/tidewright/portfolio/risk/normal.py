@@ -34,7 +34,7 @@ class Normal:
         """The tails of each asset, or of portfolios."""
         mean = outcomes.mean(axis=0)
         if self.covariance is not None:
-            return self._scale(*_moments_of(mean, self.covariance, loadings))
+            return self._scale(*_moments_of(mean, self.covariance, loadings=loadings))
         if loadings is None:
             return self._scale(mean, outcomes.std(axis=0, ddof=1))
         return self._scale(mean @ loadings, (outcomes @ loadings).std(axis=0, ddof=1))
@@ -70,7 +70,9 @@ def normal_scores(confidence: float) -> tuple[float, float]:
     return score, math.exp(-0.5 * score * score) / math.sqrt(2.0 * math.pi) / (1.0 - confidence)
 
 
-def _moments_of(mean: FloatArray, covariance: FloatArray, loadings: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+def _moments_of(
+    mean: FloatArray, covariance: FloatArray, *, loadings: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
     if loadings is None:
         return mean, np.sqrt(np.diagonal(covariance))
     variance = ((covariance @ loadings) * loadings).sum(axis=0)

@@ -63,11 +63,13 @@ def plan_normal(
             raise ConfigError(
                 "covariance is of one bar, blocks are of many. Leave out one of covariance and horizon_by."
             )
-        return _by_root(values, Normal(confidence, horizon, matrix), horizon, "exact for sums of independent bars")
+        return _by_root(
+            values, Normal(confidence, horizon, matrix), horizon=horizon, words="exact for sums of independent bars"
+        )
     if _by_blocks(horizon_by, horizon):
         blocks, notes = take_blocks(values, horizon=horizon, confidence=confidence)
         return Plan(blocks, Normal(confidence), _name("blocks", horizon), notes)
-    return _by_root(values, Normal(confidence, horizon), horizon, "exact for sums of independent bars")
+    return _by_root(values, Normal(confidence, horizon), horizon=horizon, words="exact for sums of independent bars")
 
 
 def plan_t(
@@ -85,7 +87,9 @@ def plan_t(
     if _by_blocks(horizon_by, horizon):
         blocks, notes = take_blocks(values, horizon=horizon, confidence=confidence)
         return Plan(blocks, StudentT(confidence, degrees=degrees), _name("blocks", horizon), notes)
-    return _by_root(values, StudentT(confidence, horizon, degrees), horizon, "a sum of t is no t: its tail is thinner")
+    return _by_root(
+        values, StudentT(confidence, horizon, degrees), horizon=horizon, words="a sum of t is no t: its tail is thinner"
+    )
 
 
 def plan_cornish_fisher(
@@ -98,12 +102,15 @@ def plan_cornish_fisher(
     moments: Moments = "plain",
 ) -> Plan:
     """The normal's quantile bent by skewness and kurtosis."""
-    _check_word("moments", moments, get_args(Moments))
+    _check_word("moments", moments, known=get_args(Moments))
     if _by_blocks(horizon_by, horizon):
         blocks, notes = take_blocks(values, horizon=horizon, confidence=confidence)
         return Plan(blocks, CornishFisher(confidence, moments=moments), _name("blocks", horizon), notes)
     return _by_root(
-        values, CornishFisher(confidence, horizon, moments), horizon, "exact cumulants for sums of independent bars"
+        values,
+        CornishFisher(confidence, horizon, moments),
+        horizon=horizon,
+        words="exact cumulants for sums of independent bars",
     )
 
 
@@ -120,7 +127,7 @@ def plan_monte_carlo(
     seed: int = 0,
 ) -> Plan:
     """Draws of a multivariate normal or t with the sample's mean and its covariance or another."""
-    _check_word("distribution", distribution, ("normal", "t"))
+    _check_word("distribution", distribution, known=("normal", "t"))
     _check_draws(draws, seed=seed, confidence=confidence)
     matrix = np.atleast_2d(np.cov(values.T)) if covariance is None else _read_covariance(covariance, assets=assets)
     paths = "draws of one bar" if horizon == 1 else f"simulated paths of {horizon} bars, compounded"
@@ -203,11 +210,11 @@ SHARED = ("values", "assets", "confidence", "horizon")
 
 
 def _by_blocks(horizon_by: str, horizon: int) -> bool:
-    _check_word("horizon_by", horizon_by, get_args(Reach))
+    _check_word("horizon_by", horizon_by, known=get_args(Reach))
     return horizon == 1 or horizon_by == "blocks"
 
 
-def _by_root(values: FloatArray, tail: Normal | StudentT | CornishFisher, horizon: int, words: str) -> Plan:
+def _by_root(values: FloatArray, tail: Normal | StudentT | CornishFisher, *, horizon: int, words: str) -> Plan:
     check_root(values, horizon=horizon)
     if horizon == 1:
         return Plan(values, tail, "one bar")
@@ -238,6 +245,6 @@ def _check_draws(draws: int, *, seed: int, confidence: float) -> None:
     check_whole("seed", seed, least=0)
 
 
-def _check_word(name: str, value: object, known: tuple[str, ...]) -> None:
+def _check_word(name: str, value: object, *, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigError(explain_unknown(name, value, known))

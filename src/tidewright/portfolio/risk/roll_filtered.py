@@ -31,11 +31,11 @@ def roll_filtered(
             found = _hold(
                 np.ascontiguousarray(past[:, whole]),
                 ahead[:, whole],
-                [names[k] for k in whole],
-                bar,
-                confidence,
-                options,
-                failed,
+                names=[names[k] for k in whole],
+                bar=bar,
+                confidence=confidence,
+                options=options,
+                failed=failed,
             )
             var[bar : bar + every, whole], es[bar : bar + every, whole] = found
     return var, es, tell_failed(failed)
@@ -53,6 +53,7 @@ def tell_failed(failed: Sequence[str]) -> tuple[str, ...]:
 def _hold(
     past: FloatArray,
     ahead: FloatArray,
+    *,
     names: list[str],
     bar: int,
     confidence: float,

@@ -14,16 +14,15 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import (
     FloatArray,
     TimeArray,
-    name_time,
     read_assets,
     read_matrix,
     read_times,
-    refuse_prices,
 )
 from tidewright.portfolio.risk.historical import tail_counts
 from tidewright.portfolio.risk.measure import check_confidence, check_options
 from tidewright.portfolio.risk.normal import normal_scores
 from tidewright.portfolio.risk.plans import PLANS
+from tidewright.portfolio.risk.read import refuse_returns
 from tidewright.portfolio.risk.record import RiskMethod, freeze_arrays
 from tidewright.portfolio.risk.roll_filtered import roll_filtered, tell_failed
 from tidewright.portfolio.risk.roll_normal import roll_moments
@@ -107,16 +106,7 @@ def _read(
     values = read_matrix(returns, noun="returns")
     names = read_assets(assets, columns=values.shape[1])
     stamps = None if times is None else read_times(times, rows=len(values))
-    if len(values) == 0:
-        raise AllocationError("there are no rows of returns. Bring one row a bar.")
-    endless = np.argwhere(np.isinf(values))
-    if len(endless):
-        row, asset = (int(place) for place in endless[0])
-        raise AllocationError(
-            f"the return of {names[asset]!r} at {name_time(stamps, row=row)} is {values[row, asset]:g} "
-            f"({len(endless)} such). A return is finite, or NaN where it is missing."
-        )
-    refuse_prices(np.where(np.isnan(values), 0.0, values), names=names)
+    refuse_returns(values, assets=names, times=stamps)
     return values, stamps
 
 
@@ -130,7 +120,9 @@ def _roll_fast(values: FloatArray, *, window: int, confidence: float, method: st
         var, es = score * deviation - mean, beyond * deviation - mean
     else:
         _check_window(window, confidence=confidence)
-        var, es = _roll_sample(np.where(missing, np.inf, values) if gaps else values, window, confidence)
+        var, es = _roll_sample(
+            np.where(missing, np.inf, values) if gaps else values, window=window, confidence=confidence
+        )
     if gaps:
         seen = np.cumsum(missing, axis=0)
         lacking = seen[window - 1 : -1] > np.concatenate([np.zeros_like(seen[:1]), seen[: -window - 1]])
@@ -138,7 +130,7 @@ def _roll_fast(values: FloatArray, *, window: int, confidence: float, method: st
     return var, es
 
 
-def _roll_sample(values: FloatArray, window: int, confidence: float) -> tuple[FloatArray, FloatArray]:
+def _roll_sample(values: FloatArray, *, window: int, confidence: float) -> tuple[FloatArray, FloatArray]:
     from tidewright.portfolio.risk.roll_kernels import roll_sample
 
     rows = np.ascontiguousarray(values.T)
@@ -169,7 +161,7 @@ def _roll_plans(
     var, es = np.full_like(values, np.nan), np.full_like(values, np.nan)
     failed: list[str] = []
 
-    def measure(past: FloatArray, assets: Sequence[int], bar: int) -> None:
+    def measure(past: FloatArray, assets: Sequence[int], *, bar: int) -> None:
         some = tuple(names[asset] for asset in assets)
         try:
             plan = PLANS[method](past, assets=some, confidence=confidence, horizon=1, **options)
@@ -179,7 +171,7 @@ def _roll_plans(
                 failed.append(f"{some[0]!r} at row {bar}: {error}")
                 return
             for place, asset in enumerate(assets):
-                measure(np.ascontiguousarray(past[:, place : place + 1]), [asset], bar)
+                measure(np.ascontiguousarray(past[:, place : place + 1]), [asset], bar=bar)
             return
         held = slice(bar, bar + every)
         var[held, assets], es[held, assets] = tails.var, tails.es
@@ -188,5 +180,5 @@ def _roll_plans(
         past = values[bar - window : bar]
         whole = np.flatnonzero(np.isfinite(past).all(axis=0) & (np.ptp(past, axis=0) > 0.0))
         if whole.size:
-            measure(np.ascontiguousarray(past[:, whole]), whole.tolist(), bar)
+            measure(np.ascontiguousarray(past[:, whole]), whole.tolist(), bar=bar)
     return var, es, tell_failed(failed)

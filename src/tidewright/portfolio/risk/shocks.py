@@ -45,6 +45,8 @@ class Shock:
             raise ConfigError(f"the shock {self.name!r} of {self.of} {words}.")
         check_real("deviations", self.deviations, words="a number above 0", low=0.0, open_low=True)
         check_real("bars", self.bars, words="a number of bars, 1 or more", low=1.0)
+        if not isinstance(self.moves, Mapping):
+            raise ConfigError(f"moves are a mapping of names to returns, such as {{'XOM': -0.3}}; got {self.moves!r}.")
         for name, move in self.moves.items():
             check_real(f"the move of {name!r}", move, words="a finite return of at least -1", low=-1.0)
         object.__setattr__(self, "moves", MappingProxyType(dict(self.moves)))

@@ -48,7 +48,7 @@ class Null:
 
 
 def shortfall_tests(
-    returns: FloatArray, var: FloatArray, es: FloatArray, *, null: Null, simulations: int, seed: int
+    returns: FloatArray, *, var: FloatArray, es: FloatArray, null: Null, simulations: int, seed: int
 ) -> tuple[TestResult, TestResult]:
     """Z1, of the size of the losses beyond the value at risk, and Z2, of their size and number; p-values by simulation.
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.inputs import FloatArray, read_matrix, refuse_prices
+from tidewright.portfolio.inputs import FloatArray, read_matrix
 from tidewright.portfolio.risk.measure import check_confidence
+from tidewright.portfolio.risk.read import refuse_returns
 
 
 def calculate_var(returns: ArrayLike, confidence: float = 0.95) -> float:
@@ -50,5 +51,5 @@ def _read_one(returns: ArrayLike) -> FloatArray:
             f"the return of row {int(wrong[0])} is {values[wrong[0]]} ({wrong.size} such of {values.size}). Fill or "
             "drop those rows."
         )
-    refuse_prices(values[:, None], names=("returns",))
+    refuse_returns(values[:, None], assets=("returns",), times=None)
     return values

@@ -14,8 +14,9 @@ from tidewright.checks import check_whole
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_assets, read_matrix, read_times
 from tidewright.portfolio.risk.episodes import EPISODES, Episode
-from tidewright.portfolio.risk.history import Window, play_window, refuse_returns, worst_window
+from tidewright.portfolio.risk.history import Window, play_window, worst_window
 from tidewright.portfolio.risk.measure import read_weights
+from tidewright.portfolio.risk.read import read_column, refuse_returns
 from tidewright.portfolio.risk.record import freeze_arrays
 from tidewright.portfolio.risk.shocks import Shock, World, fit_betas, read_betas
 from tidewright.portfolio.weights import Weights
@@ -113,8 +114,8 @@ def stress(
     scenarios: list[Scenario] = []
     notes: list[str] = []
     if values is not None:
-        scenarios += _play_episodes(episodes, values, stamps, holdings=holdings, notes=notes)
-        scenarios += _find_worst(worst, values, stamps, holdings=holdings)
+        scenarios += _play_episodes(episodes, values, times=stamps, holdings=holdings, notes=notes)
+        scenarios += _find_worst(worst, values, times=stamps, holdings=holdings)
         if np.isnan(values).any():
             notes.append(f"{int(np.isnan(values).sum())} missing returns count as zero")
     elif episodes:
@@ -141,7 +142,8 @@ def _read_holdings(
     names = read_assets(assets, columns=len(assets))
     if weights is not None:
         return names, read_weights(weights, assets=names), "fraction"
-    money = np.array(positions, dtype=np.float64)
+    assert positions is not None, "one of them came"
+    money = read_column(positions, noun="positions", advice="Give one amount an asset.")
     if money.shape != (len(names),) or not np.isfinite(money).all():
         raise AllocationError(f"positions are no {len(names)} finite amounts of money. Give one an asset.")
     return names, money, "money"
@@ -162,8 +164,8 @@ def _read_history(
 def _play_episodes(
     asked: Sequence[str | Episode] | None,
     values: FloatArray,
-    times: TimeArray | None,
     *,
+    times: TimeArray | None,
     holdings: FloatArray,
     notes: list[str],
 ) -> Iterator[Scenario]:
@@ -178,7 +180,7 @@ def _play_episodes(
         if found is None:
             out.append(one.name)
         else:
-            yield _tell_window(one.name, "episode", found, times=times, covered=found.covered)
+            yield _tell_window(one.name, found, kind="episode", times=times, covered=found.covered)
     if out:
         notes.append(f"the returns do not reach: {', '.join(out)}")
 
@@ -195,15 +197,15 @@ def _read_episodes(asked: Sequence[str | Episode] | None) -> list[Episode]:
 
 
 def _find_worst(
-    lengths: Sequence[int] | None, values: FloatArray, times: TimeArray | None, *, holdings: FloatArray
+    lengths: Sequence[int] | None, values: FloatArray, *, times: TimeArray | None, holdings: FloatArray
 ) -> Iterator[Scenario]:
     for bars in [own for own in WORST if own <= len(values)] if lengths is None else lengths:
         check_whole("a length of worst", bars, most=len(values))
         found = worst_window(values, holdings=holdings, bars=bars)
-        yield _tell_window(f"worst {bars} bars", "worst window", found, times=times, covered=None)
+        yield _tell_window(f"worst {bars} bars", found, kind="worst window", times=times, covered=None)
 
 
-def _tell_window(name: str, kind: Kind, found: Window, *, times: TimeArray | None, covered: float | None) -> Scenario:
+def _tell_window(name: str, found: Window, *, kind: Kind, times: TimeArray | None, covered: float | None) -> Scenario:
     first = name_time(times, row=found.start - 1) if found.start else "before the first row"
     return Scenario(
         name,

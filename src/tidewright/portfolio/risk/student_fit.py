@@ -45,7 +45,7 @@ def fit_student(columns: FloatArray, *, degrees: float | None = None, names: Seq
         _refuse_stale(scale[going] / some.std(axis=0), columns=going, names=names)
         if degrees is None:
             freedom[going] = _step_degrees(((some - location[going]) / scale[going]) ** 2, freedom[going])
-        going = going[_moved(before, location[going], scale[going], freedom[going])]
+        going = going[_moved(before, np.array([location[going], scale[going], freedom[going]]))]
         if not going.size:
             break
     if going.size:
@@ -66,11 +66,10 @@ def _refuse_stale(narrow: FloatArray, *, columns: NDArray[np.intp], names: Seque
         )
 
 
-def _moved(before: FloatArray, location: FloatArray, scale: FloatArray, freedom: FloatArray) -> NDArray[np.bool_]:
-    """Which columns still change: the location in units of the scale, the others in units of themselves."""
-    far = np.abs(location - before[0]) > _TOLERANCE * scale
-    far |= np.abs(scale - before[1]) > _TOLERANCE * scale
-    return np.asarray(far | (np.abs(1.0 / freedom - 1.0 / before[2]) > 1e-7))
+def _moved(before: FloatArray, after: FloatArray) -> NDArray[np.bool_]:
+    """Which columns of location, scale and degrees [3, K] still change, the first two in units of the scale."""
+    far = (np.abs(after[:2] - before[:2]) > _TOLERANCE * after[1]).any(axis=0)
+    return np.asarray(far | (np.abs(1.0 / after[2] - 1.0 / before[2]) > 1e-7))
 
 
 def _step_degrees(squares: FloatArray, degrees: FloatArray) -> FloatArray:
