@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".venv-peers-backtest"
 DAYS, ASSETS, FEE_BPS = 5_000, 500, 10.0
 IDLE = 1e6
+LIMIT_S = 1_800
 CASES = {"daily": 1, "monthly": 21}
 SIDES = ("ours", "vectorbt numba", "vectorbt rust", "bt")
 REPEATS = {"ours": 7, "vectorbt numba": 5, "vectorbt rust": 5, "bt": 1}
@@ -54,34 +55,54 @@ def main() -> None:
         tell((round_line(one, digits=5) for one in compare(Path(folder))), out=options.out)
 
 
+Runs = dict[tuple[str, str], list[dict[str, Any]]]
+
+
 def compare(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every case beside every peer."""
+    """Every case beside every peer; bt, which takes minutes, comes last."""
     make_data(folder)
     peers = install()
+    runs: Runs = {}
     for case in CASES:
-        cold = ask("vectorbt numba", case, folder=folder, cold=True) if "vectorbt numba" in peers else None
-        sides = ("ours", *peers)
-        runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-        for repeat in range(max(REPEATS.values())):
-            for side in sides:
-                if repeat < REPEATS[side]:
-                    runs[side].append(ask(side, case, folder=folder))
-        ours = statistics.median(run["cpu_s"] for run in runs["ours"])
-        for peer in peers:
-            theirs = statistics.median(run["cpu_s"] for run in runs[peer])
-            note = tell_peer(runs, peer, case, folder=folder)
-            yield make_line(f"{case} vs {peer}", ours, theirs, unit="cpu_s", n=len(runs[peer]), note=note)
-        if cold:
-            note = "nothing compiled on disk before"
-            yield make_line(f"{case} vs vectorbt numba, first run", ours, cold["cpu_s"], unit="cpu_s", n=1, note=note)
+        yield from compare_quick(runs, case, peers=[peer for peer in peers if peer != "bt"], folder=folder)
+    for case in reversed(CASES) if "bt" in peers else ():
+        try:
+            runs["bt", case] = [ask("bt", case, folder=folder)]
+        except subprocess.TimeoutExpired:
+            print(f"bt did not end in {LIMIT_S} s with weights {case}; its line is left out", file=sys.stderr)
+        else:
+            yield compare_one(runs, "bt", case, folder=folder)
 
 
-def tell_peer(runs: dict[str, list[dict[str, Any]]], peer: str, case: str, *, folder: Path) -> str:
+def compare_quick(runs: Runs, case: str, *, peers: list[str], folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a case beside vectorbt's engines, in alternating runs; numba's very first run is one of them."""
+    cold = ask("vectorbt numba", case, folder=folder, cold=True) if "vectorbt numba" in peers else None
+    for repeat in range(max(REPEATS.values())):
+        for side in ("ours", *peers):
+            if repeat < REPEATS[side]:
+                runs.setdefault((side, case), []).append(ask(side, case, folder=folder))
+    for peer in peers:
+        yield compare_one(runs, peer, case, folder=folder)
+    if cold:
+        ours = statistics.median(run["cpu_s"] for run in runs["ours", case])
+        note = "nothing compiled on disk before"
+        yield make_line(f"{case} vs vectorbt numba, first run", ours, cold["cpu_s"], unit="cpu_s", n=1, note=note)
+
+
+def compare_one(runs: Runs, peer: str, case: str, *, folder: Path) -> dict[str, Any]:
+    """The line of a case beside a peer."""
+    ours, theirs = (statistics.median(run["cpu_s"] for run in runs[side, case]) for side in ("ours", peer))
+    first = {"ours": runs["ours", case][0], peer: runs[peer, case][0]}
+    note = tell_peer(first, peer, case, folder=folder)
+    return make_line(f"{case} vs {peer}", ours, theirs, unit="cpu_s", n=len(runs[peer, case]), note=note)
+
+
+def tell_peer(runs: dict[str, dict[str, Any]], peer: str, case: str, *, folder: Path) -> str:
     """Versions, imports, and how far the equities lie apart."""
     mine, other = (read_equity(folder, side, case, free=False) for side in ("ours", peer))
     apart = np.max(np.abs(other / mine - 1))
-    words = [f"{runs[peer][0]['version']}; imports {runs['ours'][0]['import_s']:.2f} and"]
-    words[0] += f" {runs[peer][0]['import_s']:.2f} CPU s"
+    words = [f"{runs[peer]['version']}; imports {runs['ours']['import_s']:.2f} and"]
+    words[0] += f" {runs[peer]['import_s']:.2f} CPU s"
     if peer == "bt":
         words.append(f"equity with costs apart by at most {apart:.1e}")
     else:
@@ -119,9 +140,9 @@ def ask(side: str, case: str, *, folder: Path, free: bool = False, cold: bool = 
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
     environment = {**os.environ, **threads, "PYTHONPATH": str(ROOT / "src") if side == "ours" else ""}
     if cold:
-        environment["NUMBA_CACHE_DIR"] = str(folder / "cold")
+        environment["NUMBA_CACHE_DIR"] = str(folder / f"cold {case}")
     command = [python, __file__, "--side", side, "--case", case, "--folder", str(folder), *(["--free"] if free else [])]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=LIMIT_S)
     answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
 

@@ -53,7 +53,7 @@ def find_jumps(closes: FloatArray) -> Rows:
     """The cells [n, 2] whose price is a split's multiple of the one before."""
     found = [np.empty((0, 2), dtype=np.intp)]
     with np.errstate(over="ignore", invalid="ignore"):
-        for block in cut_blocks(len(closes) - 1):
+        for block in cut_blocks(len(closes) - 1, columns=closes.shape[1]):
             ratio = closes[block.start + 1 : block.stop + 1] / closes[block]
             if not (ratio.min() > _FALL and ratio.max() < _RISE):
                 found.append(np.argwhere((ratio <= _FALL) | (ratio >= _RISE)) + np.array([block.start + 1, 0]))

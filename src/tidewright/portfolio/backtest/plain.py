@@ -14,7 +14,7 @@ import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.backtest.market import Market
-from tidewright.portfolio.backtest.plan import BLOCK, Decisions, Rows, cut_blocks, take_rows
+from tidewright.portfolio.backtest.plan import Decisions, Rows, cut_blocks, size_block, take_rows
 from tidewright.portfolio.costs import Costs, price_rebalance
 from tidewright.portfolio.inputs import FloatArray, name_time
 from tidewright.portfolio.ledger import Ledger
@@ -109,7 +109,7 @@ class TargetBook:
         units = np.zeros(self.market.closes.shape)
         segment = _find_segments(self.decisions, bars=len(units))
         owned = np.flatnonzero(segment >= 0)
-        for block in cut_blocks(owned.size):
+        for block in cut_blocks(owned.size, columns=len(self.market.assets)):
             chosen = segment[owned[block]]
             units[owned[block]] = _find_units(self.decisions, chosen=chosen, market=self.market, value=again.value)
         units.flags.writeable = False
@@ -128,12 +128,12 @@ def _account(decisions: Decisions, *, market: Market, rate: float, initial_cash:
 def _rebalance(decisions: Decisions, *, market: Market, rate: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Of each fill [K]: the growth of equity since the fill before it, the share of equity that it costs, and half of
     the value that it trades over the equity."""
-    fills = decisions.rows + 1
+    fills, columns = decisions.rows + 1, len(market.assets)
     fills_before = np.concatenate([fills[:1], fills[:-1]])
     cash_before = np.concatenate([[1.0], decisions.cash])
     growth, share, traded = np.ones(fills.size), np.zeros(fills.size), np.zeros(fills.size)
-    want = np.zeros((BLOCK + 1, len(market.assets)))  # the targets of a block, after the last ones of the block before
-    for block in cut_blocks(fills.size):
+    want = np.zeros((size_block(columns) + 1, columns))  # the targets of a block, after the last of the block before
+    for block in cut_blocks(fills.size, columns=columns):
         size = block.stop - block.start
         want[0] = want[-1]
         np.divide(decisions.values[block], decisions.sums[block, None], out=want[1 : size + 1])
@@ -161,7 +161,7 @@ def _value(
         worth[fills] = value * (1.0 - decisions.cash)
         open_[fills] = False
     rest = np.flatnonzero(open_)
-    for block in cut_blocks(rest.size):
+    for block in cut_blocks(rest.size, columns=len(market.assets)):
         rows = rest[block]
         units = _find_units(decisions, chosen=segment[rows], market=market, value=value)
         worth[rows] = _add_worth(units, closes=take_rows(market.closes, rows))

@@ -17,12 +17,18 @@ from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_m
 Rows = NDArray[np.intp]
 
 _SUM_TOLERANCE = 1e-9
-BLOCK = 64  # rows of a table that are worked on at a time, so that what is made of them stays in the cache
+_CELLS = 12_000  # worked on at a time: these stay in the cache, and are less than what malloc asks the kernel for
 
 
-def cut_blocks(rows: int) -> Iterator[slice]:
+def size_block(columns: int) -> int:
+    """The rows of a table with so many columns that are worked on at a time."""
+    return max(1, _CELLS // columns)
+
+
+def cut_blocks(rows: int, *, columns: int) -> Iterator[slice]:
     """Consecutive blocks of a table's rows."""
-    return (slice(first, min(first + BLOCK, rows)) for first in range(0, rows, BLOCK))
+    size = size_block(columns)
+    return (slice(first, min(first + size, rows)) for first in range(0, rows, size))
 
 
 def take_rows(values: FloatArray, rows: Rows) -> FloatArray:
@@ -102,7 +108,7 @@ def _find_rows(values: FloatArray, *, sums: FloatArray, stamps: TimeArray, decid
             )
         chosen = ~np.isnan(sums)
         odd = np.flatnonzero(~chosen)
-        for block in cut_blocks(odd.size):
+        for block in cut_blocks(odd.size, columns=values.shape[1]):
             chosen[odd[block]] = ~np.isnan(values[odd[block]]).all(axis=1)
         return np.flatnonzero(chosen)
     moments = read_times(decided, rows=values.shape[0])
@@ -127,7 +133,7 @@ def _check_cells(
 
 def _check_gross(values: FloatArray, *, times: TimeArray, most: float) -> None:
     gross = np.empty(len(values))
-    for block in cut_blocks(len(values)):
+    for block in cut_blocks(len(values), columns=values.shape[1]):
         gross[block] = np.abs(values[block]).sum(axis=1)
     over = np.flatnonzero(gross > most + _SUM_TOLERANCE)
     if over.size:
