@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+import tidewright as tw
 from tidewright.metrics.returns import RETURN_METRICS
 
 PER_YEAR = 252
@@ -72,7 +73,9 @@ def test_capture_is_empyricals_without_annualisation(empyrical: Any) -> None:
 
 def test_the_tail_is_within_the_two_order_statistics_around_empyricals_interpolated_one(empyrical: Any) -> None:
     ordered = np.sort(RETURNS)
-    assert ours("value_at_risk") == -ordered[74]  # the 75th of 1,500
+    assert ours("value_at_risk") == -ordered[75]  # the 76th of 1,500: 95 % of losses are no larger
+    risk = tw.value_at_risk(np.asarray(RETURNS)[:, None], assets=["A"], confidence=0.95)
+    assert ours("value_at_risk") == risk.var[0]
     assert -ordered[75] <= -empyrical.value_at_risk(RETURNS, cutoff=0.05) <= -ordered[74]
     assert ours("expected_shortfall") == pytest.approx(-ordered[:75].mean(), rel=1e-12)
     assert ours("expected_shortfall") == pytest.approx(-empyrical.conditional_value_at_risk(RETURNS, 0.05), rel=1e-9)

@@ -165,7 +165,7 @@ _ALL = (
         undefined="5th percentile 0",
     ),
     ReturnMetric(
-        "value_at_risk", "lower", "fraction", "-(k-th lowest r), k = ceil(0.05 T); a loss a period",
+        "value_at_risk", "lower", "fraction", "-(k-th lowest r), k = floor(0.05 T) + 1; a loss a period",
         tails.find_value_at_risk, source="Rockafellar and Uryasev 2002", objective=True,
     ),
     ReturnMetric(

@@ -40,13 +40,14 @@ def find_tail_ratio(sample: Sample) -> Floats:
 
 
 def find_value_at_risk(sample: Sample) -> Floats:
-    """The loss that the worst 5 % of periods reach: minus the k-th lowest return, k = ceil(0.05 T).
+    """The loss that 95 % of periods do not exceed: minus the k-th lowest return, k = floor(0.05 T) + 1.
 
-    >>> float(find_value_at_risk(Sample(np.linspace(-0.10, 0.09, 20), 252.0)))
-    0.1
+    The lower quantile of the losses, as `portfolio.risk` and Rockafellar and Uryasev 2002 have it.
+
+    >>> round(float(find_value_at_risk(Sample(np.linspace(-0.10, 0.09, 20), 252.0))), 6)
+    0.09
     """
-    rank = _rank(sample.periods)
-    return np.asarray(-sample.ordered[..., math.ceil(rank) - 1])[()]
+    return np.asarray(-sample.ordered[..., math.floor(_rank(sample.periods))])[()]
 
 
 def find_expected_shortfall(sample: Sample) -> Floats:

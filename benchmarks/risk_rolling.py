@@ -6,12 +6,11 @@ imported before, on both sides. pandas: `rolling(250).quantile(0.05)`, or mean a
 value at risk alone. numpy: a loop over bars, `partition` of each window, or mean and deviation, for both figures. The
 figures of both sides are compared. One JSON line a comparison; ratio is ours / theirs.
 
-    python benchmarks/rolling_var.py [--out benchmarks/results/rolling_var.jsonl]
+    python benchmarks/risk.py --part rolling
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -25,20 +24,9 @@ THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NU
 os.environ.update(THREADS)
 
 import numpy as np
-from tell import make_line, open_parser, round_line, tell
+from tell import make_line, round_line
 
 BARS, ASSETS, WINDOW, CONFIDENCE, REPEATS = 5_000, 500, 250, 0.95, 5
-
-
-def main() -> None:
-    """Prints the lines, and keeps them in a file when asked to."""
-    parser = open_parser(__doc__)
-    parser.add_argument("--ours", choices=("historical", "normal"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.ours:
-        print(json.dumps(time_ours(options.ours)))
-        return
-    tell((round_line(line, digits=4) for line in compare_rolling()), out=options.out)
 
 
 def compare_rolling() -> Iterator[dict[str, Any]]:
@@ -59,13 +47,14 @@ def compare_rolling() -> Iterator[dict[str, Any]]:
         ):
             for call, ours in (("first", first), ("next", again)):
                 name = f"rolling {method} VaR, {call} call vs {peer}"
-                yield make_line(name, ours, statistics.median(theirs), unit="cpu_s", n=REPEATS, note=shape)
+                line = make_line(name, ours, statistics.median(theirs), unit="cpu_s", n=REPEATS, note=shape)
+                yield round_line(line, digits=4)
 
 
 def run_ours(method: str) -> tuple[float, float]:
     """CPU seconds of a first and a next call, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--ours", method],
+        [sys.executable, __file__, method],
         check=True,
         capture_output=True,
         text=True,
@@ -157,4 +146,4 @@ def check(method: str, returns: Any, pandas_way: Callable[[Any], Any], numpy_way
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(time_ours(sys.argv[1])))
