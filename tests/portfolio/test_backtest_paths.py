@@ -342,6 +342,14 @@ def test_a_calendar_acts_on_its_bars_by_the_newest_target(every: Any, filled: li
     assert np.flatnonzero(ledger.turnover).tolist() == filled
 
 
+@pytest.mark.parametrize("to", ["target", "edge"])
+def test_the_first_bar_of_a_calendar_acts_however_wide_the_band_is(to: Any) -> None:
+    targets = hold([0.01] * 100, 12)  # each within 2 % of nothing
+    ledger = run(targets, np.ones((12, 100)), costs=FREE, rebalance=Rebalance(every="week", band=0.02, to=to))
+    assert ledger.first_fill == 5  # 2020-01-06, a Monday
+    assert ledger.weights[-1].sum() == pytest.approx(1.0)
+
+
 def test_a_band_trades_only_what_has_drifted_out_of_it() -> None:
     closes = np.array([[10.0, 10.0], [10.0, 10.0], [11.0, 10.0], [15.0, 10.0], [15.0, 10.0], [15.0, 10.0]])
     whole = run(hold([0.5, 0.5], 6), closes, costs=FREE, rebalance=Rebalance(band=0.05))

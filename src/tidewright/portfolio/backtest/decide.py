@@ -29,7 +29,8 @@ class Order:
 @dataclass(slots=True, eq=False)
 class Planner:
     """The decisions of S accounts, and with a band the targets that they hold to, `goals` [S, A]; NaN before the first
-    one. `index` [S, T] has each bar's decision, -1 where there is none; `acts` [S, T] the bars that look."""
+    one. `index` [S, T] has each bar's decision, -1 where there is none; `acts` [S, T] the bars that look; `begun` [S]
+    whether one of them has, for the first acts whatever the band is."""
 
     decisions: Sequence[Decisions]
     rule: Rebalance | None
@@ -37,6 +38,7 @@ class Planner:
     acts: Flags
     goals: FloatArray
     loan: FloatArray
+    begun: Flags
 
     @classmethod
     def read(cls, decisions: Sequence[Decisions], *, rule: Rebalance | None, market: Market) -> Planner:
@@ -49,12 +51,12 @@ class Planner:
                 acts[account] = rule.find_bars(market.stamps, first=int(made.rows[0]))
         goals = np.full((len(decisions), len(market.assets)), np.nan)
         banded = rule if rule is not None and rule.band is not None else None
-        return cls(decisions, banded, index, acts, goals, np.zeros(len(decisions)))
+        begun = np.zeros(len(decisions), dtype=np.bool_)
+        return cls(decisions, banded, index, acts, goals, np.zeros(len(decisions)), begun)
 
     def decide(self, bar: int, units: FloatArray, *, equity: FloatArray, market: Market) -> Order | None:
         """What is asked for after the close of a bar at which `units` [S, A] are held; None for nothing."""
         fresh = self.index[:, bar] >= 0
-        first = fresh & np.isnan(self.goals[:, 0])
         for account in np.flatnonzero(fresh).tolist():
             made, place = self.decisions[account], self.index[account, bar]
             self.goals[account] = made.values[place] / made.sums[place]
@@ -66,8 +68,10 @@ class Planner:
         look = self.acts[:, bar] & ~np.isnan(self.goals[:, 0]) & (equity > 0.0)
         if not look.any():
             return None
+        first = look & ~self.begun
+        self.begun |= look
         prices = np.where(units == 0.0, 0.0, market.closes[bar])
         weights = units * prices / np.where(look, equity, 1.0)[:, None]
         wanted, which = choose_orders(weights, goals=np.where(look[:, None], self.goals, 0.0), rule=self.rule)
-        which = (which | first[:, None]) & look[:, None]
+        which = (which & look[:, None]) | first[:, None]
         return Order(np.where(first[:, None], self.goals, wanted), which, self.loan) if which.any() else None

@@ -29,9 +29,9 @@ class Rebalance:
     decision, or the last bar of each "week", "month", "quarter" or "year". None: every row of targets acts at its bar
     (with a `band`, every bar looks).
     `band`: a bar acts only if the weight of an asset is further than this from its target (with `relative`, than this
-    share of the target's size); the first decision always acts. `to`: "target" trades every asset to its target; "edge"
-    trades no further than the edge of the band, and the assets within it only as far as the others' money needs a place
-    or a source.
+    share of the target's size); the first of these bars always acts. `to`: "target" trades every asset to its target;
+    "edge" trades no further than the edge of the band, and the assets within it only as far as the others' money needs
+    a place or a source.
 
     >>> days = np.array(["2024-01-30", "2024-01-31", "2024-02-01", "2024-02-29"], dtype="datetime64[D]")
     >>> Rebalance(every="month").find_bars(days, first=0)
