@@ -115,7 +115,9 @@ def tell_peer(runs: dict[str, dict[str, Any]], peer: str, case: str, *, folder: 
         if not (same < 1e-9 and with_costs < 1e-9):
             raise SystemExit(f"{peer} {case}: equities differ by {same} without costs, {with_costs} of the same trades")
         words.append(f"equity apart by {same:.0e} without costs, {with_costs:.0e} with costs of the same trades")
-        words.append(f"its target percents, which leave fees out of what is split, end {apart:.1e} apart with costs")
+        words.append(
+            f"its target percents, which leave fees out of what is split, lie up to {apart:.1e} apart with costs"
+        )
     return "; ".join(words)
 
 
