@@ -75,6 +75,7 @@ def decide(p):
     print("nor this")
     assert "TIDEWRIGHT_API_KEYS" not in os.environ
     open("written", "w").write("x")
+    open(os.devnull, "w").write("x")
     return np.full(p.shape, helper.SHARE)
 """
     file = write(text)
@@ -110,7 +111,9 @@ def decide(p):
         ("import subprocess; subprocess.run(['ls'])", "starts and ends no processes"),
         ("raise ValueError('boom')", r"strategy\.py' failed: ValueError: boom\n.*line 3, in decide"),
         ("return {'A': 1.0}", "decide gave dict; it gives an array"),
-        ("import os; os._exit(3)", "ended with status 3"),
+        ("import os; os._exit(3)", "ended itself, with status 3, before it answered"),
+        ("raise SystemExit", "ended itself, with status 0, before it answered"),
+        ("print('x' * 5000); raise ValueError('boom')", r"failed: ValueError: boom\n  x{300}\n"),
         ("import ctypes; ctypes.string_at(0)", "was ended by SIGSEGV"),
         ("import numpy; return numpy.ones(2**40)", "Unable to allocate"),
         ("return prices.to_numpy()[:, 0]", "Cannot cast|could not convert|must be|failed"),
@@ -136,12 +139,45 @@ def test_one_that_does_not_end_is_ended(write: Write) -> None:
         os.kill(strategy._process.pid, 0)
 
 
+def test_one_that_prints_without_end_is_told_in_a_line(write: Write) -> None:
+    file = write("def decide(prices):\n    while True: print('x' * 2**16)\n")
+    with (
+        open_strategy(file, file_mib=1) as strategy,
+        pytest.raises(AllocationError, match=r"printed more than the 1 MiB that are kept\. Print less\.$"),
+    ):
+        strategy.decide(to_table(PRICES))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "os.remove(OURS)",
+        "open(OURS, 'w')",
+        "os.truncate(OURS, 0)",
+        "os.rename(OURS, OURS + '2')",
+        "os.mkdir(OURS + '3')",
+        "prices.write_parquet(OURS)",  # native code
+    ],
+)
+def test_it_changes_no_file_outside_of_its_folder(write: Write, tmp_path: Path, body: str) -> None:
+    ours = tmp_path / "ours.txt"
+    ours.write_text("mine")
+    file = write(f"import os\nOURS = {str(ours)!r}\ndef decide(prices):\n    {body}\n    return prices * 0\n")
+    with open_strategy(file) as strategy:
+        if "may be changed" in strategy.isolation.files:
+            pytest.skip(f"the kernel guards no files here: {strategy.isolation.files}")
+        with pytest.raises(AllocationError, match="Permission denied"):
+            strategy.decide(to_table(PRICES))
+    assert ours.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours.txt", "strategy.py"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("x = 1\n", "defines no function decide"),
         ("TABLE = 'dask'\ndef decide(p): ...\n", "it is one of polars, pandas, numpy"),
-        ("def decide(:\n", "SyntaxError"),
+        ("def decide(:\n", r"(?s)SyntaxError(?!.*child\.py)"),
     ],
 )
 def test_a_file_that_is_no_strategy_is_told(write: Write, text: str, message: str) -> None:
@@ -165,8 +201,18 @@ def test_the_hook_refuses_sockets_and_programs_alone() -> None:
 
 
 def test_isolation_without_a_namespace_says_so() -> None:
-    told = str(Isolation("refused by the interpreter", "Operation not permitted", 600, 8 << 30, 64 << 20, 60.0))
-    assert "network: refused by the interpreter (Operation not permitted)" in told
+    told = str(
+        Isolation(
+            "refused by the interpreter",
+            "Operation not permitted",
+            "may be changed (why)",
+            600,
+            8 << 30,
+            64 << 20,
+            60.0,
+        )
+    )
+    assert "network: refused by the interpreter (Operation not permitted); files: may be changed (why);" in told
 
 
 def test_an_answer_of_any_kind_is_split_into_names_times_and_numbers() -> None:
@@ -213,3 +259,10 @@ def test_rows_without_times_are_bars(write: Write) -> None:
         decide_weights(strategy, PRICES)
     with pytest.raises(AllocationError, match="an asset is called 'time'"):
         to_table(Dated(DAYS, ("time", "B", "C"), VALUES))
+
+
+def test_a_missing_weight_beside_numbers_is_0_and_counted() -> None:
+    weights = np.array([[0.5, np.nan, 0.2]] * 2 + [[np.nan] * 3] * (len(DAYS) - 2))
+    plan = place_weights(Answer(weights, None, None), PRICES)
+    assert plan.targets.tolist() == [[0.5, 0.0, 0.2]] * 2
+    assert plan.notes == ("2 of 6 weights in rows that decide are missing: 0",)

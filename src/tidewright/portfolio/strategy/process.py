@@ -31,16 +31,19 @@ GIB = 1 << 30
 _LENGTH = struct.Struct("<Q")
 _MOST_ANSWER = 8 * GIB
 _START_S = 60.0  # for imports, at least
-_TAIL = 12  # lines of what it wrote that are shown
+_TAIL, _WIDE = 12, 300  # lines of what it wrote that are shown, and characters of each
+_END = 1 << 16  # bytes of it that are read
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
     """What a strategy ran under. `network` is "own empty network" where the kernel gave it one, else "refused by the
-    interpreter", which native code could go around, with `reason`; limits are those that were set."""
+    interpreter", which native code could go around, with `reason`. `files` is "read only but for a folder of its own"
+    where the kernel saw to that, else "may be changed" and why; limits are those that were set."""
 
     network: str
     reason: str
+    files: str
     cpu_s: int
     memory_bytes: int
     file_bytes: int
@@ -49,9 +52,9 @@ class Isolation:
     def __str__(self) -> str:
         why = f" ({self.reason})" if self.reason else ""
         return (
-            f"in a process of its own: network: {self.network}{why}; no other programs; at most {self.cpu_s} CPU s, "
-            f"{self.memory_bytes / GIB:.3g} GiB of memory, {self.file_bytes / (1 << 20):.3g} MiB a file, "
-            f"{self.timeout_s:g} s an answer"
+            f"in a process of its own: network: {self.network}{why}; files: {self.files}; no other programs; at most "
+            f"{self.cpu_s} CPU s, {self.memory_bytes / GIB:.3g} GiB of memory, {self.file_bytes / (1 << 20):.3g} MiB a "
+            f"file, {self.timeout_s:g} s an answer"
         )
 
 
@@ -70,9 +73,16 @@ class StrategyProcess:
     `open_strategy`."""
 
     def __init__(
-        self, file: Path, process: subprocess.Popen[bytes], *, log: IO[bytes], ends: ExitStack, timeout_s: float
+        self,
+        file: Path,
+        process: subprocess.Popen[bytes],
+        *,
+        log: IO[bytes],
+        ends: ExitStack,
+        timeout_s: float,
+        file_bytes: int,
     ) -> None:
-        self.file, self.timeout_s = file, timeout_s
+        self.file, self.timeout_s, self._file_bytes = file, timeout_s, file_bytes
         self._process, self._log, self._ends = process, log, ends
         told = json.loads(self._read(max(timeout_s, _START_S)))
         if not told["decides"]:
@@ -80,7 +90,8 @@ class StrategyProcess:
         if told["table"] not in KINDS:
             raise AllocationError(f"TABLE in '{file}' is {told['table']!r}; it is one of {', '.join(KINDS)}.")
         network = "refused by the interpreter" if told["network"] else "own empty network"
-        self.isolation = Isolation(network, told["network"], timeout_s=timeout_s, **told["limits"])
+        files = f"may be changed ({told['files']})" if told["files"] else "read only but for a folder of its own"
+        self.isolation = Isolation(network, told["network"], files, timeout_s=timeout_s, **told["limits"])
 
     def decide(self, prices: pl.DataFrame) -> Answer:
         """What it decides on a table of "time" and a column an asset. Raises `AllocationError` where it fails."""
@@ -139,16 +150,20 @@ class StrategyProcess:
 
     def _explain(self) -> AllocationError:
         """Why it ended, from its exit status and what it wrote last."""
-        code = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        code, size = self._process.wait(), self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _END))
+        lines = [line[:_WIDE] for line in self._log.read().decode(errors="replace").strip().splitlines()[-_TAIL:]]
         if code < 0:
             why = f"was ended by {signal.Signals(-code).name}"
             why += " (it used up its CPU seconds)" if -code in (signal.SIGXCPU, signal.SIGKILL) else ""
+        elif size >= self._file_bytes:
+            why = f"printed more than the {self._file_bytes / (1 << 20):.3g} MiB that are kept. Print less."
+            lines = []
+        elif code == 0 or not lines:
+            why = f"ended itself, with status {code}, before it answered. Let decide return its weights."
         else:
-            why = f"failed: {lines[-1]}" if lines else f"ended with status {code}"
-        shown = lines[-_TAIL:] if code < 0 else lines[-_TAIL:-1]
-        return AllocationError("\n  ".join([f"'{self.file}' {why}", *shown]))
+            why = f"failed: {lines.pop()}"
+        return AllocationError("\n  ".join([f"'{self.file}' {why}", *lines]))
 
 
 def open_strategy(
@@ -157,8 +172,9 @@ def open_strategy(
     """Starts a strategy file in a fresh interpreter (`-I`) with an empty folder, a bare environment, no network, no
     other programs, and limits.
 
-    The kernel gives it an empty network of its own where it may; else sockets are refused by the interpreter alone, and
-    `isolation` says so. It may read files: run strategies of strangers elsewhere. `timeout_s` is for each answer, the
+    The kernel gives it an empty network of its own, and lets it change no file outside of its folder, where it may;
+    else sockets are refused by the interpreter alone and files can be changed, and `isolation` says so. It may read
+    files: run strategies of strangers elsewhere. `timeout_s` is for each answer, the
     other limits for the whole. Raises `AllocationError`.
     """
     path = Path(file).absolute()
@@ -174,7 +190,7 @@ def open_strategy(
         log = ends.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
         process = _start(path, limits=limits, folder=folder, log=log)
         ends.callback(_end, process)
-        return StrategyProcess(path, process, log=log, timeout_s=timeout_s, ends=ends)
+        return StrategyProcess(path, process, log=log, timeout_s=timeout_s, ends=ends, file_bytes=limits["file_bytes"])
     except BaseException:  # whatever ends it, nothing is left running
         ends.close()
         raise

@@ -58,6 +58,7 @@ def place_weights(answer: Answer | Dated, prices: Dated) -> Plan:
     if not decides.any():
         raise AllocationError("no row decides anything: all weights are missing. Give numbers, 0 for what is not held.")
     values, times = values[decides], times[decides]
+    missing = int(np.isnan(values).sum())
     values = np.where(np.isnan(values), 0.0, values)
     rows = np.searchsorted(prices.times, times, side="right") - 1  # the last bar at or before each decision
     within = (rows >= 0) & (times < _end(prices))
@@ -69,6 +70,8 @@ def place_weights(answer: Answer | Dated, prices: Dated) -> Plan:
         "between two bars are those of the bar before, and filled at the one after": between,
     }
     notes = (*notes, *(f"{count} decisions {words}" for words, count in told.items() if count))
+    if missing:
+        notes = (*notes, f"{missing} of {values.size} weights in rows that decide are missing: 0")
     return Plan(values[newest], prices.times[rows[newest]], notes)
 
 
