@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tidewright.models.classic import ArchitectureType as ArchitectureType
     from tidewright.models.classic import ModelConfig as ModelConfig
     from tidewright.models.recommend import recommend as recommend
+    from tidewright.portfolio.allocate.catalog import RULES as RULES
     from tidewright.portfolio.allocate.door import allocate as allocate
     from tidewright.portfolio.allocate.risk import risk_contributions as risk_contributions
     from tidewright.portfolio.backtest.actions import Actions as Actions
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.backtest.weights import backtest_strategies as backtest_strategies
     from tidewright.portfolio.backtest.weights import backtest_weights as backtest_weights
     from tidewright.portfolio.costs import Costs as Costs
+    from tidewright.portfolio.covariance.estimate import COVARIANCES as COVARIANCES
     from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
     from tidewright.portfolio.covariance.record import Covariance as Covariance
     from tidewright.portfolio.inference.overfitting import pbo as pbo
@@ -94,10 +96,12 @@ if TYPE_CHECKING:
     from tidewright.portfolio.skill import measure_skill as measure_skill
     from tidewright.portfolio.skill import walk_skill as walk_skill
     from tidewright.portfolio.strategy.check import check_strategy as check_strategy
+    from tidewright.portfolio.tilt import tilt_by_forecast as tilt_by_forecast
     from tidewright.portfolio.universe import Universe as Universe
     from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
     from tidewright.portfolio.volatility.ranges import realised_volatility as realised_volatility
+    from tidewright.portfolio.walk import returns_from_prices as returns_from_prices
     from tidewright.portfolio.walk import walk_weights as walk_weights
     from tidewright.portfolio.weights import Weights as Weights
     from tidewright.registry.arms import compare_arms as compare_arms
@@ -170,7 +174,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Actions": "tidewright.portfolio.backtest.actions:Actions",
+    "COVARIANCES": "tidewright.portfolio.covariance.estimate:COVARIANCES",
     "Delisting": "tidewright.portfolio.backtest.actions:Delisting",
+    "RULES": "tidewright.portfolio.allocate.catalog:RULES",
     "Rebalance": "tidewright.portfolio.backtest.rebalance:Rebalance",
     "AdaptiveHyperparameterOptimizer": "tidewright.tuning.optimizer:AdaptiveHyperparameterOptimizer",
     "AdaptiveSearchSpace": "tidewright.tuning.adaptive:AdaptiveSearchSpace",
@@ -230,6 +236,7 @@ _HOMES = {
     "ShapeSpec": "tidewright.features.shape:ShapeSpec",
     "realised_volatility": "tidewright.portfolio.volatility.ranges:realised_volatility",
     "repeat_decision": "tidewright.workflows.walk_record:repeat_decision",
+    "returns_from_prices": "tidewright.portfolio.walk:returns_from_prices",
     "spa": "tidewright.portfolio.inference.superior:spa",
     "Task": "tidewright.data.task:Task",
     "TrainSpec": "tidewright.training.spec:TrainSpec",
@@ -259,6 +266,7 @@ _HOMES = {
     "test_var": "tidewright.portfolio.risk.backtests:test_var",
     "EPISODES": "tidewright.portfolio.risk.episodes:EPISODES",
     "Episode": "tidewright.portfolio.risk.episodes:Episode",
+    "tilt_by_forecast": "tidewright.portfolio.tilt:tilt_by_forecast",
     "value_at_risk": "tidewright.portfolio.risk.measure:value_at_risk",
     "rolling_var": "tidewright.portfolio.risk.rolling:rolling_var",
     "Shock": "tidewright.portfolio.risk.shocks:Shock",

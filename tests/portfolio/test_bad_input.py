@@ -56,7 +56,7 @@ RETURNS = {
     "constant": (good_returns() * [1, 0, 1], "return of 'XOM' is 0 in all of the 6 rows: without variance"),
     "huge": (good_returns() * [1e300, 1, 1], "variance of 'AAPL' is (inf|nan)"),
     "one row": (good_returns()[:1], "1 row of returns can't tell how assets vary; at least 2"),
-    "no rows": (good_returns()[:0], "0 row of returns"),
+    "no rows": (good_returns()[:0], "0 rows of returns"),
     "one column lost": (good_returns()[:, :2], "2 columns came with 3 asset names"),
     "one dimension": (good_returns()[:, 0], r"shape \(6,\); rows are bars and columns are assets"),
     "text": (np.array([["a", "b", "c"]] * 6), "hold something that is no number"),

@@ -14,6 +14,7 @@ from tidewright.portfolio.allocate import RULES, Rule
 from tidewright.portfolio.allocate.door import allocate
 from tidewright.portfolio.eligible import Places
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time
+from tidewright.portfolio.labels import align
 from tidewright.portfolio.limits import Limits
 from tidewright.portfolio.weights import Weights
 
@@ -107,7 +108,7 @@ def read_start(previous: Any, *, names: tuple[str, ...]) -> FloatArray | None:
         table = [table.get(name, 0.0) for name in names]
     if table is None:
         return None
-    held = np.asarray(table, dtype=np.float64)
+    held = np.asarray(align(table, assets=names, noun="previous weights", missing=0.0), dtype=np.float64)
     if held.shape != (len(names),) or not np.isfinite(held).all():
         raise AllocationError(
             f"previous has the shape {held.shape}; give one finite weight for each of {len(names)} assets."

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tidewright.errors import AllocationError
+from tidewright.portfolio.labels import check_names, name_assets
 
 FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.datetime64]
@@ -34,7 +35,7 @@ def read_matrix(values: ArrayLike, *, noun: str) -> FloatArray:
 
 def read_assets(assets: Sequence[str], *, columns: int) -> tuple[str, ...]:
     """The names, one a column and none twice."""
-    names = tuple(assets)
+    names = check_names(assets)
     if len(names) != columns or columns == 0:
         raise AllocationError(
             f"{columns} columns came with {len(names)} asset names. Give one name a column, in the columns' order."
@@ -78,12 +79,13 @@ def name_time(times: TimeArray | None, *, row: int) -> str:
 def read_returns(returns: ArrayLike, *, assets: Sequence[str], times: ArrayLike | None = None) -> FloatArray:
     """Returns [T, A] for an allocation: at least two rows, all finite, no asset constant and none a price."""
     values = read_matrix(returns, noun="returns")
-    names = read_assets(assets, columns=values.shape[1])
+    names = read_assets(name_assets(returns, assets), columns=values.shape[1])
     rows = values.shape[0]
     stamps = None if times is None else read_times(times, rows=rows)
     if rows < 2:
         raise AllocationError(
-            f"{rows} row of returns can't tell how assets vary; at least 2 are needed. Ask for a longer lookback."
+            f"{rows} row{'' if rows == 1 else 's'} of returns can't tell how assets vary; at least 2 are needed. Ask "
+            "for a longer lookback."
         )
     _refuse_cells(~np.isfinite(values), values=values, names=names, times=stamps, noun="return")
     refuse_prices(values, names=names)

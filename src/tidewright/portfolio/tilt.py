@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray
+from tidewright.portfolio.labels import align
 from tidewright.portfolio.weights import Weights
 
 
@@ -85,7 +86,7 @@ def _check_options(*, skill: float, strength: float, max_multiple: float) -> Non
 
 
 def _read_forecast(values: ArrayLike, *, base: Weights, noun: str) -> FloatArray:
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = np.asarray(align(values, assets=base.assets, noun=f"{noun}s"), dtype=np.float64)
     if numbers.shape != (len(base.assets),):
         raise AllocationError(
             f"{noun}s have the shape {numbers.shape}; the weights have {len(base.assets)} assets. Give one an asset."

@@ -22,6 +22,7 @@ from tidewright.portfolio.inputs import (
     read_prices,
     read_times,
 )
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.universe import Universe
 from tidewright.portfolio.weights import Weights
@@ -73,7 +74,7 @@ def walk_weights(
     returns: ArrayLike,
     *,
     times: ArrayLike,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     decide_every: int,
     lookback: int,
     rule: str | Rule = "hrp",
@@ -101,7 +102,7 @@ def walk_weights(
     """
     values = read_matrix(returns, noun="returns")
     stamps = read_times(times, rows=values.shape[0])
-    names = read_assets(assets, columns=values.shape[1])
+    names = read_assets(name_assets(returns, assets), columns=values.shape[1])
     _check_schedule(decide_every, lookback=lookback, rows=values.shape[0])
     forecasts = None if view is None else _read_view(view, shape=values.shape)
     rows = range(lookback - 1, values.shape[0], decide_every)
@@ -136,7 +137,7 @@ def walk_weights(
     )
 
 
-def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence[str]) -> FloatArray:
+def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence[str] | None = None) -> FloatArray:
     """Simple returns [T - 1, A] of prices [T, A]; row t belongs to times[t + 1]. NaN where a price is.
 
     >>> days = np.arange("2024-01-01", "2024-01-04", dtype="datetime64[D]")
@@ -145,7 +146,7 @@ def returns_from_prices(prices: ArrayLike, *, times: ArrayLike, assets: Sequence
     """
     table = read_matrix(prices, noun="prices")
     stamps = read_times(times, rows=len(table))
-    values = read_prices(table, assets=assets, times=stamps)
+    values = read_prices(table, assets=name_assets(prices, assets, noun="prices"), times=stamps)
     with np.errstate(over="ignore"):
         return values[1:] / values[:-1] - 1.0
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, read_assets
+from tidewright.portfolio.labels import align
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ class Weights:
     net: float = 1.0
 
     def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.float64)
+        values = np.array(align(self.values, assets=self.assets, noun="weights"), dtype=np.float64)
         if values.ndim != 1:
             raise AllocationError(f"weights have the shape {values.shape}. Give one number an asset.")
         names = read_assets(self.assets, columns=values.size)

@@ -283,3 +283,12 @@ def test_what_has_no_answer_is_told_in_words() -> None:
         optimise(returns, assets=NAMES, method="max_sharp")
     with pytest.raises(AllocationError, match="max_sharpe needs expected returns"):
         optimise(None, assets=NAMES, method="max_sharpe", covariance=Covariance(np.eye(8), NAMES, "x"))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(100, 500), (200, 500), (10, 20)])
+def test_a_gain_without_risk_has_no_sharpe_ratio(rows: int, columns: int) -> None:
+    returns = np.random.default_rng(0).normal(0.0005, 0.01, (rows, columns))
+    names = [f"a{place}" for place in range(columns)]
+    with pytest.raises(AllocationError, match=r"has no risk in this covariance, and .*='ledoit_wolf'"):
+        optimise(returns, assets=names, method="max_sharpe")
+    assert optimise(returns, assets=names, method="max_sharpe", covariance="ledoit_wolf").objective < 3.0

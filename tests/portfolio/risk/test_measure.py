@@ -179,7 +179,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "in percent": (100 * draw(300), {}, r"at least -1, or NaN .*; divide percent by 100"),
     "huge": (1e60 * np.abs(draw(300)), {}, "look like prices|divide percent"),
     "weights of text": (draw(300), {"weights": ["a", "b", "c"]}, "weights hold something that is no number"),
-    "weights by name": (draw(300), {"weights": {"AAPL": 1.0}}, r"weights have the shape \(\)"),
+    "weights of another": (draw(300), {"weights": {"IBM": 1.0}}, "weights name 'IBM', which is not among the assets"),
     "no risk": (draw(300), {"weights": tw.Weights(NAMES, [0, 0, 0], "", net=0.0), "method": "t"}, "has no risk"),
     "text": (draw(300), {"confidence": "0.95"}, "got '0.95'"),
     "sum": (draw(300), {"weights": [0.5, 0.3, 0.3]}, r"weights sum to 1.1, not to one. Divide .* net=1.1"),

@@ -12,6 +12,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.allocate.catalog import RULES
 from tidewright.portfolio.covariance.record import Covariance
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.weights import Weights
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def allocate(
     returns: ArrayLike | None,
     /,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     times: ArrayLike | None = None,
     method: str = "hrp",
     covariance: str | Covariance | None = None,
@@ -42,6 +43,7 @@ def allocate(
 ) -> Weights:
     """Weights of the assets by a method of `RULES`, from simple returns [T, A] known at the moment of the decision.
 
+    `assets` name the columns; a pandas or polars table names them itself.
     `covariance` is a method of `COVARIANCES` or a `Covariance` (None: the method's own), `limits` what the portfolio
     may not do, `previous` the weights held now, `costs` what trading costs, `views` what is expected, `risk_free` a
     period's return without risk. `options` are the method's own, such as `budgets`. Optimisers keep limits themselves;
@@ -53,6 +55,7 @@ def allocate(
     >>> allocate(rng.normal(0, [0.01, 0.02], (500, 2)), assets=("calm", "wild")).values.round(2)
     array([0.8, 0.2])
     """
+    names = name_assets(returns, assets)
     rule: Callable[..., Weights] = RULES.load(method)
     known = [name for name in signature(rule).parameters if name not in _PLAIN]
     for option in options:
@@ -65,7 +68,7 @@ def allocate(
     if limits is not None and "limits" not in known:
         given = {name: value for name, value in given.items() if name not in _KEPT}
     _refuse_unheeded(given, method=method, known=known)
-    weights = rule(returns, assets=assets, times=times, **given, **options)
+    weights = rule(returns, assets=names, times=times, **given, **options)
     if limits is None or "limits" in known:
         return weights
     from tidewright.portfolio.optimise.nearest import move_within

@@ -14,6 +14,7 @@ from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.covariance.repair import Repair, repair_matrix
 from tidewright.portfolio.inputs import FloatArray, read_returns
+from tidewright.portfolio.labels import name_assets
 
 _HOME = "tidewright.portfolio.covariance"
 
@@ -34,7 +35,7 @@ def estimate_covariance(
     returns: ArrayLike,
     /,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     times: ArrayLike | None = None,
     method: str = "ledoit_wolf",
     repair: Repair = "clip",
@@ -52,9 +53,9 @@ def estimate_covariance(
     >>> cov.notes, cov.volatility().round(3).tolist()
     (('shrunk by 1 towards identity',), [0.01, 0.01, 0.01])
     """
-    return estimate_read(
-        read_returns(returns, assets=assets, times=times), assets=assets, method=method, repair=repair, options=options
-    )
+    names = name_assets(returns, assets)
+    values = read_returns(returns, assets=names, times=times)
+    return estimate_read(values, assets=names, method=method, repair=repair, options=options)
 
 
 def estimate_read(

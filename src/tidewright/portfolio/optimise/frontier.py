@@ -55,7 +55,7 @@ def frontier(
     returns: ArrayLike | None,
     /,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     points: int = 20,
     times: ArrayLike | None = None,
     covariance: str | Covariance | None = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ from tidewright.portfolio.optimise.cones import Block, Objective, solve_cones
 from tidewright.portfolio.optimise.problem import Columns, Problem, lay_out
 from tidewright.portfolio.optimise.rows import bound_risk, write_earnings, write_limits, write_variance
 from tidewright.portfolio.optimise.solve import Goal, Solved, reach, tidy
+
+_NO_RISK = 1e-6  # of the assets' mean deviation: what a solver makes of none at all
 
 
 class Method(Protocol):
@@ -53,10 +56,22 @@ def max_sharpe(problem: Problem, *, extra: Sequence[Block] = ()) -> Solved:
         Block("positive", {columns.total: np.ones((1, 1))}, np.zeros(1), fixed=True),
     )
     goal = Goal(vary_least(problem, columns), blocks=rows, scaled=True)
-    found = _conclude(problem, columns, goal, extra=extra, value=lambda w: problem.earn(w) / problem.risk(w))
+    found = _conclude(problem, columns, goal, extra=extra, value=partial(_earn_per_risk, problem))
     if problem.costly or (problem.limits.net[0] == problem.limits.net[1] != 0.0):
         return found
     return _grow(problem, columns, found, blocks=blocks)
+
+
+def _earn_per_risk(problem: Problem, weights: FloatArray) -> float:
+    """The Sharpe ratio; where a gain comes without risk there is no highest one."""
+    risk = problem.risk(weights)
+    if risk <= _NO_RISK * float(np.sqrt(np.diag(problem.covariance).mean())):
+        raise AllocationError(
+            f"a portfolio within the limits has no risk in this covariance, and is expected to earn "
+            f"{problem.earn(weights):.3g} a period over cash: there is no highest Sharpe ratio. Bring more rows of "
+            "returns than assets, or a covariance that is positive definite, such as covariance='ledoit_wolf'."
+        )
+    return problem.earn(weights) / risk
 
 
 def max_utility(problem: Problem, *, extra: Sequence[Block] = (), risk_aversion: float) -> Solved:

@@ -65,7 +65,7 @@ def optimise(
     returns: ArrayLike | None,
     /,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     method: str = "min_variance",
     times: ArrayLike | None = None,
     covariance: str | Covariance | None = None,

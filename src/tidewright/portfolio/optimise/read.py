@@ -14,6 +14,7 @@ from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.covariance.repair import repair_matrix
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_returns
+from tidewright.portfolio.labels import align, name_assets
 from tidewright.portfolio.limit_rows import Limit
 from tidewright.portfolio.limits import Limits
 from tidewright.portfolio.optimise.problem import Problem
@@ -48,7 +49,7 @@ def read_problem(
     returns: ArrayLike | None,
     /,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     times: ArrayLike | None = None,
     covariance: str | Covariance | None = None,
     limits: Limits | None = None,
@@ -60,7 +61,8 @@ def read_problem(
     expected: ArrayLike | None = None,
 ) -> Problem:
     """The problem, with everything checked. Expected returns are `expected` [A], else the means of the returns."""
-    names = read_assets(assets, columns=len(tuple(assets)))
+    named = name_assets(returns, assets)
+    names = read_assets(named, columns=len(named))
     matrix, notes = read_risk(returns, assets=names, times=times, covariance=covariance)
     scenarios = np.zeros((0, len(names))) if returns is None else read_returns(returns, assets=names)
     if covariance in (None, "sample") and 0 < len(scenarios) <= len(names):
@@ -98,7 +100,7 @@ def read_problem(
 def _read_mean(expected: ArrayLike | None, *, scenarios: FloatArray, names: tuple[str, ...]) -> FloatArray:
     if expected is None:
         return np.asarray(scenarios.mean(axis=0)) if len(scenarios) else np.full(len(names), np.nan)
-    mean = np.array(expected, dtype=np.float64)
+    mean = np.array(align(expected, assets=names, noun="expected returns"), dtype=np.float64)
     if mean.shape != (len(names),):
         raise AllocationError(f"expected has the shape {mean.shape}; give one return a period for {len(names)} assets.")
     wrong = np.flatnonzero(~np.isfinite(mean))
@@ -120,7 +122,7 @@ def _read_held(previous: Held, *, names: tuple[str, ...]) -> FloatArray:
             )
         held = np.array([float(table.get(name, 0.0)) for name in names])
     else:
-        held = np.array(table, dtype=np.float64)
+        held = np.array(align(table, assets=names, noun="previous weights", missing=0.0), dtype=np.float64)
     if held.shape != (len(names),) or not np.isfinite(held).all():
         raise AllocationError(
             f"previous has the shape {held.shape} for {len(names)} assets, or a number that is not finite. Give the "
@@ -159,7 +161,7 @@ def _read_volume(basis: CostBasis, *, names: tuple[str, ...]) -> tuple[FloatArra
             "impact and participation depend on what is traded in a bar. Pass CostBasis(volume=..., equity=...), money "
             "a bar of each asset and of the portfolio."
         )
-    volume = np.array(basis.volume, dtype=np.float64)
+    volume = np.array(align(basis.volume, assets=names, noun="volumes"), dtype=np.float64)
     if volume.shape != (len(names),) or not (volume > 0.0).all():
         raise AllocationError(f"volume has the shape {volume.shape}, or one not above 0; give money a bar an asset.")
     return volume, basis.equity

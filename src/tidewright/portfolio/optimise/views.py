@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from tidewright.errors import AllocationError
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
+from tidewright.portfolio.labels import align
 
 if TYPE_CHECKING:  # it loads polars
     from tidewright.portfolio.predictions import Predictions
@@ -104,12 +105,21 @@ class Views:
         ([[1.0, 0.0]], [0.0004])
         """
         names = read_assets(assets, columns=len(tuple(assets)))
-        means, errors = (np.asarray(one, dtype=np.float64) for one in (expected, uncertainty))
+        means, errors = (
+            np.asarray(align(one, assets=names, noun=noun, missing=np.nan), dtype=np.float64)
+            for one, noun in ((expected, "forecasts"), (uncertainty, "uncertainties"))
+        )
         if means.shape != (len(names),) or errors.shape != means.shape:
             raise AllocationError(
                 f"forecasts have the shapes {means.shape} and {errors.shape} for {len(names)} assets. Give one each."
             )
         there = ~np.isnan(means)
+        below = np.flatnonzero(there & (errors < 0.0))
+        if below.size:
+            raise AllocationError(
+                f"the uncertainty of {names[int(below[0])]!r} is {errors[below[0]]:g}. Pass the standard deviation "
+                "of its error, at least 0."
+            )
         return cls(
             assets=names,
             picks=np.eye(len(names))[there],
@@ -200,7 +210,7 @@ def _find_prior(
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Expected returns without views: those given, or those at which the market's weights are the best ones."""
     if views.prior is not None:
-        prior = np.array(views.prior, dtype=np.float64)
+        prior = np.array(align(views.prior, assets=views.assets, noun="the prior's returns"), dtype=np.float64)
         if prior.shape != (len(views.assets),) or not np.isfinite(prior).all():
             raise AllocationError(f"the prior has the shape {prior.shape}; give one finite return an asset.")
         given = dict(zip(views.assets, prior.tolist(), strict=True))
@@ -217,6 +227,11 @@ def _find_prior(
         unknown = [name for name in views.market if name not in names]
         if unknown:
             raise AllocationError(f"the market holds {unknown[0]!r}, which is not among the assets. Leave it out.")
+        total = float(sum(views.market.values()))
+        if not abs(total - 1.0) <= 1e-6:
+            raise AllocationError(
+                f"the market weights sum to {total:.6g}, not to one. Divide them, or the capitalisations, by their sum."
+            )
         held, notes = (
             np.array([float(views.market.get(name, 0.0)) for name in names]),
             ("the market weights are given",),

@@ -14,6 +14,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import check_flag, check_whole
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.inputs import FloatArray, read_returns
+from tidewright.portfolio.labels import align, name_assets
 from tidewright.portfolio.risk.plans import PLANS, SHARED
 from tidewright.portfolio.risk.reach import Plan
 from tidewright.portfolio.risk.read import read_column, refuse_returns
@@ -26,7 +27,7 @@ FEW = 10  # outcomes of a tail that are worth a word
 def value_at_risk(
     returns: ArrayLike,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     times: ArrayLike | None = None,
     confidence: float = 0.95,
     method: RiskMethod = "historical",
@@ -55,7 +56,7 @@ def value_at_risk(
     check_whole("horizon", horizon, most=10_000)
     check_flag("incremental", incremental)
     check_options(method, options)
-    names = tuple(assets)
+    names = name_assets(returns, assets)
     values = read_returns(returns, assets=names, times=times)
     refuse_returns(values, assets=names, times=None if times is None else np.asarray(times))
     plan = PLANS[method](values, assets=names, confidence=confidence, horizon=horizon, **options)
@@ -105,6 +106,7 @@ def read_weights(weights: Weights | ArrayLike, *, assets: tuple[str, ...]) -> Fl
                 "same assets."
             )
         return np.array([own[name] for name in assets])
+    weights = align(weights, assets=assets, noun="weights", missing=0.0)
     values = read_column(weights, noun="weights", advice="Give one number an asset, in the assets' order.")
     if values.size != len(assets):
         raise AllocationError(

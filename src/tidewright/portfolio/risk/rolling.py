@@ -18,6 +18,7 @@ from tidewright.portfolio.inputs import (
     read_matrix,
     read_times,
 )
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.risk.historical import tail_counts
 from tidewright.portfolio.risk.measure import check_confidence, check_options
 from tidewright.portfolio.risk.normal import normal_scores
@@ -54,7 +55,7 @@ class RollingRisk:
 def rolling_var(
     returns: ArrayLike,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     window: int,
     times: ArrayLike | None = None,
     confidence: float = 0.95,
@@ -75,7 +76,7 @@ def rolling_var(
     check_confidence(confidence)
     check_options(method, options, left_out=LEFT_OUT.get(method, ("horizon_by",)))
     check_whole("every", every)
-    names = tuple(assets)
+    names = name_assets(returns, assets)
     values, stamps = _read(returns, assets=names, times=times)
     check_whole("window", window, least=2, most=10_000_000)
     if window >= len(values):

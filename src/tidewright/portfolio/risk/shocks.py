@@ -15,6 +15,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import check_real
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
+from tidewright.portfolio.labels import align
 
 Of = Literal["assets", "groups", "factors", "correlation one"]
 
@@ -100,7 +101,10 @@ class World:
 
 def read_betas(betas: Mapping[str, ArrayLike], *, assets: tuple[str, ...]) -> tuple[tuple[str, ...], FloatArray]:
     """Factor names and betas [A, F] from one array [A] a factor."""
-    columns = {name: np.asarray(values, dtype=np.float64) for name, values in betas.items()}
+    columns = {
+        name: np.asarray(align(values, assets=assets, noun=f"betas of {name!r}"), dtype=np.float64)
+        for name, values in betas.items()
+    }
     for name, values in columns.items():
         if values.shape != (len(assets),) or not np.isfinite(values).all():
             raise AllocationError(f"the betas of {name!r} are no {len(assets)} finite numbers. Give one an asset.")

@@ -13,6 +13,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import check_whole
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_assets, read_matrix, read_times
+from tidewright.portfolio.labels import align, name_assets
 from tidewright.portfolio.risk.episodes import EPISODES, Episode
 from tidewright.portfolio.risk.history import Window, play_window, worst_window
 from tidewright.portfolio.risk.measure import read_weights
@@ -143,6 +144,7 @@ def _read_holdings(
     if weights is not None:
         return names, read_weights(weights, assets=names), "fraction"
     assert positions is not None, "one of them came"
+    positions = align(positions, assets=names, noun="positions", missing=0.0)
     money = read_column(positions, noun="positions", advice="Give one amount an asset.")
     if money.shape != (len(names),) or not np.isfinite(money).all():
         raise AllocationError(f"positions are no {len(names)} finite amounts of money. Give one an asset.")
@@ -155,7 +157,7 @@ def _read_history(
     if returns is None:
         return None, None
     values = read_matrix(returns, noun="returns")
-    read_assets(assets, columns=values.shape[1])
+    read_assets(name_assets(returns, assets), columns=values.shape[1])
     stamps = None if times is None else read_times(times, rows=len(values))
     refuse_returns(values, assets=assets, times=stamps)
     return values, stamps

@@ -21,6 +21,7 @@ from tidewright.portfolio.inputs import (
     read_times,
     refuse_prices,
 )
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.volatility.catalog import Backcast, Distribution, Mean, ModelName, VolatilitySpec
 from tidewright.portfolio.volatility.crew import Callback, fit_all
 from tidewright.portfolio.volatility.outcome import Outcome, find_fault
@@ -140,7 +141,7 @@ class VolatilityFit:
 def fit_volatility(
     returns: ArrayLike,
     *,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     times: ArrayLike | None = None,
     model: ModelName = "garch",
     distribution: Distribution = "normal",
@@ -163,7 +164,7 @@ def fit_volatility(
     spec = VolatilitySpec(model, distribution, p=p, o=o, q=q, mean=mean, backcast=backcast, decay=decay)
     check_whole("workers", workers, most=512)
     check_calls("callbacks", callbacks)
-    names = tuple(assets)
+    names = name_assets(returns, assets)
     values, stamps = _read(returns, assets=names, times=times)
     outcomes = fit_all(spec, values, assets=names, workers=workers, callbacks=callbacks)
     failures = {name: outcome.failure for name, outcome in zip(names, outcomes, strict=True) if outcome.failure}
@@ -177,7 +178,7 @@ def _read(
     returns: ArrayLike, *, assets: tuple[str, ...], times: ArrayLike | None
 ) -> tuple[FloatArray, TimeArray | None]:
     values = read_matrix(returns, noun="returns")
-    names = read_assets(assets, columns=values.shape[1])
+    names = read_assets(name_assets(returns, assets), columns=values.shape[1])
     stamps = None if times is None else read_times(times, rows=values.shape[0])
     if values.shape[0] == 0:
         raise AllocationError("there are no rows of returns. Bring one row a bar.")
