@@ -165,6 +165,42 @@ def test_the_decision_shows_the_net_figures_and_what_they_rest_on(page: Page, fu
         assert text in told
 
 
+def test_the_decision_says_by_how_much_it_is_better_than_its_floor_and_what_the_next_bar_may_lose(
+    page: Page, full: RunResult
+) -> None:
+    assert full.decision is not None
+    assert full.decision.risk is not None
+    told = page.sections["decision"]
+    assert "The Sharpe ratio of HRP is" in told
+    margins = [text.replace("−", "-") for text in page.row("equal weight")]
+    equal, hrp = full.decision.strategies
+    assert float(margins[3]) == pytest.approx(hrp.summary["sharpe"] - equal.summary["sharpe"], abs=0.02)
+    low, high = (float(part) for part in margins[4].split(" to "))
+    assert low < float(margins[3]) < high
+    book = full.decision.risk.portfolio
+    assert book is not None
+    assert write_percent(book.var, decimals=2) in told
+    assert write_percent(book.es, decimals=2) in told
+    blank = read_page(render_report(replace(full, decision=replace(full.decision, risk=None))))
+    assert "Too few bars have a return of every asset" in blank.sections["decision"]
+
+
+def test_the_tear_sheet_stands_beside_the_report_and_is_linked_from_it(full: RunResult, tmp_path: Path) -> None:
+    page = read_page(write_report(full, tmp_path / "report.html").read_text())
+    assert [known["href"] for tag, known in page.tags if tag == "a" and "#" not in known["href"]] == ["tear_sheet.html"]
+    sheet = read_page((tmp_path / "tear_sheet.html").read_text())
+    assert "HRP" in sheet.sections["luck"]
+    assert "21 bars from the 252 bars before" in sheet.sections["assumptions"]
+    assert (tmp_path / "tear_sheet_data" / "margins.parquet").exists()
+
+
+def test_a_decision_of_few_bars_has_no_tear_sheet_and_says_so(full: RunResult, tmp_path: Path) -> None:
+    short = make_decision(rows=85)
+    page = read_page(write_report(replace(full, decision=short), tmp_path / "report.html").read_text())
+    assert "Too few bars were traded" in page.sections["decision"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_notes_and_the_next_command_are_told(page: Page, full: RunResult) -> None:
     assert page.row("fallback") == ["fallback", "threads=8", "threads=2", "the machine has 2 cores & no more"]
     assert full.next_command in page.sections["reproduce"]

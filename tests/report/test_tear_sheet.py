@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tidewright.metrics.returns import list_drawdowns, summarise
 from tidewright.metrics.selection import Overfitting
 from tidewright.portfolio import Costs, Ledger, backtest_weights, deflated_sharpe, sample_sharpe
 from tidewright.portfolio.backtest.actions import Actions
-from tidewright.report.draw_sheet import POINTS
+from tidewright.report.draw_sheet import POINTS, draw_areas
 from tidewright.report.sheet import read_sheet
 from tidewright.report.sheet_margins import judge, table_margins, tell_margins
 from tidewright.report.sheet_risk import roll_beta, roll_sharpe
@@ -125,6 +126,12 @@ def test_costs_by_kind_are_what_the_ledger_paid(tables: dict[str, pl.DataFrame],
     assert tables["years"]["turnover"].sum() == pytest.approx(ledgers["mine"].turnover[DECIDED + 2 :].sum())
 
 
+def test_long_gross_and_net_are_lines_of_their_own_and_never_stacked() -> None:
+    table = pl.DataFrame({"time": [datetime(2024, 1, day) for day in range(1, 9)], "long": 1.0, "gross": 1.0})
+    assert [trace.stackgroup for trace in draw_areas(table, y="share", parts=False).data] == [None, None]
+    assert [trace.stackgroup for trace in draw_areas(table, y="share").data] == ["one", "one"]
+
+
 def test_exposures_are_the_weights_of_their_groups_and_sum_to_all_with_cash(tables: dict[str, pl.DataFrame]) -> None:
     weights, exposures = tables["weights"], tables["exposures"]
     assert exposures.columns == ["time", "Banks", "Energy", "no group", "cash (rest)"]
@@ -196,8 +203,8 @@ def test_another_value_at_risk_may_be_asked_for(ledgers: dict[str, Ledger], page
         tmp_path / "a.html", ledger=ledgers["mine"], periods_per_year=252, var_method="normal", data=False
     )
     other = read_page(path.read_text())
-    assert "Value at risk is normal at 95%" in other.sections["assumptions"]
-    assert "Value at risk is historical at 95%" in page.sections["assumptions"]
+    assert "Value at risk is normal at 95\N{NO-BREAK SPACE}%" in other.sections["assumptions"]
+    assert "Value at risk is historical at 95\N{NO-BREAK SPACE}%" in page.sections["assumptions"]
     assert "Kupiec" in other.sections["risk"]
     one, two = (p.figures["value-at-risk"]["data"][1]["y"]["bdata"] for p in (page, other))
     assert one != two
@@ -246,7 +253,7 @@ def test_a_strategy_that_only_pays_more_is_worse_than_its_floor(ledgers: dict[st
     table = table_margins(read({"mine": drained, "floor": floor}, benchmark=None))
     assert table is not None
     assert judge(table.row(0, named=True)) == "worse"
-    assert tell_margins(table) == "Its Sharpe ratio is worse than that of floor at 90%."
+    assert tell_margins(table) == "Its Sharpe ratio is worse than that of floor at 90\N{NO-BREAK SPACE}%."
     assert table_margins(read(floor, benchmark=None)) is None
 
 

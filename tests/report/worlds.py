@@ -24,6 +24,7 @@ from tidewright.portfolio import (
     sample_sharpe,
     walk_weights,
 )
+from tidewright.portfolio.risk.measure import value_at_risk
 from tidewright.training.compare import Entrant, compare
 from tidewright.training.evaluate import evaluate
 from tidewright.training.fit import fit
@@ -163,6 +164,7 @@ def make_decision(*, rows: int = 300, assets: int = 5) -> Decision:
         "No forecast moved the weights, since no model beat its floor.",
         12,
         252.0,
+        value_at_risk(returns, assets=names, weights=weights),
     )
 
 

@@ -119,6 +119,19 @@ def test_no_forecast_moves_a_weight_where_no_model_beat_its_floor() -> None:
     assert not decision.used_forecast
 
 
+def test_the_risk_of_the_next_bar_is_that_of_the_next_weights() -> None:
+    panel, _, _, _, _ = world()
+    decision = make_decision()
+    returns = to_wide(panel).values
+    wanted = tw.value_at_risk(returns, assets=STOCKS, weights=decision.weights)
+    assert decision.risk is not None
+    assert decision.risk.portfolio is not None
+    assert wanted.portfolio is not None
+    assert decision.risk.bars == len(returns)
+    assert decision.risk.portfolio.es == wanted.portfolio.es
+    np.testing.assert_array_equal(decision.risk.portfolio.component_es, wanted.portfolio.component_es)
+
+
 def replace_settings(**options: float) -> DecideSettings:
     return SETTINGS.model_copy(update=options)
 

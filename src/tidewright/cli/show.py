@@ -27,7 +27,7 @@ ASIDE = ("mase", "wape", "rmse", "coverage")
 ASIDE_CLASSES = ("brier", "accuracy", "macro_f1", "calibration_error")
 
 
-def show_result(result: RunResult, *, report: Path) -> None:
+def show_result(result: RunResult, *, report: Path, sheet: Path | None = None) -> None:
     """The run, from the data verdict to the next command."""
     from tidewright.data.findings import explain
 
@@ -57,6 +57,8 @@ def show_result(result: RunResult, *, report: Path) -> None:
         from tidewright.workflows.result import FORECAST
 
         console.print(f"forecast  {result.folder / FORECAST}", markup=False, highlight=False, soft_wrap=True)
+    if sheet is not None:
+        console.print(f"tear sheet  {sheet}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report  {report}\nnext    {result.next_command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -205,6 +207,10 @@ def _show_decision(console: Console, decision: Decision) -> None:
     order = np.argsort(decision.weights.values)[::-1]
     shown = ", ".join(f"{decision.weights.assets[i]} {decision.weights.values[i]:.1%}" for i in order)
     console.print(f"next weights ({decision.weights.method}): {shown}", markup=False, highlight=False)
+    if decision.risk is not None and decision.risk.portfolio is not None:
+        book, sure = decision.risk.portfolio, f"{decision.risk.confidence:.0%}"
+        told = f"value at risk {book.var:.2%}, expected shortfall {book.es:.2%} of the equity"
+        console.print(f"the next bar at {sure}: {told}", markup=False, highlight=False)
     rows = [
         {
             "strategy": s.name,

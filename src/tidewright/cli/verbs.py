@@ -47,6 +47,7 @@ def resume_table(run: str, given: Mapping[str, Any], overrides: Sequence[str], *
 def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> None:
     """Runs with its progress on stderr, writes the report, and shows the result."""
     from tidewright.cli.progress import ProgressView
+    from tidewright.report.decision_sheet import SHEET
     from tidewright.report.html import write_report
     from tidewright.workflows.summary import summarise
 
@@ -54,10 +55,11 @@ def _finish(run: Callable[..., RunResult], *, as_json: bool, quiet: bool) -> Non
         result = run(callbacks=(view.hear,), tell=view.tell)
         result = replace(result, next_command=typeable(result.next_command))
         report = write_report(result, result.folder / "report.html")
+    sheet = report.with_name(SHEET) if report.with_name(SHEET).exists() else None
     if as_json:
-        typer.echo(json.dumps(to_plain({**summarise(result), "report": report}), indent=2))
+        typer.echo(json.dumps(to_plain({**summarise(result), "report": report, "tear_sheet": sheet}), indent=2))
     else:
-        show_result(result, report=report)
+        show_result(result, report=report, sheet=sheet)
 
 
 def typeable(command: str) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from tidewright.metrics.returns import RETURN_METRICS
-from tidewright.report.blocks import Block, Cell, Column, Picture, Row, Section, Table, Words
+from tidewright.portfolio.risk.record import Risk
+from tidewright.report.blocks import Block, Cell, Column, Facts, Link, Picture, Row, Section, Table, Words, absent
+from tidewright.report.decision_sheet import read_decision_sheet, tell_hindsight
 from tidewright.report.draw_portfolio import draw_drawdown, draw_equity, draw_weights
 from tidewright.report.numbers import UNDEFINED, write_number, write_percent
+from tidewright.report.sheet_margins import list_margins, table_margins, tell_margins
 from tidewright.report.style import MOST_POINTS
 from tidewright.workflows.result import Decision, RunResult, Strategy
 
@@ -27,9 +30,11 @@ _FIGURES = {
 _PERCENT = {"cost_drag"} | {name for name, metric in RETURN_METRICS.items() if metric.unit.startswith("fraction")}
 
 
-def tell_decision(result: RunResult, decision: Decision) -> Section:
-    """Weights, equity, drawdown, net figures, and whether a forecast moved the weights."""
-    lead = decision.reason
+def tell_decision(result: RunResult, decision: Decision, *, sheet: str = "") -> Section:
+    """Weights and their risk, net figures, margins over the floors, equity, drawdown, and whether a forecast moved the
+    weights; `sheet` is the name of the tear sheet's page, where one was written."""
+    margins, told = _margins(decision)
+    lead = f"{decision.reason} {told}".strip()
     weights = Picture(
         "weights",
         draw_weights(decision.weights),
@@ -53,8 +58,44 @@ def tell_decision(result: RunResult, decision: Decision) -> Section:
         "Line chart of each strategy's drawdown over the test part.",
         title="Drawdown",
     )
-    blocks: list[Block] = [_figures(decision), Row((weights, _side(result, decision))), equity, drawdown]
+    blocks: list[Block] = [_figures(decision), margins, *_link(sheet), _tell_risk(decision.risk)]
+    blocks += [Row((weights, _side(result, decision))), equity, drawdown]
     return Section("decision", "The decision", lead, blocks)
+
+
+def _margins(decision: Decision) -> tuple[Table | Words, str]:
+    """How much better the strategy is than each floor, as a table and in a sentence."""
+    sheet = read_decision_sheet(decision)
+    table = None if sheet is None else table_margins(sheet)
+    if sheet is None or table is None:
+        return absent("Too few bars were traded to say by how much a strategy is better than its floors."), ""
+    return list_margins(table, name=sheet.name), tell_margins(table, name=sheet.name)
+
+
+def _link(sheet: str) -> list[Link]:
+    told = "The tear sheet: drawdowns, months and years, value at risk day by day, who carried the risk, and luck"
+    return [Link(sheet, f"{told}")] if sheet else []
+
+
+def _tell_risk(risk: Risk | None) -> Facts | Words:
+    """What these weights may lose at the next bar."""
+    if risk is None or risk.portfolio is None:
+        return absent("Too few bars have a return of every asset to say what the weights may lose at the next one.")
+    book, past = risk.portfolio, f"the last {risk.bars:,} bars as they were, on the weights for the next one"
+    often = f"is lost, or less, with a probability of {write_percent(risk.confidence, decimals=0)}"
+    order = (-book.component_es).argsort()[:3]
+    parts = ", ".join(f"{risk.assets[at]} {write_percent(book.component_es[at] / book.es, decimals=0)}" for at in order)
+    return Facts(
+        (
+            ("Value at risk", Cell(write_percent(book.var, decimals=2), small=f"{often}; {past}")),
+            (
+                "Expected shortfall",
+                Cell(write_percent(book.es, decimals=2), small="is lost on average where it is more"),
+            ),
+            ("Most of the shortfall", Cell(parts, small="parts of what is lost then; all of them sum to 100 %")),
+        ),
+        title="What the next bar may lose",
+    )
 
 
 def _side(result: RunResult, decision: Decision) -> Words:
@@ -71,6 +112,7 @@ def _side(result: RunResult, decision: Decision) -> Words:
         "held. No taxes, no market impact.",
         f"The deflated Sharpe ratio counts {decision.trials} trials: every model and option that was "
         "tried on these data, in this run or before.",
+        *tell_hindsight(result),
         *decision.weights.notes,
         *dict.fromkeys(f"{s.name}: {note}" for s in decision.strategies for note in s.ledger.notes),
     ]

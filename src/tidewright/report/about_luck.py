@@ -27,6 +27,7 @@ from tidewright.tuning.tried import Tried
 from tidewright.workflows.deflate import deflate
 
 PROOF = 0.95  # the probability below which luck is not ruled out
+PROOF_TEXT = write_percent(PROOF, decimals=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,8 @@ def _deflate(
 def _tell_ratio(sheet: Sheet) -> tuple[str, Cell]:
     summary = sheet.summaries[sheet.name]
     found = summary.intervals["sharpe"]
-    between = f"{write_number(found.low, decimals=2)} to {write_number(found.high, decimals=2)} at {found.level:.0%}"
+    low, high = (write_number(end, decimals=2) for end in (found.low, found.high))
+    between = f"{low} to {high} at {write_percent(found.level, decimals=0)}"
     return "Sharpe ratio, a year", Cell(write_number(summary["sharpe"], decimals=2), small=between)
 
 
@@ -148,7 +150,7 @@ def _tell_record(sheet: Sheet, luck: Luck) -> tuple[str, Cell]:
     text = f"{math.ceil(luck.record):,} bars" if math.isfinite(luck.record) else "none is long enough"
     years = luck.record / sheet.periods_per_year
     many = f", {years:.1f} years" if math.isfinite(years) else ""
-    small = f"to say at {PROOF:.0%} that it is above 0; there are {luck.sample.periods:,}"
+    small = f"to say at {PROOF_TEXT} that it is above 0; there are {luck.sample.periods:,}"
     return "Minimum track record", Cell(f"{text}{many}", tone="" if enough else "bad", small=small)
 
 
@@ -174,8 +176,8 @@ def _verdict(luck: Luck) -> str:
         sure = "would be more than luck" if luck.probability >= PROOF else "may be luck"
         return f"Had nothing else been tried, the Sharpe ratio {sure}; how much was tried is not known."
     if luck.deflated.probability >= PROOF:
-        return f"The Sharpe ratio is above what luck shows after all that was tried, at {PROOF:.0%}."
-    return f"Luck is not ruled out at {PROOF:.0%}: as many tries without skill may show such a Sharpe ratio."
+        return f"The Sharpe ratio is above what luck shows after all that was tried, at {PROOF_TEXT}."
+    return f"Luck is not ruled out at {PROOF_TEXT}: as many tries without skill may show such a Sharpe ratio."
 
 
 def _list_tried(luck: Luck) -> list[Block]:

@@ -46,7 +46,7 @@ def tell_figures(sheet: Sheet) -> Section:
         Column("After costs"),
         Column("Unit"),
         Column(sheet.name, number=True),
-        Column("Interval", f"{CONFIDENCE:.0%}", number=True),
+        Column("Interval", write_percent(CONFIDENCE, decimals=0), number=True),
         *(Column(name, number=True) for name in found if name != sheet.name),
     )
     rows = tuple(
@@ -121,10 +121,11 @@ def tell_holdings(sheet: Sheet, tables: Tables) -> Section:
         "Area chart of the weights over time.", title="Weights",
     )  # fmt: skip
     what = "sector" if sheet.groups else "side"
+    told = "what is missing to 100 % is cash" if sheet.groups else "gross is long and short together, net their sum"
     exposures = Picture(
-        "exposures", draw_areas(tables["exposures"], y="share of equity, %"),
-        f"Exposure by {what}; what is missing to 100 % is cash.",
-        f"Area chart of the exposure by {what} over time.", title=f"Exposure by {what}",
+        "exposures", draw_areas(tables["exposures"], y="share of equity, %", parts=bool(sheet.groups)),
+        f"Exposure by {what}; {told}.",
+        f"{'Area' if sheet.groups else 'Line'} chart of the exposure by {what} over time.", title=f"Exposure by {what}",
     )  # fmt: skip
     blocks: list[Block] = [weights, exposures]
     if not sheet.groups:
@@ -159,8 +160,8 @@ def tell_risk(sheet: Sheet, tables: Tables) -> Section:
     window = var_window(sheet)
     picture = Picture(
         "value-at-risk", draw_var(table),
-        f"Each return beside the {sheet.var_method.replace('_', ' ')} value at risk at {VAR_LEVEL:.0%} from the "
-        f"{window} bars before it.",
+        f"Each return beside the {sheet.var_method.replace('_', ' ')} value at risk at "
+        f"{write_percent(VAR_LEVEL, decimals=0)} from the {window} bars before it.",
         "Scatter chart of returns with the value at risk and its exceptions.", title="Value at risk and its exceptions",
     )  # fmt: skip
     facts = _tell_exceptions(sheet, judge_var(table))

@@ -84,7 +84,16 @@ class Words:
     kind: str = "words"
 
 
-Block = Table | Picture | Facts | Words | Row
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page beside this one, by its name, with what is to be read there."""
+
+    page: str
+    text: str
+    kind: str = "link"
+
+
+Block = Table | Picture | Facts | Words | Row | Link
 
 
 @dataclass(frozen=True, slots=True)

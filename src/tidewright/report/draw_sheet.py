@@ -87,20 +87,22 @@ def draw_growth(table: pl.DataFrame, *, looks: Mapping[str, Mapping[str, Any]]) 
     return figure
 
 
-def draw_areas(table: pl.DataFrame, *, y: str) -> Any:
+def draw_areas(table: pl.DataFrame, *, y: str, parts: bool = True) -> Any:
     """Shares of equity over time, stacked, in percent: the largest columns each, what is left of them together.
 
-    Lines in place of areas where something is below zero.
+    Lines in place of areas where something is below zero, or where the columns are not `parts` of one whole.
     """
     figure = new_figure(height=320, y=y)
     held = table[1:]  # the bar before the first trade holds nothing
     times = to_milliseconds(held[TIME])
     grid = np.linspace(times[0], times[-1], min(len(held), STEPS))
     columns = gather_largest(held[np.searchsorted(times, grid, side="right") - 1])
-    stacked = min(float(values.min()) for values in columns.values()) > -1e-6
+    stacked = parts and min(float(values.min()) for values in columns.values()) > -1e-6
     for number, (name, values) in enumerate(columns.items()):
         colour = FLOOR if name.startswith("cash") else _SHADES[number % len(_SHADES)]
-        line = {"color": colour, "width": 0.6 if stacked else 1.5}
+        line: dict[str, Any] = {"color": colour, "width": 0.6 if stacked else 1.5}
+        if not parts:  # gross and net may lie on one another
+            line["dash"] = DASHES[number % len(DASHES)]
         area = {"stackgroup": "one", "fillcolor": fade(colour, 0.65)} if stacked else {}
         figure.add_trace(
             go.Scatter(

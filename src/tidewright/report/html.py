@@ -21,8 +21,14 @@ from tidewright.workflows.result import RunResult
 
 
 def write_report(result: RunResult, path: Path) -> Path:
-    """Writes the report of a run and gives back its path; the old file stays until the new one is whole."""
-    return write_page(collect_page(result), path)
+    """Writes the report of a run and gives back its path; the old file stays until the new one is whole.
+
+    A run with a decision has its tear sheet beside it, `tear_sheet.html`, with its data in `tear_sheet_data`.
+    """
+    from tidewright.report.decision_sheet import write_decision_sheet
+
+    sheet = write_decision_sheet(result, path.parent)
+    return write_page(collect_page(result, sheet="" if sheet is None else sheet.name), path)
 
 
 def render_report(result: RunResult) -> str:
@@ -30,8 +36,8 @@ def render_report(result: RunResult) -> str:
     return render_page(collect_page(result))
 
 
-def collect_page(result: RunResult) -> Page:
-    """All that the report of a run says."""
+def collect_page(result: RunResult, *, sheet: str = "") -> Page:
+    """All that the report of a run says; `sheet` is the page of its tear sheet, where there is one beside it."""
     return Page(
         title=f"Tidewright run {result.run_id}",
         eyebrow=f"run {result.run_id} · {write_seconds(result.seconds)}",
@@ -39,11 +45,11 @@ def collect_page(result: RunResult) -> Page:
         reason=_sentence(result),
         subject=_subject(result),
         tiles=collect_tiles(result),
-        sections=collect_sections(result),
+        sections=collect_sections(result, sheet=sheet),
     )
 
 
-def collect_sections(result: RunResult) -> tuple[Section, ...]:
+def collect_sections(result: RunResult, *, sheet: str = "") -> tuple[Section, ...]:
     """The parts of the page, in order."""
     from tidewright.report.about_bundle import tell_bundle
     from tidewright.report.about_data import tell_data, tell_split
@@ -58,7 +64,7 @@ def collect_sections(result: RunResult) -> tuple[Section, ...]:
     searched = tell_study if result.search is None else tell_search
     models = (tell_leaderboard, tell_forecasts, tell_errors, tell_importance, tell_interpretation)
     told = (tell(result) for tell in (*models, searched, tell_bundle))
-    decision = () if result.decision is None else (tell_decision(result, result.decision),)
+    decision = () if result.decision is None else (tell_decision(result, result.decision, sheet=sheet),)
     return (
         tell_data(result),
         tell_split(result),

@@ -149,8 +149,13 @@ def _read_ledgers(ledger: Ledger | Mapping[str, Ledger]) -> dict[str, Ledger]:
     return found
 
 
-def _find_start(ledgers: Mapping[str, Ledger]) -> tuple[int, tuple[str, ...]]:
+def find_first(ledgers: Mapping[str, Ledger]) -> int:
     """The row of the first return that all strategies have."""
+    return max(max(one.first_fill or 1, 1) for one in ledgers.values())
+
+
+def _find_start(ledgers: Mapping[str, Ledger]) -> tuple[int, tuple[str, ...]]:
+    """`find_first`, with notes; refuses what can't be laid side by side."""
     if not ledgers:
         raise AllocationError("there is no ledger. Bring the strategy's, or a mapping whose first is the strategy's.")
     main = next(iter(ledgers.values()))
@@ -160,14 +165,13 @@ def _find_start(ledgers: Mapping[str, Ledger]) -> tuple[int, tuple[str, ...]]:
                 f"the ledger of {name!r} has {one.times.size} bars that are not those of the strategy's "
                 f"{main.times.size}. Run all backtests over the same bars."
             )
-    fills = {name: max(one.first_fill or 1, 1) for name, one in ledgers.items()}
-    first = max(fills.values())
+    first = find_first(ledgers)
     if main.times.size - first < FEWEST:
         raise AllocationError(
             f"there are {main.times.size - first} returns after the first trades; a tear sheet needs {FEWEST}. "
             "Bring a longer backtest."
         )
-    early = [name for name, fill in fills.items() if fill < first]
+    early = [name for name, one in ledgers.items() if max(one.first_fill or 1, 1) < first]
     told = f"All are shown from the bar at which the last one began to trade; {', '.join(early)} had traded before."
     closed = [name for name, one in ledgers.items() if one.ended is not None]
     after = tuple(f"{name}: the bars after its account was closed count as returns of zero." for name in closed)

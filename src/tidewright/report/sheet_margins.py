@@ -54,7 +54,7 @@ def table_margins(sheet: Sheet) -> pl.DataFrame | None:
 
 def list_margins(table: pl.DataFrame, *, name: str) -> Table:
     """The margins as a table of the page."""
-    level = f"{CONFIDENCE:.0%} interval"
+    level = write_percent(CONFIDENCE, decimals=0)
     columns = (
         Column(f"{name} less"), Column("Return", "a year", number=True), Column("Interval", level, number=True),
         Column("Sharpe", "a year", number=True), Column("Interval", level, number=True), Column("Its Sharpe ratio is"),
@@ -76,13 +76,14 @@ def list_margins(table: pl.DataFrame, *, name: str) -> Table:
     return Table(columns, rows, caption=caption, sortable=False)
 
 
-def tell_margins(table: pl.DataFrame | None) -> str:
-    """What the Sharpe ratio is beside each, in a sentence; nothing where there is nothing beside it."""
+def tell_margins(table: pl.DataFrame | None, *, name: str = "") -> str:
+    """What the Sharpe ratio (of `name`) is beside each, in a sentence; nothing where there is nothing beside it."""
     if table is None:
         return ""
     found = [(judge(row), row["against"]) for row in table.iter_rows(named=True)]
     said = ", ".join(f"{word} {'from' if word == APART else 'than'} that of {name}" for word, name in found)
-    return f"Its Sharpe ratio is {said} at {CONFIDENCE:.0%}."
+    whose = f"The Sharpe ratio of {name}" if name else "Its Sharpe ratio"
+    return f"{whose} is {said} at {write_percent(CONFIDENCE, decimals=0)}."
 
 
 def judge(row: dict[str, float]) -> str:

@@ -184,8 +184,8 @@ def _assume(sheet: Sheet, costs: Costs | None) -> list[str]:
         f"Figures a year count {sheet.periods_per_year:,.6g} bars a year; ratios are against a riskless return of "
         f"{write_percent(sheet.risk_free, decimals=4) if sheet.risk_free else 'zero'}.",
         *_tell_flows(ledger),
-        f"Value at risk is {sheet.var_method.replace('_', ' ')} at {sheet_risk.VAR_LEVEL:.0%}, from the "
-        f"{sheet_risk.var_window(sheet)} bars before each, and knows nothing of the bar itself.",
+        f"Value at risk is {sheet.var_method.replace('_', ' ')} at {write_percent(sheet_risk.VAR_LEVEL, decimals=0)}, "
+        f"from the {sheet_risk.var_window(sheet)} bars before each, and knows nothing of the bar itself.",
         "Left out: taxes, and what the prices do not show (of names that were delisted or never in the table, the "
         "backtest knows only what its table knows).",
     ]

@@ -24,13 +24,17 @@ from tidewright.portfolio import (
     walk_weights,
 )
 from tidewright.portfolio.predictions import Predictions, fill_spread
+from tidewright.portfolio.risk.measure import value_at_risk
+from tidewright.portfolio.risk.record import Risk
 from tidewright.portfolio.skill import Skill, estimate_skill
+from tidewright.portfolio.weights import Weights
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
 from tidewright.workflows.result import Decision, Strategy
 from tidewright.workflows.settings import DecideSettings
 
 Doubles = npt.NDArray[np.float64]
+RISK_BARS, RISK_CONFIDENCE = 1000, 0.95  # the risk of the next bar is read off so many bars
 
 
 def decide(
@@ -81,7 +85,16 @@ def decide(
         reason=_reason(board, measured),
         trials=trials,
         periods_per_year=per_year,
+        risk=_measure_risk(returns.values, weights=base),
     )
+
+
+def _measure_risk(returns: Doubles, *, weights: Weights) -> Risk | None:
+    """The risk of the weights over the next bar, from the newest bars [T, A] at which every asset has a return."""
+    whole = returns[np.isfinite(returns).all(axis=1)][-RISK_BARS:]
+    if len(whole) * (1.0 - RISK_CONFIDENCE) < 1.0:
+        return None
+    return value_at_risk(whole, assets=weights.assets, confidence=RISK_CONFIDENCE, weights=weights)
 
 
 def measure_validation(validation: Evaluation) -> Skill:

@@ -14,6 +14,7 @@ from tidewright.data.task import Task
 from tidewright.models.fitted import Fitted
 from tidewright.portfolio.inference import DeflatedSharpe
 from tidewright.portfolio.ledger import Ledger
+from tidewright.portfolio.risk.record import Risk
 from tidewright.portfolio.weights import Weights
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation
@@ -64,7 +65,11 @@ class Strategy:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Decision:
-    """The allocation for the next bar, the strategies it was weighed against, and whether a forecast moved it."""
+    """The allocation for the next bar, the strategies it was weighed against, and whether a forecast moved it.
+
+    `risk` is that of these weights over the next bar, None where too few bars tell it. The last of `strategies` is the
+    one whose weights these are, the others are its floors.
+    """
 
     weights: Weights
     strategies: tuple[Strategy, ...]
@@ -72,6 +77,7 @@ class Decision:
     reason: str
     trials: int
     periods_per_year: float
+    risk: Risk | None
 
 
 @dataclass(frozen=True, eq=False)

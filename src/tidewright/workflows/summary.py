@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from tidewright.portfolio.risk.record import Risk
 from tidewright.training.compare import Row
 from tidewright.workflows.result import FORECAST, Decision, RunResult
 
@@ -56,8 +57,23 @@ def _decision(decision: Decision) -> Mapping[str, Any]:
         "reason": decision.reason,
         "trials": decision.trials,
         "periods_per_year": decision.periods_per_year,
+        "risk": None if decision.risk is None else _risk(decision.risk),
         "strategies": {
             s.name: {**s.summary, "deflated_sharpe": None if s.deflated is None else s.deflated.probability}
             for s in decision.strategies
         },
+    }
+
+
+def _risk(risk: Risk) -> Mapping[str, Any]:
+    """Of the next bar, as positive losses; each asset's part sums to the whole."""
+    book = risk.portfolio
+    assert book is not None
+    return {
+        "confidence": risk.confidence,
+        "method": risk.method,
+        "bars": risk.bars,
+        "value_at_risk": book.var,
+        "expected_shortfall": book.es,
+        "parts_of_shortfall": dict(zip(risk.assets, book.component_es.tolist(), strict=True)),
     }
