@@ -69,9 +69,8 @@ def clean_number(table: pl.DataFrame, name: str, *, roles: Roles, announce: Anno
         infinite = bool(numbers.is_infinite().fill_null(value=False)[row])
         what = "infinite" if infinite else f"{numbers[row]:g}, beyond {LARGEST:g},"
         raise DataError(
-            f"column '{name}' is {what} at row {row}{_of_series(table, roles, row)} ({large.sum()} such "
-            "rows). "
-            "Leave a missing value empty, or rescale the column."
+            f"column '{name}' is {what} at row {row}{_of_series(table, roles, row)} ({large.sum()} such rows). Leave a "
+            "missing value empty, or rescale the column."
         )
     return numbers
 

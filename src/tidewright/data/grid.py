@@ -152,10 +152,9 @@ def _check_one_spacing(gaps: Ints, kinds: Ints, codes: Codes, *, names: Sequence
         code, kind = int(other["code"][0]), int(other["kind"][0])
         raise FrequencyError(
             f"the series have different frequencies: {names[first]!r} is spaced "
-            ""
             f"{_span(_commonest(gaps[kinds == base]), steps)}, {names[code]!r} "
-            f"{_span(_commonest(gaps[(kinds == kind) & (codes == code)]), steps)}. "
-            "Resample them to one, or make a panel of each."
+            f"{_span(_commonest(gaps[(kinds == kind) & (codes == code)]), steps)}. Resample them to one, or make a "
+            "panel of each."
         )
     share = float(np.mean(kinds == base))
     if share < 0.5:
@@ -179,10 +178,8 @@ def _check_runs(
         row = int(starts[np.flatnonzero(odd)[0]])
         at = times[row] - gaps[row]
         raise FrequencyError(
-            f"series {names[int(codes[row])]!r} changes its spacing at "
-            f"{at if steps else format_time(int(at))} from "
-            f"{_span(step, steps)} to {_span(int(gaps[row]), steps)}. Resample it to one frequency, or "
-            "give frequency= "
+            f"series {names[int(codes[row])]!r} changes its spacing at {at if steps else format_time(int(at))} from "
+            f"{_span(step, steps)} to {_span(int(gaps[row]), steps)}. Resample it to one frequency, or give frequency= "
             "to have the times between made explicit."
         )
 
@@ -193,9 +190,8 @@ def _check_epoch(times: Ints, codes: Codes, names: Sequence[Any]) -> None:
         row = int(np.flatnonzero(zero)[0])
         raise FrequencyError(
             f"series {names[int(codes[row])]!r} has a row at {format_time(int(times[row]))} and the next at "
-            f"{format_time(int(times[row + 1]))}: a date of 1970 usually is a missing time that was read "
-            "as zero. "
-            "Fill it or drop that row."
+            f"{format_time(int(times[row + 1]))}: a date of 1970 usually is a missing time that was read as zero. Fill "
+            "it or drop that row."
         )
 
 
@@ -205,8 +201,7 @@ def _check_fit(frequency: Frequency, times: Ints, codes: Codes, names: Sequence[
     if not fits.all():
         row = int(np.flatnonzero(~fits)[0])
         raise FrequencyError(
-            f"series {names[codes[row]]!r} has a row at {format_time(int(times[row]), frequency)}, which "
-            "is off the "
+            f"series {names[codes[row]]!r} has a row at {format_time(int(times[row]), frequency)}, which is off the "
             f"grid {frequency.name} ({int((~fits).sum())} such rows{_seen(frequency, times, codes)}). "
             f"{_remedy(frequency, times, codes)}"
         )
@@ -231,12 +226,9 @@ def _check_spread(frequency: Frequency, positions: Ints, times: Ints, codes: Cod
         own = times[starts[worst] : starts[worst] + given[worst]]
         jump = int(np.argmax(np.diff(own)))
         raise FrequencyError(
-            f"series {names[worst]!r} would need {int(rows[worst])} rows on the grid {frequency.name}, "
-            "far more than "
-            f"the {int(given[worst])} given; its widest gap is from "
-            f"{format_time(int(own[jump]), frequency)} to "
-            f"{format_time(int(own[jump + 1]), frequency)}. One of its times is wrong, or the frequency "
-            "is too fine: "
+            f"series {names[worst]!r} would need {int(rows[worst])} rows on the grid {frequency.name}, far more than "
+            f"the {int(given[worst])} given; its widest gap is from {format_time(int(own[jump]), frequency)} to "
+            f"{format_time(int(own[jump + 1]), frequency)}. One of its times is wrong, or the frequency is too fine: "
             "fix the time, or give a coarser frequency."
         )
 
@@ -246,11 +238,9 @@ def _check_not_finer(frequency: Frequency, positions: Ints, times: Ints, codes: 
     gaps = np.diff(positions)[np.diff(codes) == 0]
     if gaps.size >= 3 and gaps.min() > 1:
         raise FrequencyError(
-            f"the rows are never {frequency.name} apart: the closest two of a series are "
-            f"{int(gaps.min())} positions "
-            f"away from each other{_seen(frequency, times, codes)}. Give the frequency that the rows "
-            "have, or leave "
-            "it out."
+            f"the rows are never {frequency.name} apart: the closest two of a series are {int(gaps.min())} positions "
+            f"away from each other{_seen(frequency, times, codes)}. Give the frequency that the rows have, or leave it "
+            "out."
         )
 
 

@@ -83,9 +83,8 @@ def _numbers(table: pl.DataFrame, name: str, *, series: str) -> pl.Series:
     if len(bad):
         row = int(bad[0])
         raise DataError(
-            f"series {table[series][row]!r} has {given[row]!r} in column '{name}', which is no number. Is "
-            "this column a "
-            "value? Drop it if not."
+            f"series {table[series][row]!r} has {given[row]!r} in column '{name}', which is no number. Is this column "
+            "a value? Drop it if not."
         )
     return numbers
 

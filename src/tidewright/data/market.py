@@ -49,8 +49,7 @@ def to_returns(prices: Panel, *, name: str = RETURN) -> Panel:
     if bad.size:
         place = prices.place(int(bad[0]))
         raise DataError(
-            f"column '{price}' is {values[bad[0]]:g} in {place} ({bad.size} such rows): prices are "
-            "positive. Leave a "
+            f"column '{price}' is {values[bad[0]]:g} in {place} ({bad.size} such rows): prices are positive. Leave a "
             "missing price empty, or use returns as they are."
         )
     returns = np.full(len(values), np.nan)

@@ -75,12 +75,10 @@ def _explain_conflict(conflict: pl.DataFrame, roles: Roles, steps: bool) -> str:
     differing = [c for c in roles.columns if c in first.columns and first[c].n_unique() > 1]
     shown = roles.target if roles.target in differing or not differing else differing[0]
     return (
-        f"series {conflict[ID][0]!r} has {len(first)} different rows at "
-        f"{moment if steps else format_time(moment)} "
-        f"('{shown}' is {first[shown].to_list()[:4]}); {len(conflict)} rows conflict in all. Keep one row "
-        "a time, or "
-        "aggregate them; name the series column if the table holds several; "
-        "local times of an autumn night with daylight saving (DST) need their time zone."
+        f"series {conflict[ID][0]!r} has {len(first)} different rows at {moment if steps else format_time(moment)} "
+        f"('{shown}' is {first[shown].to_list()[:4]}); {len(conflict)} rows conflict in all. Keep one row a time, or "
+        "aggregate them; name the series column if the table holds several; local times of an autumn night with "
+        "daylight saving (DST) need their time zone."
     )
 
 

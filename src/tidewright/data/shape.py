@@ -60,8 +60,7 @@ def _find_missing(view: View) -> list[Finding]:
         Finding(
             "warning" if max(share, 0.2 * shares[worst]) > 0.05 else "info",
             "missing_target",
-            f"{total} targets are missing ({share:.2%}) in {int((view.missing > 0).sum())} of "
-            f"{len(shares)} series; "
+            f"{total} targets are missing ({share:.2%}) in {int((view.missing > 0).sum())} of {len(shares)} series; "
             f"the worst is {view.name(worst)!r} with {shares[worst]:.1%}, first at {view.time(row)}.",
             series=view.name(worst),
             time=view.time(row),

@@ -63,8 +63,7 @@ def signal_panel(
     _check_size(n_series, length)
     if not (noise > 0 and abs(persistence) < 1 and period >= 2):
         raise ConfigError(
-            f"noise must be positive, persistence between -1 and 1, period 2 or more; got {noise}, "
-            f"{persistence}, "
+            f"noise must be positive, persistence between -1 and 1, period 2 or more; got {noise}, {persistence}, "
             f"{period}."
         )
     rng = np.random.default_rng(seed)

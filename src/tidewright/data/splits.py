@@ -86,9 +86,8 @@ class Split:
         if self.test is not None:
             parts.append(("test", self.test))
         lines = [
-            f"{name:<10} {panel.time_at(c.first + 1)} to {panel.time_at(c.positions[-1] + self.horizon)}  "
-            f"({len(c)} cutoffs, "
-            f"every {c.stride})"
+            f"{name:<10} {panel.time_at(c.first + 1)} to {panel.time_at(c.positions[-1] + self.horizon)}  ({len(c)} "
+            f"cutoffs, every {c.stride})"
             for name, c in parts
         ]
         lines.append(
@@ -178,9 +177,8 @@ def split_rolling(
     ends = [start - purge - embargo for start in starts]
     if ends[0] < first:
         raise ShortSeriesError(
-            f"{folds} folds of {validation} steps with a purge of {purge} leave no training part in "
-            f"{last - first + 1} steps. "
-            "Ask for fewer or shorter folds."
+            f"{folds} folds of {validation} steps with a purge of {purge} leave no training part in {last - first + 1} "
+            "steps. Ask for fewer or shorter folds."
         )
     size = ends[0] - first
     return tuple(

@@ -151,8 +151,7 @@ def _check_steps(times: pl.Series, name: str) -> pl.Series:
         )
     if high > 100_000_000:
         raise DataError(
-            f"the time column '{name}' holds integers that look like epoch times ({high}). Turn them into "
-            "datetimes, "
+            f"the time column '{name}' holds integers that look like epoch times ({high}). Turn them into datetimes, "
             f"for instance polars.from_epoch or pandas.to_datetime(table['{name}'], unit='s')."
         )
     return times.cast(pl.Int64)

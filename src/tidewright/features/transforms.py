@@ -189,9 +189,8 @@ class Logarithm:
         low = np.flatnonzero(panel.target <= -offset)
         if low.size:
             raise DataError(
-                f"{panel.place(int(low[0]))} has the value {panel.target[low[0]]:g}, and log(y + {offset:g}) "
-                "needs more than "
-                f"{-offset:g} ({low.size} such rows). Choose a larger offset, or another transform."
+                f"{panel.place(int(low[0]))} has the value {panel.target[low[0]]:g}, and log(y + {offset:g}) needs "
+                f"more than {-offset:g} ({low.size} such rows). Choose a larger offset, or another transform."
             )
         return replace_target(panel, np.log1p(panel.target + (offset - 1.0)))
 
@@ -225,9 +224,8 @@ class Differenced:
         if not left.all():
             name = panel.series_ids[int(np.argmin(left > 0))]
             raise ShortSeriesError(
-                f"series {name!r} has no two observed values {lag} steps apart, so nothing of it is left "
-                "after differences. "
-                "Choose a smaller lag, or drop the series."
+                f"series {name!r} has no two observed values {lag} steps apart, so nothing of it is left after "
+                "differences. Choose a smaller lag, or drop the series."
             )
         return replace_target(panel, values)
 

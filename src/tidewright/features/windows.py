@@ -268,15 +268,13 @@ def _explain_none(panel: Panel, cutoffs: Cutoffs, *, found: int, lookback: int, 
     between = f"between {panel.time_at(cutoffs.first)} and {panel.time_at(cutoffs.last)}"
     if found:
         return (
-            f"none of the {found} windows {between} has an observed target both in its lookback ({lookback} "
-            "steps) and "
+            f"none of the {found} windows {between} has an observed target both in its lookback ({lookback} steps) and "
             "after its cutoff. Bring more values, or move the split."
         )
     longest = int(np.diff(panel.offsets).max())
     return (
-        f"no series has a window {between}: it needs {need} rows (of lookback {lookback}, and the horizon); "
-        "the longest "
-        f"series has {longest}. Ask for a shorter lookback or horizon, or bring longer series."
+        f"no series has a window {between}: it needs {need} rows (of lookback {lookback}, and the horizon); the "
+        f"longest series has {longest}. Ask for a shorter lookback or horizon, or bring longer series."
     )
 
 

@@ -53,8 +53,7 @@ def check_inputs(given: Any, manifest: Manifest) -> dict[str, Singles]:
         _check_classes(feed["target"], count=len(manifest.task.classes))
     if not _is_plain(feed["target"]) and (empty := np.isnan(feed["target"]).all(axis=1)).any():
         raise DataError(
-            f"window {int(np.argmax(empty))} of 'target' holds no observed value ({int(empty.sum())} such "
-            "windows). "
+            f"window {int(np.argmax(empty))} of 'target' holds no observed value ({int(empty.sum())} such windows). "
             "Leave it out, or bring its values."
         )
     return feed
@@ -85,8 +84,7 @@ def check_answer(values: Singles) -> Singles:
     """
     if not _is_plain(values) and not (finite := np.isfinite(values).all(axis=(1, 2))).all():
         raise DataError(
-            f"the answer to window {int(np.argmin(finite))} is not a finite number ({int((~finite).sum())} "
-            "such "
+            f"the answer to window {int(np.argmin(finite))} is not a finite number ({int((~finite).sum())} such "
             "windows): its values are too large or too far apart for float32. Rescale the target."
         )
     return values
@@ -130,8 +128,7 @@ def _name_inputs(given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[s
     missing = [name for name in shapes if name not in given]
     if missing:
         raise ColumnError(
-            f"the input '{missing[0]}' is missing: this model takes {', '.join(shapes)}. Give a mapping of "
-            "arrays by "
+            f"the input '{missing[0]}' is missing: this model takes {', '.join(shapes)}. Give a mapping of arrays by "
             "name, or give a table to forecast."
         )
     return given
@@ -162,8 +159,7 @@ def _check_array(
     if not _is_plain(array) and (large := np.abs(array) > LARGEST).any():  # False for NaN
         place = np.unravel_index(int(np.argmax(large)), array.shape)
         raise DataError(
-            f"the input '{name}' holds {array[place]:g} at {tuple(map(int, place))}; numbers up to "
-            f"{LARGEST:g} are "
+            f"the input '{name}' holds {array[place]:g} at {tuple(map(int, place))}; numbers up to {LARGEST:g} are "
             "allowed. Write NaN for a missing value."
         )
     return np.ascontiguousarray(array, dtype=np.float32)

@@ -147,15 +147,14 @@ def _refuse_cells(
 
 
 def refuse_prices(values: FloatArray, *, names: tuple[str, ...]) -> None:
-    """Prices taken for returns: an asset that gains more than all of its value, or a fifth of it, in "
-    "every row."""
+    """Prices taken for returns: an asset that gains more than all of its value, or a fifth of it, in
+    every row."""
     floor = 1.0 if values.shape[0] < 5 else 0.2
     high = np.flatnonzero(values.min(axis=0) > floor)
     if high.size:
         asset = int(high[0])
         raise AllocationError(
             f"every one of the {values.shape[0]} returns of {names[asset]!r} is above {floor:.0%}, from "
-            f"{values[:, asset].min():g} to {values[:, asset].max():g}: these look like prices. Pass simple "
-            "returns "
-            "as fractions (returns_from_prices makes them)."
+            f"{values[:, asset].min():g} to {values[:, asset].max():g}: these look like prices. Pass simple returns as "
+            "fractions (returns_from_prices makes them)."
         )

@@ -94,8 +94,7 @@ def _read_forecast(values: ArrayLike, *, base: Weights, noun: str) -> FloatArray
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
         raise AllocationError(
-            f"the {noun} of {base.assets[int(wrong[0])]!r} is {numbers[wrong[0]]}: a signal without a value "
-            "can't tilt "
+            f"the {noun} of {base.assets[int(wrong[0])]!r} is {numbers[wrong[0]]}: a signal without a value can't tilt "
             "weights. Leave the asset out, or keep the base weights at this date."
         )
     return numbers

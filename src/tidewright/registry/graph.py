@@ -1,5 +1,5 @@
-"""ONNX graphs written by hand: nodes one after the other, in double precision inside, float32 at the "
-"border."""
+"""ONNX graphs written by hand: nodes one after the other, in double precision inside, float32 at the
+border."""
 
 from __future__ import annotations
 

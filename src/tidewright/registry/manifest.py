@@ -164,8 +164,7 @@ def from_plain(plain: Mapping[str, Any]) -> Manifest:
         raise BundleError("this bundle is an estimator and forecasts nothing. Open it with tidewright.load_estimator.")
     if plain.get("format") != FORMAT:
         raise BundleError(
-            f"this bundle has the format {plain.get('format')!r}; this Tidewright reads {FORMAT}. Open it "
-            "with the "
+            f"this bundle has the format {plain.get('format')!r}; this Tidewright reads {FORMAT}. Open it with the "
             "version that wrote it, or export the model again."
         )
     model = plain.get("model")

@@ -1,5 +1,5 @@
-"""Parity: a graph must answer as its eager model does, on real windows and hard ones; a condition of "
-"export."""
+"""Parity: a graph must answer as its eager model does, on real windows and hard ones; a condition of
+export."""
 
 from __future__ import annotations
 
@@ -44,10 +44,9 @@ def check_parity(fitted: Fitted, graph: bytes, *, real: Batch, others: Sequence[
             worst, where = figure, name
     if not worst <= limit:
         raise ParityError(
-            f"the ONNX graph of '{fitted.spec.name}' differs from the eager model by {worst:.3g} (relative) "
-            f"on {where}; "
-            f"{limit:g} is allowed. The bundle was not written; keep the eager model, or report this "
-            "model's spec."
+            f"the ONNX graph of '{fitted.spec.name}' differs from the eager model by {worst:.3g} (relative) on "
+            f"{where}; {limit:g} is allowed. The bundle was not written; keep the eager model, or report this model's "
+            "spec."
         )
     return Parity(worst, limit, count, where)
 

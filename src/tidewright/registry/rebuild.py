@@ -1,5 +1,5 @@
-"""A `Fitted` again, from a manifest and its tensors: by catalog names, never by anything that a file "
-"names."""
+"""A `Fitted` again, from a manifest and its tensors: by catalog names, never by anything that a file
+names."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 def rebuild(manifest: Manifest, tensors: Tensors) -> Fitted:
-    """The eager model that a bundle was made from. Raises `BundleError` where tensors and manifest "
-    "disagree."""
+    """The eager model that a bundle was made from. Raises `BundleError` where tensors and manifest
+    disagree."""
     mark = read_mark(tensors, manifest.task)
     if mark:
         name, method, unit = mark
@@ -148,8 +148,7 @@ def _check_shapes(manifest: Manifest, tensors: Tensors, *, shapes: Mapping[str, 
     found = {name: array.shape for name, array in tensors.items()}
     if found != shapes or any(array.dtype != np.float64 for array in tensors.values()):
         raise BundleError(
-            f"the weights of '{manifest.spec.name}' should be float64 arrays of the shapes {shapes}; got "
-            f"{found}. "
+            f"the weights of '{manifest.spec.name}' should be float64 arrays of the shapes {shapes}; got {found}. "
             "Export the model again."
         )
 

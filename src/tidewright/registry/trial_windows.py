@@ -18,8 +18,8 @@ REAL = 64  # real windows that parity is checked on
 
 
 def real_windows(panel: Panel, view: View, *, horizon: int, most: int = REAL) -> Batch:
-    """At most `most` windows of a panel: half the newest of its series, half from its history, evenly "
-    "spaced."""
+    """At most `most` windows of a panel: half the newest of its series, half from its history, evenly
+    spaced."""
     newest = newest_windows(panel, view, horizon=horizon)
     first, last = panel.span
     cutoffs = Cutoffs(first, last, max(1, (last - first) // most))

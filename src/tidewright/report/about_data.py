@@ -67,10 +67,9 @@ def tell_split(result: Surveyed) -> Section:
     picture = Picture(
         "split",
         draw_split(panel, split, series=example),
-        "Bands hold the cutoffs of each part (the moment at which a forecast is made); the line is "
-        f"series {example}, the one with the "
-        f"most values. A line of more than {MOST_POINTS:,} points is drawn by the lowest and highest of "
-        "each stretch.",
+        f"Bands hold the cutoffs of each part (the moment at which a forecast is made); the line is series {example}, "
+        f"the one with the most values. A line of more than {MOST_POINTS:,} points is drawn by the lowest and highest "
+        "of each stretch.",
         "Time axis with a band for each part of the split, oldest first: train, purged, validation, purged, test.",
     )
     return Section("split", "The split", lead, [picture, _parts(result)])
@@ -157,9 +156,8 @@ def _missing(result: Surveyed) -> Block:
             "No target value is missing between the first and the last of any series.", title="Missing values"
         )
     caption = (
-        "Share of missing target values in each stretch of time, for the series that miss most (at most "
-        f"{MOST_SERIES} are shown). "
-        "Blank: the series has no row there."
+        f"Share of missing target values in each stretch of time, for the series that miss most (at most {MOST_SERIES} "
+        "are shown). Blank: the series has no row there."
     )
     return Picture("missing", figure, caption, "Heat map of missing values by series and time.", title="Missing values")
 

@@ -143,9 +143,8 @@ def _figures(decision: Decision) -> Table:
     )
     used = "A forecast moved the weights." if decision.used_forecast else "No forecast moved the weights."
     caption = (
-        f"Backtest over the test part. {used} The deflated Sharpe ratio is the probability that the true "
-        "ratio is above what the "
-        f"best of {decision.trials} strategies without skill would show."
+        f"Backtest over the test part. {used} The deflated Sharpe ratio is the probability that the true ratio is "
+        f"above what the best of {decision.trials} strategies without skill would show."
     )
     return Table(columns, tuple(rows), caption=caption, sortable=False)
 

@@ -50,9 +50,8 @@ def tell_leaderboard(result: RunResult) -> Section:
         "leaderboard",
         draw_leaderboard(board),
         f"Test {name_metric(board.metric)} of each model, left is better{bars}. The dashed line is "
-        f"{board.best_floor}, the best floor. "
-        "Floors are grey, the winner is the blue diamond. In the order of the validation scores, by "
-        "which the choice was made.",
+        f"{board.best_floor}, the best floor. Floors are grey, the winner is the blue diamond. In the order of the "
+        "validation scores, by which the choice was made.",
         f"Dot plot of the test {name_metric(board.metric)} of {len(board.rows)} models. " + board.reason,
     )
     blocks: list[Block] = [
@@ -63,9 +62,8 @@ def tell_leaderboard(result: RunResult) -> Section:
     ]
     blocks.append(_failed(board))
     lead = (
-        f"{write_count(len(board.rows), 'model')}, floors included, judged on the very same windows. The "
-        "choice was made on validation; "
-        f"the test part was scored once. {explain_metric(board.metric, target=target)}"
+        f"{write_count(len(board.rows), 'model')}, floors included, judged on the very same windows. The choice was "
+        f"made on validation; the test part was scored once. {explain_metric(board.metric, target=target)}"
     )
     return Section("leaderboard", "The leaderboard", lead, blocks)
 
@@ -87,9 +85,8 @@ def tell_forecasts(result: RunResult) -> Section:
     picture = Picture(
         "forecasts",
         draw_forecasts(result.panel, evaluation, series=chosen, forecast=result.forecast),
-        f"Forecasts by {board.winner} of the last {shown} test windows that don't overlap, for the series "
-        "with the lowest, the median and "
-        f"the highest test {name_metric(board.metric)}. {future}",
+        f"Forecasts by {board.winner} of the last {shown} test windows that don't overlap, for the series with the "
+        f"lowest, the median and the highest test {name_metric(board.metric)}. {future}",
         "Line charts: actual values in black, test forecasts with their bands in blue, the future in orange.",
     )
     lead = f"What {board.winner} said on the test part, {_ahead(result)}, beside what came."

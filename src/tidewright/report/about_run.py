@@ -41,9 +41,8 @@ def tell_reproduction(result: RunResult) -> Section:
     blocks.append(Words((result.next_command,), title="Next", code=True))
     blocks += [_stages(result), _settings(result), _versions()]
     lead = (
-        f"Run {result.run_id}, seed {result.settings.seed}. The same seed on the same kind of machine "
-        "gives the same numbers, as far as "
-        "training is not cut off by the time budget."
+        f"Run {result.run_id}, seed {result.settings.seed}. The same seed on the same kind of machine gives the same "
+        "numbers, as far as training is not cut off by the time budget."
     )
     return Section("reproduce", "Do it again, and next", lead, blocks)
 

@@ -64,8 +64,7 @@ class Checkpoint:
             raise FitError(f"{self.path} is not a checkpoint of this version. Remove it to start anew.")
         if head["key"] != self.key:
             raise ConfigError(
-                f"the checkpoint {self.path} belongs to another run (other data, model, view or "
-                "training options). "
+                f"the checkpoint {self.path} belongs to another run (other data, model, view or training options). "
                 "Give the same ones, name another file, or remove this one to start anew."
             )
         return read_progress(head["progress"]), tensors

@@ -111,9 +111,8 @@ def network_from_tensors(
         given = torch.from_numpy(np.array(tensors[name]))
         if given.shape != tensor.shape or given.dtype != tensor.dtype:
             raise BundleError(
-                f"{name} of {spec.name} should be {tuple(tensor.shape)} {tensor.dtype}; got "
-                f"{tuple(given.shape)} {given.dtype}. "
-                "Give the spec and the shape that the weights were learned with."
+                f"{name} of {spec.name} should be {tuple(tensor.shape)} {tensor.dtype}; got {tuple(given.shape)} "
+                f"{given.dtype}. Give the spec and the shape that the weights were learned with."
             )
         wanted[name] = given
     network.load_state_dict(wanted, assign=True)

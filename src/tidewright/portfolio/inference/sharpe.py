@@ -36,9 +36,8 @@ class SharpeSample:
             raise AllocationError(f"a Sharpe ratio of {self.periods} returns has no distribution. Bring at least 2.")
         if self.kurtosis < (1.0 + self.skew**2) * (1.0 - 1e-9):
             raise AllocationError(
-                f"kurtosis {self.kurtosis:g} with skew {self.skew:g} is impossible: it is at least 1 + "
-                "skew^2. Pass the "
-                "plain kurtosis (normal: 3), not the excess."
+                f"kurtosis {self.kurtosis:g} with skew {self.skew:g} is impossible: it is at least 1 + skew^2. Pass "
+                "the plain kurtosis (normal: 3), not the excess."
             )
 
 
