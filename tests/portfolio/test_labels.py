@@ -139,3 +139,37 @@ def test_an_uncertainty_below_zero_and_capitalisations_are_no_views() -> None:
     caps = tw.Views(NAMES, picks=[], values=[], variances=[], market={"A": 2e12, "C": 1e12})
     with pytest.raises(AllocationError, match=r"the market weights sum to 3e.12, not to one. Divide them"):
         tw.black_litterman(caps, covariance=tw.covariance(PANDAS))
+
+
+def test_a_covariance_that_is_a_table_keeps_its_names() -> None:
+    table = PANDAS.cov()
+    assert tw.Covariance(values=table, assets=NAMES, method="by hand").assets == NAMES
+    with pytest.raises(AllocationError, match=r"the table of covariances has 'A' as column 1, and .* column 0"):
+        tw.Covariance(values=table, assets=tuple(sorted(NAMES)), method="by hand")
+
+
+def test_groups_budgets_and_stress_read_series_and_tables() -> None:
+    groups = pd.Series({"A": "x", "B": "y", "C": "y"})
+    limits = tw.Limits.parse("x <= 0.1", groups=groups)  # type: ignore[arg-type]
+    assert limits.groups == {"A": "x", "B": "y", "C": "y"}
+    budgets = tw.allocate(PANDAS, method="risk_budget", budgets=SORTED)
+    np.testing.assert_allclose(tw.risk_contributions(budgets, tw.covariance(PANDAS, method="sample")), [0.5, 0.2, 0.3])
+    assert tw.stress([0.2, 0.3, 0.5], returns=PANDAS, times=DAYS.to_numpy(), worst=[5]).assets == NAMES
+
+
+@pytest.mark.parametrize("method", ["max_sharpe", "max_utility", "target_return", "target_risk", "black_litterman"])
+def test_percent_are_no_returns_where_means_meet_variances(method: str) -> None:
+    options = {"max_utility": {"risk_aversion": 3.0}, "target_return": {"target": 0.01}, "target_risk": {"target": 2.0}}
+    with pytest.raises(AllocationError, match=r"the return of '.' at row \d+ is -.* Divide percent by 100"):
+        tw.allocate(PANDAS * 100, method=method, **options.get(method, {}))
+    with pytest.raises(AllocationError, match="a frontier weighs means against variances"):
+        tw.frontier(PANDAS * 100)
+
+
+def test_holdings_in_percent_and_prices_as_returns_are_refused() -> None:
+    with pytest.raises(AllocationError, match=r"previous weights add up to 100 times the money. .* divide percent"):
+        tw.allocate(PANDAS, method="min_cvar", previous={"A": 50.0, "B": 50.0}, costs=tw.Costs(5, 5))
+    with pytest.raises(AllocationError, match="these look like prices"):
+        tw.realised_volatility(np.cumprod(1 + VALUES, axis=0) * 100, window=21)
+    with pytest.raises(AllocationError, match="these look like prices"):
+        tw.realised_volatility(np.where(VALUES < 0.05, 100.0, np.nan), window=21)

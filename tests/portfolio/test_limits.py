@@ -172,3 +172,12 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_no_sentence_brings_another_error(sentence: str) -> None:
     with suppress(AllocationError):
         parse(sentence)
+
+
+@pytest.mark.parametrize("sentence", ["each <= 5", "Energy <= 20", "A <= 2", "turnover <= 30", "0 <= A <= 10"])
+def test_percent_without_the_sign_are_refused(sentence: str) -> None:
+    with pytest.raises(AllocationError, match=r"% of the money, which binds no long-only weights. Write \d+ % or"):
+        Limits.parse(sentence, groups={"A": "Energy"})
+    Limits.parse("shorts allowed", "net = 1", "each <= 5")
+    Limits.parse("net <= 2", "each <= 2")
+    Limits.parse("each <= 100 %", "turnover <= 200 %")

@@ -64,9 +64,9 @@ def align(values: object, *, assets: Sequence[str], noun: str, missing: float | 
     >>> align({"B": 2.0, "A": 1.0}, assets=("A", "B"), noun="weights").tolist()
     [1.0, 2.0]
     """
-    table = _read_named(values)
-    if table is None:
-        return values  # type: ignore[return-value]  # whoever reads it checks what it is
+    table = as_mapping(values)
+    if not isinstance(table, Mapping):
+        return table  # type: ignore[return-value]  # whoever reads it checks what it is
     strange = [name for name in table if name not in assets]
     if strange:
         raise AllocationError(f"{noun} name {strange[0]!r}, which is not among the assets. Leave it out, or add it.")
@@ -80,6 +80,20 @@ def align(values: object, *, assets: Sequence[str], noun: str, missing: float | 
     return found
 
 
+def as_mapping(values: object) -> object:
+    """A pandas series whose labels are text as a mapping; anything else as it is."""
+    labels = getattr(values, "index", None)
+    if labels is None or callable(labels) or np.ndim(values) != 1:  # type: ignore[arg-type]  # a list has the method
+        return values
+    names = tuple(labels)
+    if not names or not all(isinstance(name, str) for name in names):
+        return values
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise AllocationError(f"{doubled!r} has more than one number. Keep one an asset.")
+    return dict(zip(names, np.asarray(values).tolist(), strict=True))
+
+
 def _columns_of(table: object) -> tuple[str, ...] | None:
     """The columns' names where all are text: numbers are what a table has that was given none."""
     columns = getattr(table, "columns", None)
@@ -87,19 +101,3 @@ def _columns_of(table: object) -> tuple[str, ...] | None:
         return None
     names = tuple(columns)
     return names if names and all(isinstance(name, str) for name in names) else None
-
-
-def _read_named(values: object) -> Mapping[str, float] | None:
-    """A mapping, or a pandas series whose labels are text, as a mapping."""
-    if isinstance(values, Mapping):
-        return values
-    labels = getattr(values, "index", None)
-    if labels is None or callable(labels) or np.ndim(values) != 1:  # type: ignore[arg-type]  # a list has the method
-        return None
-    names = tuple(labels)
-    if not names or not all(isinstance(name, str) for name in names):
-        return None
-    if len(set(names)) < len(names):
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise AllocationError(f"{doubled!r} has more than one number. Keep one an asset.")
-    return dict(zip(names, np.asarray(values).tolist(), strict=True))

@@ -19,6 +19,7 @@ from tidewright.portfolio.limit_rows import Limit, resolve_limits
 
 Range = tuple[float | None, float | None]
 _ROOM = 1e-12  # a lower side above the upper by less is rounding
+_MOST_TURNED = 4.0  # of the money: twice what there is to turn over without short positions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,9 +94,9 @@ class Limits:
 
         return parse_limits(
             sentences,
-            groups=groups or {},
-            exposures=exposures or {},
-            benchmark=benchmark or {},
+            groups={} if groups is None else dict(groups),
+            exposures={} if exposures is None else dict(exposures),
+            benchmark={} if benchmark is None else dict(benchmark),
             periods_per_year=periods_per_year,
         )
 
@@ -202,6 +203,7 @@ def _check_sides(limits: Limits) -> None:
             _refuse_pair(limits.say("each", "lower"), limits.say(f"bounds.{asset}", "upper"))
     if limits.long_only:
         _refuse_shorts(limits)
+        _refuse_percent(limits)
 
 
 def _refuse_shorts(limits: Limits) -> None:
@@ -212,6 +214,20 @@ def _refuse_shorts(limits: Limits) -> None:
                     f"{limits.say(place, side)!r} lets an asset be short and the limits are long only. "
                     "Say 'shorts allowed' (long_only=False), or keep it from 0 on."
                 )
+
+
+def _refuse_percent(limits: Limits) -> None:
+    """Long-only limits on more than all of the money, such as 20 for 20 %, which would bind nothing."""
+    net = limits.net[1]
+    if net is None or net > 1.0 + _ROOM:
+        return
+    uppers = [(place, upper, 1.0) for place, (_, upper) in _yield_ranges(limits) if not place.startswith("exposure")]
+    for place, upper, most in (*uppers, ("turnover", limits.turnover, _MOST_TURNED)):
+        if upper is not None and upper > most + _ROOM:
+            raise AllocationError(
+                f"{limits.say(place, 'upper')!r} is {upper:.0%} of the money, which binds no long-only weights. Write "
+                f"{upper:g} % or {upper / 100:g} where percent are meant, or leave it out."
+            )
 
 
 def _yield_ranges(limits: Limits) -> Iterator[tuple[str, Range]]:

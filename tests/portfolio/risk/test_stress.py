@@ -220,5 +220,5 @@ def test_a_shock_that_can_t_be_is_refused_in_words() -> None:
         tw.Shock("x", {"XOM": -30})
     with pytest.raises(ConfigError, match="no scenario is called 'cow'"):
         play(tw.Shock("cows", {"XOM": -0.1}))["cow"]
-    with pytest.raises(ConfigError, match="assets name the columns"):
+    with pytest.raises(AllocationError, match="returns came without names"):
         tw.stress(WEIGHTS, shocks=[tw.Shock("x", {"XOM": -0.1})])

@@ -11,6 +11,7 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.allocate.risk import read_risk
 from tidewright.portfolio.covariance.record import Covariance, to_correlation
 from tidewright.portfolio.inputs import FloatArray, read_assets
+from tidewright.portfolio.labels import as_mapping
 from tidewright.portfolio.weights import Weights
 
 _STEPS = 100
@@ -141,6 +142,7 @@ def _read_budgets(budgets: Mapping[str, float] | None, *, names: tuple[str, ...]
         raise AllocationError(
             "risk_budget came without budgets. Pass budgets={asset: share of the risk}, or take risk_parity: all alike."
         )
+    budgets = as_mapping(budgets)
     if not isinstance(budgets, Mapping):
         raise AllocationError(f"budgets are a {type(budgets).__name__}; they are shares of the risk by asset's name.")
     for name in (*names, *budgets):

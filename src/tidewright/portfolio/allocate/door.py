@@ -60,7 +60,7 @@ def allocate(
     known = [name for name in signature(rule).parameters if name not in _PLAIN]
     for option in options:
         if option not in known:
-            raise ConfigError(explain_unknown(f"option of {method}", option, [*known, *_SHARED]))
+            raise ConfigError(explain_unknown(f"option of {method}", option, sorted({*known, *_SHARED})))
     asked = {"covariance": covariance, "limits": limits, "previous": previous, "costs": costs, "views": views}
     given = {name: value for name, value in asked.items() if value is not None}
     if risk_free != 0.0:

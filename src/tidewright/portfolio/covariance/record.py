@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
+from tidewright.portfolio.labels import name_assets
 
 _SYMMETRY = 1e-10  # of the product of two deviations
 
@@ -69,7 +70,7 @@ class Covariance:
 def read_square(values: ArrayLike, *, assets: Sequence[str]) -> FloatArray:
     """A symmetric table [A, A] of finite numbers with variances above zero on its diagonal."""
     matrix = read_matrix(values, noun="covariances")
-    names = read_assets(assets, columns=matrix.shape[1])
+    names = read_assets(name_assets(values, assets, noun="covariances"), columns=matrix.shape[1])
     if matrix.shape[0] != matrix.shape[1]:
         raise AllocationError(f"covariances have the shape {matrix.shape}; rows and columns are the same assets.")
     wrong = np.argwhere(~np.isfinite(matrix))

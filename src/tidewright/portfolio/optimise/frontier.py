@@ -17,7 +17,7 @@ from tidewright.portfolio.limits import Limits
 from tidewright.portfolio.optimise.cones import Block, Program
 from tidewright.portfolio.optimise.goals import bound_return, earn_most, min_variance, vary_least
 from tidewright.portfolio.optimise.problem import Problem, lay_out
-from tidewright.portfolio.optimise.read import CostBasis, Held, read_problem
+from tidewright.portfolio.optimise.read import CostBasis, Held, check_expected, read_problem
 from tidewright.portfolio.optimise.rows import write_limits
 from tidewright.portfolio.optimise.solve import tidy
 from tidewright.portfolio.optimise.views import Views
@@ -90,8 +90,7 @@ def frontier(
     )
     if problem.limits.names is not None or problem.limits.min_position is not None:
         raise AllocationError("a frontier is of convex limits: leave out 'names' and 'min position', or take optimise.")
-    if np.isnan(problem.mean).any():
-        raise AllocationError("a frontier needs expected returns. Bring returns, expected= or views=.")
+    check_expected(problem, method="a frontier")
     return _follow(problem, points=points)
 
 

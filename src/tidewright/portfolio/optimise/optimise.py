@@ -8,7 +8,6 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.catalog import Catalog, Entry, explain_unknown
@@ -18,7 +17,7 @@ from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.limits import Limits
 from tidewright.portfolio.optimise.few_names import solve_few
 from tidewright.portfolio.optimise.problem import Problem
-from tidewright.portfolio.optimise.read import CostBasis, Held, read_problem
+from tidewright.portfolio.optimise.read import CostBasis, Held, check_expected, read_problem
 from tidewright.portfolio.optimise.solve import Solved
 from tidewright.portfolio.optimise.views import Views
 from tidewright.portfolio.weights import Weights
@@ -110,8 +109,8 @@ def optimise(
         raise AllocationError(
             f"{method} weighs scenarios: a covariance is for a limit on tracking error, or impact. Leave it out."
         )
-    if entry.kind == "return" and np.isnan(problem.mean).any():
-        raise AllocationError(f"{method} needs expected returns. Bring returns, expected= or views=.")
+    if entry.kind == "return":
+        check_expected(problem, method=method)
     return _record(problem, solve_few(problem, _fill(entry, options=options)), entry=entry)
 
 

@@ -21,6 +21,7 @@ from tidewright.portfolio.optimise.problem import Problem
 from tidewright.portfolio.optimise.views import Views, black_litterman
 from tidewright.portfolio.weights import Weights
 
+_MOST_HELD = 20.0  # times the money, long and short
 Held = Weights | Mapping[str, float] | ArrayLike
 
 
@@ -97,6 +98,19 @@ def read_problem(
     return found if costs is None else _add_costs(found, costs, basis or CostBasis())
 
 
+def check_expected(problem: Problem, *, method: str) -> None:
+    """Refuses a problem without expected returns, and one of percent: a mean beside a variance has a unit."""
+    if np.isnan(problem.mean).any():
+        raise AllocationError(f"{method} needs expected returns. Bring returns, expected= or views=.")
+    below = np.argwhere(problem.scenarios < -1.0)
+    if below.size:
+        row, asset = (int(place) for place in below[0])
+        raise AllocationError(
+            f"the return of {problem.assets[asset]!r} at row {row} is {problem.scenarios[row, asset]:g} ({len(below)} "
+            f"such), and {method} weighs means against variances in fractions: none is below -1. Divide percent by 100."
+        )
+
+
 def _read_mean(expected: ArrayLike | None, *, scenarios: FloatArray, names: tuple[str, ...]) -> FloatArray:
     if expected is None:
         return np.asarray(scenarios.mean(axis=0)) if len(scenarios) else np.full(len(names), np.nan)
@@ -123,6 +137,11 @@ def _read_held(previous: Held, *, names: tuple[str, ...]) -> FloatArray:
         held = np.array([float(table.get(name, 0.0)) for name in names])
     else:
         held = np.array(align(table, assets=names, noun="previous weights", missing=0.0), dtype=np.float64)
+    if np.abs(held).sum() > _MOST_HELD:
+        raise AllocationError(
+            f"previous weights add up to {np.abs(held).sum():g} times the money. They are fractions: divide percent by "
+            "100, and money by its sum."
+        )
     if held.shape != (len(names),) or not np.isfinite(held).all():
         raise AllocationError(
             f"previous has the shape {held.shape} for {len(names)} assets, or a number that is not finite. Give the "

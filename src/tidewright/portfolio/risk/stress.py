@@ -104,13 +104,13 @@ def stress(
     traded on the way. A missing return (NaN) counts as none, and lowers the covered share; an episode that the returns
     do not reach is in the notes alone. `shocks` reach assets by name, by `groups` (asset to group), or by the `betas`
     [A] of each factor, which are estimated from `factor_returns` [T] where these are given instead. `assets` may be
-    left out with a `Weights`.
+    left out with a `Weights`, or a table of returns that names them.
 
     >>> found = stress([0.6, 0.4], assets=("A", "B"), shocks=[Shock("fall of A", {"A": -0.5})])
     >>> found["fall of A"].loss, found["fall of A"].by_asset.tolist()
     (0.3, [0.3, 0.0])
     """
-    names, holdings, unit = _read_holdings(weights, positions=positions, assets=assets)
+    names, holdings, unit = _read_holdings(weights, positions=positions, assets=assets, returns=returns)
     values, stamps = _read_history(returns, times=times, assets=names)
     scenarios: list[Scenario] = []
     notes: list[str] = []
@@ -132,14 +132,16 @@ def stress(
 
 
 def _read_holdings(
-    weights: Weights | ArrayLike | None, *, positions: ArrayLike | None, assets: Sequence[str] | None
+    weights: Weights | ArrayLike | None,
+    *,
+    positions: ArrayLike | None,
+    assets: Sequence[str] | None,
+    returns: ArrayLike | None,
 ) -> tuple[tuple[str, ...], FloatArray, Literal["fraction", "money"]]:
     if (weights is None) == (positions is None):
         raise ConfigError("pass weights or positions, one of them.")
     if assets is None:
-        if not isinstance(weights, Weights):
-            raise ConfigError("assets name the columns: pass them, or weights as a tw.Weights.")
-        assets = weights.assets
+        assets = weights.assets if isinstance(weights, Weights) else name_assets(returns, None)
     names = read_assets(assets, columns=len(assets))
     if weights is not None:
         return names, read_weights(weights, assets=names), "fraction"

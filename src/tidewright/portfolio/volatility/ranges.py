@@ -17,7 +17,15 @@ from numpy.typing import ArrayLike
 from tidewright.catalog import explain_unknown
 from tidewright.checks import check_real, check_whole
 from tidewright.errors import AllocationError, ConfigError
-from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_assets, read_matrix, read_times
+from tidewright.portfolio.inputs import (
+    FloatArray,
+    TimeArray,
+    name_time,
+    read_assets,
+    read_matrix,
+    read_times,
+    refuse_prices,
+)
 
 RangeMethod = Literal["parkinson", "garman_klass", "rogers_satchell", "yang_zhang"]
 ROUNDING = 1e-9  # relative: adjusted prices are rounded one by one
@@ -48,6 +56,7 @@ def realised_volatility(
     if mean not in ("zero", "sample"):
         raise ConfigError(explain_unknown("mean", mean, ("zero", "sample")))
     _refuse(np.isinf(values), values, names=names, times=stamps, noun="return", remedy="Fill it, or make it NaN.")
+    refuse_prices(np.where(np.isnan(values), 0.0, values), names=names)
     if mean == "zero":
         return _annualise(_roll(values**2, window=window) / window, periods_per_year)
     return _annualise(_roll_spread(values, window=window), periods_per_year)
