@@ -142,17 +142,17 @@ def _read_budgets(budgets: Mapping[str, float] | None, *, names: tuple[str, ...]
         raise AllocationError(
             "risk_budget came without budgets. Pass budgets={asset: share of the risk}, or take risk_parity: all alike."
         )
-    budgets = as_mapping(budgets)
-    if not isinstance(budgets, Mapping):
+    shared = as_mapping(budgets)
+    if not isinstance(shared, Mapping):
         raise AllocationError(f"budgets are a {type(budgets).__name__}; they are shares of the risk by asset's name.")
-    for name in (*names, *budgets):
-        if name not in budgets or name not in names:
-            place = "no budget" if name not in budgets else "a budget but no returns"
+    for name in (*names, *shared):
+        if name not in shared or name not in names:
+            place = "no budget" if name not in shared else "a budget but no returns"
             raise AllocationError(
                 f"the asset {name!r} has {place}. Give every asset its share of the risk by its name."
             )
     try:
-        shares = np.array([float(budgets[name]) for name in names])
+        shares = np.array([float(shared[name]) for name in names])
     except (TypeError, ValueError) as error:
         raise AllocationError(f"budgets hold something that is no number ({error}). Bring numbers only.") from error
     wrong = np.flatnonzero(~(np.isfinite(shares) & (shares > 0.0)))
