@@ -13,8 +13,10 @@ import typer
 
 from tidewright import __version__
 from tidewright.cli import options
+from tidewright.cli.allocate import allocate_verb
 from tidewright.cli.backtest import backtest_verb
 from tidewright.cli.bench import bench_verb
+from tidewright.cli.dash import dash_verb
 from tidewright.cli.export import export_verb
 from tidewright.cli.store import store_app
 from tidewright.errors import ConfigError, TidewrightError
@@ -217,9 +219,11 @@ def monitor_verb(
     monitor_table(bundle, table, shape=shape, as_json=json, **given)
 
 
+app.command("allocate")(allocate_verb)
 app.command("backtest")(backtest_verb)
 app.command("export")(export_verb)
 app.command("bench")(bench_verb)
+app.command("dash")(dash_verb)
 
 
 @app.command("runs")
@@ -257,22 +261,6 @@ def models_verb(
         raise ConfigError("columns and a horizon belong to a table. Name it with --for, or leave them out.")
     else:
         show_models(as_json=json)
-
-
-@app.command("dash")
-def dash_verb(
-    where: Annotated[
-        str, typer.Argument(help="A folder of runs or studies, sqlite:///FILE or postgresql://...")
-    ] = "tidewright-runs",
-    port: Annotated[int, typer.Option(help="Where it answers, on this machine alone.", min=1, max=65535)] = 8501,
-    refresh: Annotated[
-        float, typer.Option(help="Seconds between two looks at a study that runs; 0: none.", min=0)
-    ] = 2.0,
-) -> None:
-    """Show searches in the browser, while they run and after, until it is interrupted."""
-    from tidewright.dashboard.open_app import open_app
-
-    open_app(where, port=port, refresh_s=refresh)
 
 
 @app.command("serve")
