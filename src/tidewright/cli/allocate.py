@@ -137,6 +137,10 @@ def _hear(source: Path, prices: Dated, asked: dict[str, Any], *, tell: Any) -> F
     from tidewright.errors import ConfigError
     from tidewright.workflows.forecast_file import ask_bundle, read_forecasts
 
+    if not source.exists():
+        raise ConfigError(
+            f"'{source}' does not exist. Give a bundle's folder or a table of predictions before the prices."
+        )
     if not source.is_dir():
         return read_forecasts(source, prices, **asked)
     if asked["model"] or asked["floor"]:

@@ -138,7 +138,8 @@ def _find_time(table: pl.DataFrame, time: str | None) -> str:
     found = dated if len(dated) == 1 else named
     if len(found) != 1:
         raise ColumnError(
-            f"which column holds the dates? The table has: {', '.join(table.columns[:20])}. Name it with time=."
+            f"which column holds the dates? The table has: {', '.join(table.columns[:20])}. Name it with time= "
+            "(--time)."
         )
     return found[0]
 
@@ -153,7 +154,7 @@ def _find_value(table: pl.DataFrame, value: str | None, *, others: Sequence[str]
     numbers = [name for name in others if table[name].dtype.is_numeric()]
     if not named and len(numbers) != 1:
         raise ColumnError(
-            f"which column holds the numbers? The table has: {', '.join(others[:20])}. Name it with value=."
+            f"which column holds the numbers? The table has: {', '.join(others[:20])}. Name it with value= (--price)."
         )
     return (named or numbers)[0]
 
@@ -162,7 +163,7 @@ def _read_wide(table: pl.DataFrame, time: str, *, text: Sequence[str]) -> Dated:
     if text:
         raise ColumnError(
             f"columns {', '.join(text[:5])} hold text. A wide table has a column of numbers an asset; of a long one "
-            "name the column of assets with series=."
+            "name the column of assets with series= (--series)."
         )
     names = [name for name in table.columns if name != time]
     odd = [name for name in names if not (table[name].dtype.is_numeric() or table[name].dtype == pl.Null)]

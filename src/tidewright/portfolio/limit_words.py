@@ -66,7 +66,9 @@ def read_limits(path: str | Path) -> Limits:
     file = to_path("path", path, of="a YAML file of limits")
     try:
         data = read_yaml(file.read_text("utf-8"), source=file.name)
-    except (OSError, UnicodeDecodeError, ConfigError) as error:
+    except OSError as error:
+        raise AllocationError(f"the limits in '{file}' can't be read: {error.strerror}. Name a YAML file.") from error
+    except (UnicodeDecodeError, ConfigError) as error:
         raise AllocationError(f"the limits can't be read: {error}") from error
     if not isinstance(data, dict):
         raise AllocationError(f"{file.name} holds no keys. Write 'limits:' and sentences under it.")

@@ -99,7 +99,7 @@ def _choose_model(given: pl.DataFrame, model: str | None) -> tuple[pl.DataFrame,
         return given, model or "unnamed"
     there = given[MODEL].cast(pl.String).unique(maintain_order=True).to_list()
     if model is None and len(there) > 1:
-        raise AllocationError(f"the table holds {len(there)} models: {there}. Name one with model=.")
+        raise AllocationError(f"the table holds {len(there)} models: {there}. Name one with model= (--model).")
     if model is not None and model not in there:
         raise AllocationError(f"the table holds no model {model!r}, but {there}.")
     chosen = model or str(there[0])
@@ -135,7 +135,7 @@ def _moments(given: pl.DataFrame, name: str, notes: list[str]) -> pl.Series:
     """A column of dates as microseconds."""
 
     def announce(repair: Repair) -> None:
-        notes.append(str(repair))
+        notes.append(repair.detail)
 
     times = given[name]
     if times.null_count():

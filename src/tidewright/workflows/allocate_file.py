@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.data.dated import Dated, measure_periods
 from tidewright.errors import ConfigError
 from tidewright.portfolio import Costs, tilt_by_forecast
+from tidewright.portfolio.allocate.catalog import RULES
 from tidewright.portfolio.allocate.door import allocate
 from tidewright.portfolio.allocate.risk import risk_contributions
 from tidewright.portfolio.covariance.estimate import estimate_covariance
@@ -132,30 +134,54 @@ def allocate_file(
         first=window.times[0],
         bars=len(window.returns),
         figures=_measure(weights, window, cov=cov, periods=periods),
-        limits=()
-        if window.limits is None
-        else use_limits(window.limits, weights.values, assets=weights.assets, previous=held, covariance=cov.values),
+        limits=_use(window.limits, weights, held=held, cov=cov),
         forecast=forecast,
         moved=bool(np.abs(weights.values - base.values).max() > 0.0),
         turnover=None if held is None else float(np.abs(weights.values - held).sum()),
         periods_per_year=periods,
-        notes=(told, *prices.notes, *window.notes, *view_notes, *weights.notes, *_tell_age(forecast, prices)),
+        notes=(
+            told,
+            *prices.notes,
+            *window.notes,
+            *_tell_plan(plan),
+            *view_notes,
+            *weights.notes,
+            *_tell_age(forecast, prices),
+        ),
     )
 
 
 def _decide(window: Window, plan: Plan, *, periods: float, views: Views | None) -> Weights:
     given: dict[str, Any] = {"covariance": plan.covariance, "limits": window.limits, "views": views}
-    if plan.previous is not None and (window.limits is not None or plan.costs is not None):
-        given["previous"] = plan.previous.as_dict()
+    heeded = signature(RULES.load(plan.method)).parameters
+    held = None if plan.previous is None else plan.previous.as_dict()
+    if held is not None and (window.limits is not None or (plan.costs is not None and "costs" in heeded)):
+        given["previous"] = held
     if plan.costs is not None:
         given["costs"] = plan.costs
-        given["basis"] = CostBasis(holding=plan.holding, periods_per_year=periods)
-        given.setdefault("previous", np.zeros(len(window.assets)))
+        if "costs" in heeded:  # else the door says which methods do
+            given["basis"] = CostBasis(holding=plan.holding, periods_per_year=periods)
+            given.setdefault("previous", np.zeros(len(window.assets)))
     free = (1.0 + plan.risk_free) ** (1.0 / periods) - 1.0
     return allocate(
         window.returns, assets=window.assets, times=window.times, method=plan.method, risk_free=free,
         **given, **plan.options,
     )  # fmt: skip
+
+
+def _use(limits: Limits | None, weights: Weights, *, held: Doubles | None, cov: Covariance) -> tuple[LimitUse, ...]:
+    if limits is None:
+        return ()
+    return use_limits(limits, weights.values, assets=weights.assets, previous=held, covariance=cov.values)
+
+
+def _tell_plan(plan: Plan) -> tuple[str, ...]:
+    notes = () if plan.previous is None else plan.previous.notes
+    if plan.costs is None:
+        return notes
+    start = "cash" if plan.previous is None else "what is held"
+    told = f"trades from {start} cost {1e4 * plan.costs.rate:g} bps, spread over {plan.holding:g} bars"
+    return (*notes, told)
 
 
 def _choose_views(forecast: FileForecast, *, time: np.datetime64) -> Predictions | None:

@@ -84,7 +84,8 @@ def ask_bundle(folder: str | Path, prices: Dated, *, tell: Callable[[str], Any] 
     tell("measuring its skill")
     beaten, card = _read_card(bundle)
     found = _measure(said, wide.values, times=wide.times, assets=prices.names, beats_floor=None if beaten else False)
-    until = f"it was asked at cutoffs from {_seen_until(bundle)[:10]} on, which it had not seen"
+    until = f"it learned from or was chosen on values up to {_seen_until(bundle)}, and was asked from "
+    until += f"{name_date(said.cutoffs[0])} on, {len(said.cutoffs)} times"
     notes = (*found.notes, *forecast.notes, until, *card)
     return replace(found, name=bundle.name, notes=notes)
 
@@ -104,6 +105,11 @@ def read_forecasts(
     are names that its columns may have besides the usual ones. Raises what `read_predictions` does.
     """
     table, _ = to_polars(path)
+    if CUTOFF not in table.columns:
+        raise AllocationError(
+            f"'{path}' has no column '{CUTOFF}', and so is no table of predictions; it has "
+            f"{', '.join(table.columns[:8])}. Forecasts come before the prices: PREDICTIONS PRICES."
+        )
     names = _name_columns(table, series=series, time=time)
     said = _cut(read_predictions(table, assets=prices.names, model=model, **names), until=prices.times[-1])
     plain = None if floor is None else read_predictions(table, assets=prices.names, model=floor, **names)

@@ -42,7 +42,8 @@ def cut_at(prices: Dated, as_of: str | None) -> Dated:
     kept = int(np.searchsorted(prices.times, until, side="right"))
     if kept < 2:
         raise ConfigError(
-            f"the prices begin at {prices.times[0]}, and {as_of} leaves {kept} of them. Ask for a later date."
+            f"the prices begin at {name_date(prices.times[0])}, and {as_of} leaves {kept} of them. Ask for a later "
+            "date."
         )
     return replace(prices, times=prices.times[:kept], values=prices.values[:kept])
 
@@ -80,9 +81,11 @@ def cut_window(
     chosen = np.flatnonzero(beside & ~gaps & ~still)
     if not chosen.size:
         raise AllocationError(_explain_none(part, prices.names, asked=beside))
-    notes += name_some(prices.names, gaps & beside, "lack a price in the lookback and get no weight")
-    notes += name_some(prices.names, still & beside, "did not move in the lookback and get no weight")
+    notes += name_some(prices.names, gaps & beside, "without a price in the lookback, and so without weight")
+    notes += name_some(prices.names, still & beside, "without a move in the lookback, and so without weight")
     assets = tuple(prices.names[place] for place in chosen)
+    if len(assets) == 1:
+        notes += (f"{assets[0]!r} is the only asset, so that there is nothing to choose",)
     fitted, left = _fit_limits(limits, assets=assets, all_assets=prices.names)
     return Window(assets, prices.times[-bars:], np.ascontiguousarray(part[:, chosen]), fitted, may, (*notes, *left))
 
@@ -114,7 +117,7 @@ def _explain_none(part: Doubles, names: tuple[str, ...], *, asked: npt.NDArray[n
 def name_some(names: tuple[str, ...], out: npt.NDArray[np.bool_], words: str) -> tuple[str, ...]:
     found = [names[place] for place in np.flatnonzero(out)]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return (f"{len(found)} assets {words}: {', '.join(found[:NAMED])}{more}",) if found else ()
+    return (f"{words}: {', '.join(found[:NAMED])}{more}",) if found else ()
 
 
 def _fit_limits(

@@ -40,7 +40,7 @@ def read_weights(path: str | Path, prices: Dated, *, max_gross: float = 1.0, all
         values, notes = values * max_gross / gross, (*notes, f"weights of {gross:.6g} in all are divided by their sum")
     net = 1.0 if abs(values.sum() - 1.0) <= 1e-9 else float(values.sum())
     if net < 1.0:
-        notes = (*notes, f"the weights sum to {net:.4%}: the rest is cash")
+        notes = (*notes, f"the weights in {Path(path).name} sum to {net:.2%}: the rest is cash")
     return Weights(assets=prices.names, values=values, method=Path(path).name, notes=notes, net=net)
 
 
