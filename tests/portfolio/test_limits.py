@@ -163,7 +163,7 @@ def test_a_yaml_file_that_can_t_be_meant_is_refused(text: str, message: str, tmp
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(AllocationError, match="none.yaml' can't be read: No such file"):
+    with pytest.raises(AllocationError, match=r"none\.yaml' can't be read: No such file"):
         Limits.from_yaml(tmp_path / "none.yaml")
 
 
