@@ -173,3 +173,20 @@ def test_holdings_in_percent_and_prices_as_returns_are_refused() -> None:
         tw.realised_volatility(np.cumprod(1 + VALUES, axis=0) * 100, window=21)
     with pytest.raises(AllocationError, match="these look like prices"):
         tw.realised_volatility(np.where(VALUES < 0.05, 100.0, np.nan), window=21)
+
+
+def test_skill_goes_by_the_names_of_the_returns_and_refuses_other_than_returns() -> None:
+    days = DAYS.to_numpy()
+    rows = [(name, days[t], days[t + 1], VALUES[t + 1, j]) for t in range(0, 200, 2) for j, name in enumerate(NAMES)]
+    table = pd.DataFrame(rows, columns=["series", "cutoff", "time", "0.5"])
+    said = tw.read_predictions(table, assets=sorted(NAMES))
+    known = tw.measure_skill(said, PANDAS, times=days, beats_floor=True)
+    assert known.mean == 1.0
+    assert tw.walk_skill(said, POLARS, times=days, beats_floor=True)[-1] == 1.0
+    with pytest.raises(AllocationError, match="'A' as column 1"):
+        tw.measure_skill(said, PANDAS, times=days, assets=sorted(NAMES))
+    prices = np.where(VALUES < 0.02, 100.0 + VALUES, np.nan)
+    with pytest.raises(AllocationError, match="these look like prices"):
+        tw.measure_skill(said, prices, times=days, assets=NAMES)
+    with pytest.raises(AllocationError, match=r"loses more than everything. .* divide percent by 100 \(\d+ such"):
+        tw.read_predictions(table.assign(**{"0.5": table["0.5"] * 100}))

@@ -150,11 +150,12 @@ def refuse_prices(values: FloatArray, *, names: tuple[str, ...]) -> None:
     """Prices taken for returns: an asset that gains more than all of its value, or a fifth of it, in
     every row."""
     floor = 1.0 if values.shape[0] < 5 else 0.2
-    high = np.flatnonzero(values.min(axis=0) > floor)
+    lowest = np.fmin.reduce(values, axis=0)  # a missing one says nothing
+    high = np.flatnonzero(lowest > floor)
     if high.size:
         asset = int(high[0])
         raise AllocationError(
             f"every one of the {values.shape[0]} returns of {names[asset]!r} is above {floor:.0%}, from "
-            f"{values[:, asset].min():g} to {values[:, asset].max():g}: these look like prices. Pass simple returns as "
+            f"{lowest[asset]:g} to {np.nanmax(values[:, asset]):g}: these look like prices. Pass simple returns as "
             "fractions (returns_from_prices makes them)."
         )

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_assets, read_matrix, read_times
+from tidewright.portfolio.inputs import (
+    FloatArray,
+    TimeArray,
+    name_time,
+    read_assets,
+    read_matrix,
+    read_times,
+    refuse_prices,
+)
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.walk import View
 
 
@@ -83,14 +92,15 @@ class Predictions:
         return np.asarray(np.sqrt((steps**2).sum(axis=2)))
 
     def realise(
-        self, returns: ArrayLike, *, times: ArrayLike, assets: Sequence[str]
+        self, returns: ArrayLike, *, times: ArrayLike, assets: Sequence[str] | None = None
     ) -> tuple[FloatArray, NDArray[np.bool_]]:
         """What came [C, A]: the sum of the returns [T, A] over each horizon, NaN where one is missing; and the cutoffs
         [C] that have their whole horizon within `times` [T]. Assets go by name.
         """
         values = read_matrix(returns, noun="returns")
         stamps = read_times(times, rows=len(values))
-        names = read_assets(assets, columns=values.shape[1])
+        names = read_assets(name_assets(returns, assets), columns=values.shape[1])
+        refuse_prices(values, names=names)
         unknown = [name for name in self.assets if name not in names]
         if unknown:
             raise AllocationError(

@@ -176,6 +176,8 @@ def _check_rows(clean: pl.DataFrame, *, levels: dict[str, float], order: tuple[s
             f"every predicted value is above {_PRICE:.0%} (the least is {median.min():g}): these look like prices. "
             "Predict simple returns a step, as fractions."
         )
+    low = pl.Series(median < -1.0)
+    _refuse(clean, low, "loses more than everything. Predict simple returns as fractions: divide percent by 100")
 
 
 def _refuse(clean: pl.DataFrame, wrong: pl.Series, what: str) -> None:

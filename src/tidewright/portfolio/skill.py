@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from tidewright.errors import AllocationError
 from tidewright.metrics.comparison import diebold_mariano
 from tidewright.portfolio.inputs import FloatArray, TimeArray, read_times
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.predictions import Predictions
 from tidewright.portfolio.rank_ic import rank_ic
 
@@ -131,7 +132,7 @@ def measure_skill(
     returns: ArrayLike,
     *,
     times: ArrayLike,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     as_of: np.datetime64 | None = None,
     floor: Predictions | None = None,
     beats_floor: bool | None = None,
@@ -145,7 +146,8 @@ def measure_skill(
     until = len(stamps) if as_of is None else int(np.searchsorted(stamps, as_of, side="right"))
     if until < 1:
         raise AllocationError(f"as_of is {as_of}, before the first return at {stamps[0]}. Ask for a later date.")
-    measured = _measure(predictions, np.asarray(returns)[:until], times=stamps[:until], assets=assets, floor=floor)
+    names = name_assets(returns, assets)
+    measured = _measure(predictions, np.asarray(returns)[:until], times=stamps[:until], assets=names, floor=floor)
     return measured.at(measured.known, beats_floor=beats_floor)
 
 
@@ -154,7 +156,7 @@ def walk_skill(
     returns: ArrayLike,
     *,
     times: ArrayLike,
-    assets: Sequence[str],
+    assets: Sequence[str] | None = None,
     floor: Predictions | None = None,
     beats_floor: bool | None = None,
 ) -> FloatArray:
@@ -195,7 +197,7 @@ def _measure(
     returns: ArrayLike,
     *,
     times: ArrayLike,
-    assets: Sequence[str],
+    assets: Sequence[str] | None,
     floor: Predictions | None,
 ) -> _Measured:
     realised, known = predictions.realise(returns, times=times, assets=assets)

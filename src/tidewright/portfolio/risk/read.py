@@ -22,7 +22,7 @@ def refuse_returns(values: FloatArray, *, assets: tuple[str, ...], times: TimeAr
         )
     if len(values) == 0:
         raise AllocationError("there are no rows of returns. Bring one row a bar.")
-    refuse_prices(np.where(np.isnan(values), 0.0, values), names=assets)
+    refuse_prices(values, names=assets)
 
 
 def read_column(values: ArrayLike, *, noun: str, advice: str) -> FloatArray:

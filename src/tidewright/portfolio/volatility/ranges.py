@@ -56,7 +56,7 @@ def realised_volatility(
     if mean not in ("zero", "sample"):
         raise ConfigError(explain_unknown("mean", mean, ("zero", "sample")))
     _refuse(np.isinf(values), values, names=names, times=stamps, noun="return", remedy="Fill it, or make it NaN.")
-    refuse_prices(np.where(np.isnan(values), 0.0, values), names=names)
+    refuse_prices(values, names=names)
     if mean == "zero":
         return _annualise(_roll(values**2, window=window) / window, periods_per_year)
     return _annualise(_roll_spread(values, window=window), periods_per_year)
