@@ -22,6 +22,7 @@ from tidewright.portfolio.inputs import (
     refuse_prices,
 )
 from tidewright.portfolio.labels import name_assets
+from tidewright.portfolio.show import show
 from tidewright.portfolio.walk import View
 
 
@@ -39,6 +40,9 @@ class ViewArrays:
     covariance: FloatArray
     cutoff: np.datetime64
     steps: int
+
+    def __repr__(self) -> str:
+        return show(self, by_asset=("expected", "errors"))
 
     def per_step(self) -> ViewArrays:
         """The same views of the mean return of one step, to stand beside the covariance of returns of one bar."""
@@ -67,6 +71,9 @@ class Predictions:
     def __post_init__(self) -> None:
         for name in ("cutoffs", "times", "levels", "quantiles"):
             getattr(self, name).flags.writeable = False
+
+    def __repr__(self) -> str:
+        return show(self)
 
     def expected(self) -> FloatArray:
         """The return over the horizon [C, A]: the sum of the steps' medians.

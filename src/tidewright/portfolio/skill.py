@@ -28,6 +28,7 @@ from tidewright.portfolio.inputs import FloatArray, TimeArray, read_times
 from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.predictions import Predictions
 from tidewright.portfolio.rank_ic import rank_ic
+from tidewright.portfolio.show import show
 
 _LEVEL = 0.05  # the significance that a model must beat its floor with
 
@@ -53,6 +54,9 @@ class Skill:
     floor_error: float = math.nan
     beats_floor: bool | None = None
     evidence: str = "nobody said whether it beats its floor"
+
+    def __repr__(self) -> str:
+        return show(self)
 
     @property
     def count(self) -> int:

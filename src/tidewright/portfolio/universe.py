@@ -13,6 +13,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import check_flag
 from tidewright.errors import AllocationError, ColumnError
 from tidewright.portfolio.inputs import TimeArray, name_time, read_assets, read_times
+from tidewright.portfolio.show import show
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +55,9 @@ class Universe:
         starts.flags.writeable = ends.flags.writeable = False
         for field, value in (("names", names), ("starts", starts), ("ends", ends)):
             object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return show(self)
 
     @classmethod
     def from_table(cls, table: Any, *, asset: str, start: str, end: str, end_inclusive: bool = False) -> Universe:

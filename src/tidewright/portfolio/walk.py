@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,9 +23,13 @@ from tidewright.portfolio.inputs import (
     read_times,
 )
 from tidewright.portfolio.labels import name_assets
+from tidewright.portfolio.show import show, time_column
 from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.universe import Universe
 from tidewright.portfolio.weights import Weights
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +48,9 @@ class View:
     strength: float = 1.0
     max_multiple: float = 2.0
 
+    def __repr__(self) -> str:
+        return show(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
@@ -61,6 +68,16 @@ class Targets:
     method: str
     notes: tuple[str, ...] = ()
     decision_notes: tuple[tuple[str, ...], ...] = ()
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row a decision, with its time and a column of weights an asset."""
+        import polars as pl
+
+        weights = {name: self.values[:, place] for place, name in enumerate(self.assets)}
+        return pl.DataFrame(time_column(self.times, rows=len(self.times)) | weights)
 
     def latest(self) -> Weights:
         """The weights of the last decision."""

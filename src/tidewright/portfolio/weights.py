@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, read_assets
 from tidewright.portfolio.labels import align
+from tidewright.portfolio.show import show
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +53,15 @@ class Weights:
         values.flags.writeable = False
         object.__setattr__(self, "assets", names)
         object.__setattr__(self, "values", values)
+
+    def __repr__(self) -> str:
+        return show(self, by_asset=("values",))
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row an asset."""
+        import polars as pl
+
+        return pl.DataFrame({"asset": self.assets, "weight": self.values})
 
     def _check_sum(self, total: float) -> None:
         if not math.isfinite(self.net):

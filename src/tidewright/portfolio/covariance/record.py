@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +12,11 @@ from numpy.typing import ArrayLike
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
 from tidewright.portfolio.labels import name_assets
+from tidewright.portfolio.show import show
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 _SYMMETRY = 1e-10  # of the product of two deviations
 
@@ -42,6 +48,15 @@ class Covariance:
         values.flags.writeable = False
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "assets", tuple(self.assets))
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row and a column an asset."""
+        import polars as pl
+
+        return pl.DataFrame({"asset": self.assets} | dict(zip(self.assets, self.values, strict=True)))
 
     def volatility(self) -> FloatArray:
         """The standard deviation [A] of one period's returns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +22,12 @@ from tidewright.portfolio.optimise.read import CostBasis, Held, check_expected, 
 from tidewright.portfolio.optimise.rows import write_limits
 from tidewright.portfolio.optimise.solve import tidy
 from tidewright.portfolio.optimise.views import Views
+from tidewright.portfolio.show import show
 from tidewright.portfolio.weights import Weights
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 _SHORT = 1e-6  # of the span: the highest return is asked for less this, as nothing has room at the top itself
 
@@ -43,6 +49,16 @@ class Frontier:
     def __post_init__(self) -> None:
         for name in ("risk", "returns", "weights"):
             getattr(self, name).flags.writeable = False
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row a point, with its risk, expected return and weights."""
+        import polars as pl
+
+        weights = {f"weight of {name}": self.weights[:, place] for place, name in enumerate(self.assets)}
+        return pl.DataFrame({"risk": self.risk, "return": self.returns} | weights)
 
     def at(self, point: int) -> Weights:
         """The weights of one point, counted from the least risk."""

@@ -20,6 +20,7 @@ from tidewright.portfolio.optimise.problem import Problem
 from tidewright.portfolio.optimise.read import CostBasis, Held, check_expected, read_problem
 from tidewright.portfolio.optimise.solve import Solved
 from tidewright.portfolio.optimise.views import Views
+from tidewright.portfolio.show import show
 from tidewright.portfolio.weights import Weights
 
 _HOME = "tidewright.portfolio.optimise"
@@ -58,6 +59,9 @@ class Optimum:
     status: str
     iterations: int
     excess: float
+
+    def __repr__(self) -> str:
+        return show(self)
 
 
 def optimise(

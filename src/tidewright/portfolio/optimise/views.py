@@ -17,6 +17,7 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix
 from tidewright.portfolio.labels import align
+from tidewright.portfolio.show import show
 
 if TYPE_CHECKING:  # it loads polars
     from tidewright.portfolio.predictions import Predictions
@@ -59,6 +60,9 @@ class Views:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         object.__setattr__(self, "assets", names)
+
+    def __repr__(self) -> str:
+        return show(self)
 
     @classmethod
     def from_predictions(
@@ -140,6 +144,9 @@ class Posterior:
     covariance: Covariance
     prior: FloatArray
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return show(self, by_asset=("mean", "prior"))
 
 
 def black_litterman(views: Views, *, covariance: Covariance, risk_free: float = 0.0) -> Posterior:

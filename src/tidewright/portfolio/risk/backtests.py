@@ -25,6 +25,7 @@ from tidewright.portfolio.risk.measure import check_confidence
 from tidewright.portfolio.risk.read import read_column, refuse_returns
 from tidewright.portfolio.risk.record import freeze_arrays
 from tidewright.portfolio.risk.shortfall_tests import Model, Null, shortfall_tests
+from tidewright.portfolio.show import show
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +55,9 @@ class VarTest:
 
     def __post_init__(self) -> None:
         freeze_arrays(self)
+
+    def __repr__(self) -> str:
+        return show(self)
 
 
 def test_var(

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from tidewright.portfolio.inputs import FloatArray
+from tidewright.portfolio.show import show
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 RiskMethod = Literal[
     "historical", "normal", "t", "cornish_fisher", "monte_carlo", "filtered_historical", "extreme_value"
@@ -66,6 +71,9 @@ class PortfolioRisk:
     def __post_init__(self) -> None:
         freeze_arrays(self)
 
+    def __repr__(self) -> str:
+        return show(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Risk:
@@ -88,6 +96,28 @@ class Risk:
 
     def __post_init__(self) -> None:
         freeze_arrays(self)
+
+    def __repr__(self) -> str:
+        return show(self, by_asset=("var", "es"))
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row an asset, with its part of the portfolio's risk where weights came."""
+        import polars as pl
+
+        columns = {"asset": self.assets, "var": self.var, "es": self.es}
+        parts = self.portfolio
+        if parts is not None:
+            names = (
+                "marginal_var",
+                "marginal_es",
+                "component_var",
+                "component_es",
+                "incremental_var",
+                "incremental_es",
+            )
+            found = {"weight": parts.weights} | {name: getattr(parts, name) for name in names}
+            columns |= {name: values for name, values in found.items() if values is not None}
+        return pl.DataFrame(columns)
 
     def as_dict(self) -> Mapping[str, tuple[float, float]]:
         """Asset to value at risk and expected shortfall."""

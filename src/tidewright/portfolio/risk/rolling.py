@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,11 @@ from tidewright.portfolio.risk.read import refuse_returns
 from tidewright.portfolio.risk.record import RiskMethod, freeze_arrays
 from tidewright.portfolio.risk.roll_filtered import roll_filtered, tell_failed
 from tidewright.portfolio.risk.roll_normal import roll_moments
+from tidewright.portfolio.show import show, time_column
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 LEFT_OUT = {"filtered_historical": ("draws", "seed")}  # options that mean nothing for one bar
 
@@ -50,6 +55,17 @@ class RollingRisk:
 
     def __post_init__(self) -> None:
         freeze_arrays(self)
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row a bar and asset, in order of time; without times a bar has its row's number."""
+        import polars as pl
+
+        bars, count = self.var.shape
+        first = {name: np.repeat(values, count) for name, values in time_column(self.times, rows=bars).items()}
+        return pl.DataFrame(first | {"asset": self.assets * bars, "var": self.var.ravel(), "es": self.es.ravel()})
 
 
 def rolling_var(

@@ -20,6 +20,7 @@ from tidewright.portfolio.risk.measure import read_weights
 from tidewright.portfolio.risk.read import read_column, refuse_returns
 from tidewright.portfolio.risk.record import freeze_arrays
 from tidewright.portfolio.risk.shocks import Shock, World, fit_betas, read_betas
+from tidewright.portfolio.show import show
 from tidewright.portfolio.weights import Weights
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Scenario:
     def __post_init__(self) -> None:
         freeze_arrays(self)
 
+    def __repr__(self) -> str:
+        return show(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stress:
@@ -63,6 +67,9 @@ class Stress:
 
     def __post_init__(self) -> None:
         freeze_arrays(self)
+
+    def __repr__(self) -> str:
+        return show(self, by_asset=("holdings",))
 
     def __getitem__(self, name: str) -> Scenario:
         found = {one.name: one for one in self.scenarios}

@@ -22,6 +22,7 @@ from tidewright.portfolio.inputs import (
     refuse_prices,
 )
 from tidewright.portfolio.labels import name_assets
+from tidewright.portfolio.show import show
 from tidewright.portfolio.volatility.catalog import Backcast, Distribution, Mean, ModelName, VolatilitySpec
 from tidewright.portfolio.volatility.crew import Callback, fit_all
 from tidewright.portfolio.volatility.outcome import Outcome, find_fault
@@ -29,6 +30,8 @@ from tidewright.portfolio.volatility.persistence import measure_persistence
 from tidewright.portfolio.volatility.recursion import FURTHEST, filter_variance, read_recursion
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tidewright.portfolio.volatility.forecast import Method, VolatilityForecast
 
 NAMED = 5  # assets that a warning names
@@ -68,6 +71,19 @@ class VolatilityFit:
         for name in ("parameters", "log_likelihood", "aic", "bic", "persistence", "converged", "backcast",
                      "volatility", "residuals"):  # fmt: skip
             getattr(self, name).flags.writeable = False
+
+    def __repr__(self) -> str:
+        return show(self, by_asset=("log_likelihood", "aic", "bic", "persistence", "converged", "backcast"))
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row an asset, with its parameters, criteria and newest volatility, or why it has none."""
+        import polars as pl
+
+        names = ("log_likelihood", "aic", "bic", "persistence", "converged")
+        columns: dict[str, Any] = {"asset": self.assets} | dict(zip(self.spec.names, self.parameters, strict=True))
+        columns |= {name: getattr(self, name) for name in names} | {"volatility": self.volatility[-1]}
+        failures = [self.failures.get(name) for name in self.assets]
+        return pl.DataFrame(columns | {"failure": pl.Series(failures, dtype=pl.String)})
 
     def parameters_of(self, asset: str) -> dict[str, float]:
         """One asset's parameters by name; an asset that failed is an AllocationError that says why."""

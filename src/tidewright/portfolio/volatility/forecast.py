@@ -13,11 +13,14 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import check_real, check_whole
 from tidewright.errors import ConfigError
 from tidewright.portfolio.inputs import FloatArray
+from tidewright.portfolio.show import show
 from tidewright.portfolio.volatility.persistence import loss_shares
 from tidewright.portfolio.volatility.recursion import read_recursion, step_log, step_power
 from tidewright.portfolio.volatility.simulate import carry_on, check_paths, draw_paths
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tidewright.portfolio.volatility.fit import VolatilityFit
 
 Method = Literal["analytic", "simulation", "bootstrap"]
@@ -46,6 +49,19 @@ class VolatilityForecast:
         object.__setattr__(self, "quantiles", MappingProxyType(dict(self.quantiles)))
         for values in (self.variance, self.volatility, self.cumulated, *self.quantiles.values()):
             values.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def to_table(self) -> pl.DataFrame:
+        """A polars table: a row a step (from 1) and asset, with the volatility of the step and of all up to it."""
+        import polars as pl
+
+        steps, count = self.volatility.shape
+        first = {"step": np.repeat(np.arange(1, steps + 1), count), "asset": self.assets * steps}
+        quantiles = {f"{level:g}": values.ravel() for level, values in self.quantiles.items()}
+        parts = {"volatility": self.volatility.ravel(), "cumulated": self.cumulated.ravel()}
+        return pl.DataFrame(first | parts | quantiles)
 
 
 def make_forecast(
