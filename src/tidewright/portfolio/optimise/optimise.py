@@ -89,6 +89,7 @@ def optimise(
     (target_return, target_risk: a period), risk_aversion (max_utility), confidence (min_cvar). Limits that can't be
     kept together, a risk-free rate that nothing beats, and weights that nothing bounds are AllocationErrors in words.
 
+    >>> import numpy as np
     >>> rng = np.random.default_rng(3)
     >>> found = optimise(rng.normal(0, [0.01, 0.02], (500, 2)), assets=("calm", "wild"))
     >>> found.weights.values.round(2), found.meaning, found.status
