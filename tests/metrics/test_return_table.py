@@ -147,3 +147,14 @@ def test_relative_figures_need_a_benchmark_of_the_same_periods() -> None:
 
 def test_the_page_has_the_table_of_definitions() -> None:
     assert write_definitions() in PAGE.read_text(), "print(write_definitions()) and put it into docs/backtest.md"
+
+
+def test_prices_and_a_riskless_rate_of_a_year_are_refused() -> None:
+    returns = np.random.default_rng(0).normal(0.0, 0.01, 300)
+    with pytest.raises(DataError, match=r"every one of the 300 returns is above 50%.*look like prices or equity"):
+        tw.summarise(100.0 * np.cumprod(1.0 + returns), periods_per_year=252)
+    with pytest.raises(DataError, match="look like prices or equity"):
+        tw.deflate(100.0 * np.cumprod(1.0 + returns), trials=10)
+    with pytest.raises(DataError, match=r"risk_free is 0\.04 a period, that is 1,008% a year\. Divide"):
+        tw.summarise(returns, periods_per_year=252, risk_free=0.04)
+    assert math.isfinite(tw.summarise(returns, periods_per_year=12, risk_free=0.04)["sharpe"])

@@ -225,12 +225,11 @@ def hold(weights: list[float], rows: int) -> Floats:
 
 def test_cash_earns_the_rate_of_each_bar_and_a_loan_pays_it() -> None:
     closes = np.full((4, 1), 10.0)
-    rates = [0.5, 0.01, 0.02, 0.03]
-    rates[0] = 0.05  # nothing is held before the first bar
+    rates = [0.009, 0.001, 0.002, 0.003]  # nothing is held before the first bar
     idle = run(hold([0.0], 4), closes, costs=FREE, allow_cash=True, cash_rate=rates)
-    np.testing.assert_allclose(idle.equity, 1000.0 * np.cumprod([1.0, 1.01, 1.02, 1.03]), rtol=1e-14)
-    lent = run(hold([1.5], 4), closes, costs=FREE, max_gross=1.5, cash_rate=0.01)
-    np.testing.assert_allclose(lent.cash, [1000.0, -505.0, -510.05, -515.1505], rtol=1e-12)
+    np.testing.assert_allclose(idle.equity, 1000.0 * np.cumprod([1.0, 1.001, 1.002, 1.003]), rtol=1e-14)
+    lent = run(hold([1.5], 4), closes, costs=FREE, max_gross=1.5, cash_rate=0.001)
+    np.testing.assert_allclose(lent.cash, [1000.0, -500.5, -501.0005, -501.5015005], rtol=1e-12)
 
 
 def test_a_short_position_pays_for_borrowing_by_calendar_days() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from tidewright.portfolio import (
     Costs,
     Delisting,
     Rebalance,
+    backtest_signals,
     backtest_strategies,
     backtest_weights,
     returns_from_prices,
@@ -310,3 +313,51 @@ def test_strategies_that_are_no_tables_are_refused() -> None:
         backtest_strategies(good_targets(), good_prices(), **given)
     with pytest.raises(AllocationError, match="there is no strategy"):
         backtest_strategies({}, good_prices(), **given)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize("which", ["targets", "prices", "volumes", "opens", "splits"])
+def test_a_table_whose_columns_are_in_another_order_is_refused(kind: str, which: str) -> None:
+    """Weights of AAPL would buy XOM."""
+    frame = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[kind]
+    given: dict[str, Any] = {
+        "targets": good_targets(), "prices": good_prices(), "opens": good_prices(),
+        "volumes": np.ones((6, 3)), "splits": np.ones((6, 3)),
+    }  # fmt: skip
+    tables = {name: frame(dict(zip(NAMES, values.T, strict=True))) for name, values in given.items()}
+    more = {"times": DAYS, "assets": NAMES, "costs": FREE, "fill": "next open"}
+
+    def run() -> Any:
+        actions = Actions(splits=tables["splits"])
+        sides = {name: tables[name] for name in ("volumes", "opens")}
+        return backtest_weights(tables["targets"], tables["prices"], actions=actions, **sides, **more)
+
+    assert run().assets == NAMES
+    tables[which] = tables[which][list(NAMES[::-1])]
+    with pytest.raises(AllocationError, match=r"has 'AAPL' as column 2, and assets name it as column 0"):
+        run()
+
+
+def test_signals_whose_columns_are_in_another_order_are_refused() -> None:
+    entries = pd.DataFrame(np.zeros((6, 3)), columns=NAMES[::-1])
+    more: dict[str, Any] = {"times": DAYS, "assets": NAMES, "costs": FREE}
+    with pytest.raises(AllocationError, match="the table of entry signals has 'AAPL' as column 2"):
+        backtest_signals(entries, np.zeros((6, 3)), good_prices(), **more)
+    highs, nothing = pd.DataFrame(good_prices() * 2, columns=NAMES[::-1]), np.zeros((6, 3))
+    with pytest.raises(AllocationError, match="the table of highs has 'AAPL' as column 2"):
+        backtest_signals(nothing, nothing, good_prices(), highs=highs, lows=highs, opens=good_prices(), **more)
+
+
+def test_a_rate_of_cash_that_is_a_years_is_refused() -> None:
+    more: dict[str, Any] = {"times": DAYS, "assets": NAMES, "costs": FREE}
+    with pytest.raises(AllocationError, match=r"cash_rate is 0\.04 over one bar, that is 1,460% a year\. Divide"):
+        backtest_weights(good_targets(), good_prices(), cash_rate=0.04, **more)
+    months = np.arange("2020-01", "2020-07", dtype="datetime64[M]").astype("datetime64[D]")
+    paid = backtest_weights(good_targets(), good_prices(), cash_rate=0.04, **{**more, "times": months})
+    assert paid.interest.any()
+
+
+def test_the_time_of_a_delisting_may_be_text() -> None:
+    ends = Actions(delistings={"AAPL": Delisting("2020-01-06", outcome=-0.3)})  # type: ignore[arg-type]
+    done = backtest_weights(good_targets(), good_prices(), times=DAYS, assets=NAMES, costs=FREE, actions=ends)
+    assert done.positions[-1, 0] == 0.0

@@ -113,7 +113,7 @@ def test_every_option_changes_the_answer() -> None:
     ("change", "message"),
     [
         ({"signal": np.zeros(ROWS)}, "takes no position at all"),
-        ({"signal": np.ones(10), "returns": np.ones(10)}, "9 rows of a signal can't be tested"),
+        ({"signal": np.ones(10), "returns": np.zeros(10)}, "9 rows of a signal can't be tested"),
         ({"returns": np.ones(ROWS - 1)}, "Align them"),
         ({"returns": np.where(np.arange(ROWS) == 9, np.nan, 0.01)}, "the returns of row 9 lack a number"),
         ({"statistic": "mean"}, "statistic is 'mean'"),
@@ -122,7 +122,7 @@ def test_every_option_changes_the_answer() -> None:
         ({"block": 5}, "moves the whole signal"),
         ({"scheme": "blocks", "block": 100}, "nowhere to go"),
         ({"draws": 5}, "draws is 5"),
-        ({"signal": np.ones((ROWS, 2)), "returns": np.ones((ROWS, 2)), "statistic": "ic"}, "over 2 assets"),
+        ({"signal": np.ones((ROWS, 2)), "returns": np.zeros((ROWS, 2)), "statistic": "ic"}, "over 2 assets"),
     ],
 )
 def test_what_can_t_be_tested_is_told(change: dict, message: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from arch.bootstrap import SPA, StationaryBootstrap
 
 from tidewright.errors import AllocationError
 from tidewright.metrics.bootstrap import choose_stationary_block
-from tidewright.portfolio import reality_check, spa
+from tidewright.portfolio import pbo, reality_check, spa
 from tidewright.portfolio.inference.resample import resample_means
 from tidewright.portfolio.inference.superior import _long_run_deviation
 
@@ -142,3 +144,11 @@ def test_every_option_changes_the_answer() -> None:
 def test_what_can_t_be_tested_is_told(change: dict, message: str) -> None:
     with pytest.raises(AllocationError, match=message):
         spa(**{"returns": draw_strategies(1, rows=50, count=2), **change})
+
+
+@pytest.mark.parametrize("ask", [reality_check, spa, pbo])
+def test_prices_are_no_returns(ask: Any) -> None:
+    """The best of rising prices would be skill beyond any doubt."""
+    prices = 100.0 * np.cumprod(1.0 + np.random.default_rng(0).normal(0.0, 0.01, (300, 4)), axis=0)
+    with pytest.raises(AllocationError, match=r"returns of 'column 0' is above 20%.*look like prices"):
+        ask(prices)

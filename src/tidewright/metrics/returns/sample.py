@@ -18,6 +18,8 @@ from tidewright.metrics.returns.falls import Falls, find_falls
 from tidewright.metrics.returns.line import ROUNDING, Line, fit_line
 
 Floats = NDArray[np.float64]
+_MOST_RISK_FREE = 1.5  # a year
+_FEW = 20  # returns, each of which may gain a half
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,13 @@ class Sample:
             )
         if not math.isfinite(risk_free):
             raise DataError(f"risk_free is {risk_free}; it is the riskless return of one period, as a fraction.")
-        return cls(ours, read_per_year(periods_per_year), risk_free, theirs, holdings)
+        per_year = read_per_year(periods_per_year)
+        if abs(risk_free) * per_year > _MOST_RISK_FREE:
+            raise DataError(
+                f"risk_free is {risk_free:g} a period, that is {risk_free * per_year:,.0%} a year. Divide a rate a "
+                f"year by its {per_year:g} periods."
+            )
+        return cls(ours, per_year, risk_free, theirs, holdings)
 
     @property
     def periods(self) -> int:
@@ -135,6 +143,12 @@ def read_returns(returns: ArrayLike, *, noun: str = "return") -> Floats:
         raise DataError(
             f"the {noun} of row {row} is {values[row]} ({wrong.size} such of {values.size}); a net simple "
             "return is a finite fraction of at least -1. Remove or mend those periods; divide percent by 100."
+        )
+    floor = 1.0 if values.size < _FEW else 0.5
+    if values.min() > floor:
+        raise DataError(
+            f"every one of the {values.size} {noun}s is above {floor:.0%}, from {values.min():g} to {values.max():g}: "
+            "these look like prices or equity. Pass simple returns as fractions (values[1:] / values[:-1] - 1)."
         )
     return values
 

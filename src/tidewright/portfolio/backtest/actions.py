@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_matrix
+from tidewright.portfolio.labels import name_assets
 
 _CLEAR_SPLIT = math.log(1.4)  # a smaller one can't be told from a day's move
 
@@ -30,7 +31,8 @@ class Delisting:
     outcome: float = 0.0
 
     def __post_init__(self) -> None:
-        if np.isnat(np.datetime64(self.time)):
+        object.__setattr__(self, "time", np.datetime64(self.time))
+        if np.isnat(self.time):
             raise AllocationError("the time of a delisting is NaT. Give the bar at whose close holders are paid.")
         if not (math.isfinite(self.outcome) and -1.0 <= self.outcome <= 10.0):
             raise AllocationError(
@@ -114,6 +116,7 @@ def _read(
 ) -> FloatArray | None:
     if values is None:
         return None
+    assets = name_assets(values, assets, noun=f"{noun}s")
     table = read_matrix(values, noun=f"{noun}s")
     if table.shape != closes.shape:
         raise AllocationError(

@@ -20,8 +20,10 @@ from tidewright.portfolio.inputs import (
     read_prices,
     read_times,
 )
+from tidewright.portfolio.labels import name_assets
 
 _LOOKBACK = 21
+_MOST_RATE = 1.5  # a year
 _LEAST = 2
 
 
@@ -82,6 +84,7 @@ def read_market(
     """The market of checked prices; NaN is a bar without a price."""
     closes = read_matrix(prices, noun="prices")
     stamps = read_times(times, rows=len(closes))
+    assets = name_assets(prices, assets, noun="prices")
     closes = read_prices(closes, assets=assets, times=stamps)
     names = read_assets(assets, columns=closes.shape[1])
     if fill not in ("next close", "next open"):
@@ -89,7 +92,8 @@ def read_market(
     if (opens is not None) != (fill == "next open"):
         got = "without opens" if opens is None else "with opens"
         raise AllocationError(f"fill={fill!r} came {got}. Pass opens= together with fill='next open', or neither.")
-    fills = closes if opens is None else read_prices(opens, assets=assets, times=stamps, noun="open")
+    named = name_assets(opens, assets, noun="opens")
+    fills = closes if opens is None else read_prices(opens, assets=named, times=stamps, noun="open")
     gaps = bool(np.isnan(closes.min(initial=1.0)) or np.isnan(fills.min(initial=1.0)))
     events = None if actions is None else read_events(actions, closes=closes, stamps=stamps, assets=names)
     if actions is not None and events is not None and actions.delistings:
@@ -128,6 +132,7 @@ def _read_side(
     if values is None:
         return None
     table = read_matrix(values, noun=noun)
+    assets = name_assets(values, assets, noun=noun)
     if table.shape != shape:
         raise AllocationError(
             f"the table of {noun} has the shape {table.shape}, that of prices {shape}. Give one row a bar and one "
@@ -158,5 +163,11 @@ def _read_rates(cash_rate: ArrayLike, *, stamps: TimeArray) -> FloatArray | None
         raise AllocationError(
             f"cash_rate at {name_time(stamps, row=row)} is {rates[row]:g} over one bar; it is a fraction from -0.1 to "
             "0.1. A rate a year is divided by the bars of a year."
+        )
+    span = float(np.median(_count_years(stamps)[1:])) if stamps.size > 1 else 1.0
+    if np.abs(np.mean(rates)) > _MOST_RATE * span:
+        raise AllocationError(
+            f"cash_rate is {np.mean(rates):g} over one bar, that is {np.mean(rates) / span:,.0%} a year. Divide a "
+            "rate a year by the bars of a year."
         )
     return None if (rates == 0.0).all() else rates

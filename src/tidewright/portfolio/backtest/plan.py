@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_matrix, read_times
+from tidewright.portfolio.labels import name_assets
 
 Rows = NDArray[np.intp]
 
@@ -79,6 +80,7 @@ def read_decisions(
     targets: ArrayLike, *, stamps: TimeArray, decided: ArrayLike | None, assets: tuple[str, ...], rules: Rules
 ) -> Decisions:
     """Every decision in target weights [T, A] (a row of NaN decides nothing) or [D, A] made at `decided` [D]."""
+    assets = name_assets(targets, assets, noun="target weights")
     values = read_matrix(targets, noun="target weights")
     if values.shape[1] != len(assets):
         raise AllocationError(

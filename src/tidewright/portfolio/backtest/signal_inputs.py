@@ -21,6 +21,7 @@ from tidewright.portfolio.inputs import (
     read_prices,
     read_times,
 )
+from tidewright.portfolio.labels import name_assets
 
 
 def read_frame(times: ArrayLike, *, assets: Sequence[str], shape: tuple[int, ...]) -> Frame:
@@ -46,6 +47,7 @@ class Frame:
     def read_signals(self, values: ArrayLike | None, *, noun: str) -> Bools:
         if values is None:
             return np.zeros(self.shape, dtype=bool)
+        name_assets(values, self.assets, noun=f"{noun} signals")
         given = np.asarray(widen(values))
         flags = given if given.dtype == bool else read_matrix(given, noun=f"{noun} signals")
         if flags.shape != self.shape:
@@ -94,7 +96,8 @@ class Frame:
     def _read_prices(self, values: ArrayLike | None, *, noun: str) -> FloatArray | None:
         if values is None:
             return None
-        return read_prices(widen(values), assets=self.assets, times=self.times, noun=noun)
+        names = name_assets(values, self.assets, noun=f"{noun}s")
+        return read_prices(widen(values), assets=names, times=self.times, noun=noun)
 
     def _check_order(self, read: dict[str, FloatArray | None]) -> None:
         """A high below, or a low above, the open or the close of its bar is no price of that bar."""

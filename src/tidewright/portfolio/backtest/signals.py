@@ -34,6 +34,7 @@ from tidewright.portfolio.backtest.signal_inputs import Frame, check_rules, read
 from tidewright.portfolio.backtest.trades import REASONS, Trades
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.inputs import name_time, read_matrix
+from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.ledger import HeldBook, Ledger
 
 
@@ -93,6 +94,7 @@ def backtest_signals(
     ([100.0, 100.0, 120.0, 150.0, 150.0], [50.0], ['exit'])
     """
     closes = read_matrix(widen(prices), noun="prices")
+    assets = name_assets(prices, assets, noun="prices")
     frame = read_frame(times, assets=assets, shape=closes.shape)
     bars = frame.read_bars(closes, fill=fill, opens=opens, highs=highs, lows=lows)
     leave, cover = frame.read_signals(exits, noun="exit"), frame.read_signals(short_exits, noun="short exit")

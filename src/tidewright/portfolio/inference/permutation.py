@@ -16,7 +16,7 @@ from tidewright.errors import AllocationError
 from tidewright.metrics.bootstrap import choose_block
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.inference.strategies import read_number
-from tidewright.portfolio.inputs import FloatArray, read_matrix
+from tidewright.portfolio.inputs import FloatArray, read_matrix, refuse_prices
 from tidewright.portfolio.rank_ic import average_ranks
 
 Rows = NDArray[np.intp]
@@ -118,6 +118,7 @@ def _align(signal: ArrayLike, returns: ArrayLike) -> tuple[FloatArray, FloatArra
     )
     if given.shape != earned.shape:
         raise AllocationError(f"the signal has the shape {np.shape(signal)}, returns {np.shape(returns)}. Align them.")
+    refuse_prices(earned, names=tuple(f"column {column}" for column in range(earned.shape[1])))
     whole = np.isfinite(given).all(axis=1)
     first = int(whole.argmax()) if whole.any() else len(given)
     given, earned = given[first:-1], earned[first + 1 :]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.inputs import FloatArray, read_matrix
+from tidewright.portfolio.inputs import FloatArray, read_matrix, refuse_prices
 
 
 def read_strategies(returns: ArrayLike, *, least: int, noun: str = "returns") -> FloatArray:
@@ -28,6 +28,7 @@ def read_strategies(returns: ArrayLike, *, least: int, noun: str = "returns") ->
             f"the {noun} hold {table[row, column]} in row {row}, column {column} ({int(wrong.sum())} such). "
             "Every strategy has a return at every period; 0 where it held cash."
         )
+    refuse_prices(table, names=tuple(f"column {column}" for column in range(table.shape[1])))
     return table
 
 
