@@ -7,8 +7,10 @@ ones, and a signal is filled at the next close, which can be traded.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 
@@ -54,3 +56,22 @@ def test_its_stats_are_the_figures_of_the_ledger_and_of_the_trades() -> None:
     assert stats["total_return"] == pytest.approx(portfolio.ledger.equity[-1] / 1e6 - 1, rel=1e-9)
     gross = tw.backtest_signals(lines.above, lines.below, price, times=days, assets=["AAPL"], costs=tw.Costs(0, 0))
     assert gross.ledger.equity[-1] > portfolio.ledger.equity[-1]
+
+
+def test_its_plots_are_a_tear_sheet_beside_holding_the_stock(tmp_path: Path) -> None:
+    price, days = (column[-1500:] for column in read_apple())
+    lines = tw.crossover(tw.moving_average(price, FAST), tw.moving_average(price, SLOW))
+    portfolio = tw.backtest_signals(lines.above, lines.below, price, times=days, assets=["AAPL"], costs=COSTS)
+    page = tw.write_tear_sheet(
+        tmp_path / "averages.html",
+        ledger=portfolio.ledger,
+        benchmark=price,
+        benchmark_name="AAPL",
+        periods_per_year=252,
+    )
+    figures = pl.read_parquet(tmp_path / "averages_data" / "figures.parquet")
+    names = ("sharpe", "max_drawdown", "total_return")
+    shown = {name: figures.filter(strategy="strategy", figure=name)["value"].item() for name in names}
+    stats = portfolio.ledger.summary(periods_per_year=252)
+    assert shown == pytest.approx({name: stats[name] for name in names}, rel=1e-9)
+    assert page.stat().st_size > 100_000
