@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +99,21 @@ def test_every_option_changes_what_is_earned(folder: Path, capsys: Any) -> None:
 
 def test_a_strategy_runs_apart_and_its_page_is_written(folder: Path, capsys: Any) -> None:
     page = folder / "page.html"
-    code, out, err = ask(capsys, folder / "shares.py", folder / "prices.parquet", "--page", page)
+    given = (folder / "shares.py", folder / "prices.parquet", "--page", page, "--benchmark", "equal")
+    code, out, err = ask(capsys, *given)
     assert code == 0
-    assert "sharpe" in out
+    assert re.search(r"volatility +\S+ +fraction a year", out)
+    assert re.search(r"costs +\S+ +money in all", out)
     assert "in a process of its own: network: " in out
     assert "backtest --check" in out
     assert f"page  {page}" in err
     text = page.read_text()
     assert "shares.py" in text
     assert "in a process of its own" in text
-    assert (folder / "page_data" / "sheet.json").exists()
+    assert text.count("has no bar to be filled at") <= 2  # of the strategy and of its floor, once each
+    assert "the mean return of all assets, without costs" in text
+    assert "assets that have all prices, at the strategy&#39;s dates and costs" in text
+    assert json.loads((folder / "page_data" / "sheet.json").read_text())["floors"] == ["equal weight"]
 
 
 def test_a_look_ahead_is_an_error_with_its_message(folder: Path, capsys: Any) -> None:

@@ -144,10 +144,18 @@ def _run(what: Path, prices: Dated, given: dict[str, Any], *, page: Path | None,
 def _write_page(found: FileBacktest, page: Path, *, costs: Costs, trials: float | None) -> None:
     from tidewright.report.tear_sheet import write_tear_sheet
 
-    notes = list(found.notes) + ([] if found.isolation is None else [f"the strategy ran {found.isolation}"])
+    ledgers = {found.name: found.ledger} | ({} if found.floor is None else {"equal weight": found.floor})
+    notes = [note for note in found.notes if note not in found.ledger.notes]  # the page has these from the ledger
+    if found.floor is not None:
+        count = int((found.floor.trades != 0.0).any(axis=0).sum())
+        notes.append(f"equal weight holds the {count} assets that have all prices, at the strategy's dates and costs")
+    if found.benchmark:
+        what = "the mean return of all assets" if found.benchmark == "equal" else f"the price of {found.benchmark}"
+        notes.append(f"the benchmark is {what}, without costs")
+    notes += [] if found.isolation is None else [f"the strategy ran {found.isolation}"]
     written = write_tear_sheet(
         page,
-        ledger={found.name: found.ledger},
+        ledger=ledgers,
         periods_per_year=found.periods_per_year,
         benchmark=found.levels,
         benchmark_name=found.benchmark or "benchmark",
@@ -184,10 +192,15 @@ def _show(found: FileBacktest, *, again: str) -> None:
     from tidewright.cli.show import show_table
     from tidewright.cli.verbs import typeable
 
-    rows = [{"figure": name, "value": f"{found.figures[name]:,.4g}"} for name in SHOWN if name in found.figures]
+    rows = [
+        {"figure": name, "value": f"{found.figures[name]:,.4g}", "unit": _unit_of(name)}
+        for name in SHOWN
+        if name in found.figures
+    ]
     if found.deflated is not None:
         told = f"{found.deflated.probability:.4g}"
-        rows.append({"figure": f"deflated_sharpe after {found.deflated.trials:g} trials", "value": told})
+        name = f"deflated_sharpe after {found.deflated.trials:g} trials"
+        rows.append({"figure": name, "value": told, "unit": "probability"})
     first, last = (str(found.ledger.times[at].astype("datetime64[D]")) for at in (0, -1))
     show_table(rows, title=f"{found.name}: {len(found.ledger.assets)} assets, {first} to {last}, after costs")
     for note in found.notes:
@@ -195,6 +208,12 @@ def _show(found: FileBacktest, *, again: str) -> None:
     if found.isolation is not None:
         typer.echo(f"note: it ran {found.isolation}")
         typer.echo(f"next    {typeable(again)}")
+
+
+def _unit_of(figure: str) -> str:
+    from tidewright.metrics.returns import RETURN_METRICS
+
+    return {"costs": "money in all", "periods": "bars"}.get(figure) or RETURN_METRICS[figure].unit
 
 
 class _Noted:

@@ -34,6 +34,7 @@ NAMES = {
     "expected_shortfall": "Expected shortfall, 95 %",
 }  # fmt: skip
 _UNITS = {"fraction": "", "fraction a year": "a year", "ratio": "ratio", "periods": "bars", "times a year": "a year"}
+_PERIODS = {"total_return": "in all", "hit_rate": "of bars", "value_at_risk": "a bar", "expected_shortfall": "a bar"}
 SIGNIFICANT = 0.05  # p-values below it are told as a failure
 MOST_RISK = 25  # assets of the picture of contributions
 
@@ -52,7 +53,7 @@ def tell_figures(sheet: Sheet) -> Section:
     rows = tuple(
         (
             Cell(name_figure(name), tone="strong"),
-            Cell(_UNITS[RETURN_METRICS[name].unit], tone="muted"),
+            Cell(_PERIODS.get(name, _UNITS[RETURN_METRICS[name].unit]), tone="muted"),
             _figure(name, ours[name]),
             _interval(sheet, name),
             *(_figure(name, found[other].values.get(name, math.nan)) for other in found if other != sheet.name),

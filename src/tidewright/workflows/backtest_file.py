@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,8 +28,9 @@ class FileBacktest:
     """The account of a strategy and its figures after costs, beside a benchmark where there is one, whose `levels` [T]
     are those of its wealth.
 
-    `deflated` is None where the number of trials is not known or the returns don't vary; `isolation` is what the
-    strategy ran under, None for a table.
+    `floor` holds the assets that have all prices in equal parts, brought back to that at the strategy's decisions and
+    at the same costs; None where there is no such asset. `deflated` is None where the number of trials is not known or
+    the returns don't vary; `isolation` is what the strategy ran under, None for a table.
     """
 
     name: str
@@ -40,6 +42,7 @@ class FileBacktest:
     periods_per_year: float
     notes: tuple[str, ...]
     isolation: Isolation | None = None
+    floor: Ledger | None = None
 
 
 def backtest_file(
@@ -70,21 +73,23 @@ def backtest_file(
     periods, told = measure_periods(prices.times, frequency=frequency, calendar=calendar)
     plan, isolation = _decide(Path(what), prices, timeout_s=timeout_s)
     prices = carry_gaps(prices, most=carry)
-    ledger = backtest_weights(
-        plan.targets,
-        prices.values,
+    matched = None if opens is None else _match(opens, prices)
+    keep = partial(
+        backtest_weights,
+        prices=prices.values,
         times=prices.times,
         assets=prices.names,
         costs=costs,
         decided=plan.decided,
         initial_cash=initial_cash,
         fill=fill,
-        opens=None if opens is None else _match(opens, prices),
+        opens=matched,
         allow_cash=True,
         allow_short=allow_short,
         max_gross=max_gross,
         cash_rate=(1.0 + cash_rate) ** (1.0 / periods) - 1.0,
     )
+    ledger = keep(plan.targets)
     figures = dict(ledger.summary(periods_per_year=periods))
     levels = None if benchmark is None else _grow_benchmark(benchmark, prices)
     if levels is not None:
@@ -100,6 +105,7 @@ def backtest_file(
         periods_per_year=periods,
         notes=(told, *prices.notes, *plan.notes, *ledger.notes),
         isolation=isolation,
+        floor=_hold_equal(plan, keep=keep, tables=[prices.values] if matched is None else [prices.values, matched]),
     )
 
 
@@ -121,6 +127,13 @@ def _decide(what: Path, prices: Dated, *, timeout_s: float) -> tuple[Plan, Isola
         return place_weights(table, prices), None
     with open_strategy(what, timeout_s=timeout_s) as strategy:
         return decide_weights(strategy, prices), strategy.isolation
+
+
+def _hold_equal(plan: Plan, *, keep: Callable[[Doubles], Ledger], tables: list[Doubles]) -> Ledger | None:
+    whole = np.all([np.isfinite(table).all(axis=0) for table in tables], axis=0)
+    if not whole.any():
+        return None
+    return keep(np.tile(whole / whole.sum(), (len(plan.decided), 1)))
 
 
 def _match(opens: Dated, prices: Dated) -> Doubles:
