@@ -18,6 +18,7 @@ from tidewright.cli.backtest import backtest_verb
 from tidewright.cli.bench import bench_verb
 from tidewright.cli.dash import dash_verb
 from tidewright.cli.export import export_verb
+from tidewright.cli.risk import risk_verb
 from tidewright.cli.store import store_app
 from tidewright.errors import ConfigError, TidewrightError
 
@@ -220,6 +221,7 @@ def monitor_verb(
 
 
 app.command("allocate")(allocate_verb)
+app.command("risk")(risk_verb)
 app.command("backtest")(backtest_verb)
 app.command("export")(export_verb)
 app.command("bench")(bench_verb)

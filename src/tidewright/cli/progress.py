@@ -63,6 +63,10 @@ class ProgressView:
         if self._moves and self._table is None:
             self._move_bar(event)
 
+    def count(self, done: int, total: int) -> None:
+        """So many of a stage's parts are done."""
+        self._bar.update(self._task, total=total, completed=done)
+
     def say(self, line: str) -> None:
         """A line that is no stage."""
         if not self._quiet:

@@ -59,11 +59,19 @@ def refuse_returns(prices: Dated) -> None:
 
 
 def cut_window(
-    prices: Dated, *, lookback: int | None, limits: Limits | None = None, benchmark: str | None = None
+    prices: Dated,
+    *,
+    lookback: int | None,
+    limits: Limits | None = None,
+    benchmark: str | None = None,
+    usual: int = LOOKBACK,
 ) -> Window:
-    """The returns of the `lookback` latest bars (None: 252, or all where there are fewer). Raises `AllocationError`."""
+    """The returns of the `lookback` latest bars (None: the `usual` number, or all where there are fewer).
+
+    Raises `AllocationError`.
+    """
     returns = returns_from_prices(prices.values, times=prices.times, assets=prices.names)
-    bars, notes = _choose_lookback(lookback, bars=len(returns))
+    bars, notes = _choose_lookback(lookback, bars=len(returns), usual=usual)
     part = returns[-bars:]
     beside = np.ones(len(prices.names), dtype=np.bool_)
     may: Doubles | None = None
@@ -90,12 +98,12 @@ def cut_window(
     return Window(assets, prices.times[-bars:], np.ascontiguousarray(part[:, chosen]), fitted, may, (*notes, *left))
 
 
-def _choose_lookback(asked: int | None, *, bars: int) -> tuple[int, tuple[str, ...]]:
+def _choose_lookback(asked: int | None, *, bars: int, usual: int) -> tuple[int, tuple[str, ...]]:
     if asked is None:
         short: tuple[str, ...] = ()
-        if bars < LOOKBACK:
-            short = (f"the lookback is all of the {bars} returns, where {LOOKBACK} are usual",)
-        return min(LOOKBACK, bars), short
+        if bars < usual:
+            short = (f"the lookback is all of the {bars} returns, where {usual} are usual",)
+        return min(usual, bars), short
     if not 2 <= asked <= bars:
         raise AllocationError(
             f"a lookback of {asked} returns is asked for, and the prices give {bars}. Ask for 2 to {bars}."
