@@ -184,8 +184,8 @@ def _show(found: FileRisk) -> None:
     if found.tests:
         typer.echo("was it right? p-values; small where it was hardly so")
         show_table(rows.list_tests(found), title="")
-    for name, why in found.failed.items():
-        typer.echo(f"failed: {name}: {why}")
+    for line in rows.list_failed(found):
+        typer.echo(line)
     for note in rows.collect_notes(found):
         typer.echo(f"note: {note}")
 

@@ -25,7 +25,7 @@ def collect_allocation(found: FileAllocation) -> Page:
     largest = int(np.argmax(weights.values))
     return Page(
         title=f"Allocation of {name_date(found.time)}",
-        eyebrow=f"Tidewright allocation · {weights.method}",
+        eyebrow=f"allocation · {weights.method}",
         headline=f"{int((np.abs(weights.values) > 1e-9).sum())} of {len(weights.assets)} assets, "
         f"{weights.assets[largest]} the largest with {write_percent(float(weights.values[largest]))}",
         reason=found.reason,

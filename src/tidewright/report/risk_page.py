@@ -30,8 +30,9 @@ def collect_risk(found: FileRisk) -> Page:
     bars = "the next bar" if found.horizon == 1 else f"the next {found.horizon} bars"
     return Page(
         title=f"Risk of {name_date(found.time)}",
-        eyebrow="Tidewright risk",
-        headline=f"With {level:.0%} no more than {write_percent(first.portfolio.var, decimals=2)} is lost in {bars}",
+        eyebrow="risk",
+        headline=f"With {100.0 * level:g} % no more than {write_percent(first.portfolio.var, decimals=2)} "
+        f"is lost in {bars}",
         reason=f"By {method.replace('_', ' ')}, from {found.bars} returns since {name_date(found.first)}.",
         subject=f"{len(found.weights.assets)} assets, after {name_date(found.time)}. Losses are positive.",
         tiles=tuple(
@@ -58,8 +59,7 @@ def _tell(found: FileRisk) -> list[Section]:
     if found.tests:
         blocks: list[Block] = [*_draw(found), _table(rows.list_tests(found))]
         sections.append(Section("tests", "Was it right?", "P-values; small where it was hardly so.", blocks))
-    failed = [f"failed: {name}: {why}" for name, why in found.failed.items()]
-    words = Words((*failed, *rows.collect_notes(found)))
+    words = Words((*rows.list_failed(found), *rows.collect_notes(found)))
     return [*sections, Section("basis", "What it rests on", "", [words])]
 
 

@@ -89,6 +89,14 @@ def list_tests(found: FileRisk) -> list[dict[str, Any]]:
     return [_test_row(method, level, found) for method, level in found.tests]
 
 
+def list_failed(found: FileRisk) -> list[str]:
+    """What could not be had, and why; what has one reason in one line."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in found.failed.items():
+        reasons.setdefault(why, []).append(name)
+    return [f"failed: {', '.join(names)}: {why}" for why, names in reasons.items()]
+
+
 def collect_notes(found: FileRisk) -> tuple[str, ...]:
     """All that there is to say, each once."""
     notes = [*found.notes, *(found.stress.notes if found.stress is not None else ())]

@@ -21,6 +21,7 @@ from tidewright.portfolio.risk.plans import PLANS
 from tidewright.portfolio.risk.record import Risk, RiskMethod
 from tidewright.portfolio.risk.rolling import RollingRisk, rolling_var
 from tidewright.portfolio.risk.stress import Stress, stress
+from tidewright.portfolio.volatility.catalog import VolatilitySpec
 from tidewright.portfolio.volatility.fit import VolatilityFit, fit_volatility
 from tidewright.portfolio.weights import Weights
 from tidewright.workflows.price_window import Window, cut_window, refuse_returns
@@ -129,7 +130,15 @@ def measure_file(
         times=times,
         failed=failed,
         periods_per_year=periods,
-        notes=(told, *prices.notes, *window.notes, *notes, *(gaps if plan.tested else ()), *_collect(risks)),
+        notes=(
+            told,
+            *prices.notes,
+            *window.notes,
+            *notes,
+            *(gaps if plan.tested or plan.crises else ()),
+            *_one_bar(plan),
+            *_collect(risks),
+        ),
     )
 
 
@@ -139,6 +148,9 @@ def _check_plan(plan: RiskPlan) -> None:
             raise ConfigError(explain_unknown("method", method, (*PLANS, "all")))
     for confidence in plan.confidences:
         check_confidence(confidence)
+    if plan.volatility is not None:
+        given: dict[str, Any] = {"model": plan.volatility, "distribution": plan.distribution}
+        VolatilitySpec(**given)
 
 
 def _hold(weights: Weights | None, window: Window) -> tuple[Weights, tuple[str, ...]]:
@@ -176,7 +188,9 @@ def _measure(
                     raise
                 failed[f"{method} at {confidence:g}"] = str(error)
     if not found:
-        raise AllocationError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+        raise AllocationError(
+            "; ".join(dict.fromkeys(f"{name.partition(' at ')[0]}: {failed[name]}" for name in failed))
+        )
     return found
 
 
@@ -239,7 +253,13 @@ def _test(
                 rolled[method, confidence] = said
             except (AllocationError, FitError) as error:
                 failed[f"test of {method} at {confidence:g}"] = str(error)
+    if not tests:
+        raise AllocationError("; ".join(dict.fromkeys(failed[name] for name in failed if name.startswith("test of"))))
     return tests, rolled
+
+
+def _one_bar(plan: RiskPlan) -> tuple[str, ...]:
+    return ("tests are of one bar ahead, whatever the horizon",) if plan.tested and plan.horizon > 1 else ()
 
 
 def _name(method: str) -> RiskMethod:
