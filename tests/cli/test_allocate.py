@@ -225,7 +225,7 @@ def write_bad_tables(folder: Path) -> None:
         ("none prices.parquet", "'none' does not exist. Give a bundle's folder or a table of predictions"),
         ("prices.parquet prices.parquet", "has no column 'cutoff', and so is no table of predictions"),
         ("returns.csv", "these look like returns. Bring prices"),
-        ("percent.parquet prices.parquet", "Divide percents by 100"),
+        ("percent.parquet prices.parquet", "divide percent by 100"),
         ("two.parquet prices.parquet", "Name one with model= (--model)"),
         ("prices.parquet --limits none.yaml", "'none.yaml' can't be read: No such file"),
         ("prices.parquet --limits typo.yaml", "Did you mean 'Energy'?"),
