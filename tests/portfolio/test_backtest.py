@@ -318,3 +318,10 @@ def test_positions_are_not_told_from_prices_that_were_changed_after_the_backtest
     closes[20:] *= 1.01
     with pytest.raises(ValueError, match="changed in place after the backtest"):
         _ = ledger.positions
+
+
+def test_a_ledger_is_shown_in_a_line() -> None:
+    told = repr(run(np.full((40, 4), 0.25), np.full((40, 4), 10.0), costs=Costs(10, 0)))
+    assert (
+        told == "Ledger(40 bars of 4 assets, 2020-01-01 to 2020-02-09: equity 1,000.00 to 999.00, costs 1.00, 1 notes)"
+    )

@@ -6,7 +6,7 @@ T rows in time, N groups, k of them held out, M ways, P paths.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
 
@@ -29,9 +29,9 @@ class CombinatorialSplits:
     rows: int
     horizon: int
     embargo: int
-    bounds: Ints
-    ways: Ints
-    paths: Ints
+    bounds: Ints = field(repr=False)
+    ways: Ints = field(repr=False)
+    paths: Ints = field(repr=False)
 
     def __post_init__(self) -> None:
         for values in (self.bounds, self.ways, self.paths):

@@ -10,7 +10,7 @@ import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.metrics.returns import RETURN_METRICS, Holdings, Sample
-from tidewright.portfolio.inputs import FloatArray, TimeArray
+from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time
 
 
 class Book(Protocol):
@@ -100,6 +100,14 @@ class Ledger:
             getattr(self, name).flags.writeable = False
         for name in ("times", "costs", "cash", "equity", "turnover"):
             getattr(self, name).flags.writeable = False
+
+    def __repr__(self) -> str:
+        """The account in a line; its arrays would fill the screen."""
+        told = f"{self.times.size} bars of {len(self.assets)} assets"
+        if self.times.size:
+            told += f", {name_time(self.times, row=0)} to {name_time(self.times, row=-1)}: equity "
+            told += f"{self.equity[0]:,.2f} to {self.equity[-1]:,.2f}, costs {self.costs.sum():,.2f}"
+        return f"Ledger({told}, {len(self.notes)} notes)"
 
     @property
     def positions(self) -> FloatArray:

@@ -54,6 +54,14 @@ class WalkForward:
     notes: tuple[str, ...] = ()
     folder: Path | None = None
 
+    def __repr__(self) -> str:
+        """The walk in a line; its tables would fill the screen."""
+        told = f"{len(self.times)} decisions on {len(self.assets)} assets"
+        if len(self.times):
+            told += f", {self.times[0].astype('datetime64[s]')} to {self.times[-1].astype('datetime64[s]')}"
+        names = ", ".join(one.name for one in self.strategies)
+        return f"WalkForward({told}: {len(self.refits)} refits; strategies {names}; {self.trials} trials)"
+
     def weights(self, strategy: str) -> Weights:
         """The newest weights of a strategy. Raises `ConfigError` for one that is not there."""
         if strategy not in self.targets:

@@ -208,7 +208,12 @@ def _find_time(decisions: pl.DataFrame, time: str | None, place: Path) -> Any:
     except ValueError as error:
         raise ConfigError(f"time is {time!r}, which is no ISO time such as 2015-06-30.") from error
     if wanted not in moments.to_list():
-        raise ConfigError(f"nothing was decided at {time} in '{place}': from {moments[0]} to {moments[-1]}. Name one.")
+        near = moments.gather((moments - wanted).abs().arg_sort()[:2]).sort()
+        dates = " and ".join(str(one).removesuffix(" 00:00:00") for one in near)
+        raise ConfigError(
+            f"nothing was decided at {time} in '{place}', whose {len(moments)} decisions are from {moments[0]} to "
+            f"{moments[-1]}. Name one of them; the nearest are {dates}."
+        )
     return wanted
 
 

@@ -36,6 +36,13 @@ class Trades:
         for name in _FIELDS:
             getattr(self, name).flags.writeable = False
 
+    def __repr__(self) -> str:
+        """How many in a line; `to_table` shows them."""
+        closed = self.profit[self.ended != "end"]
+        return (
+            f"Trades({closed.size} ended with a profit of {closed.sum():,.2f} in all, {len(self) - closed.size} open)"
+        )
+
     def __len__(self) -> int:
         return len(self.units)
 

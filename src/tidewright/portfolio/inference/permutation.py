@@ -6,7 +6,7 @@ n rows at which a signal earns, A assets, B permutations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ class Permutation:
     statistic: str
     value: float
     p_value: float
-    null: FloatArray
+    null: FloatArray = field(repr=False)
     scheme: str
     block: int
     rows: int
