@@ -97,13 +97,47 @@ def test_every_option_changes_what_is_earned(folder: Path, capsys: Any) -> None:
     assert ask(capsys, short, prices, "--short", "--max-gross", 1.5)[0] == 0
 
 
+def test_weights_are_brought_back_on_a_calendar_and_within_a_band(folder: Path, capsys: Any) -> None:
+    once = folder / "once.csv"
+    pl.DataFrame({"date": DAYS[:1], "A": 0.4, "B": 0.4, "C": 0.2}).write_csv(once)
+
+    def turn(*words: Any) -> float:
+        return float(
+            json.loads(ask(capsys, once, folder / "prices.parquet", "--json", *words)[1])["figures"]["turnover"]
+        )
+
+    assert turn() == 0.0
+    often, seldom = turn("--rebalance", "week"), turn("--rebalance", "quarter")
+    assert often > seldom > 0.0
+    assert 0.0 < turn("--rebalance", 5, "--band", 0.02) < often
+    assert 0.0 < turn("--band", 0.02) < often
+    code, _, err = ask(capsys, once, folder / "prices.parquet", "--rebalance", "fortnight")
+    assert code == 1
+    assert "every is 'fortnight'; it is a number of bars from 1, or one of week" in err
+
+
+def test_several_stand_beside_each_other_and_equal_weight(folder: Path, capsys: Any) -> None:
+    weights, prices, page = folder / "weights.csv", folder / "prices.parquet", folder / "several.html"
+    words = ("--beside", folder / "shares.py", "--page", page, "--trials", 2)
+    code, out, err = ask(capsys, weights, prices, *words)
+    assert code == 0, err
+    for name in ("weights.csv", "shares.py", "equal weight"):
+        assert name in out.splitlines()[1]
+    assert "shares.py" in page.read_text()
+    told = json.loads(ask(capsys, weights, prices, "--beside", folder / "shares.py", "--json")[1])
+    alone = json.loads(ask(capsys, folder / "shares.py", prices, "--json")[1])
+    assert told["beside"]["shares.py"]["sharpe"] == pytest.approx(alone["figures"]["sharpe"])
+    assert told["equal_weight"]["volatility"] > 0.0
+    assert ask(capsys, weights, prices, "--beside", weights)[0] == 1
+
+
 def test_a_strategy_runs_apart_and_its_page_is_written(folder: Path, capsys: Any) -> None:
     page = folder / "page.html"
     given = (folder / "shares.py", folder / "prices.parquet", "--page", page, "--benchmark", "equal")
     code, out, err = ask(capsys, *given)
     assert code == 0
-    assert re.search(r"volatility +\S+ +fraction a year", out)
-    assert re.search(r"costs +\S+ +money in all", out)
+    assert re.search(r"volatility +\S+ +\S+ +fraction a year", out)
+    assert re.search(r"costs +\S+ +\S+ +money in all", out)
     assert "in a process of its own: network: " in out
     assert "backtest --check" in out
     assert f"page  {page}" in err

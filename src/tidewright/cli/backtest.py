@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json as js
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidewright.cli import options
+from tidewright.cli.price_words import check_page
 from tidewright.errors import AllocationError, ConfigError
 
 if TYPE_CHECKING:
     from tidewright.data.dated import Dated
     from tidewright.portfolio import Costs
+    from tidewright.portfolio.backtest.rebalance import Rebalance
     from tidewright.portfolio.strategy import StrategyCheck
     from tidewright.workflows.backtest_file import FileBacktest
 
@@ -44,6 +46,15 @@ def backtest_verb(
     benchmark: Annotated[str | None, typer.Option(help="An asset of the prices, or equal: the mean of all.")] = None,
     carry: Annotated[int, typer.Option(help="Carry a price over at most so many bars without one.", min=0)] = 0,
     cash_rate: Annotated[float, typer.Option(help="What cash earns a year, as a fraction.")] = 0.0,
+    rebalance: Annotated[
+        str | None, typer.Option(help="Bring weights back each week, month, quarter or year, or so many bars.")
+    ] = None,
+    band: Annotated[
+        float | None, typer.Option(help="Only where an asset is further than this from its target.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="A further strategy or table of weights to show beside; may be repeated.")
+    ] = None,
     trials: Annotated[
         float | None, typer.Option(help="How many strategies were tried, for the deflated Sharpe.", min=1)
     ] = None,
@@ -61,6 +72,7 @@ def backtest_verb(
 
     A strategy is a file with decide(prices); it runs in a process of its own, without a network (see --template).
     """
+    check_page(page)
     if template:
         from tidewright.portfolio.strategy import TEMPLATE
 
@@ -75,7 +87,7 @@ def backtest_verb(
     if check:
         _check(what, table, timeout_s=timeout, as_json=json)
         return
-    given = {
+    given: dict[str, Any] = {
         "benchmark": benchmark,
         "initial_cash": cash,
         "allow_short": short,
@@ -83,12 +95,17 @@ def backtest_verb(
         "trials": trials,
         "cash_rate": cash_rate,
         "carry": carry,
+        "rebalance": _make_rule(rebalance, band),
     }
     given |= {"frequency": frequency, "calendar": calendar, "timeout_s": timeout}
-    given |= _choose_fill(fill, opens, table, columns) | {"fee_bps": fee_bps, "half_spread_bps": half_spread_bps}
-    found = _run(what, table, given, page=page, as_json=json)
-    if not json:
-        _show(found, again=shlex.join(["tidewright", "backtest", "--check", str(what), str(prices)]))
+    given |= _choose_fill(fill, opens, table, columns) | {"costs": _make_costs(fee_bps, half_spread_bps)}
+    found, others = _run([what, *(beside or [])], table, given)
+    if page is not None:
+        _write_page(found, others, page, costs=given["costs"], trials=trials)
+    if json:
+        typer.echo(js.dumps(_to_data(found, others, costs=asdict(given["costs"])), indent=2))
+    else:
+        _show(found, others, again=shlex.join(["tidewright", "backtest", "--check", str(what), str(prices)]))
 
 
 def _check(what: Path, prices: Dated, *, timeout_s: float, as_json: bool) -> None:
@@ -126,25 +143,45 @@ def _choose_fill(fill: str, opens: Path | None, prices: Dated, columns: dict[str
     return {"fill": f"next {fill}", "opens": None if opens is None else read_opens(opens, prices, **columns)}
 
 
-def _run(what: Path, prices: Dated, given: dict[str, Any], *, page: Path | None, as_json: bool) -> FileBacktest:
+def _make_costs(fee_bps: float, half_spread_bps: float) -> Costs:
     from tidewright.portfolio import Costs
+
+    return Costs(fee_bps=fee_bps, half_spread_bps=half_spread_bps)
+
+
+def _make_rule(rebalance: str | None, band: float | None) -> Rebalance | None:
+    """A calendar (a word, or a number of bars), a band, or both."""
+    from tidewright.portfolio.backtest.rebalance import Rebalance
+
+    if rebalance is None and band is None:
+        return None
+    every: Any = int(rebalance) if rebalance is not None and rebalance.isdigit() else rebalance
+    return Rebalance(every=every, band=band)
+
+
+def _run(files: list[Path], prices: Dated, given: dict[str, Any]) -> tuple[FileBacktest, list[FileBacktest]]:
+    """The first, and those beside it, each on the same prices at the same costs."""
     from tidewright.workflows.backtest_file import backtest_file
 
-    if page is not None and page.suffix != ".html":
-        raise ConfigError(f"a page is a file that ends in .html; got '{page}'. Name one.")
-    costs = Costs(fee_bps=given.pop("fee_bps"), half_spread_bps=given.pop("half_spread_bps"))
-    found = backtest_file(what, prices, costs=costs, **given)
-    if page is not None:
-        _write_page(found, page, costs=costs, trials=given["trials"])
-    if as_json:
-        typer.echo(js.dumps(_to_data(found, costs=asdict(costs)), indent=2))
-    return found
+    names = [file.name for file in files]
+    if len(set(files)) < len(files):
+        twice = next(one for one in files if files.count(one) > 1)
+        raise ConfigError(f"'{twice}' is named twice. Leave one out.")
+    found = [backtest_file(file, prices, **given) for file in files]
+    named = [
+        one if names.count(one.name) == 1 else replace(one, name=str(file))
+        for one, file in zip(found, files, strict=True)
+    ]
+    return named[0], named[1:]
 
 
-def _write_page(found: FileBacktest, page: Path, *, costs: Costs, trials: float | None) -> None:
+def _write_page(
+    found: FileBacktest, others: list[FileBacktest], page: Path, *, costs: Costs, trials: float | None
+) -> None:
     from tidewright.report.tear_sheet import write_tear_sheet
 
-    ledgers = {found.name: found.ledger} | ({} if found.floor is None else {"equal weight": found.floor})
+    ledgers = {one.name: one.ledger for one in (found, *others)}
+    ledgers |= {} if found.floor is None else {"equal weight": found.floor}
     notes = [note for note in found.notes if note not in found.ledger.notes]  # the page has these from the ledger
     if found.floor is not None:
         count = int((found.floor.trades != 0.0).any(axis=0).sum())
@@ -166,7 +203,7 @@ def _write_page(found: FileBacktest, page: Path, *, costs: Costs, trials: float 
     typer.echo(f"page  {written}", err=True)
 
 
-def _to_data(found: FileBacktest, *, costs: dict[str, Any]) -> dict[str, Any]:
+def _to_data(found: FileBacktest, others: list[FileBacktest], *, costs: dict[str, Any]) -> dict[str, Any]:
     from tidewright.cli.show import to_plain
 
     ledger = found.ledger
@@ -174,6 +211,8 @@ def _to_data(found: FileBacktest, *, costs: dict[str, Any]) -> dict[str, Any]:
         {
             "name": found.name,
             "figures": dict(found.figures),
+            "beside": {one.name: dict(one.figures) for one in others},
+            "equal_weight": _floor_figures(found),
             "deflated_sharpe": None if found.deflated is None else asdict(found.deflated),
             "benchmark": found.benchmark,
             "periods_per_year": found.periods_per_year,
@@ -188,22 +227,35 @@ def _to_data(found: FileBacktest, *, costs: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _show(found: FileBacktest, *, again: str) -> None:
+def _floor_figures(found: FileBacktest) -> dict[str, float]:
+    return {} if found.floor is None else dict(found.floor.summary(periods_per_year=found.periods_per_year))
+
+
+def _show(found: FileBacktest, others: list[FileBacktest], *, again: str) -> None:
     from tidewright.cli.show import show_table
     from tidewright.cli.verbs import typeable
 
-    rows = [
-        {"figure": name, "value": f"{found.figures[name]:,.4g}", "unit": _unit_of(name)}
+    columns = {one.name: dict(one.figures) for one in (found, *others)} | {"equal weight": _floor_figures(found)}
+    if found.floor is None:
+        del columns["equal weight"]
+    rows: list[dict[str, Any]] = [
+        {
+            "figure": name,
+            **{title: f"{of[name]:,.4g}" if name in of else "" for title, of in columns.items()},
+            "unit": _unit_of(name),
+        }
         for name in SHOWN
         if name in found.figures
     ]
     if found.deflated is not None:
-        told = f"{found.deflated.probability:.4g}"
         name = f"deflated_sharpe after {found.deflated.trials:g} trials"
-        rows.append({"figure": name, "value": told, "unit": "probability"})
+        told = {one.name: f"{one.deflated.probability:.4g}" for one in (found, *others) if one.deflated is not None}
+        rows.append({"figure": name, **dict.fromkeys(columns, ""), **told, "unit": "probability"})
     first, last = (str(found.ledger.times[at].astype("datetime64[D]")) for at in (0, -1))
-    show_table(rows, title=f"{found.name}: {len(found.ledger.assets)} assets, {first} to {last}, after costs")
-    for note in found.notes:
+    typer.echo(f"{found.name}: {len(found.ledger.assets)} assets, {first} to {last}, after costs")
+    show_table(rows, title="")
+    more = [f"{one.name}: {note}" for one in others for note in one.notes if note not in found.notes]
+    for note in (*found.notes, *more):
         typer.echo(f"note: {note}")
     if found.isolation is not None:
         typer.echo(f"note: it ran {found.isolation}")

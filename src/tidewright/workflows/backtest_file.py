@@ -16,6 +16,7 @@ from tidewright.data.dated import OPENS, WEIGHTS, Dated, carry_gaps, measure_per
 from tidewright.errors import AllocationError, UnknownNameError
 from tidewright.metrics.returns import summarise
 from tidewright.portfolio import Costs, DeflatedSharpe, Ledger, backtest_weights, deflated_sharpe, sample_sharpe
+from tidewright.portfolio.backtest.rebalance import Rebalance
 from tidewright.portfolio.strategy import Isolation, Plan, decide_weights, open_strategy
 from tidewright.portfolio.strategy.weights import place_weights
 
@@ -59,6 +60,7 @@ def backtest_file(
     cash_rate: float = 0.0,
     trials: float | None = None,
     carry: int = 0,
+    rebalance: Rebalance | None = None,
     frequency: str | None = None,
     calendar: str | None = None,
     timeout_s: float = 60.0,
@@ -68,7 +70,8 @@ def backtest_file(
     `benchmark` is an asset of the prices, or "equal" for the mean return of all assets; `trials` is how many strategies
     were tried, for the deflated Sharpe ratio. `cash_rate` is what cash earns a year, compounded over its bars. A
     price is carried over at most `carry` bars without one: what is held is valued, and a decision filled, at that; the
-    strategy sees the gap. Raises `AllocationError` and `DataError`.
+    strategy sees the gap. `rebalance` says when weights that drift are brought back. Raises `AllocationError` and
+    `DataError`.
     """
     periods, told = measure_periods(prices.times, frequency=frequency, calendar=calendar)
     plan, isolation = _decide(Path(what), prices, timeout_s=timeout_s)
@@ -88,6 +91,7 @@ def backtest_file(
         allow_short=allow_short,
         max_gross=max_gross,
         cash_rate=(1.0 + cash_rate) ** (1.0 / periods) - 1.0,
+        rebalance=rebalance,
     )
     ledger = keep(plan.targets)
     figures = dict(ledger.summary(periods_per_year=periods))
