@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -190,3 +191,13 @@ def test_skill_goes_by_the_names_of_the_returns_and_refuses_other_than_returns()
         tw.measure_skill(said, prices, times=days, assets=NAMES)
     with pytest.raises(AllocationError, match=r"loses more than everything. .* divide percent by 100 \(\d+ such"):
         tw.read_predictions(table.assign(**{"0.5": table["0.5"] * 100}))
+
+
+def test_what_may_be_percent_and_an_empty_portfolio_are_noted() -> None:
+    note = r"returns are below -1, such as -\d.* of '.': if these are percent, so is what stands here"
+    for call in (tw.covariance, lambda table: tw.fit_volatility(table, model="ewma")):
+        assert re.search(note, call(PANDAS * 100).notes[-1])
+        assert not any("percent" in said for said in call(PANDAS).notes)
+    idle = tw.optimise(PANDAS, limits=tw.Limits.parse("cash >= 0.1"))
+    assert idle.weights.notes[-1] == "nothing is held: all of the money stays in cash, as the limits allow"
+    assert "nothing is held" not in " ".join(tw.optimise(PANDAS).weights.notes)

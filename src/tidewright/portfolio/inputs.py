@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.datetime64]
 
 _NO_SPREAD = 1e-14
+_FEW_BELOW = 0.005  # share of returns below -1 that a wild series has; of a calm day's percent it is a tenth
 
 
 def read_matrix(values: ArrayLike, *, noun: str) -> FloatArray:
@@ -159,3 +160,15 @@ def refuse_prices(values: FloatArray, *, names: tuple[str, ...]) -> None:
             f"{lowest[asset]:g} to {np.nanmax(values[:, asset]):g}: these look like prices. Pass simple returns as "
             "fractions (returns_from_prices makes them)."
         )
+
+
+def tell_percent(values: FloatArray, *, assets: Sequence[str]) -> tuple[str, ...]:
+    """A note on returns that no fraction is below: all that comes of them is in their unit."""
+    low = np.argwhere(values < -1.0)
+    if len(low) <= _FEW_BELOW * values.size:
+        return ()
+    row, asset = (int(place) for place in low[0])
+    return (
+        f"{len(low)} returns are below -1, such as {values[row, asset]:g} of {assets[asset]!r}: if these are percent, "
+        "so is what stands here",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -13,7 +14,7 @@ from tidewright.catalog import Catalog, Entry, explain_unknown
 from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.covariance.repair import Repair, repair_matrix
-from tidewright.portfolio.inputs import FloatArray, read_returns
+from tidewright.portfolio.inputs import FloatArray, read_returns, tell_percent
 from tidewright.portfolio.labels import name_assets
 
 _HOME = "tidewright.portfolio.covariance"
@@ -55,7 +56,9 @@ def estimate_covariance(
     """
     names = name_assets(returns, assets)
     values = read_returns(returns, assets=names, times=times)
-    return estimate_read(values, assets=names, method=method, repair=repair, options=options)
+    found = estimate_read(values, assets=names, method=method, repair=repair, options=options)
+    told = tell_percent(values, assets=names)
+    return replace(found, notes=found.notes + told) if told else found
 
 
 def estimate_read(

@@ -36,6 +36,7 @@ METHODS = Catalog(
         Entry("target_risk", f"{_HOME}.goals:reach_risk", "expected return over cash's a period", "return"),
     ],
 )
+_NOTHING = 1e-3  # of the money
 # what a kind of method has no use for, and refuses
 _UNHEEDED = {
     "risk": ("costs", "views", "risk_free", "expected"),
@@ -145,12 +146,14 @@ def _fill(entry: Entry, *, options: dict[str, Any]) -> Callable[..., Solved]:
 
 def _record(problem: Problem, solved: Solved, *, entry: Entry) -> Optimum:
     net = 1.0 if abs(solved.weights.sum() - 1.0) <= 1e-9 else float(solved.weights.sum())
+    idle = float(abs(solved.weights).sum()) < _NOTHING
+    empty = ("nothing is held: all of the money stays in cash, as the limits allow",) if idle else ()
     told = f"{entry.summary} {solved.value:.6g}, relative gap {solved.gap:.1e}"
     weights = Weights(
         assets=problem.assets,
         values=solved.weights,
         method=entry.name,
-        notes=(*problem.notes, told, *solved.notes),
+        notes=(*problem.notes, told, *solved.notes, *empty),
         net=net,
     )
     return Optimum(

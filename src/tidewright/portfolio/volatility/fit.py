@@ -20,6 +20,7 @@ from tidewright.portfolio.inputs import (
     read_matrix,
     read_times,
     refuse_prices,
+    tell_percent,
 )
 from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.show import show
@@ -219,6 +220,7 @@ def _gather(
     volatility = np.sqrt(variance)
     likelihood = np.array([one.log_likelihood for one in outcomes])
     notes = [*_tell_persistent(spec, assets, persistence), *_tell_stale(assets, returns, failures=failures)]
+    notes += tell_percent(returns, assets=assets)
     return VolatilityFit(
         spec=spec,
         assets=assets,
