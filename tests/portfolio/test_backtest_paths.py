@@ -315,6 +315,16 @@ def test_purchases_wait_for_the_sales_that_pay_for_them() -> None:
     assert ledger.cash.tolist() == [1000.0, 0.0, 0.0, 0.0, 0.0]
 
 
+def test_a_fill_of_more_than_the_bars_volume_is_noted() -> None:
+    closes = np.cumprod(1.0 + np.random.default_rng(0).normal(0, 0.01, (30, 2)), axis=0)
+    targets = np.full((30, 2), np.nan)
+    targets[5] = 0.5  # of 1,000: about 500 units each
+    costs = Costs(0, 0, impact=1.0)
+    told = [run(targets, closes, costs=costs, volumes=np.full((30, 2), volume)).notes for volume in (400.0, 1e4)]
+    assert "bars that filled more than the whole volume of an asset: 1, the first at 2020-01-07" in told[0][0]
+    assert told[1] == ()
+
+
 def test_impact_costs_what_the_square_root_law_says() -> None:
     closes, volumes = np.full((4, 1), 10.0), np.full((4, 1), 400.0)
     costs = Costs(0, 0, impact=1.0)

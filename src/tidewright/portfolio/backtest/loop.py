@@ -32,8 +32,8 @@ FLOWS = ("cash", "equity", "costs", "spread", "impact", "borrow", "interest", "d
 @dataclass(slots=True, eq=False)
 class Run:
     """S accounts on their way. `units` are held and `left` are ordered and not yet filled [S, A]; `cash` [S]; `ended`
-    [S] is the bar that closed an account, T for one that lives; `positions` [S, T, A] and `flows` [S, T] are written
-    bar by bar."""
+    [S] is the bar that closed an account, T for one that lives; `positions` [S, T, A], `flows` [S, T] and `beyond`
+    [S, T], the bars that filled more than their whole volume, are written bar by bar."""
 
     market: Market
     costs: Costs
@@ -45,6 +45,7 @@ class Run:
     ended: NDArray[np.intp]
     positions: FloatArray
     flows: dict[str, FloatArray]
+    beyond: Flags
 
     def accrue(self, bar: int) -> None:
         """Interest and borrowing since the bar before, then the bar's splits and dividends."""
@@ -169,6 +170,8 @@ class Run:
         paid = terms.rate * value + moved
         self.cash -= bought.sum(axis=1) + paid
         self.units = self.units + filled
+        if self.market.volumes is not None:
+            self.beyond[:, bar] = (np.abs(filled) > self.market.volumes[bar]).any(axis=1)
         flows = self.flows
         flows["costs"][:, bar], flows["impact"][:, bar] = paid, moved
         flows["spread"][:, bar] = terms.rate * self.costs.spread_part * value
@@ -191,6 +194,7 @@ def run_bars(
         ended=np.full(money.size, bars, dtype=np.intp),
         positions=np.zeros((money.size, bars, shape[1])),
         flows={name: np.zeros((money.size, bars)) for name in FLOWS},
+        beyond=np.zeros((money.size, bars), dtype=np.bool_),
     )
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         run.close(0)

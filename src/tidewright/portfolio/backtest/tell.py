@@ -78,6 +78,13 @@ def _tell_account(run: Run, *, account: int) -> list[str]:
             f"bars that left orders unfilled for want of volume or cash: {short.size}, the first at "
             f"{name_time(market.stamps, row=int(short[0]))}; what was left was {what}"
         )
+    beyond = np.flatnonzero(run.beyond[account])
+    if beyond.size:
+        notes.append(
+            f"bars that filled more than the whole volume of an asset: {beyond.size}, the first at "
+            f"{name_time(market.stamps, row=int(beyond[0]))}: check that volumes are in units, or cap orders by "
+            "max_participation"
+        )
     notes.extend(_tell_delistings(run, account=account))
     ended = int(run.ended[account])
     if ended < market.stamps.size:
