@@ -202,6 +202,9 @@ def test_a_page_and_a_table_are_written_and_the_next_command_reads_it(folder: Pa
     assert earned.returncode == 0, earned.stderr
     assert json.loads(earned.stdout)["figures"]["turnover"] == 0.0
     assert ask(folder, "prices.parquet", "--previous", "out.csv")["turnover"] > 0.0
+    named = ("long.csv", "--series", "stock", "--price", "close", "--output", "out.csv")
+    told = tidewright("allocate", *named, cwd=folder).stdout
+    assert told.endswith("tidewright risk long.csv --price close --series stock --weights out.csv\n")
 
 
 def write_bad_tables(folder: Path) -> None:

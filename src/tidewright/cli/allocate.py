@@ -20,6 +20,7 @@ from tidewright.cli.price_words import (
     Price,
     Short,
     check_page,
+    name_columns,
     read_bars,
     split_words,
 )
@@ -101,7 +102,9 @@ def allocate_verb(
     if json:
         typer.echo(js.dumps(_to_data(found), indent=2))
     else:
-        _show(found, plan=plan, prices=files[-1], output=output, later=as_of is not None)
+        _show(found, plan=plan)
+        again = [str(files[-1]), *name_columns(price=price, **columns)]
+        _say_next(again, output=output, later=as_of is not None)
 
 
 def _make_plan(*, limits: Path | None, **given: Any) -> Plan:
@@ -202,7 +205,7 @@ def _tell_skill(skill: Any) -> dict[str, Any]:
     return {name: getattr(skill, name) for name in names}
 
 
-def _show(found: FileAllocation, *, plan: Plan, prices: Path, output: Path | None, later: bool) -> None:
+def _show(found: FileAllocation, *, plan: Plan) -> None:
     from tidewright.cli.show import show_table
     from tidewright.workflows.price_window import name_date
 
@@ -217,7 +220,6 @@ def _show(found: FileAllocation, *, plan: Plan, prices: Path, output: Path | Non
     typer.echo(found.reason)
     for note in found.notes:
         typer.echo(f"note: {note}")
-    _say_next(prices, output=output, later=later)
 
 
 def _list_weights(found: FileAllocation, *, plan: Plan) -> list[dict[str, Any]]:
@@ -256,12 +258,12 @@ def _limit_row(one: Any) -> dict[str, Any]:
     return {"limit": one.words, "now": f"{one.value:.4g}", "bound": f"{one.bound:.4g}", "": f"{state}{at}"}
 
 
-def _say_next(prices: Path, *, output: Path | None, later: bool) -> None:
+def _say_next(prices: list[str], *, output: Path | None, later: bool) -> None:
     from tidewright.cli.verbs import typeable
 
     if output is None or output.suffix == ".json":
         typer.echo("next    keep the weights with --output weights.csv")
         return
-    words = ["tidewright", "backtest", str(output), str(prices)] if later else []
-    words = words or ["tidewright", "risk", str(prices), "--weights", str(output)]
+    words = ["tidewright", "backtest", str(output), *prices] if later else []
+    words = words or ["tidewright", "risk", *prices, "--weights", str(output)]
     typer.echo(f"next    {typeable(shlex.join(words))}")

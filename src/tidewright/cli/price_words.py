@@ -49,6 +49,12 @@ def split_words(items: list[str] | None, *, most: int, usage: str) -> tuple[list
     return files, options
 
 
+def name_columns(*, price: str | None, series: str | None, time: str | None) -> list[str]:
+    """The words that name the same columns in the next command."""
+    given = {"--price": price, "--series": series, "--time": time}
+    return [word for name, value in given.items() if value is not None for word in (name, value)]
+
+
 def check_page(page: Path | None) -> None:
     """Refuses a page of another ending before anything is computed."""
     if page is not None and page.suffix != ".html":

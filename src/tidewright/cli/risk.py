@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tidewright.cli import options
-from tidewright.cli.price_words import AsOf, Carry, MaxGross, Page, Price, Short, check_page, read_bars
+from tidewright.cli.price_words import AsOf, Carry, MaxGross, Page, Price, Short, check_page, name_columns, read_bars
 from tidewright.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def risk_verb(
         typer.echo(js.dumps(_to_data(found), indent=2))
     else:
         _show(found)
-        _say_next(prices, weights, tested=test)
+        again = [str(prices), *name_columns(price=price, series=series, time=time)]
+        _say_next(again, weights, tested=test)
 
 
 def _make_plan(method: str, confidence: str, **given: Any) -> RiskPlan:
@@ -190,9 +191,9 @@ def _show(found: FileRisk) -> None:
         typer.echo(f"note: {note}")
 
 
-def _say_next(prices: Path, weights: Path | None, *, tested: bool) -> None:
+def _say_next(prices: list[str], weights: Path | None, *, tested: bool) -> None:
     from tidewright.cli.verbs import typeable
 
-    words = ["tidewright", "risk", str(prices), *(["--weights", str(weights)] if weights else []), "--test"]
-    words = ["tidewright", "allocate", str(prices), "--method", "min_cvar"] if tested else words
+    words = ["tidewright", "risk", *prices, *(["--weights", str(weights)] if weights else []), "--test"]
+    words = ["tidewright", "allocate", *prices, "--method", "min_cvar"] if tested else words
     typer.echo(f"next    {typeable(shlex.join(words))}")
