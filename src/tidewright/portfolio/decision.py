@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.allocate import RULES, Rule
+from tidewright.portfolio.allocate.catalog import find_options
 from tidewright.portfolio.allocate.door import allocate
 from tidewright.portfolio.eligible import Places
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time
@@ -72,7 +72,7 @@ class Decider:
         if isinstance(self.rule, str) and limited:
             return True
         rule = RULES.load(self.rule) if isinstance(self.rule, str) else self.rule
-        return (limited or costly) and "previous" in signature(rule).parameters
+        return (limited or costly) and "previous" in find_options(rule)
 
     def _cut(self, window: slice, *, places: Places) -> tuple[FloatArray, tuple[str, ...]]:
         part = self.values[window] if places.size == len(self.names) else self.values[window][:, places]

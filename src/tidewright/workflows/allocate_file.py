@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.data.dated import Dated, measure_periods
 from tidewright.errors import ConfigError
 from tidewright.portfolio import Costs, tilt_by_forecast
-from tidewright.portfolio.allocate.catalog import RULES
+from tidewright.portfolio.allocate.catalog import RULES, find_options
 from tidewright.portfolio.allocate.door import allocate
 from tidewright.portfolio.allocate.risk import risk_contributions
 from tidewright.portfolio.covariance.estimate import estimate_covariance
@@ -153,7 +152,7 @@ def allocate_file(
 
 def _decide(window: Window, plan: Plan, *, periods: float, views: Views | None) -> Weights:
     given: dict[str, Any] = {"covariance": plan.covariance, "limits": window.limits, "views": views}
-    heeded = signature(RULES.load(plan.method)).parameters
+    heeded = find_options(RULES.load(plan.method))
     held = None if plan.previous is None else plan.previous.as_dict()
     if held is not None and (window.limits is not None or (plan.costs is not None and "costs" in heeded)):
         given["previous"] = held

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from inspect import Parameter, get_annotations, signature
+from typing import Any, Protocol, get_args
 
 from numpy.typing import ArrayLike
 
@@ -42,3 +43,13 @@ RULES = Catalog(
         Entry("equal", f"{_HOME}.floors:equal_weights", "the same weight for every asset", "floor"),
     ],
 )
+
+
+def find_options(rule: Callable[..., Any]) -> tuple[str, ...]:
+    """What a rule takes by name, with what the record of its further keywords names (`**told: Unpack[Record]`)."""
+    parameters = signature(rule).parameters.values()
+    names = [one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD]
+    if not any("Unpack" in str(one.annotation) for one in parameters):  # a user's own annotations are left unread
+        return tuple(names)
+    (record,) = get_args(get_annotations(rule, eval_str=True)["told"])
+    return (*names, *record.__annotations__)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
 from tidewright.catalog import explain_unknown
 from tidewright.errors import AllocationError, ConfigError
-from tidewright.portfolio.allocate.catalog import RULES
+from tidewright.portfolio.allocate.catalog import RULES, find_options
 from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.weights import Weights
@@ -57,7 +56,7 @@ def allocate(
     """
     names = name_assets(returns, assets)
     rule: Callable[..., Weights] = RULES.load(method)
-    known = [name for name in signature(rule).parameters if name not in _PLAIN]
+    known = [name for name in find_options(rule) if name not in _PLAIN]
     for option in options:
         if option not in known:
             raise ConfigError(explain_unknown(f"option of {method}", option, sorted({*known, *_SHARED})))
@@ -79,6 +78,6 @@ def allocate(
 def _refuse_unheeded(given: dict[str, Any], *, method: str, known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            able = [other for other in RULES if name in signature(RULES.load(other)).parameters]
+            able = [other for other in RULES if name in find_options(RULES.load(other))]
             remedy = f"These do: {', '.join(able)}." if able else "No method does."
             raise AllocationError(f"the method {method} does not heed {name}. Leave it out, or take another. {remedy}")
