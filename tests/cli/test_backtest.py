@@ -145,7 +145,8 @@ def test_a_strategy_runs_apart_and_its_page_is_written(folder: Path, capsys: Any
     assert "shares.py" in text
     assert "in a process of its own" in text
     assert text.count("has no bar to be filled at") <= 2  # of the strategy and of its floor, once each
-    assert "the mean return of all assets, without costs" in text
+    assert "The benchmark is the mean return of all assets." in text
+    assert "equal, the benchmark, pays no costs." in text
     assert "assets that have all prices, at the strategy&#39;s dates and costs" in text
     assert json.loads((folder / "page_data" / "sheet.json").read_text())["floors"] == ["equal weight"]
 

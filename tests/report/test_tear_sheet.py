@@ -24,6 +24,7 @@ from tidewright.metrics.selection import Overfitting
 from tidewright.portfolio import Costs, Ledger, backtest_weights, deflated_sharpe, sample_sharpe
 from tidewright.portfolio.backtest.actions import Actions
 from tidewright.report.draw_sheet import POINTS, draw_areas
+from tidewright.report.numbers import write_percent
 from tidewright.report.sheet import read_sheet
 from tidewright.report.sheet_margins import judge, table_margins, tell_margins
 from tidewright.report.sheet_risk import roll_beta, roll_sharpe
@@ -288,6 +289,9 @@ def test_long_and_short_positions_are_drawn_as_lines_and_borrowing_is_a_cost(tmp
     assert not any("stackgroup" in trace for trace in page.figures["weights"]["data"])
     assert "borrowing" in {trace["name"] for trace in page.figures["costs"]["data"]}
     assert "a short position pays 50 bps a year" in page.sections["assumptions"]
+    figures = short.summary(periods_per_year=252)
+    with_borrowing = figures["cost_drag"] * (1.0 + 10.0 * figures["periods"] / figures["costs"])
+    assert f"paid {write_percent(with_borrowing, decimals=2)} of it a year" in page.sections["trading"]
 
 
 def test_a_page_of_many_bars_and_assets_stays_small(tmp_path: Path) -> None:
@@ -368,6 +372,8 @@ def test_cash_dividends_and_what_was_not_filled_are_told(ledgers: dict[str, Ledg
         for one in (paid, ledgers["mine"])
     ]
     assert "Cash earned 1,280 in all." in told[0]
+    assert "counts what cash earned as the strategy" in told[0]
+    assert "counts what cash earned" not in told[1]
     assert "Dividends of 1,920 in all" in told[0]
     assert "Orders worth 640 in all were not filled" in told[0]
     assert "Cash earns nothing." in told[1]

@@ -188,7 +188,7 @@ def _write_page(
         notes.append(f"equal weight holds the {count} assets that have all prices, at the strategy's dates and costs")
     if found.benchmark:
         what = "the mean return of all assets" if found.benchmark == "equal" else f"the price of {found.benchmark}"
-        notes.append(f"the benchmark is {what}, without costs")
+        notes.append(f"the benchmark is {what}")
     notes += [] if found.isolation is None else [f"the strategy ran {found.isolation}"]
     written = write_tear_sheet(
         page,

@@ -146,9 +146,10 @@ def tell_trading(sheet: Sheet, tables: Tables) -> Section:
         title="Costs by kind",
     )  # fmt: skip
     held = [ledger.summary(periods_per_year=sheet.periods_per_year) for ledger in sheet.ledgers.values()]
+    ours = tables["paid"].filter(pl.col("strategy") == sheet.name)["a year"].sum()  # borrowing too
     lead = (
         f"{sheet.name} traded {write_number(held[0]['turnover'], decimals=2)} times its equity a year, one way, and "
-        f"paid {write_percent(held[0]['cost_drag'], decimals=2)} of it a year."
+        f"paid {write_percent(float(ours), decimals=2)} of it a year."
     )
     return Section(
         "trading", "Turnover and costs", lead, (Row((turnover, paid)), _list_paid(sheet, tables["paid"], held))

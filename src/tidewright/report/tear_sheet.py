@@ -183,7 +183,8 @@ def _assume(sheet: Sheet, costs: Costs | None) -> list[str]:
         _tell_costs(costs),
         f"Figures a year count {sheet.periods_per_year:,.6g} bars a year; ratios are against a riskless return of "
         f"{write_percent(sheet.risk_free, decimals=4) if sheet.risk_free else 'zero'}.",
-        *_tell_flows(ledger),
+        *_tell_flows(ledger, risk_free=sheet.risk_free),
+        *([] if sheet.benchmark is None else [f"{sheet.benchmark}, the benchmark, pays no costs."]),
         f"Value at risk is {sheet.var_method.replace('_', ' ')} at {write_percent(sheet_risk.VAR_LEVEL, decimals=0)}, "
         f"from the {sheet_risk.var_window(sheet)} bars before each, and knows nothing of the bar itself.",
         "Left out: taxes, and what the prices do not show (of names that were delisted or never in the table, the "
@@ -208,12 +209,14 @@ def _tell_costs(costs: Costs | None) -> str:
     return f"{told}."
 
 
-def _tell_flows(ledger: Ledger) -> list[str]:
+def _tell_flows(ledger: Ledger, *, risk_free: float) -> list[str]:
     """What cash, dividends and orders that were not filled came to, in the prices' money."""
     interest, dividends, unfilled = (
         float(part.sum()) for part in (ledger.interest, ledger.dividends, np.abs(ledger.unfilled))
     )
     lines = ["Cash earns nothing." if interest == 0.0 else f"Cash earned {interest:,.0f} in all."]
+    if interest > 0.0 and risk_free == 0.0:
+        lines.append("The Sharpe ratio counts what cash earned as the strategy's gain: risk_free= would take it out.")
     if dividends == 0.0:
         lines.append("No dividend was booked: prices that are not adjusted for dividends leave them out.")
     else:
