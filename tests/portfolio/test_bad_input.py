@@ -361,3 +361,14 @@ def test_the_time_of_a_delisting_may_be_text() -> None:
     ends = Actions(delistings={"AAPL": Delisting("2020-01-06", outcome=-0.3)})  # type: ignore[arg-type]
     done = backtest_weights(good_targets(), good_prices(), times=DAYS, assets=NAMES, costs=FREE, actions=ends)
     assert done.positions[-1, 0] == 0.0
+
+
+@pytest.mark.parametrize("which", ["targets", "prices", "opens"])
+def test_a_table_indexed_by_other_dates_is_refused(which: str) -> None:
+    tables = {"targets": good_targets(), "prices": good_prices(), "opens": good_prices()}
+    frames = {name: pd.DataFrame(values, index=DAYS) for name, values in tables.items()}
+    more: dict[str, Any] = {"times": DAYS, "assets": NAMES, "costs": FREE, "fill": "next open"}
+    backtest_weights(frames["targets"], frames["prices"], opens=frames["opens"], **more)
+    frames[which].index += np.timedelta64(1, "D")
+    with pytest.raises(AllocationError, match=r"indexed by 2020-01-02T.* and its time is 2020-01-01T.* \(6 such rows"):
+        backtest_weights(frames["targets"], frames["prices"], opens=frames["opens"], **more)

@@ -39,6 +39,23 @@ def name_assets(table: object, assets: Sequence[str] | None, *, noun: str = "ret
     return names
 
 
+def check_dates(table: object, *, times: NDArray[np.datetime64], noun: str) -> None:
+    """Refuses a pandas table that is indexed by other dates than the times its rows are taken for."""
+    index = getattr(table, "index", None)
+    if getattr(getattr(index, "dtype", None), "kind", "") != "M":
+        return
+    own = np.asarray(index, dtype="datetime64[ns]")
+    if own.shape != times.shape:  # whoever reads the numbers tells of that
+        return
+    other = np.flatnonzero(own != times.astype("datetime64[ns]"))
+    if other.size:
+        row = int(other[0])
+        raise AllocationError(
+            f"row {row} of the {noun} is indexed by {own[row].astype('datetime64[s]')} and its time is "
+            f"{times[row].astype('datetime64[s]')} ({other.size} such rows). Bring rows and times of the same dates."
+        )
+
+
 def check_names(assets: Sequence[str]) -> tuple[str, ...]:
     """Names as a tuple; a single text, which is a row of letters, and what is no text are refused."""
     if isinstance(assets, str):

@@ -20,7 +20,7 @@ from tidewright.portfolio.inputs import (
     read_prices,
     read_times,
 )
-from tidewright.portfolio.labels import name_assets
+from tidewright.portfolio.labels import check_dates, name_assets
 
 _LOOKBACK = 21
 _MOST_RATE = 1.5  # a year
@@ -85,6 +85,8 @@ def read_market(
     closes = read_matrix(prices, noun="prices")
     stamps = read_times(times, rows=len(closes))
     assets = name_assets(prices, assets, noun="prices")
+    for table, noun in ((prices, "prices"), (opens, "opens")):
+        check_dates(table, times=stamps, noun=noun)
     closes = read_prices(closes, assets=assets, times=stamps)
     names = read_assets(assets, columns=closes.shape[1])
     if fill not in ("next close", "next open"):

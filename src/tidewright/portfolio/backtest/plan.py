@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray, TimeArray, name_time, read_matrix, read_times
-from tidewright.portfolio.labels import name_assets
+from tidewright.portfolio.labels import check_dates, name_assets
 
 Rows = NDArray[np.intp]
 
@@ -89,6 +89,7 @@ def read_decisions(
         )
     sums = values.sum(axis=1)
     rows = _find_rows(values, sums=sums, stamps=stamps, decided=decided)
+    check_dates(targets, times=stamps if decided is None else stamps[rows], noun="target weights")
     if decided is None and rows.size < len(values):
         values, sums = take_rows(values, rows), sums[rows]
     _check_cells(values, sums=sums, times=stamps[rows], assets=assets, rules=rules)
