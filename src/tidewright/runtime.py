@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
@@ -300,3 +300,18 @@ def _choose_threads(requested: int | Literal["auto"]) -> Choice:
     if requested > cores:
         return Choice(str(requested), str(cores), f"{source} allows {cores} cores")
     return Choice(str(requested), str(requested), "asked for")
+
+
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Other variables for a while: a new process takes them on before it imports anything."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

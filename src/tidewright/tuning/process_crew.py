@@ -10,7 +10,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tidewright.errors import ConfigError, FitError, TidewrightError
+from tidewright.runtime import environment
 from tidewright.tuning.crew import Died, Ended, Hearing, end_late
 from tidewright.tuning.repeats import originals
 from tidewright.tuning.task import Orders, Task, carry_out
@@ -163,21 +164,6 @@ def share_of(workers: int, place: int) -> dict[str, str]:
     there = [str(number) for number in range(len(list(GPUS.iterdir())))] if GPUS.is_dir() else []
     gpus = there if given is None else [name for name in given.split(",") if name.strip()]
     return found if len(gpus) < 2 else {**found, "CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]}
-
-
-@contextmanager
-def environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Other variables for a while: a new process takes them on before it imports anything."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
@@ -19,10 +18,11 @@ from tidewright.errors import FitError
 from tidewright.portfolio.inputs import FloatArray
 from tidewright.portfolio.volatility.catalog import VolatilitySpec
 from tidewright.portfolio.volatility.outcome import Outcome, fail, find_fault
+from tidewright.runtime import environment
 
 ROUNDS = 8  # chunks a worker gets, so that one with hard assets holds up nobody
 LARGEST = 32  # assets of a chunk
-THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")  # each with _NUM_THREADS
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ def _run(
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
-        with _one_thread_each():  # a worker is started when a chunk is handed in
+        with environment(
+            {f"{name}_NUM_THREADS": "1" for name in THREADS}
+        ):  # a worker is started when a chunk is handed in
             asked: Mapping[Future[list[Outcome]], range] = {
                 pool.submit(fit_some, spec, rows): chunk for chunk, rows in given
             }
@@ -110,19 +112,3 @@ def _begin() -> None:
 def _end_with(parent: int) -> None:
     wait([parent])
     os._exit(1)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Variables that a new process takes on before it imports anything."""
-    names = [f"{name}_NUM_THREADS" for name in THREADS]
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
