@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as js
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,30 +35,30 @@ if TYPE_CHECKING:
 USAGE = "give prices, or a bundle or a table of predictions and then prices"
 MOST = 40  # weights shown; the output has all
 
+Items = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[BUNDLE | PREDICTIONS] PRICES [KEY=VALUE]...",
+        help="Prices, wide or long; before them forecasts; after them options of the method, as target=0.01.",
+    ),
+]
+Method = Annotated[str, typer.Option(help="hrp, min_variance, max_sharpe, risk_parity ...: docs/allocation.md")]
+Estimate = Annotated[
+    str | None,
+    typer.Option(help="sample, ledoit_wolf, oas, denoised, ewma or factor; else the method's."),
+]
+Previous = Annotated[Path | None, typer.Option(help="The weights held now: date, asset, weight, or asset, weight.")]
+Benchmark = Annotated[str | None, typer.Option(help="A column of the prices to stand beside; it gets no weight.")]
+
 
 def allocate_verb(
-    items: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[BUNDLE | PREDICTIONS] PRICES [KEY=VALUE]...",
-            help="Prices, wide or long; before them forecasts; after them options of the method, as target=0.01.",
-        ),
-    ] = None,
-    method: Annotated[
-        str, typer.Option(help="hrp, min_variance, max_sharpe, risk_parity ...: docs/allocation.md")
-    ] = "hrp",
+    items: Items = None,
+    method: Method = "hrp",
     limits: Annotated[Path | None, typer.Option(help="A YAML file: sentences under 'limits:', and groups.")] = None,
-    covariance: Annotated[
-        str | None,
-        typer.Option(help="sample, ledoit_wolf, oas, denoised, ewma or factor; else the method's."),
-    ] = None,
+    covariance: Estimate = None,
     lookback: Lookback = None,
-    previous: Annotated[
-        Path | None, typer.Option(help="The weights held now: date, asset, weight, or asset, weight.")
-    ] = None,
-    benchmark: Annotated[
-        str | None, typer.Option(help="A column of the prices to stand beside; it gets no weight.")
-    ] = None,
+    previous: Previous = None,
+    benchmark: Benchmark = None,
     views: Annotated[str, typer.Option(help="How forecasts move weights: tilt, black_litterman or none.")] = "tilt",
     model: Annotated[str | None, typer.Option(help="Which model of a table of predictions of several.")] = None,
     floor: Annotated[str | None, typer.Option(help="The model of that table that it must beat.")] = None,
@@ -95,9 +96,8 @@ def allocate_verb(
         method=method, limits=limits, covariance=covariance, lookback=lookback, previous=held, benchmark=benchmark,
         views=views, costs=_make_costs(fee_bps, half_spread_bps), holding=holding, risk_free=risk_free, options=chosen,
     )  # fmt: skip
-    source = files[0] if len(files) == 2 else None
     asked: dict[str, Any] = {"model": model, "floor": floor, **columns}
-    found = _run(source, prices, plan, asked, frequency=frequency, calendar=calendar, quiet=quiet, plain=json)
+    found = _run(files[:-1], prices, plan, asked, frequency=frequency, calendar=calendar, quiet=quiet, plain=json)
     _write(found, output=output, page=page)
     if json:
         typer.echo(js.dumps(_to_data(found), indent=2))
@@ -123,16 +123,16 @@ def _make_costs(fee_bps: float | None, half_spread_bps: float | None) -> Costs |
 
 
 def _run(
-    source: Path | None, prices: Dated, plan: Plan, asked: dict[str, Any], *, quiet: bool, plain: bool, **grid: Any
+    sources: Sequence[Path], prices: Dated, plan: Plan, asked: dict[str, Any], *, quiet: bool, plain: bool, **grid: Any
 ) -> FileAllocation:
     """The weights; what is being done is told where a bundle is asked, which may take seconds."""
     from tidewright.cli.progress import ProgressView
     from tidewright.cli.verbs import Told
     from tidewright.workflows.allocate_file import allocate_file
 
-    slow = source is not None and source.is_dir()
+    slow = any(one.is_dir() for one in sources)
     with ProgressView(quiet=quiet or not slow, plain=plain) as view, Told(view.say):
-        forecast = None if source is None else _hear(source, prices, asked, tell=view.tell)
+        forecast = _hear(sources[0], prices, asked, tell=view.tell) if sources else None
         return allocate_file(prices, plan=plan, forecast=forecast, tell=view.tell, **grid)
 
 

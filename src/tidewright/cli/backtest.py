@@ -25,15 +25,23 @@ SHOWN = (
     "total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar", "hit_rate", "alpha", "beta",
     "information_ratio", "turnover", "cost_drag", "costs", "gross_exposure", "net_exposure", "periods",
 )  # fmt: skip
+What = Annotated[
+    Path | None, typer.Argument(metavar="[STRATEGY.py | WEIGHTS]", help="A strategy, or a table of target weights.")
+]
+Prices = Annotated[Path | None, typer.Argument(help="A table of closes: a column an asset, or a row a date and asset.")]
+When = Annotated[
+    str | None, typer.Option(help="Bring weights back each week, month, quarter or year, or so many bars.")
+]
+Band = Annotated[float | None, typer.Option(help="Only where an asset is further than this from its target.")]
+Beside = Annotated[
+    list[Path] | None, typer.Option(help="A further strategy or table of weights to show beside; may be repeated.")
+]
+Trials = Annotated[float | None, typer.Option(help="How many strategies were tried, for the deflated Sharpe.", min=1)]
 
 
 def backtest_verb(
-    what: Annotated[
-        Path | None, typer.Argument(metavar="[STRATEGY.py | WEIGHTS]", help="A strategy, or a table of target weights.")
-    ] = None,
-    prices: Annotated[
-        Path | None, typer.Argument(help="A table of closes: a column an asset, or a row a date and asset.")
-    ] = None,
+    what: What = None,
+    prices: Prices = None,
     check: Annotated[bool, typer.Option("--check", help="Does the strategy look ahead? Exit 1 where it does.")] = False,
     template: Annotated[bool, typer.Option("--template", help="Print a strategy to begin with.")] = False,
     fill: Annotated[str, typer.Option(help="close or open: where a decision is filled, one bar later.")] = "close",
@@ -46,18 +54,10 @@ def backtest_verb(
     benchmark: Annotated[str | None, typer.Option(help="An asset of the prices, or equal: the mean of all.")] = None,
     carry: Annotated[int, typer.Option(help="Carry a price over at most so many bars without one.", min=0)] = 0,
     cash_rate: Annotated[float, typer.Option(help="What cash earns a year, as a fraction.")] = 0.0,
-    rebalance: Annotated[
-        str | None, typer.Option(help="Bring weights back each week, month, quarter or year, or so many bars.")
-    ] = None,
-    band: Annotated[
-        float | None, typer.Option(help="Only where an asset is further than this from its target.")
-    ] = None,
-    beside: Annotated[
-        list[Path] | None, typer.Option(help="A further strategy or table of weights to show beside; may be repeated.")
-    ] = None,
-    trials: Annotated[
-        float | None, typer.Option(help="How many strategies were tried, for the deflated Sharpe.", min=1)
-    ] = None,
+    rebalance: When = None,
+    band: Band = None,
+    beside: Beside = None,
+    trials: Trials = None,
     price: Annotated[str | None, typer.Option(help="The column of prices of a long table.")] = None,
     series: options.Series = None,
     time: options.Time = None,
@@ -74,10 +74,7 @@ def backtest_verb(
     """
     check_page(page)
     if template:
-        from tidewright.portfolio.strategy import TEMPLATE
-
-        typer.echo(TEMPLATE, nl=False)
-        return
+        return _print_template()
     if what is None or prices is None:
         raise ConfigError("give a strategy or a table of weights, and a table of prices. See --template and --help.")
     from tidewright.data.dated import read_dated
@@ -85,27 +82,23 @@ def backtest_verb(
     columns: dict[str, Any] = {"time": time, "series": series}
     table = read_dated(prices, value=price, **columns)
     if check:
-        _check(what, table, timeout_s=timeout, as_json=json)
-        return
-    given: dict[str, Any] = {
-        "benchmark": benchmark,
-        "initial_cash": cash,
-        "allow_short": short,
-        "max_gross": max_gross,
-        "trials": trials,
-        "cash_rate": cash_rate,
-        "carry": carry,
-        "rebalance": _make_rule(rebalance, band),
-    }
+        return _check(what, table, timeout_s=timeout, as_json=json)
+    given: dict[str, Any] = {"benchmark": benchmark, "initial_cash": cash, "cash_rate": cash_rate, "trials": trials}
+    given |= {"allow_short": short, "max_gross": max_gross, "carry": carry, "rebalance": _make_rule(rebalance, band)}
     given |= {"frequency": frequency, "calendar": calendar, "timeout_s": timeout}
     given |= _choose_fill(fill, opens, table, columns) | {"costs": _make_costs(fee_bps, half_spread_bps)}
     found, others = _run([what, *(beside or [])], table, given)
-    if page is not None:
-        _write_page(found, others, page, costs=given["costs"], trials=trials)
+    _write_page(found, others, page, costs=given["costs"], trials=trials)
     if json:
         typer.echo(js.dumps(_to_data(found, others, costs=asdict(given["costs"])), indent=2))
     else:
         _show(found, others, again=shlex.join(["tidewright", "backtest", "--check", str(what), str(prices)]))
+
+
+def _print_template() -> None:
+    from tidewright.portfolio.strategy import TEMPLATE
+
+    typer.echo(TEMPLATE, nl=False)
 
 
 def _check(what: Path, prices: Dated, *, timeout_s: float, as_json: bool) -> None:
@@ -176,10 +169,12 @@ def _run(files: list[Path], prices: Dated, given: dict[str, Any]) -> tuple[FileB
 
 
 def _write_page(
-    found: FileBacktest, others: list[FileBacktest], page: Path, *, costs: Costs, trials: float | None
+    found: FileBacktest, others: list[FileBacktest], page: Path | None, *, costs: Costs, trials: float | None
 ) -> None:
     from tidewright.report.tear_sheet import write_tear_sheet
 
+    if page is None:
+        return
     ledgers = {one.name: one.ledger for one in (found, *others)}
     ledgers |= {} if found.floor is None else {"equal weight": found.floor}
     notes = [note for note in found.notes if note not in found.ledger.notes]  # the page has these from the ledger

@@ -18,27 +18,28 @@ if TYPE_CHECKING:
 
 MOST = 40  # assets shown; --json has all
 
+Methods = Annotated[str, typer.Option(help="historical, normal, t, filtered_historical ... with commas, or all.")]
+Lookback = Annotated[
+    int | None, typer.Option(help="So many past returns count (1000, or all where there are fewer).", min=2)
+]
+Stress = Annotated[bool, typer.Option("--stress", help="Past crises and the worst weeks, on these weights.")]
+Window = Annotated[
+    int | None, typer.Option(help="With --test: from so many bars before each (500, or half of all).", min=2)
+]
+
 
 def risk_verb(
     prices: Annotated[Path, typer.Argument(help="A table of closes: a column an asset, or a row a date and asset.")],
     weights: Annotated[Path | None, typer.Option(help="A table of asset and weight; equal ones when left out.")] = None,
-    method: Annotated[
-        str, typer.Option(help="historical, normal, t, filtered_historical ... with commas, or all.")
-    ] = "historical,normal,t",
+    method: Methods = "historical,normal,t",
     confidence: Annotated[str, typer.Option(help="Probabilities, with commas.")] = "0.95,0.99",
     horizon: Annotated[int, typer.Option(help="So many bars ahead.", min=1)] = 1,
-    lookback: Annotated[
-        int | None, typer.Option(help="So many past returns count (1000, or all where there are fewer).", min=2)
-    ] = None,
+    lookback: Lookback = None,
     volatility: Annotated[str | None, typer.Option(help="Fit garch, gjr, egarch, tarch or ewma to each asset.")] = None,
     distribution: Annotated[str, typer.Option(help="Of its shocks: normal, t or skewt.")] = "normal",
-    stress: Annotated[
-        bool, typer.Option("--stress", help="Past crises and the worst weeks, on these weights.")
-    ] = False,
+    stress: Stress = False,
     test: Annotated[bool, typer.Option("--test", help="Hold each bar's value at risk against what came.")] = False,
-    window: Annotated[
-        int | None, typer.Option(help="With --test: from so many bars before each (500, or half of all).", min=2)
-    ] = None,
+    window: Window = None,
     as_of: AsOf = None,
     carry: Carry = 0,
     short: Short = False,
@@ -72,16 +73,20 @@ def risk_verb(
     with ProgressView(quiet=quiet or not slow, plain=json) as view, Told(view.say):
         grid = {"frequency": frequency, "calendar": calendar}
         found = measure_file(table, plan=plan, weights=held, tell=view.tell, count=view.count, **grid)
-    if page is not None:
-        from tidewright.report.risk_page import write_risk_page
-
-        typer.echo(f"page  {write_risk_page(found, path=page)}", err=True)
+    _write_page(found, page)
     if json:
         typer.echo(js.dumps(_to_data(found), indent=2))
     else:
         _show(found)
         again = [str(prices), *name_columns(price=price, series=series, time=time)]
         _say_next(again, weights, tested=test)
+
+
+def _write_page(found: FileRisk, page: Path | None) -> None:
+    if page is not None:
+        from tidewright.report.risk_page import write_risk_page
+
+        typer.echo(f"page  {write_risk_page(found, path=page)}", err=True)
 
 
 def _make_plan(method: str, confidence: str, **given: Any) -> RiskPlan:

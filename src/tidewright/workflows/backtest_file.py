@@ -78,21 +78,11 @@ def backtest_file(
     prices = carry_gaps(prices, most=carry)
     matched = None if opens is None else _match(opens, prices)
     keep = partial(
-        backtest_weights,
-        prices=prices.values,
-        times=prices.times,
-        assets=prices.names,
-        costs=costs,
-        decided=plan.decided,
-        initial_cash=initial_cash,
-        fill=fill,
-        opens=matched,
-        allow_cash=True,
-        allow_short=allow_short,
-        max_gross=max_gross,
-        cash_rate=(1.0 + cash_rate) ** (1.0 / periods) - 1.0,
+        backtest_weights, prices=prices.values, times=prices.times, assets=prices.names, costs=costs,
+        decided=plan.decided, initial_cash=initial_cash, fill=fill, opens=matched, allow_cash=True,
+        allow_short=allow_short, max_gross=max_gross, cash_rate=(1.0 + cash_rate) ** (1.0 / periods) - 1.0,
         rebalance=rebalance,
-    )
+    )  # fmt: skip
     ledger = keep(plan.targets)
     figures = dict(ledger.summary(periods_per_year=periods))
     levels = None if benchmark is None else _grow_benchmark(benchmark, prices)

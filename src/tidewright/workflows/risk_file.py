@@ -111,9 +111,7 @@ def measure_file(
         tell(f"fitting {plan.volatility} to {len(window.assets)} assets")
         volatility = _fit(window, plan, periods=periods, failed=failed, count=count)
     returns, times, gaps = _earn(prices, held)
-    found = None
-    if plan.crises:
-        found = stress(held, returns=returns, times=times)
+    found = stress(held, returns=returns, times=times) if plan.crises else None
     tests, rolled = _test(returns @ held.values, times, plan, failed=failed, tell=tell) if plan.tested else ({}, {})
     return FileRisk(
         weights=held,

@@ -83,9 +83,7 @@ def _run(
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
-        with environment(
-            {f"{name}_NUM_THREADS": "1" for name in THREADS}
-        ):  # a worker is started when a chunk is handed in
+        with environment(ONE_THREAD):  # a worker is started when a chunk is handed in
             asked: Mapping[Future[list[Outcome]], range] = {
                 pool.submit(fit_some, spec, rows): chunk for chunk, rows in given
             }
