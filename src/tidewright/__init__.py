@@ -64,6 +64,10 @@ if TYPE_CHECKING:
     from tidewright.portfolio.covariance.estimate import COVARIANCES as COVARIANCES
     from tidewright.portfolio.covariance.estimate import estimate_covariance as covariance  # noqa: F401
     from tidewright.portfolio.covariance.record import Covariance as Covariance
+    from tidewright.portfolio.forecasts.read import read_predictions as read_predictions
+    from tidewright.portfolio.forecasts.skill import measure_skill as measure_skill
+    from tidewright.portfolio.forecasts.skill import walk_skill as walk_skill
+    from tidewright.portfolio.forecasts.tilt import tilt_by_forecast as tilt_by_forecast
     from tidewright.portfolio.inference.overfitting import pbo as pbo
     from tidewright.portfolio.inference.paths import cross_validate_paths as cross_validate_paths
     from tidewright.portfolio.inference.permutation import permutation_test as permutation_test
@@ -83,7 +87,6 @@ if TYPE_CHECKING:
     from tidewright.portfolio.optimise.read import CostBasis as CostBasis
     from tidewright.portfolio.optimise.views import Views as Views
     from tidewright.portfolio.optimise.views import black_litterman as black_litterman
-    from tidewright.portfolio.read_predictions import read_predictions as read_predictions
     from tidewright.portfolio.risk.backtests import test_var as test_var
     from tidewright.portfolio.risk.episodes import EPISODES as EPISODES
     from tidewright.portfolio.risk.episodes import Episode as Episode
@@ -93,10 +96,7 @@ if TYPE_CHECKING:
     from tidewright.portfolio.risk.simple import calculate_cvar as calculate_cvar
     from tidewright.portfolio.risk.simple import calculate_var as calculate_var
     from tidewright.portfolio.risk.stress import stress as stress
-    from tidewright.portfolio.skill import measure_skill as measure_skill
-    from tidewright.portfolio.skill import walk_skill as walk_skill
     from tidewright.portfolio.strategy.check import check_strategy as check_strategy
-    from tidewright.portfolio.tilt import tilt_by_forecast as tilt_by_forecast
     from tidewright.portfolio.universe import Universe as Universe
     from tidewright.portfolio.volatility.fit import fit_volatility as fit_volatility
     from tidewright.portfolio.volatility.ranges import range_volatility as range_volatility
@@ -266,7 +266,7 @@ _HOMES = {
     "test_var": "tidewright.portfolio.risk.backtests:test_var",
     "EPISODES": "tidewright.portfolio.risk.episodes:EPISODES",
     "Episode": "tidewright.portfolio.risk.episodes:Episode",
-    "tilt_by_forecast": "tidewright.portfolio.tilt:tilt_by_forecast",
+    "tilt_by_forecast": "tidewright.portfolio.forecasts.tilt:tilt_by_forecast",
     "value_at_risk": "tidewright.portfolio.risk.measure:value_at_risk",
     "rolling_var": "tidewright.portfolio.risk.rolling:rolling_var",
     "Shock": "tidewright.portfolio.risk.shocks:Shock",
@@ -297,10 +297,10 @@ _HOMES = {
     "open": "tidewright.inference.session:open_session",
     "open_each": "tidewright.inference.each:open_each",
     "crossover": "tidewright.portfolio.backtest.crossover:crossover",
-    "measure_skill": "tidewright.portfolio.skill:measure_skill",
-    "read_predictions": "tidewright.portfolio.read_predictions:read_predictions",
+    "measure_skill": "tidewright.portfolio.forecasts.skill:measure_skill",
+    "read_predictions": "tidewright.portfolio.forecasts.read:read_predictions",
     "walk_forward": "tidewright.workflows.walk_forward:walk_forward",
-    "walk_skill": "tidewright.portfolio.skill:walk_skill",
+    "walk_skill": "tidewright.portfolio.forecasts.skill:walk_skill",
     "moving_average": "tidewright.portfolio.backtest.crossover:moving_average",
     "monitor": "tidewright.workflows.monitor:monitor",
     "capacity": "tidewright.portfolio.backtest.capacity:capacity",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tidewright as tw
-from tidewright.portfolio.limit_use import use_limits
+from tidewright.portfolio.limits.use import use_limits
 
 ASSETS = ("A", "B", "C", "D")
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])

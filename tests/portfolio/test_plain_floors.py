@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.plain_floors import MEAN, ZERO, choose_floor, plain_floors, refuse_units
-from tidewright.portfolio.predictions import Predictions
+from tidewright.portfolio.forecasts.plain_floors import MEAN, ZERO, choose_floor, plain_floors, refuse_units
+from tidewright.portfolio.forecasts.predictions import Predictions
 
 DAYS = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]")
 ASSETS = ("A", "B")

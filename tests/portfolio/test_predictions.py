@@ -14,8 +14,8 @@ import pytest
 import tidewright as tw
 from tests.worlds import small_panel
 from tidewright.errors import AllocationError, ColumnError
-from tidewright.portfolio.predictions import Predictions
-from tidewright.portfolio.read_predictions import read_predictions
+from tidewright.portfolio.forecasts.predictions import Predictions
+from tidewright.portfolio.forecasts.read import read_predictions
 from tidewright.portfolio.walk import walk_weights
 
 DAYS = [date(2024, 1, 1) + timedelta(days=step) for step in range(12)]

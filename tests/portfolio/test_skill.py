@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tidewright.errors import AllocationError
-from tidewright.portfolio.predictions import Predictions
-from tidewright.portfolio.rank_ic import rank_ic
-from tidewright.portfolio.skill import average, estimate_skill, measure_skill, shrink, walk_skill
+from tidewright.portfolio.forecasts.predictions import Predictions
+from tidewright.portfolio.forecasts.rank_ic import rank_ic
+from tidewright.portfolio.forecasts.skill import average, estimate_skill, measure_skill, shrink, walk_skill
 
 Floats = NDArray[np.float64]
 NAMES = tuple(f"asset {number}" for number in range(6))

@@ -16,7 +16,7 @@ from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
 from tidewright.errors import ConfigError, DataError, ShortSeriesError
 from tidewright.models.spec import FLOORS
-from tidewright.portfolio.read_predictions import read_predictions
+from tidewright.portfolio.forecasts.read import read_predictions
 from tidewright.portfolio.universe import Universe
 from tidewright.workflows.decide import predict
 from tidewright.workflows.walk_forward import WalkForward, walk_forward

@@ -31,6 +31,7 @@ from tidewright.portfolio.backtest import (
 )
 from tidewright.portfolio.costs import Costs
 from tidewright.portfolio.covariance import COVARIANCES, Covariance, estimate_covariance, repair_covariance
+from tidewright.portfolio.forecasts.tilt import tilt_by_forecast
 from tidewright.portfolio.inference import (
     DeflatedSharpe,
     Paths,
@@ -55,7 +56,6 @@ from tidewright.portfolio.lookahead import Lookahead, check_lookahead
 from tidewright.portfolio.optimise import CostBasis, Frontier, Optimum, Views, black_litterman, frontier, optimise
 from tidewright.portfolio.positions import Earnings, earn_positions, hold_positions
 from tidewright.portfolio.rules import POSITION_RULES, PositionRule, choose_positions
-from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.universe import Universe
 from tidewright.portfolio.walk import Targets, View, returns_from_prices, walk_weights
 from tidewright.portfolio.weights import Weights

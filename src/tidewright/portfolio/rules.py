@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from tidewright.errors import AllocationError
+from tidewright.portfolio.forecasts.rank_ic import average_ranks
 from tidewright.portfolio.inputs import FloatArray
-from tidewright.portfolio.rank_ic import average_ranks
 
 PositionRule = Literal["sign", "rank", "size"]
 Sides = Literal["both", "long"]

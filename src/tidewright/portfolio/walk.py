@@ -13,6 +13,7 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.allocate import Rule
 from tidewright.portfolio.decision import Decider, drift, read_start
 from tidewright.portfolio.eligible import Places, choose_eligible
+from tidewright.portfolio.forecasts.tilt import tilt_by_forecast
 from tidewright.portfolio.inputs import (
     FloatArray,
     TimeArray,
@@ -24,7 +25,6 @@ from tidewright.portfolio.inputs import (
 )
 from tidewright.portfolio.labels import name_assets
 from tidewright.portfolio.show import show, time_column
-from tidewright.portfolio.tilt import tilt_by_forecast
 from tidewright.portfolio.universe import Universe
 from tidewright.portfolio.weights import Weights
 

@@ -21,12 +21,12 @@ from tidewright.portfolio.allocate.door import allocate
 from tidewright.portfolio.allocate.risk import risk_contributions
 from tidewright.portfolio.covariance.estimate import estimate_covariance
 from tidewright.portfolio.covariance.record import Covariance
-from tidewright.portfolio.limit_use import LimitUse, use_limits
+from tidewright.portfolio.forecasts.predictions import Predictions, fill_spread
 from tidewright.portfolio.limits import Limits
+from tidewright.portfolio.limits.use import LimitUse, use_limits
 from tidewright.portfolio.optimise.nearest import move_within
 from tidewright.portfolio.optimise.read import CostBasis
 from tidewright.portfolio.optimise.views import Views
-from tidewright.portfolio.predictions import Predictions, fill_spread
 from tidewright.portfolio.risk.measure import value_at_risk
 from tidewright.portfolio.weights import Weights
 from tidewright.workflows.forecast_file import FileForecast

@@ -23,10 +23,10 @@ from tidewright.portfolio import (
     tilt_by_forecast,
     walk_weights,
 )
-from tidewright.portfolio.predictions import Predictions, fill_spread
+from tidewright.portfolio.forecasts.predictions import Predictions, fill_spread
+from tidewright.portfolio.forecasts.skill import Skill, estimate_skill
 from tidewright.portfolio.risk.measure import value_at_risk
 from tidewright.portfolio.risk.record import Risk
-from tidewright.portfolio.skill import Skill, estimate_skill
 from tidewright.portfolio.weights import Weights
 from tidewright.training.compare import Leaderboard
 from tidewright.training.evaluate import Evaluation

@@ -28,10 +28,10 @@ from tidewright.errors import AllocationError, BundleError, RepairWarning
 from tidewright.inference.session import open_session
 from tidewright.models.spec import FLOORS
 from tidewright.portfolio import returns_from_prices
-from tidewright.portfolio.plain_floors import choose_floor, refuse_units
-from tidewright.portfolio.predictions import Predictions
-from tidewright.portfolio.read_predictions import read_predictions
-from tidewright.portfolio.skill import Skill, measure_skill
+from tidewright.portfolio.forecasts.plain_floors import choose_floor, refuse_units
+from tidewright.portfolio.forecasts.predictions import Predictions
+from tidewright.portfolio.forecasts.read import read_predictions
+from tidewright.portfolio.forecasts.skill import Skill, measure_skill
 from tidewright.registry.bundle import Bundle, load_bundle
 from tidewright.registry.each import is_each
 from tidewright.workflows.price_window import name_date

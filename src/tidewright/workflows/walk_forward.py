@@ -17,8 +17,8 @@ from tidewright.data.panel import Panel
 from tidewright.data.wide import Wide, to_wide
 from tidewright.errors import ConfigError
 from tidewright.portfolio import Costs, Targets, View, Weights, backtest_weights, walk_weights
-from tidewright.portfolio.predictions import Predictions, fill_spread
-from tidewright.portfolio.skill import Skill, measure_skill
+from tidewright.portfolio.forecasts.predictions import Predictions, fill_spread
+from tidewright.portfolio.forecasts.skill import Skill, measure_skill
 from tidewright.portfolio.universe import Universe
 from tidewright.training.fit import keep_covariates
 from tidewright.workflows.decide import measure_validation, predict, tell_strategies

@@ -25,7 +25,7 @@ from tidewright.models.build import build_spec
 from tidewright.models.spec import spec_key
 from tidewright.portfolio import Weights
 from tidewright.portfolio.decision import drift
-from tidewright.portfolio.read_predictions import tabulate_predictions
+from tidewright.portfolio.forecasts.read import tabulate_predictions
 from tidewright.portfolio.universe import Universe
 from tidewright.tracking.files import write_whole
 from tidewright.tracking.listener import open_listener

@@ -11,7 +11,7 @@ from tests.portfolio.optimise.worlds import draw_returns, name_assets, sample
 from tidewright.errors import AllocationError
 from tidewright.portfolio import Covariance, Limits, Views, black_litterman, optimise
 from tidewright.portfolio.allocate.door import allocate
-from tidewright.portfolio.predictions import Predictions
+from tidewright.portfolio.forecasts.predictions import Predictions
 
 LANDS = ("AUS", "CAN", "FRA", "GER", "JAP", "UK", "USA")
 MARKET = dict(zip(LANDS, np.array([1.6, 2.2, 5.2, 5.5, 11.6, 12.4, 61.5]) / 100, strict=True))

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from tidewright.errors import AllocationError
 from tidewright.metrics.bootstrap import choose_block
 from tidewright.portfolio.costs import Costs
+from tidewright.portfolio.forecasts.rank_ic import average_ranks
 from tidewright.portfolio.inference.strategies import read_number
 from tidewright.portfolio.inputs import FloatArray, read_matrix, refuse_prices
-from tidewright.portfolio.rank_ic import average_ranks
 
 Rows = NDArray[np.intp]
 Statistic = Callable[[Rows], FloatArray]  # rows of the signal [B, n] -> what each order comes to [B]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidewright.portfolio.inputs import FloatArray
-from tidewright.portfolio.limit_rows import Limit
 from tidewright.portfolio.limits import Limits
+from tidewright.portfolio.limits.rows import Limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,8 @@ from tidewright.portfolio.covariance.record import Covariance
 from tidewright.portfolio.covariance.repair import repair_matrix
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_returns
 from tidewright.portfolio.labels import align, name_assets
-from tidewright.portfolio.limit_rows import Limit
 from tidewright.portfolio.limits import Limits
+from tidewright.portfolio.limits.rows import Limit
 from tidewright.portfolio.optimise.problem import Problem
 from tidewright.portfolio.optimise.views import Views, black_litterman
 from tidewright.portfolio.weights import Weights

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray
-from tidewright.portfolio.limit_rows import Limit
+from tidewright.portfolio.limits.rows import Limit
 from tidewright.portfolio.optimise.cones import Block
 from tidewright.portfolio.optimise.problem import Columns, Problem, square_root
 

@@ -20,7 +20,7 @@ from tidewright.portfolio.labels import align
 from tidewright.portfolio.show import show
 
 if TYPE_CHECKING:  # it loads polars
-    from tidewright.portfolio.predictions import Predictions
+    from tidewright.portfolio.forecasts.predictions import Predictions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from tidewright.errors import AllocationError
 from tidewright.metrics.comparison import diebold_mariano
+from tidewright.portfolio.forecasts.predictions import Predictions
+from tidewright.portfolio.forecasts.rank_ic import rank_ic
 from tidewright.portfolio.inputs import FloatArray, TimeArray, read_times
 from tidewright.portfolio.labels import name_assets
-from tidewright.portfolio.predictions import Predictions
-from tidewright.portfolio.rank_ic import rank_ic
 from tidewright.portfolio.show import show
 
 _LEVEL = 0.05  # the significance that a model must beat its floor with

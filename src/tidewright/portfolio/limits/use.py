@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidewright.portfolio.inputs import FloatArray
-from tidewright.portfolio.limit_rows import Limit
 from tidewright.portfolio.limits import Limits
+from tidewright.portfolio.limits.rows import Limit
 
 NEAR = 1e-6  # of the money: so near to its bound a limit binds
 

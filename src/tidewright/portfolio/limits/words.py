@@ -13,8 +13,8 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import to_path
 from tidewright.data.read_yaml import read_yaml
 from tidewright.errors import AllocationError, ConfigError
-from tidewright.portfolio.limit_rows import WORDS
 from tidewright.portfolio.limits import Limits
+from tidewright.portfolio.limits.rows import WORDS
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:\s*%)?"
 _SIGN = r"<=|>=|==|=|≤|≥"

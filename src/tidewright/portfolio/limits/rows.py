@@ -13,7 +13,7 @@ from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray
 
 if TYPE_CHECKING:
-    from tidewright.portfolio.limits import Limits, Range
+    from tidewright.portfolio.limits.record import Limits, Range
 
 Kind = Literal["linear", "turnover", "leverage", "tracking_error", "trades"]
 WORDS = ("long only", "shorts allowed", "each", "net", "cash", "leverage", "turnover", "names", "min position",

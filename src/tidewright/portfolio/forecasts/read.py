@@ -14,8 +14,8 @@ from tidewright.data.forecast import CUTOFF, MODEL, Forecast, level_names
 from tidewright.data.panel import Repair
 from tidewright.data.times import parse_times
 from tidewright.errors import AllocationError, ColumnError
+from tidewright.portfolio.forecasts.predictions import Predictions
 from tidewright.portfolio.inputs import name_time
-from tidewright.portfolio.predictions import Predictions
 
 _PRICE = 0.2  # no market's expected return a step; a price is far above
 

@@ -15,7 +15,7 @@ from tidewright.catalog import explain_unknown
 from tidewright.checks import check_flag
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray
-from tidewright.portfolio.limit_rows import Limit, resolve_limits
+from tidewright.portfolio.limits.rows import Limit, resolve_limits
 
 Range = tuple[float | None, float | None]
 _ROOM = 1e-12  # a lower side above the upper by less is rounding
@@ -90,7 +90,7 @@ class Limits:
         >>> limits.bounds, limits.group_bounds
         ({'A': (0.01, 0.2)}, {'Energy': (None, 0.3)})
         """
-        from tidewright.portfolio.limit_words import parse_limits
+        from tidewright.portfolio.limits.words import parse_limits
 
         return parse_limits(
             sentences,
@@ -103,7 +103,7 @@ class Limits:
     @classmethod
     def from_yaml(cls, path: str | Path) -> Limits:
         """Limits from a YAML file: sentences under `limits`, or the record's own fields, or both."""
-        from tidewright.portfolio.limit_words import read_limits
+        from tidewright.portfolio.limits.words import read_limits
 
         return read_limits(path)
 

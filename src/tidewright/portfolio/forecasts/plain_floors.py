@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tidewright.errors import AllocationError
+from tidewright.portfolio.forecasts.predictions import Predictions
 from tidewright.portfolio.inputs import FloatArray, read_assets, read_matrix, read_times
-from tidewright.portfolio.predictions import Predictions
 
 ZERO, MEAN = "no change", "mean so far"
 
