@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from tidewright.errors import AllocationError
+from tidewright.errors import AllocationError, ConfigError
 from tidewright.portfolio import (
     RULES,
     Actions,
@@ -372,3 +372,25 @@ def test_a_table_indexed_by_other_dates_is_refused(which: str) -> None:
     frames[which].index += np.timedelta64(1, "D")
     with pytest.raises(AllocationError, match=r"indexed by 2020-01-02T.* and its time is 2020-01-01T.* \(6 such rows"):
         backtest_weights(frames["targets"], frames["prices"], opens=frames["opens"], **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"costs": 5.0}, "costs is a Costs; got 5.0"),
+        ({"rebalance": "month"}, "Rebalance.every='month'"),
+        ({"actions": {"splits": None}}, "actions is an Actions"),
+    ],
+)
+def test_what_is_no_record_of_the_backtest_is_told_with_the_call_that_makes_one(
+    given: dict[str, Any], message: str
+) -> None:
+    days = np.arange("2024-01-01", "2024-01-04", dtype="datetime64[D]")
+    asked: dict[str, Any] = {"times": days, "assets": ("A",), "costs": FREE, "decided": days[:1]}
+    with pytest.raises(ConfigError, match=message):
+        backtest_weights([[1.0]], [[1.0], [1.1], [1.2]], **{**asked, **given})
+
+
+def test_a_fee_that_is_no_number_is_told() -> None:
+    with pytest.raises(AllocationError, match="fee_bps is '5', which is no number"):
+        Costs(fee_bps="5", half_spread_bps=0)  # type: ignore[arg-type]

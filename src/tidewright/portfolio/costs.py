@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,6 +42,9 @@ class Costs:
     borrow_bps: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("fee_bps", "half_spread_bps", "impact"):
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, Real):
+                raise AllocationError(f"{name} is {value!r}, which is no number. Give one.")
         for name, value in (("fee_bps", self.fee_bps), ("half_spread_bps", self.half_spread_bps)):
             if not (math.isfinite(value) and 0.0 <= value <= _LIMIT_BPS):
                 raise AllocationError(

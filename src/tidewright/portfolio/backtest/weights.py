@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tidewright.checks import check_kind
 from tidewright.errors import AllocationError
 from tidewright.portfolio.backtest.actions import Actions
 from tidewright.portfolio.backtest.checks import check_tradable, note_jumps
@@ -135,6 +136,7 @@ def backtest_accounts(
     unfilled: Unfilled = "carry",
 ) -> list[Ledger]:
     """One ledger for each table of targets [T, A] and its money at the start; all else as with `backtest_weights`."""
+    _check_records(costs, rebalance=rebalance, actions=actions)
     market = read_market(
         prices, times=times, assets=assets, fill=fill, opens=opens, costs=costs, volumes=volumes,
         volatility=volatility, cash_rate=cash_rate, actions=actions,
@@ -186,6 +188,14 @@ def _name_tables(targets: ArrayLike) -> dict[str, FloatArray]:
             f"targets of several strategies have the shape {tables.shape}. Give tables by name, or numbers [S, T, A]."
         )
     return {str(number): table for number, table in enumerate(tables)}
+
+
+def _check_records(costs: Costs, *, rebalance: Rebalance | None, actions: Actions | None) -> None:
+    check_kind("costs", costs, kind=Costs, advice="Give tw.Costs(fee_bps=1, half_spread_bps=2)")
+    if rebalance is not None:
+        check_kind("rebalance", rebalance, kind=Rebalance, advice="Give tw.Rebalance(every='month') or leave it out")
+    if actions is not None:
+        check_kind("actions", actions, kind=Actions, advice="Give tw.Actions(dividends=..., splits=...)")
 
 
 def _check_options(money: Sequence[float], *, unfilled: str) -> None:
