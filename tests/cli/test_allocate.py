@@ -163,6 +163,9 @@ def test_limits_hold_for_weights_that_forecasts_move_and_turnover_counts_from_wh
     told = ask(folder, *words)
     assert told["turnover"] == pytest.approx(0.1, abs=1e-6)
     assert [one["binds"] for one in told["limits"] if one["words"].startswith("turnover")] == [True]
+    done = tidewright("allocate", "prices.parquet", "--limits", "turnover.yaml", cwd=folder)
+    assert done.returncode == 1
+    assert "Name their table with --previous." in done.stderr
     assert max(told["weights"].values()) <= 0.3 + 1e-9
 
 

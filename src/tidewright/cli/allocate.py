@@ -25,6 +25,7 @@ from tidewright.cli.price_words import (
     read_bars,
     split_words,
 )
+from tidewright.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidewright.data.dated import Dated
@@ -111,7 +112,12 @@ def _make_plan(*, limits: Path | None, **given: Any) -> Plan:
     from tidewright.portfolio.limits import Limits
     from tidewright.workflows.allocate_file import Plan
 
-    return Plan(limits=None if limits is None else Limits.from_yaml(limits), **given)
+    read = None if limits is None else Limits.from_yaml(limits)
+    if read is not None and read.turnover is not None and given["previous"] is None:
+        raise ConfigError(
+            f"'{limits}' limits turnover, which counts from the weights held now. Name their table with --previous."
+        )
+    return Plan(limits=read, **given)
 
 
 def _make_costs(fee_bps: float | None, half_spread_bps: float | None) -> Costs | None:
@@ -137,7 +143,6 @@ def _run(
 
 
 def _hear(source: Path, prices: Dated, asked: dict[str, Any], *, tell: Any) -> FileForecast:
-    from tidewright.errors import ConfigError
     from tidewright.workflows.forecast_file import ask_bundle, read_forecasts
 
     if not source.exists():
