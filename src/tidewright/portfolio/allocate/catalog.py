@@ -34,6 +34,7 @@ RULES = Catalog(
         Entry("risk_budget", f"{_HOME}.budget:risk_budget_weights", "every asset carries its budget of risk", "risk"),
         Entry("min_variance", f"{_OPTIMISE}:min_variance_weights", "the least variance", "optimiser"),
         Entry("min_cvar", f"{_OPTIMISE}:min_cvar_weights", "the least expected shortfall", "optimiser"),
+        Entry("mean_cvar", f"{_OPTIMISE}:mean_cvar_weights", "the least shortfall for a return", "optimiser"),
         Entry("max_sharpe", f"{_OPTIMISE}:max_sharpe_weights", "the highest Sharpe ratio", "optimiser"),
         Entry("max_utility", f"{_OPTIMISE}:max_utility_weights", "the highest mean-variance utility", "optimiser"),
         Entry("target_return", f"{_OPTIMISE}:target_return_weights", "the least risk for a return", "optimiser"),

@@ -93,7 +93,7 @@ def reach_return(problem: Problem, *, extra: Sequence[Block] = (), target: float
     goal = Goal(
         vary_least(problem, columns),
         blocks=(bound_return(problem, columns, target=target),),
-        targets=(f"expected return >= {target:g} (the target)",),
+        targets=(tell_return(target),),
     )
     return _conclude(problem, columns, goal, extra=extra, value=lambda w: problem.risk(w) ** 2)
 
@@ -118,6 +118,11 @@ def vary_least(problem: Problem, columns: Columns) -> Objective:
     """Half of the variance, in units of the assets' mean variance."""
     matrix, at, _ = write_variance(problem, columns)
     return Objective(np.zeros(columns.total), matrix, at)
+
+
+def tell_return(target: float) -> str:
+    """A target return, as a conflict names it."""
+    return f"expected return >= {target:g} (the target)"
 
 
 def bound_return(problem: Problem, columns: Columns, *, target: float) -> Block:

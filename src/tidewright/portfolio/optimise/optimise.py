@@ -30,6 +30,7 @@ METHODS = Catalog(
     [
         Entry("min_variance", f"{_HOME}.goals:min_variance", "variance a period", "risk"),
         Entry("min_cvar", f"{_HOME}.tail:min_cvar", "expected shortfall a period", "cost"),
+        Entry("mean_cvar", f"{_HOME}.tail:mean_cvar", "expected shortfall a period", "return"),
         Entry("max_sharpe", f"{_HOME}.goals:max_sharpe", "Sharpe ratio a period", "return"),
         Entry("max_utility", f"{_HOME}.goals:max_utility", "mean-variance utility a period", "return"),
         Entry("target_return", f"{_HOME}.goals:reach_return", "variance a period", "return"),
@@ -37,6 +38,7 @@ METHODS = Catalog(
     ],
 )
 _NOTHING = 1e-3  # of the money
+TAILS = ("min_cvar", "mean_cvar")  # they weigh scenarios
 # what a kind of method has no use for, and refuses
 _UNHEEDED = {
     "risk": ("costs", "views", "risk_free", "expected"),
@@ -87,8 +89,9 @@ def optimise(
     `returns` [T, A] are simple returns (None where a `Covariance` and `expected` say all that the method needs).
     `expected` [A] are expected returns a period, the sample's means where there are none, or what `views` make of the
     equilibrium. Costs of going from `previous` to the weights are in the objective, see `CostBasis`. Options: target
-    (target_return, target_risk: a period), risk_aversion (max_utility), confidence (min_cvar). Limits that can't be
-    kept together, a risk-free rate that nothing beats, and weights that nothing bounds are AllocationErrors in words.
+    (target_return, target_risk, mean_cvar: a period), risk_aversion (max_utility), confidence (min_cvar, mean_cvar).
+    Limits that can't be kept together, a risk-free rate that nothing beats, and weights that nothing bounds are
+    AllocationErrors in words.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(3)
@@ -111,7 +114,7 @@ def optimise(
         risk_free=risk_free,
         expected=expected,
     )
-    if entry.kind == "cost" and covariance is not None and not _weighs_covariance(problem):
+    if method in TAILS and covariance is not None and views is None and not _weighs_covariance(problem):
         raise AllocationError(
             f"{method} weighs scenarios: a covariance is for a limit on tracking error, or impact. Leave it out."
         )

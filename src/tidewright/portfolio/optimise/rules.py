@@ -68,6 +68,13 @@ def min_cvar_weights(returns: ArrayLike, /, *, confidence: float = 0.95, **told:
     return optimise(returns, method="min_cvar", confidence=confidence, **told).weights
 
 
+def mean_cvar_weights(
+    returns: ArrayLike, /, *, target: float | None = None, confidence: float = 0.95, **told: Unpack[Expectant]
+) -> Weights:
+    """The least expected shortfall with an expected return a period, after costs, of at least `target`, to be given."""
+    return optimise(returns, method="mean_cvar", target=target, confidence=confidence, **told).weights
+
+
 def max_sharpe_weights(returns: ArrayLike | None = None, /, **told: Unpack[Expectant]) -> Weights:
     """The highest Sharpe ratio after costs. Source: Cornuejols and Tutuncu 2007."""
     return optimise(returns, method="max_sharpe", **told).weights

@@ -9,6 +9,7 @@ are none. A program of fewer rows has no higher optimum, so the last answer is t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tidewright.errors import AllocationError
 from tidewright.portfolio.inputs import FloatArray
 from tidewright.portfolio.optimise.cones import Answer, Block, Objective
+from tidewright.portfolio.optimise.goals import bound_return, tell_return
 from tidewright.portfolio.optimise.problem import Columns, Problem, lay_out
 from tidewright.portfolio.optimise.rows import write_costs, write_limits
 from tidewright.portfolio.optimise.solve import Goal, Solved, reach, tidy
@@ -27,18 +29,30 @@ _START = 3  # times the scenarios of the tail, to begin with
 
 def min_cvar(problem: Problem, *, extra: Sequence[Block] = (), confidence: float = 0.95) -> Solved:
     """The least expected shortfall (a loss, positive) of one period, with costs, over equally likely scenarios."""
+    return _find_least(problem, extra=extra, confidence=confidence, target=None)
+
+
+def mean_cvar(problem: Problem, *, extra: Sequence[Block] = (), target: float, confidence: float = 0.95) -> Solved:
+    """The same with an expected return a period, after costs and cash's own, of at least the target."""
+    return _find_least(problem, extra=extra, confidence=confidence, target=target)
+
+
+def _find_least(problem: Problem, *, extra: Sequence[Block], confidence: float, target: float | None) -> Solved:
     rows = problem.scenarios.shape[0]
     if not 0.0 < confidence < 1.0:
         raise AllocationError(f"confidence is {confidence!r}; it is a share above 0 and below 1, such as 0.95.")
     if not rows:
-        raise AllocationError("min_cvar learns from scenarios, and there are no returns. Bring returns [T, A].")
+        raise AllocationError("expected shortfall is of scenarios, and there are no returns. Bring returns [T, A].")
     columns = lay_out(problem)
     blocks = [*write_limits(problem, columns), *extra]
+    bounds = () if target is None else (bound_return(problem, columns, target=target),)
+    words = () if target is None else (tell_return(target),)
     unit = float(problem.scenarios.std()) or 1.0
     losses = -problem.scenarios / unit
     chosen = _worst(losses.mean(axis=1), confidence=confidence)
     while True:
         goal = _write_tail(problem, columns, losses=losses[chosen], share=(1.0 - confidence) * rows, unit=unit)
+        goal = replace(goal, blocks=(*bounds, *goal.blocks), targets=words)
         answer = reach(problem, columns, blocks=blocks, goal=goal)
         lost = losses @ answer.x[: columns.assets]
         beyond = np.flatnonzero(lost > answer.x[columns.total] + _BEYOND)
