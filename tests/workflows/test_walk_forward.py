@@ -14,7 +14,7 @@ import pytest
 from tidewright.data.market import to_returns
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Cutoffs
-from tidewright.errors import ConfigError, DataError, ShortSeriesError
+from tidewright.errors import ConfigError, DataError, FitError, ShortSeriesError
 from tidewright.models.spec import FLOORS
 from tidewright.portfolio.forecasts.read import read_predictions
 from tidewright.portfolio.universe import Universe
@@ -125,6 +125,17 @@ def test_a_search_is_made_when_it_is_due_and_its_trials_are_counted(tmp_path: Pa
     assert all(one.deflated.trials == walk.trials for one in walk.strategies if one.deflated is not None)
     assert walk.folder is not None
     assert repeat_decision(walk.folder, make_prices()).difference == 0.0  # without searching again
+
+
+def test_a_search_that_fails_leaves_its_model_out_until_the_next_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise FitError("every trial failed")
+
+    monkeypatch.setattr("tidewright.tuning.tune.tune", fail)
+    walk = make_walk(refit_every=100, retune_every=200, first="2023-05-01", decide_every=40)
+    assert ["lightgbm" in one.fitted for one in walk.refits] == [False, False, False]
+    assert sum("its search: every trial failed" in note for note in walk.notes) == 2  # searched twice
+    np.testing.assert_array_equal(walk.targets["hrp"], walk.targets["hrp + forecast"])
 
 
 def test_what_validates_and_what_trains_end_before_the_refit() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tidewright.data.panel import Panel
 from tidewright.data.splits import Split, split_rolling
 from tidewright.data.task import Task
-from tidewright.errors import TidewrightError
+from tidewright.errors import FitError, TidewrightError
 from tidewright.features.view import View
 from tidewright.models.build import build_spec
 from tidewright.models.fitted import Fitted
@@ -69,9 +69,18 @@ def split_at(panel: Panel, task: Task, *, position: int, settings: WalkSettings)
     return known, split
 
 
-def choose(panel: Panel, split: Split, task: Task, *, settings: WalkSettings) -> dict[str, Choice]:
-    """What a search finds for each model on a refit's own training and validation parts."""
-    return {name: _search(name, panel, split, task, settings) for name in settings.models}
+def choose(
+    panel: Panel, split: Split, task: Task, *, settings: WalkSettings, failed: dict[str, str]
+) -> dict[str, Choice]:
+    """What a search finds for each model on a refit's own training and validation parts. A model whose search fails is
+    out until the next search, and `failed` says why."""
+    found: dict[str, Choice] = {}
+    for name in settings.models:
+        try:
+            found[name] = _search(name, panel, split, task, settings)
+        except FitError as error:
+            failed[name] = f"its search: {error}"
+    return found
 
 
 def usual_choices(panel: Panel, split: Split, task: Task, *, settings: WalkSettings) -> dict[str, Choice]:
@@ -89,10 +98,10 @@ def refit(
     started = time.monotonic()
     known, split = split_at(panel, task, position=position, settings=settings)
     searched = chosen is None
-    if chosen is None:
-        chosen = choose(known, split, task, settings=settings)
-    fitted: dict[str, Fitted] = {}
     failed: dict[str, str] = {}
+    if chosen is None:
+        chosen = choose(known, split, task, settings=settings, failed=failed)
+    fitted: dict[str, Fitted] = {}
     costs: dict[str, tuple[float, float]] = {}
     for name in (*FLOORS, *chosen):
         choice = chosen.get(name) or Choice(build_spec(name))

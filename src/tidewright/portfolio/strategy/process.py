@@ -184,16 +184,17 @@ def open_strategy(
         if not value > 0:
             raise AllocationError(f"{name} is {value}; a limit is above zero.")
     limits = {"cpu_s": int(cpu_s), "memory_bytes": int(memory_gib * GIB), "file_bytes": int(file_mib * (1 << 20))}
-    ends = ExitStack()
-    try:
+    kept = ExitStack()
+    with ExitStack() as ends:  # whatever ends it before the strategy is open, nothing is left running
         folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="tidewright-strategy-"))
-        log = ends.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
+        log = ends.enter_context(tempfile.TemporaryFile())  # the stack closes it
         process = _start(path, limits=limits, folder=folder, log=log)
         ends.callback(_end, process)
-        return StrategyProcess(path, process, log=log, timeout_s=timeout_s, ends=ends, file_bytes=limits["file_bytes"])
-    except BaseException:  # whatever ends it, nothing is left running
-        ends.close()
-        raise
+        opened = StrategyProcess(
+            path, process, log=log, timeout_s=timeout_s, ends=kept, file_bytes=limits["file_bytes"]
+        )
+        kept.enter_context(ends.pop_all())
+    return opened
 
 
 def _start(path: Path, *, limits: dict[str, int], folder: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
