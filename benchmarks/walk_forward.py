@@ -1,8 +1,9 @@
 """What a whole walk-forward finds on 88 US stocks (stocknet): rank IC, Sharpe ratio after costs, and what luck leaves.
 
-Trained to June 2015, validated to June 2016, tested from July 2016 to August 2017, each date from what was known
-then: a horizon of 1 or 5 days and a decision as often, by HRP from the 252 returns before, filled at the next close, a fee of 1
-bp and half a spread of 2 bps. Cases: "returns" (models see returns alone), "indicators" (with RSI, MACD over the price,
+Trained to June 2015, validated to June 2016, tested from July 2016 to August 2017, each date from what was known then:
+a horizon of 1 or 5 days and a decision as often, by HRP from the 252 returns before, filled at the next close, a fee of
+1 bp and half a spread of 2 bps.
+Cases: "returns" (models see returns alone), "indicators" (with RSI, MACD over the price,
 Bollinger position, volatility and volume as well), each refitted every 63 days ("walked") or never ("held"), and
 "searched" (20 trials of LightGBM and the elastic net at the first refit and after a year). A line of rank IC has the
 model's mean and its best floor's; one of the Sharpe ratio the rule's with forecasts and without. The stocks were chosen
