@@ -18,6 +18,7 @@ from tidewright.portfolio.inputs import FloatArray
 from tidewright.portfolio.risk.record import Tails
 
 _ROUNDING = 1e-9  # of n c: 0.95 * 1000 is not 950 in every last bit
+_SAME = 1e-12  # of the largest value
 _ROOM = 4_000_000  # numbers that are sorted at a time
 
 
@@ -72,7 +73,8 @@ def line_weights(values: FloatArray, *, at: float) -> FloatArray:
     """Weights that sum to one and whose mean of `values` is `at`: a least squares line's reading there."""
     centred = values - values.mean()
     spread = float(centred @ centred)
-    tilt = (at - values.mean()) / spread if spread > 0.0 else 0.0
+    rounding = len(values) * (_SAME * float(np.abs(values).max())) ** 2  # values that differ by it alone have no slope
+    tilt = (at - values.mean()) / spread if spread > rounding else 0.0
     return np.asarray(1.0 / len(values) + tilt * centred)
 
 
